@@ -1,0 +1,236 @@
+//! Errors: a kind (which decides the exit code), what failed, why, where, and what to type next.
+//!
+//! Write an error where the knowledge is: the message names the operation and the object, the
+//! causes say why, a hint is a command or an edit that a person can make at once.
+
+use std::fmt;
+
+/// What sort of failure it is. The exit code and the code string are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Something devdb did not foresee, or an engine's own failure.
+    Unexpected,
+    /// Wrong arguments.
+    Usage,
+    /// A setting, file or key that cannot be used.
+    Config,
+    /// `--check` found something that is not applied or not running.
+    Pending,
+    /// The command needs an instance and there is none.
+    NoInstance,
+    /// The command needs a running instance and it is stopped.
+    NotRunning,
+    /// Something carries devdb's name but not its mark.
+    NotOurs,
+    /// No engine answers, or the one that the instance lives on does not.
+    NoEngine,
+    /// An image is missing and cannot be pulled.
+    Image,
+    /// The server did not accept a login in time, or died.
+    NotReady,
+    /// The server is up and does not take the password, the user or the database.
+    LoginRefused,
+    /// Another program holds the port.
+    PortBusy,
+    /// Another devdb holds a lock.
+    Locked,
+    /// A migration failed.
+    Migration,
+    /// Applied migrations and the files disagree.
+    Drift,
+    /// A seed failed.
+    Seed,
+    /// An encrypted value cannot be read or written.
+    Secret,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+impl Kind {
+    /// The process exit code, documented in the README.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Kind::Unexpected | Kind::NoInstance | Kind::NotRunning | Kind::NotOurs => 1,
+            Kind::Usage => 2,
+            Kind::Config | Kind::Secret => 3,
+            Kind::Pending => 4,
+            Kind::NoEngine | Kind::Image => 10,
+            Kind::NotReady | Kind::LoginRefused => 11,
+            Kind::PortBusy | Kind::Locked => 12,
+            Kind::Migration => 20,
+            Kind::Drift => 21,
+            Kind::Seed => 22,
+            Kind::Interrupted => 130,
+        }
+    }
+
+    /// The stable string that `--output json` carries.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Kind::Unexpected => "unexpected",
+            Kind::Usage => "usage",
+            Kind::Config => "config",
+            Kind::Pending => "pending",
+            Kind::NoInstance => "no_instance",
+            Kind::NotRunning => "not_running",
+            Kind::NotOurs => "not_ours",
+            Kind::NoEngine => "no_engine",
+            Kind::Image => "image",
+            Kind::NotReady => "not_ready",
+            Kind::LoginRefused => "login_refused",
+            Kind::PortBusy => "port_busy",
+            Kind::Locked => "locked",
+            Kind::Migration => "migration",
+            Kind::Drift => "drift",
+            Kind::Seed => "seed",
+            Kind::Secret => "secret",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A failure, ready to be shown.
+#[derive(Debug, Clone)]
+pub struct Error(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
+    kind: Kind,
+    message: String,
+    causes: Vec<String>,
+    excerpt: Option<String>,
+    hints: Vec<String>,
+}
+
+/// devdb's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says what failed, on which object: `cannot start container "x"`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error(Box::new(Parts {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            excerpt: None,
+            hints: Vec::new(),
+        }))
+    }
+
+    /// Ctrl-C or SIGTERM.
+    pub fn interrupted() -> Self {
+        Error::new(Kind::Interrupted, "interrupted")
+    }
+
+    /// Adds why it failed; the outermost reason first.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.0.causes.push(cause.to_string());
+        self
+    }
+
+    /// Adds lines to look at: a place in a file with a caret, the tail of a log.
+    #[must_use]
+    pub fn excerpt(mut self, lines: impl Into<String>) -> Self {
+        self.0.excerpt = Some(lines.into());
+        self
+    }
+
+    /// Adds what to type or change next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hints.push(hint.into());
+        self
+    }
+
+    /// The same failure of another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// Wraps it: `message` becomes what failed, the old message the first cause.
+    #[must_use]
+    pub fn context(mut self, message: impl Into<String>) -> Self {
+        let old = std::mem::replace(&mut self.0.message, message.into());
+        self.0.causes.insert(0, old);
+        self
+    }
+
+    /// What sort of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What failed.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Why, the outermost reason first.
+    pub fn causes(&self) -> &[String] {
+        &self.0.causes
+    }
+
+    /// Lines to look at.
+    pub fn excerpt_text(&self) -> Option<&str> {
+        self.0.excerpt.as_deref()
+    }
+
+    /// What to do next.
+    pub fn hints(&self) -> &[String] {
+        &self.0.hints
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        for cause in &self.0.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Turns a foreign error into ours, keeping its chain of sources.
+pub trait ResultExt<T> {
+    /// Says what was being done when it failed.
+    ///
+    /// # Errors
+    /// The same failure as an [`Error`] of `kind`.
+    fn or_fail(self, kind: Kind, message: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: std::error::Error> ResultExt<T> for std::result::Result<T, E> {
+    fn or_fail(self, kind: Kind, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| {
+            let mut failure = Error::new(kind, message());
+            let mut seen = String::new();
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(current) = cause {
+                let text = current.to_string();
+                // Many libraries repeat the source in their own text; once is enough.
+                if !seen.contains(&text) {
+                    failure = failure.because(&text);
+                    seen = text;
+                }
+                cause = current.source();
+            }
+            failure
+        })
+    }
+}
+
+/// The nearest of `known` to a mistyped `word`, when one is near enough to be meant.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(score, _)| *score > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

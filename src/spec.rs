@@ -1,0 +1,284 @@
+//! What an instance should be: pure, complete, validated. Every default is decided on the way
+//! here, once; nothing further down guesses.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What runs servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// Any engine that speaks the Docker API.
+    Docker,
+    /// Local PostgreSQL server programs, no container.
+    Native,
+}
+
+impl EngineKind {
+    /// The word people use for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EngineKind::Docker => "docker",
+            EngineKind::Native => "native",
+        }
+    }
+}
+
+impl std::fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which engine is wanted.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// docker where a daemon answers and has or gets the image, else native.
+    #[default]
+    Auto,
+    /// docker, or an error.
+    Docker,
+    /// native, or an error.
+    Native,
+}
+
+/// What a crash of the machine may cost.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing: PostgreSQL's own defaults.
+    #[default]
+    Full,
+    /// The last moments, never consistency: `synchronous_commit=off`.
+    Relaxed,
+    /// The whole database: `fsync=off`.
+    None,
+}
+
+/// Which host port to publish on 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortChoice {
+    /// One that devdb picks and keeps, and leaves when another program holds it.
+    Auto,
+    /// This one or an error.
+    Fixed(u16),
+}
+
+/// Where migrations or seeds come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// A directory (absolute). `required`: a person named it, so it must exist.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Whether its absence is an error.
+        required: bool,
+    },
+    /// The sample project built into the binary.
+    Embedded,
+}
+
+/// Who an instance belongs to. What an engine makes carries all of it as labels.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// The checkout's identity.
+    pub project_id: String,
+    /// The project's name, for people.
+    pub project: String,
+    /// The developer.
+    pub developer: String,
+    /// The instance's name: `main` unless asked otherwise.
+    pub instance: String,
+}
+
+impl Owner {
+    /// Twelve hexadecimal digits that tell this instance from every other.
+    pub fn key(&self) -> String {
+        digest([&self.project_id, &self.developer, &self.instance])[..12].to_owned()
+    }
+
+    /// The name of its container, and the stem of everything else's:
+    /// `devdb-<project>-<developer>[-<instance>]-<six digits of the key>`.
+    pub fn base_name(&self) -> String {
+        let mut name = format!("devdb-{}-{}", slug(&self.project), slug(&self.developer));
+        if self.instance != "main" {
+            name.push('-');
+            name.push_str(&slug(&self.instance));
+        }
+        name.push('-');
+        name.push_str(&self.key()[..6]);
+        name
+    }
+
+    /// The name of a generation's volume.
+    pub fn generation_name(&self, number: u32) -> String {
+        format!("{}-g{number}", self.base_name())
+    }
+}
+
+/// The server of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerSpec {
+    /// PostgreSQL's major version: 13 or newer.
+    pub major: u16,
+    /// The image's reference.
+    pub image: String,
+    /// Whether the project names an image of its own (`auto` then never goes native).
+    pub image_chosen: bool,
+    /// Where the native server programs are, when the project says so.
+    pub bin_dir: Option<PathBuf>,
+    /// The database to create.
+    pub database: String,
+    /// Its owner, a superuser.
+    pub user: String,
+    /// Server settings, as in postgresql.conf.
+    pub settings: BTreeMap<String, String>,
+    /// Extensions to create in the database.
+    pub extensions: Vec<String>,
+    /// What a crash may cost.
+    pub durability: Durability,
+}
+
+impl ServerSpec {
+    /// The settings to start the server with: devdb's own, then the project's, which win.
+    pub fn launch_settings(&self) -> BTreeMap<String, String> {
+        // Segments of 1 MB (see `INITDB_OPTIONS`) would make initdb scale the limits down with
+        // them, and a checkpoint every 64 MB is slow; these are PostgreSQL's usual values.
+        let mut all = BTreeMap::from([
+            ("min_wal_size".to_owned(), "80MB".to_owned()),
+            ("max_wal_size".to_owned(), "1GB".to_owned()),
+        ]);
+        match self.durability {
+            Durability::Full => {}
+            Durability::Relaxed => {
+                all.insert("synchronous_commit".into(), "off".into());
+            }
+            Durability::None => {
+                all.insert("fsync".into(), "off".into());
+                all.insert("synchronous_commit".into(), "off".into());
+                all.insert("full_page_writes".into(), "off".into());
+            }
+        }
+        all.extend(self.settings.clone());
+        all
+    }
+
+    /// A digest of what a server was launched with and can be changed by launching it again:
+    /// image, settings, port. Two equal digests mean that nothing is to be done.
+    pub fn launch_digest(&self, engine: EngineKind, port: Option<u16>) -> String {
+        let settings: Vec<String> =
+            self.launch_settings().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let port = port.map(|port| port.to_string()).unwrap_or_default();
+        let image = match engine {
+            EngineKind::Docker => self.image.as_str(),
+            EngineKind::Native => "",
+        };
+        digest([LAUNCH_SCHEMA, image, &self.major.to_string(), &port, &settings.join("\n")])[..16]
+            .to_owned()
+    }
+}
+
+/// Changes when what a launch consists of changes, so that servers are launched anew.
+const LAUNCH_SCHEMA: &str = "1";
+
+/// What initdb is given besides user and password. Segments of 1 MB make a new cluster 28 MB
+/// instead of 40.
+pub const INITDB_OPTIONS: &[&str] = &["--wal-segsize=1", "--encoding=UTF8"];
+
+/// The project's migrations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationSpec {
+    /// Where the files are.
+    pub files: Files,
+    /// Whether a file older than the newest applied one may be applied.
+    pub allow_out_of_order: bool,
+}
+
+/// The project's seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedSpec {
+    /// Where the files are.
+    pub files: Files,
+    /// Which subdirectory goes on top of the common files.
+    pub profile: String,
+}
+
+/// One instance, complete.
+#[derive(Debug, Clone)]
+pub struct InstanceSpec {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Which engine is wanted.
+    pub engine: EngineChoice,
+    /// The server.
+    pub server: ServerSpec,
+    /// The port.
+    pub port: PortChoice,
+    /// Migrations.
+    pub migrations: MigrationSpec,
+    /// Seeds.
+    pub seeds: SeedSpec,
+    /// How long to wait for a server to accept logins.
+    pub timeout: Duration,
+}
+
+/// SHA-256 of parts, hexadecimal; a separator keeps `ab`,`c` and `a`,`bc` apart.
+pub fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized + 'a)>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_ref().as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A name fit for containers, volumes, directories and DNS: lower case letters, digits and single
+/// hyphens, at most 24 characters, never empty.
+pub fn slug(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else if !out.ends_with('-') && !out.is_empty() {
+            out.push('-');
+        }
+        if out.len() == 24 {
+            break;
+        }
+    }
+    let out = out.trim_matches('-');
+    if out.is_empty() { "x".to_owned() } else { out.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_safe_everywhere() {
+        assert_eq!(slug("Anna.Müller_2"), "anna-m-ller-2");
+        assert_eq!(slug("…"), "x");
+        assert_eq!(slug(&"a/".repeat(100)).len(), 23);
+    }
+
+    #[test]
+    fn names_that_slug_alike_stay_apart() {
+        let owner = |developer: &str| Owner {
+            project_id: "p".into(),
+            project: "shop".into(),
+            developer: developer.into(),
+            instance: "main".into(),
+        };
+        assert_ne!(owner("a.b").base_name(), owner("a_b").base_name());
+        assert!(owner("a.b").base_name().starts_with("devdb-shop-a-b-"));
+    }
+}
