@@ -1,0 +1,142 @@
+//! An env file taken apart so that it can be put together again byte for byte.
+
+use std::ops::Range;
+
+/// One assignment in an env file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The variable.
+    pub name: String,
+    /// Where its value is, with its quotes; it may span lines. A comment behind it is not part.
+    pub value: Range<usize>,
+}
+
+/// Every assignment of a file, in order. Lines that are none are passed over.
+pub fn assignments(text: &[u8]) -> Vec<Assignment> {
+    let mut found = Vec::new();
+    let mut start = if text.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
+    while start < text.len() {
+        let end = line_end(text, start);
+        start = match assignment(text, start..end) {
+            Some(one) => {
+                let next = line_end(text, one.value.end);
+                found.push(one);
+                next
+            }
+            None => end,
+        };
+    }
+    found
+}
+
+/// Just behind the line feed that ends the line of `at`.
+fn line_end(text: &[u8], at: usize) -> usize {
+    text[at..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |found| at + found + 1)
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn skip_blanks(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(|byte| is_blank(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+fn word(text: &[u8], at: usize) -> &[u8] {
+    let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    let length = text[at..].iter().take_while(|byte| part(byte)).count();
+    &text[at..at + length]
+}
+
+/// `[export ]NAME = value # comment` in one line, the value perhaps longer.
+fn assignment(text: &[u8], line: Range<usize>) -> Option<Assignment> {
+    let mut at = skip_blanks(text, line.start);
+    let mut name = word(text, at);
+    let after = at + name.len();
+    if name == b"export" && text.get(after).is_some_and(|byte| is_blank(*byte)) {
+        let next = skip_blanks(text, after);
+        if text.get(next) != Some(&b'=') {
+            at = next;
+            name = word(text, at);
+        }
+    }
+    if name.is_empty() {
+        return None;
+    }
+    let equals = skip_blanks(text, at + name.len());
+    if text.get(equals) != Some(&b'=') {
+        return None;
+    }
+    let begin = skip_blanks(text, equals + 1);
+    let value = begin..value_end(text, begin, line.end);
+    Some(Assignment { name: String::from_utf8_lossy(name).into_owned(), value })
+}
+
+fn value_end(text: &[u8], begin: usize, line_end: usize) -> usize {
+    if let Some(quote @ (b'\'' | b'"' | b'`')) = text.get(begin).copied()
+        && let Some(end) = closing_quote(text, begin + 1, quote)
+    {
+        return end + 1;
+    }
+    let line = &text[begin..line_end];
+    // A comment begins with # at the start or behind a blank.
+    let comment = (0..line.len())
+        .find(|at| line[*at] == b'#' && (*at == 0 || is_blank(line[*at - 1])))
+        .unwrap_or(line.len());
+    let length = line[..comment].trim_ascii_end().len();
+    begin + length
+}
+
+/// Only in double quotes does a backslash hide a quote; dotenvy hides one in single quotes as well
+/// when it looks for the end of the value, and so does this.
+fn closing_quote(text: &[u8], mut at: usize, quote: u8) -> Option<usize> {
+    while let Some(byte) = text.get(at) {
+        match *byte {
+            b'\\' if quote != b'`' => at += 1,
+            byte if byte == quote => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<(String, String)> {
+        assignments(text.as_bytes())
+            .into_iter()
+            .map(|one| (one.name, text[one.value].to_owned()))
+            .collect()
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn values_end_where_readers_end_them() {
+        assert_eq!(
+            read("A=1\r\n# B=2\r\n export  C = x y # why\nD=a#b\nE=\nF= # none\nexport=1\nG"),
+            pairs(&[("A", "1"), ("C", "x y"), ("D", "a#b"), ("E", ""), ("F", ""), ("export", "1")])
+        );
+    }
+
+    #[test]
+    fn quoted_values_may_span_lines() {
+        assert_eq!(
+            read("A='one\nB=two' # c\nC=\"x\\\"\nD=y\"\nE='open\nF=1\n"),
+            pairs(&[("A", "'one\nB=two'"), ("C", "\"x\\\"\nD=y\""), ("E", "'open"), ("F", "1")])
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_part_of_a_name() {
+        assert_eq!(read("\u{feff}A=1"), pairs(&[("A", "1")]));
+    }
+}

@@ -1,0 +1,188 @@
+//! Writes variables into an env file that a person keeps: their lines stay as they are.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::NamedTempFile;
+
+use super::dotenv_value;
+use super::lines::assignments;
+use crate::error::{Error, Kind, Result, ResultExt};
+
+const COMMENT: &str = "# Written by devdb; `devdb env --write` updates these lines.";
+
+/// What became of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It was not there.
+    Created,
+    /// Some of its lines changed, or some were added.
+    Updated,
+    /// It said the same already and was not written.
+    Unchanged,
+}
+
+/// Writes `variables` into the env file `path`. A variable that is there keeps its place (every
+/// place, should it be there twice); a missing one is added at the end; everything else stays byte
+/// for byte. The file is replaced as a whole, keeps its mode, and is made with mode 0600. A
+/// symbolic link stays one: what it leads to is written.
+///
+/// # Errors
+/// `Config` when git tracks the file (a password would end up in the repository), when it is no
+/// regular file, or when it cannot be read or written; it is then as it was.
+pub fn update_file(path: &Path, variables: &[(String, String)]) -> Result<Changed> {
+    let target = target(path)?;
+    refuse_tracked(&target)?;
+    if target != path {
+        refuse_tracked(path)?;
+    }
+    let cannot = |what: &str| format!("cannot {what} {}", path.display());
+    let before = match fs::metadata(&target) {
+        Ok(metadata) if metadata.is_file() => Some(metadata),
+        Ok(_) => {
+            return Err(Error::new(Kind::Config, format!("{} is no file", path.display()))
+                .hint("devdb env   prints the variables instead"));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).or_fail(Kind::Config, || cannot("read")),
+    };
+    let old = match before {
+        Some(_) => fs::read(&target).or_fail(Kind::Config, || cannot("read"))?,
+        None => Vec::new(),
+    };
+    let new = updated(&old, variables);
+    if before.is_some() && new == old {
+        return Ok(Changed::Unchanged);
+    }
+    replace(&target, &new, before.as_ref()).or_fail(Kind::Config, || cannot("write"))?;
+    Ok(if before.is_some() { Changed::Updated } else { Changed::Created })
+}
+
+/// What `path` leads to, which need not exist.
+fn target(path: &Path) -> Result<PathBuf> {
+    /// More links than any real chain has (Linux's own limit).
+    const LINKS: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(link) = fs::read_link(&target) else { return Ok(target) };
+        target = target.parent().unwrap_or(Path::new("")).join(link);
+    }
+    Err(Error::new(Kind::Config, format!("{} is a link that leads in a circle", path.display()))
+        .hint(format!("rm {}", path.display())))
+}
+
+/// Adds `text` at the end of a file that another program reads line by line, such as
+/// `$GITHUB_ENV`.
+///
+/// # Errors
+/// `Config` when git tracks the file, or it cannot be written.
+pub fn append(path: &Path, text: &str) -> Result<()> {
+    refuse_tracked(path)?;
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .or_fail(Kind::Config, || format!("cannot write {}", path.display()))
+}
+
+/// Fails when git tracks the file: a password would end up in the repository. git is asked,
+/// because only it knows its index; without git nothing is tracked.
+///
+/// # Errors
+/// `Config`.
+pub fn refuse_tracked(path: &Path) -> Result<()> {
+    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { return Ok(()) };
+    let directory = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let tracked = Command::new("git")
+        // In a container the checkout often belongs to another user, and git would refuse to
+        // look. Looking is all this does: no hook runs without the file system monitor.
+        .args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C"])
+        .arg(directory)
+        .args(["ls-files", "--error-unmatch", "--"])
+        .arg(literal(name))
+        // A git hook's own variables would lead to another repository or index.
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !tracked {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Error::new(Kind::Config, format!("{shown} is tracked by git"))
+        .because("it would carry the database's password into the repository")
+        .hint(format!("git rm --cached {shown}, and add it to .gitignore"))
+        .hint("or name another file: devdb env --write .env.local"))
+}
+
+/// A path that git does not take for a pattern.
+fn literal(name: &std::ffi::OsStr) -> std::ffi::OsString {
+    let mut pathspec = std::ffi::OsString::from(":(literal)");
+    pathspec.push(name);
+    pathspec
+}
+
+/// The file's text with the variables in it.
+fn updated(old: &[u8], variables: &[(String, String)]) -> Vec<u8> {
+    let mut new = Vec::with_capacity(old.len() + 256);
+    let mut copied = 0;
+    let mut missing: Vec<&(String, String)> = variables.iter().collect();
+    for assignment in assignments(old) {
+        let Some((name, value)) = variables.iter().find(|(name, _)| *name == assignment.name)
+        else {
+            continue;
+        };
+        missing.retain(|(other, _)| other != name);
+        new.extend_from_slice(&old[copied..assignment.value.start]);
+        new.extend_from_slice(dotenv_value(value).as_bytes());
+        // `A=# why` would otherwise become `A=1# why`.
+        if old.get(assignment.value.end) == Some(&b'#') {
+            new.push(b' ');
+        }
+        copied = assignment.value.end;
+    }
+    new.extend_from_slice(&old[copied..]);
+    if missing.is_empty() {
+        return new;
+    }
+    let windows = old.windows(2).any(|pair| pair == b"\r\n");
+    let end: &[u8] = if windows { b"\r\n" } else { b"\n" };
+    if !new.is_empty() {
+        if !new.ends_with(b"\n") {
+            new.extend_from_slice(end);
+        }
+        new.extend_from_slice(end);
+    }
+    new.extend_from_slice(COMMENT.as_bytes());
+    new.extend_from_slice(end);
+    for (name, value) in missing {
+        new.extend_from_slice(format!("{name}={}", dotenv_value(value)).as_bytes());
+        new.extend_from_slice(end);
+    }
+    new
+}
+
+/// Complete under a name of its own first, then renamed over the old one.
+fn replace(target: &Path, text: &[u8], before: Option<&Metadata>) -> std::io::Result<()> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Made with mode 0600.
+    let mut file = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
+    file.write_all(text)?;
+    if let Some(before) = before {
+        // Only root may give a file away; anybody else owns the old one already, or may not
+        // restore that it belonged to somebody else.
+        let _ = std::os::unix::fs::chown(file.path(), Some(before.uid()), Some(before.gid()));
+        file.as_file().set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(target).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The process environment, read once. Nothing else in the program looks at `std::env`, so a test
+//! can say what the environment is, and two readers never disagree.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::error::{Error, Kind, Result};
+
+/// A snapshot of the environment. An empty value counts as unset.
+#[derive(Clone)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    home: Option<PathBuf>,
+}
+
+/// The names alone: values may be secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+/// What names one job of a CI system; the first set whose first variable is there counts, and all
+/// of its variables that are there are part of the id. The run alone is no job: the jobs of a
+/// matrix share it, hence the runner's name.
+const CI_JOBS: &[&[&str]] = &[
+    &["GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME"],
+    &["CI_JOB_ID"],
+    &["BUILDKITE_JOB_ID"],
+    &["CIRCLE_WORKFLOW_JOB_ID"],
+    &["SYSTEM_JOBID", "BUILD_BUILDID"],
+    &["TRAVIS_JOB_ID"],
+    &["BITBUCKET_STEP_UUID", "BITBUCKET_BUILD_NUMBER"],
+    &["CIRRUS_TASK_ID"],
+    &["APPVEYOR_JOB_ID"],
+    &["SEMAPHORE_JOB_ID"],
+    &["CODEBUILD_BUILD_ID"],
+    &["DRONE_BUILD_NUMBER", "DRONE_REPO", "DRONE_STAGE_NUMBER"],
+];
+
+impl Environment {
+    /// The process's own environment. Bytes that are not UTF-8 are replaced.
+    pub fn from_process() -> Self {
+        let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let mut environment =
+            Self::from_pairs(std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))));
+        if environment.home.is_none() {
+            // Without HOME this asks the user database: cron jobs and some containers need it.
+            environment.home = std::env::home_dir().filter(|home| home.is_absolute());
+        }
+        environment
+    }
+
+    /// An environment of these variables and nothing else.
+    pub fn from_pairs<K: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let variables: BTreeMap<String, String> = pairs
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        let home = variables.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        Environment { variables, home }
+    }
+
+    /// A variable's value; none when it is unset or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// Every name that begins with `prefix`, sorted.
+    pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.variables.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The user's home directory.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// Where devdb keeps records and keys: `DEVDB_DATA_DIR`, else the platform's place for
+    /// applications' data (`$XDG_DATA_HOME/devdb`, `~/.local/share/devdb`;
+    /// `~/Library/Application Support/devdb`). Always absolute.
+    ///
+    /// # Errors
+    /// `Config` when there is no home directory, or `DEVDB_DATA_DIR` is relative: commands from
+    /// two directories would then see two sets of instances.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        if let Some(directory) = self.get("DEVDB_DATA_DIR") {
+            let directory = PathBuf::from(directory);
+            if directory.is_absolute() {
+                return Ok(directory);
+            }
+            return Err(Error::new(
+                Kind::Config,
+                format!("DEVDB_DATA_DIR: {:?} is not an absolute path", directory.display()),
+            )
+            .hint("DEVDB_DATA_DIR=\"$PWD/…\" makes it one"));
+        }
+        self.user_dir("XDG_DATA_HOME", ".local/share").ok_or_else(|| {
+            Error::new(Kind::Config, "cannot tell where to keep devdb's records")
+                .because("HOME is not set and the user has no home directory")
+                .hint("set HOME, or DEVDB_DATA_DIR to an absolute path")
+        })
+    }
+
+    /// Where a person's own devdb settings would be (`$XDG_CONFIG_HOME/devdb`,
+    /// `~/.config/devdb`; `~/Library/Application Support/devdb`); none without a home directory.
+    pub fn config_dir(&self) -> Option<PathBuf> {
+        self.user_dir("XDG_CONFIG_HOME", ".config")
+    }
+
+    /// As the `directories` crate decides, on this snapshot: a relative XDG variable is ignored,
+    /// as its specification demands.
+    fn user_dir(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        let base = if cfg!(target_os = "macos") {
+            self.home()?.join("Library/Application Support")
+        } else {
+            match self.absolute(variable) {
+                Some(directory) => directory,
+                None => self.home()?.join(below_home),
+            }
+        };
+        Some(base.join("devdb"))
+    }
+
+    /// The user's runtime directory (`XDG_RUNTIME_DIR`): where rootless engines put their sockets.
+    pub fn runtime_dir(&self) -> Option<PathBuf> {
+        self.absolute("XDG_RUNTIME_DIR")
+    }
+
+    fn absolute(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// The operating system's name for the user; its number when it has none.
+    pub fn os_user(&self) -> String {
+        whoami::username()
+            .ok()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+    }
+
+    /// An id of the CI job that this process belongs to, other for every job and every attempt.
+    /// `CI=true` alone names no job.
+    pub fn ci_job(&self) -> Option<String> {
+        let parts = CI_JOBS.iter().find(|names| self.is_set(names[0]));
+        if let Some(names) = parts {
+            let values: Vec<&str> = names.iter().filter_map(|name| self.get(name)).collect();
+            return Some(format!("{}={}", names[0], values.join("/")));
+        }
+        // Jenkins' own; anyone's build script may use the name for something else.
+        let tag = self.get("BUILD_TAG").filter(|tag| tag.starts_with("jenkins-"))?;
+        Some(format!("BUILD_TAG={tag}"))
+    }
+
+    /// Whether this is a CI system (`CI`, not `false` or `0`).
+    pub fn ci(&self) -> bool {
+        self.get("CI").is_some_and(|value| !matches!(value, "false" | "0"))
+    }
+
+    /// Whether colour is unwanted (`NO_COLOR`, <https://no-color.org>).
+    pub fn no_color(&self) -> bool {
+        self.is_set("NO_COLOR")
+    }
+
+    /// `DATABASE_URL`. devdb never follows it; a command may say that it points elsewhere.
+    pub fn database_url(&self) -> Option<SecretString> {
+        self.get("DATABASE_URL").map(SecretString::from)
+    }
+
+    /// `DOCKER_HOST`: the daemon's address.
+    pub fn docker_host(&self) -> Option<&str> {
+        self.get("DOCKER_HOST")
+    }
+
+    /// `DOCKER_CONTEXT`: the context's name.
+    pub fn docker_context(&self) -> Option<&str> {
+        self.get("DOCKER_CONTEXT")
+    }
+
+    /// Docker's configuration directory: `DOCKER_CONFIG`, else `~/.docker`.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        match self.get("DOCKER_CONFIG") {
+            Some(directory) => Some(PathBuf::from(directory)),
+            None => Some(self.home()?.join(".docker")),
+        }
+    }
+
+    /// `DOCKER_CERT_PATH`: the directory of the client's TLS certificate.
+    pub fn docker_cert_path(&self) -> Option<PathBuf> {
+        self.get("DOCKER_CERT_PATH").map(PathBuf::from)
+    }
+
+    /// Whether the daemon's certificate is verified (`DOCKER_TLS_VERIFY` set to anything).
+    pub fn docker_tls_verify(&self) -> bool {
+        self.is_set("DOCKER_TLS_VERIFY")
+    }
+
+    /// `DOCKER_API_VERSION`: the API version to speak.
+    pub fn docker_api_version(&self) -> Option<&str> {
+        self.get("DOCKER_API_VERSION")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::from_pairs(pairs.iter().copied())
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_unset() {
+        let environment = environment(&[("DOCKER_HOST", ""), ("NO_COLOR", ""), ("CI", "")]);
+        assert_eq!(environment.get("DOCKER_HOST"), None);
+        assert!(!environment.no_color());
+        assert!(!environment.ci());
+    }
+
+    #[test]
+    fn a_ci_job_is_named_by_run_attempt_job_and_runner() {
+        let github = |attempt: &str| {
+            environment(&[
+                ("GITHUB_RUN_ID", "77"),
+                ("GITHUB_RUN_ATTEMPT", attempt),
+                ("GITHUB_JOB", "test"),
+                ("RUNNER_NAME", "r1"),
+            ])
+            .ci_job()
+        };
+        assert_eq!(github("1").as_deref(), Some("GITHUB_RUN_ID=77/1/test/r1"));
+        assert_ne!(github("1"), github("2"));
+        assert_eq!(environment(&[("CI_JOB_ID", "5")]).ci_job().as_deref(), Some("CI_JOB_ID=5"));
+        assert_eq!(environment(&[("CI", "true")]).ci_job(), None);
+        assert_eq!(environment(&[("BUILD_TAG", "v1.2")]).ci_job(), None);
+        assert!(environment(&[("BUILD_TAG", "jenkins-app-3")]).ci_job().is_some());
+    }
+
+    #[test]
+    fn directories_follow_the_platform() {
+        let all = environment(&[("HOME", "/h"), ("DEVDB_DATA_DIR", "/d")]);
+        assert_eq!(all.data_dir().unwrap(), Path::new("/d"));
+        assert!(environment(&[("DEVDB_DATA_DIR", "d")]).data_dir().is_err());
+        assert!(environment(&[]).data_dir().is_err());
+        if cfg!(not(target_os = "macos")) {
+            let home = environment(&[("HOME", "/h"), ("XDG_DATA_HOME", "relative")]);
+            assert_eq!(home.data_dir().unwrap(), Path::new("/h/.local/share/devdb"));
+            assert_eq!(home.config_dir().unwrap(), Path::new("/h/.config/devdb"));
+            let xdg = environment(&[("XDG_DATA_HOME", "/x"), ("XDG_RUNTIME_DIR", "/run/user/1")]);
+            assert_eq!(xdg.data_dir().unwrap(), Path::new("/x/devdb"));
+            assert_eq!(xdg.runtime_dir().unwrap(), Path::new("/run/user/1"));
+        }
+        assert_eq!(
+            environment(&[("HOME", "/h")]).docker_config().unwrap(),
+            Path::new("/h/.docker")
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let shown = format!("{:?}", environment(&[("DATABASE_URL", "postgres://a:hidden@b/c")]));
+        assert!(shown.contains("DATABASE_URL") && !shown.contains("hidden"), "{shown}");
+    }
+
+    #[test]
+    fn the_os_user_has_a_name() {
+        assert!(!environment(&[]).os_user().is_empty());
+    }
+}

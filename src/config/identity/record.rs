@@ -1,0 +1,221 @@
+//! The file that an identity is kept in.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+use crate::error::{Error, Kind, Result, ResultExt};
+
+const SCHEMA: u32 = 1;
+
+/// An id and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    schema: u32,
+    /// A random uuid.
+    pub id: Uuid,
+    /// The directory it was given to, without links.
+    pub path: PathBuf,
+    created: DateTime<Utc>,
+}
+
+impl Record {
+    /// A new id for the directory `path`.
+    pub fn new(path: &Path) -> Self {
+        Record { schema: SCHEMA, id: Uuid::new_v4(), path: path.to_owned(), created: Utc::now() }
+    }
+
+    /// The same id at another path.
+    pub fn moved_to(&self, path: &Path) -> Self {
+        Record { path: path.to_owned(), ..self.clone() }
+    }
+}
+
+/// A place for one record.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+    path: PathBuf,
+    kind: Where,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Where {
+    GitDir,
+    /// A directory beside the project's files, which git has to ignore.
+    Project,
+    /// For its owner's eyes only.
+    DataDir,
+}
+
+/// A record that was not written.
+#[derive(Debug)]
+pub struct NotWritten {
+    /// What to tell.
+    pub error: Error,
+    /// Whether the place is just not writable.
+    pub cannot_write: bool,
+}
+
+impl Store {
+    fn new(directory: PathBuf, name: &str, kind: Where) -> Self {
+        Store { path: directory.join(name), directory, kind }
+    }
+
+    /// In a checkout's git directory. `name` stands for the place in the checkout.
+    pub fn in_git_dir(git_dir: &Path, name: &str) -> Self {
+        Store::new(git_dir.join("devdb"), &format!("{name}.json"), Where::GitDir)
+    }
+
+    /// In the project's directory itself.
+    pub fn own(root: &Path) -> Self {
+        Store::new(root.join(".devdb"), "identity.json", Where::Project)
+    }
+
+    /// In devdb's data directory.
+    pub fn in_data_dir(data_dir: &Path, name: &str) -> Self {
+        Store::new(data_dir.to_owned(), name, Where::DataDir)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is recorded, if anything is.
+    ///
+    /// # Errors
+    /// `Config` when the file cannot be read or understood.
+    pub fn read(&self) -> Result<Option<Record>> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            schema: u32,
+        }
+        let shown = self.path.display();
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(error)
+                    .or_fail(Kind::Config, || format!("cannot read the project's id in {shown}"));
+            }
+        };
+        let damaged = |error: serde_json::Error| {
+            Error::new(Kind::Config, format!("the project's id in {shown} is damaged"))
+                .because(error)
+                .hint(format!("rm {shown}   gives the project a new id and new databases"))
+                .hint("devdb list   shows the databases of the old one")
+        };
+        let Versioned { schema } = serde_json::from_slice(&text).map_err(damaged)?;
+        if schema > SCHEMA {
+            return Err(Error::new(Kind::Config, format!("{shown} is of a newer devdb"))
+                .because(format!("it has schema {schema}, and this devdb knows {SCHEMA}"))
+                .hint("use the newer devdb"));
+        }
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+
+    /// Records a new id for the directory `path`, unless one is recorded meanwhile: then that
+    /// one is the result.
+    ///
+    /// # Errors
+    /// When nothing can be written here.
+    pub fn create(&self, path: &Path) -> Result<Record, NotWritten> {
+        let new = Record::new(path);
+        let written = self.prepared().and_then(|()| {
+            let file = self.temporary(&new)?;
+            file.persist_noclobber(&self.path).map(drop).map_err(|error| error.error)
+        });
+        match written {
+            Ok(()) => Ok(new),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => match self.read() {
+                Ok(Some(record)) => Ok(record),
+                Ok(None) => Err(self.not_written(error)),
+                Err(error) => Err(NotWritten { error, cannot_write: false }),
+            },
+            Err(error) => Err(self.not_written(error)),
+        }
+    }
+
+    /// Replaces what is recorded. Hold the [`Store::lock`].
+    ///
+    /// # Errors
+    /// When it cannot be written; the old record is then still there.
+    pub fn replace(&self, record: &Record) -> Result<(), NotWritten> {
+        self.temporary(record)
+            .and_then(|file| file.persist(&self.path).map(drop).map_err(|error| error.error))
+            .map_err(|error| self.not_written(error))
+    }
+
+    /// The recorded id, recorded now if there is none.
+    ///
+    /// # Errors
+    /// `Config` when it cannot be read or written.
+    pub fn settle(&self) -> Result<Uuid> {
+        match self.read()? {
+            Some(record) => Ok(record.id),
+            None => self
+                .create(&self.directory)
+                .map(|record| record.id)
+                .map_err(|failure| failure.error),
+        }
+    }
+
+    /// Keeps other processes from replacing the record until it is dropped. None on a file system
+    /// without locks: two at once might then not agree, once.
+    pub fn lock(&self) -> Option<File> {
+        let directory = File::open(&self.directory).ok()?;
+        directory.lock().ok()?;
+        Some(directory)
+    }
+
+    fn prepared(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        match self.kind {
+            Where::DataDir => {
+                builder.recursive(true).mode(0o700);
+            }
+            Where::GitDir | Where::Project => {}
+        }
+        match builder.create(&self.directory) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if self.kind == Where::Project {
+            fs::write(self.directory.join(".gitignore"), "*\n")?;
+        }
+        Ok(())
+    }
+
+    /// The whole record under a name of its own. It is no secret, and whoever shares the checkout
+    /// must be able to read it.
+    fn temporary(&self, record: &Record) -> io::Result<NamedTempFile> {
+        let mut file = NamedTempFile::new_in(&self.directory)?;
+        serde_json::to_writer_pretty(&mut file, record)?;
+        file.write_all(b"\n")?;
+        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    }
+
+    fn not_written(&self, error: io::Error) -> NotWritten {
+        let cannot_write =
+            matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
+        let error = Error::new(
+            Kind::Config,
+            format!("cannot record the project's id in {}", self.path.display()),
+        )
+        .because(error);
+        NotWritten { error, cannot_write }
+    }
+}
