@@ -1,0 +1,246 @@
+//! Encrypted values: AES-256-GCM under a key derived by scrypt, byte-compatible with Node's
+//! `crypto.scryptSync(key, salt, 32)` (N=16384, r=8, p=1) and `createCipheriv('aes-256-gcm')`:
+//!
+//! ```text
+//! base64( salt[32] ‖ iv[16] ‖ tag[16] ‖ ciphertext )
+//! ```
+//!
+//! **Telling a wrong key from an altered value.** GCM cannot: its tag fails for both. But a salt
+//! may be any bytes that do not repeat, so devdb writes some of its own into it ([`check`]): when
+//! the tag fails, they tell whether this key made the value and how long it was. Node knows
+//! nothing of that and needs not: to it they are a salt. For a value that Node wrote there is no
+//! such check, so there a wrong key and an altered value are one error that says both.
+//!
+//! Plain text is handed out as a `String`; the key, and what is derived from it, is wiped when it
+//! is dropped and never shown.
+
+mod check;
+mod project;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aes_gcm::aead::consts::U16;
+use aes_gcm::aes::Aes256;
+use aes_gcm::{AeadInOut, AesGcm, KeyInit, Nonce, Tag};
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::prelude::BASE64_STANDARD;
+use rand::Rng;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Kind, Result};
+use check::Verdict;
+pub use project::project_key;
+
+type Cipher = AesGcm<Aes256, U16>;
+
+const SALT: usize = 32;
+const IV: usize = 16;
+const TAG: usize = 16;
+const HEAD: usize = SALT + IV + TAG;
+
+/// Keys come from many tools, some of which leave the padding out.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// An encryption key: 32 bytes, wiped when dropped.
+pub struct Key {
+    bytes: Zeroizing<[u8; 32]>,
+    /// What check values are made with; derived when it is first needed.
+    check: OnceLock<Zeroizing<[u8; 32]>>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(hidden)")
+    }
+}
+
+impl Key {
+    fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Key { bytes, check: OnceLock::new() }
+    }
+
+    /// A new random key.
+    pub fn generate() -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(&mut *bytes);
+        Key::new(bytes)
+    }
+
+    /// Reads a key: base64 of exactly 32 bytes; white space around it does not count. `origin` is
+    /// where it comes from, for the error: `ENCRYPTION_KEY`.
+    ///
+    /// # Errors
+    /// `Secret` when it is not base64 or not 32 bytes. The text is never in the error.
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        const HINT: &str = "devdb secret keygen   makes a key: base64 of 32 random bytes";
+        let text = text.trim();
+        let Ok(decoded) = KEY_BASE64.decode(text).map(Zeroizing::new) else {
+            return Err(
+                Error::new(Kind::Secret, format!("the key in {origin} is not base64")).hint(HINT)
+            );
+        };
+        let mut bytes = Zeroizing::new([0; 32]);
+        if decoded.len() != bytes.len() {
+            let failure = Error::new(
+                Kind::Secret,
+                format!("the key in {origin} has {} bytes, not 32", decoded.len()),
+            );
+            let hexadecimal = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            return Err(if hexadecimal {
+                failure.hint("it looks like hexadecimal: xxd -r -p | base64   turns it into base64")
+            } else {
+                failure.hint(HINT)
+            });
+        }
+        bytes.copy_from_slice(&decoded);
+        Ok(Key::new(bytes))
+    }
+
+    /// The key as base64: what [`Key::parse`] reads.
+    pub fn to_base64(&self) -> Zeroizing<String> {
+        Zeroizing::new(BASE64_STANDARD.encode(*self.bytes))
+    }
+
+    /// Encrypts a text under a salt and an IV of its own. Takes one key derivation (some 40 ms),
+    /// and one more for the first value of a key.
+    ///
+    /// # Errors
+    /// `Secret` for a text of more than 4 GiB.
+    pub fn encrypt(&self, plain: &str) -> Result<String> {
+        let too_long = || Error::new(Kind::Secret, "cannot encrypt more than 4 GiB");
+        let length = u32::try_from(plain.len()).map_err(|_| too_long())?;
+        let salt = check::salt(self.check_key(), length);
+        let mut iv = [0; IV];
+        rand::rng().fill_bytes(&mut iv);
+        let mut sealed = Vec::with_capacity(HEAD + plain.len());
+        sealed.extend_from_slice(&salt);
+        sealed.extend_from_slice(&iv);
+        sealed.extend_from_slice(&[0; TAG]);
+        sealed.extend_from_slice(plain.as_bytes());
+        let (head, text) = sealed.split_at_mut(HEAD);
+        let tag = self
+            .cipher(&salt)
+            .encrypt_inout_detached(&Nonce::from(iv), b"", text.into())
+            .map_err(|_| too_long())?;
+        head[SALT + IV..].copy_from_slice(&tag);
+        Ok(BASE64_STANDARD.encode(&sealed))
+    }
+
+    /// Encrypts several texts at once, on as many threads as the machine has cores; each has its
+    /// own salt, so each costs a key derivation. The results are in the order of the texts.
+    ///
+    /// # Errors
+    /// As [`Key::encrypt`].
+    pub fn encrypt_many(&self, plain: &[&str]) -> Result<Vec<String>> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((index, text)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                plain.get(index).map(|text| (index, text))
+            } {
+                done.push((index, self.encrypt(text)));
+            }
+            done
+        };
+        let mut all: Vec<(usize, Result<String>)> = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..cores.min(plain.len())).map(|_| scope.spawn(work)).collect();
+            let mut all = work();
+            for helper in helpers {
+                match helper.join() {
+                    Ok(done) => all.extend(done),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        });
+        all.sort_unstable_by_key(|(index, _)| *index);
+        all.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Decrypts a value that devdb or Node wrote; white space around it does not count.
+    ///
+    /// # Errors
+    /// `Secret`, one each: the value is not base64; it is cut short; it was altered; it was
+    /// encrypted with another key; its plain text is not UTF-8. For a value that devdb did not
+    /// write the second to fourth are one when at least 64 bytes are left.
+    pub fn decrypt(&self, value: &str) -> Result<String> {
+        let mut sealed = decode(value.trim())?;
+        let (head, text) = sealed.split_at_mut_checked(HEAD).ok_or_else(cut_short)?;
+        let (salt, rest) = head.split_at(SALT);
+        let (iv, tag) = rest.split_at(IV);
+        let (iv, tag) = match (Nonce::<U16>::try_from(iv), Tag::<U16>::try_from(tag)) {
+            (Ok(iv), Ok(tag)) => (iv, tag),
+            _ => return Err(cut_short()),
+        };
+        if self.cipher(salt).decrypt_inout_detached(&iv, b"", (&mut *text).into(), &tag).is_err() {
+            let length = text.len();
+            return Err(match check::verdict(self.check_key(), salt, length) {
+                Verdict::Altered => {
+                    Error::new(Kind::Secret, "the value was altered after it was encrypted")
+                        .because("the key is the right one")
+                        .hint("take the value anew from where it was written")
+                }
+                Verdict::Cut => cut_short(),
+                Verdict::OtherKey => Error::new(
+                    Kind::Secret,
+                    "the value cannot be decrypted: wrong key, or a damaged value",
+                )
+                .because("devdb did not encrypt it with this key")
+                .hint("use the key that it was encrypted with"),
+            });
+        }
+        sealed.drain(..HEAD);
+        String::from_utf8(sealed).map_err(|_| {
+            Error::new(Kind::Secret, "the decrypted value is not UTF-8 text")
+                .hint("devdb's values are text; another program has to read this one")
+        })
+    }
+
+    fn cipher(&self, salt: &[u8]) -> Cipher {
+        Cipher::new((&*derive(&self.bytes, salt)).into())
+    }
+
+    fn check_key(&self) -> &[u8; 32] {
+        self.check.get_or_init(|| derive(&self.bytes, check::DERIVATION))
+    }
+}
+
+/// scrypt with Node's defaults.
+fn derive(key: &[u8; 32], salt: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut derived = Zeroizing::new([0; 32]);
+    #[expect(clippy::expect_used, reason = "constants that scrypt accepts")]
+    let parameters = scrypt::Params::new(14, 8, 1).expect("N=2^14, r=8, p=1 are valid");
+    #[expect(clippy::expect_used, reason = "scrypt makes up to 128 GiB")]
+    scrypt::scrypt(key, salt, &parameters, &mut *derived).expect("32 bytes can be derived");
+    derived
+}
+
+/// The bytes of a value.
+fn decode(value: &str) -> Result<Vec<u8>> {
+    BASE64_STANDARD.decode(value).map_err(|_| {
+        let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+        if !value.is_empty() && value.bytes().all(known) {
+            // All of base64's letters, but not a whole number of bytes.
+            return cut_short();
+        }
+        Error::new(Kind::Secret, "the value is not base64")
+            .hint("an encrypted value is one line of base64: devdb secret encrypt   makes one")
+    })
+}
+
+fn cut_short() -> Error {
+    Error::new(Kind::Secret, "the value is incomplete: part of it was cut off")
+        .hint("take the whole value from where it was written; it is one line")
+}
+
+#[cfg(test)]
+mod tests;
