@@ -1,0 +1,18 @@
+//! What the binary carries: the sample project, and the templates of `devdb init` and
+//! `devdb migrate new`.
+
+use include_dir::{Dir, include_dir};
+
+/// The sample project's migrations.
+pub static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
+
+/// The sample project's seeds.
+pub static SEEDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/seeds");
+
+/// `devdb.yaml`, `env.example`, `gitignore`, `migration.sql`, `seed.yaml`.
+pub static TEMPLATES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+
+/// The text of the template of this name; none when there is no such template.
+pub fn template(name: &str) -> Option<&'static str> {
+    TEMPLATES.get_file(name)?.contents_utf8()
+}

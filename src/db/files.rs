@@ -1,0 +1,191 @@
+//! Reading migrations and seeds, from a directory or from the binary.
+
+use std::path::PathBuf;
+
+use include_dir::Dir;
+
+use super::place::{self, Place};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::Files;
+
+/// A text and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct SourceText {
+    /// Its path as a person would name it.
+    pub label: String,
+    /// Its content, as on disk.
+    pub text: String,
+}
+
+impl SourceText {
+    /// A failure at a place: `label:line:column: message`, with the lines around it.
+    pub fn error_at(&self, kind: Kind, place: Place, message: impl std::fmt::Display) -> Error {
+        Error::new(kind, format!("{}:{place}: {message}", self.label))
+            .excerpt(place::excerpt(&without_secrets(&self.text), place))
+    }
+}
+
+/// A seed with asterisks for what a line says after `!encrypt`; every place stays the same.
+fn without_secrets(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| match line.split_once("!encrypt") {
+        None => line.to_owned(),
+        Some((before, secret)) => {
+            let mask = |c: char| if c.is_whitespace() { c } else { '*' };
+            format!("{before}!encrypt{}", secret.chars().map(mask).collect::<String>())
+        }
+    });
+    lines.collect()
+}
+
+/// A directory of migrations or seeds.
+pub(super) enum Folder {
+    Disk(PathBuf),
+    Embedded(&'static Dir<'static>),
+    /// Nobody said that there must be one.
+    Absent,
+}
+
+/// What is in a [`Folder`].
+pub(super) struct Listing {
+    /// Names of files, sorted; without hidden ones.
+    pub files: Vec<String>,
+    /// Names of directories, sorted; without hidden ones.
+    pub directories: Vec<String>,
+}
+
+impl Folder {
+    /// Opens what a setting (`migrations.path`) names.
+    ///
+    /// # Errors
+    /// `Config` when a person named a directory that is not there.
+    pub fn open(files: &Files, embedded: &'static Dir<'static>, setting: &str) -> Result<Folder> {
+        let Files::Directory { path, required } = files else {
+            return Ok(Folder::Embedded(embedded));
+        };
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Ok(Folder::Disk(path.clone())),
+            Ok(_) => Err(Error::new(
+                Kind::Config,
+                format!("{setting}: {} is not a directory", path.display()),
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
+                Ok(Folder::Absent)
+            }
+            Err(error) => {
+                Err(Error::new(Kind::Config, format!("{setting}: cannot read {}", path.display()))
+                    .because(error)
+                    .hint(format!(
+                        "mkdir {}   or correct `{setting}` in devdb.yaml",
+                        path.display()
+                    )))
+            }
+        }
+    }
+
+    /// The directory of this name in it.
+    pub fn directory(&self, name: &str) -> Folder {
+        match self {
+            Folder::Disk(path) => Folder::Disk(path.join(name)),
+            Folder::Embedded(directory) => directory
+                .dirs()
+                .find(|child| child.path().file_name().is_some_and(|found| found == name))
+                .map_or(Folder::Absent, Folder::Embedded),
+            Folder::Absent => Folder::Absent,
+        }
+    }
+
+    /// What is in it.
+    pub fn list(&self) -> Result<Listing> {
+        let mut listing = Listing { files: Vec::new(), directories: Vec::new() };
+        match self {
+            Folder::Absent => {}
+            Folder::Embedded(directory) => {
+                let name = |path: &std::path::Path| {
+                    path.file_name().map(|name| name.to_string_lossy().into_owned())
+                };
+                listing.files.extend(directory.files().filter_map(|file| name(file.path())));
+                listing.directories.extend(directory.dirs().filter_map(|dir| name(dir.path())));
+            }
+            Folder::Disk(path) => {
+                let unreadable = || format!("cannot read the directory {}", path.display());
+                for entry in std::fs::read_dir(path).or_fail(Kind::Config, unreadable)? {
+                    let entry = entry.or_fail(Kind::Config, unreadable)?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    // A link that leads nowhere counts as a file: reading it says what is wrong.
+                    if entry.path().is_dir() {
+                        listing.directories.push(name);
+                    } else {
+                        listing.files.push(name);
+                    }
+                }
+            }
+        }
+        for names in [&mut listing.files, &mut listing.directories] {
+            names.retain(|name| !name.starts_with('.'));
+            names.sort();
+        }
+        Ok(listing)
+    }
+
+    /// The path of a file in it, as a person would name it.
+    pub fn label(&self, name: &str) -> String {
+        match self {
+            Folder::Disk(path) => path.join(name).display().to_string(),
+            Folder::Embedded(directory) => {
+                format!("the sample project's {}", directory.path().join(name).display())
+            }
+            Folder::Absent => name.to_owned(),
+        }
+    }
+
+    /// Reads a file that [`Folder::list`] named.
+    ///
+    /// # Errors
+    /// Of `kind`, when it cannot be read or is not UTF-8.
+    pub fn read(&self, name: &str, kind: Kind) -> Result<SourceText> {
+        let label = self.label(name);
+        let bytes = match self {
+            Folder::Disk(path) => {
+                std::fs::read(path.join(name)).or_fail(kind, || format!("cannot read {label}"))?
+            }
+            Folder::Embedded(directory) => directory
+                .get_file(directory.path().join(name))
+                .map(|file| file.contents().to_vec())
+                .unwrap_or_default(),
+            Folder::Absent => Vec::new(),
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(SourceText { label, text }),
+            Err(error) => Err(not_utf8(&label, &error, kind)),
+        }
+    }
+}
+
+fn not_utf8(label: &str, error: &std::string::FromUtf8Error, kind: Kind) -> Error {
+    let bytes = error.as_bytes();
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes {
+        return Error::new(kind, format!("{label} is UTF-16")).hint("save it as UTF-8");
+    }
+    let valid = error.utf8_error().valid_up_to();
+    let place = Place::of_byte(&String::from_utf8_lossy(&bytes[..valid]), valid);
+    Error::new(kind, format!("{label}:{place}: not UTF-8"))
+        .because(format!("the byte 0x{:02x} begins no character", bytes[valid]))
+        .hint("save it as UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf8_is_said_with_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.sql"), b"select 1;\nselect '\xfcber';").unwrap();
+        std::fs::write(directory.path().join("b.sql"), b"\xff\xfes\0").unwrap();
+        let folder = Folder::Disk(directory.path().to_owned());
+        let error = folder.read("a.sql", Kind::Config).unwrap_err();
+        assert!(error.message().ends_with("a.sql:2:9: not UTF-8"), "{error}");
+        let error = folder.read("b.sql", Kind::Config).unwrap_err();
+        assert!(error.message().ends_with("b.sql is UTF-16"), "{error}");
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading migrations: names as sqlx has them, and everything that can be wrong with a file found
+//! before anything is applied.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha384};
+use sqlx::migrate::{Migration, MigrationType};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use crate::db::embedded;
+use crate::db::files::{Folder, SourceText};
+use crate::db::place::Place;
+use crate::db::sql_scan::{self, Statement};
+use crate::error::{Error, Kind, Result};
+use crate::spec::Files;
+
+/// A project's migrations, complete and checked, in the order of their versions.
+#[derive(Debug, Clone)]
+pub struct MigrationSet {
+    files: Vec<MigrationFile>,
+}
+
+/// One migration's file.
+#[derive(Debug, Clone)]
+pub struct MigrationFile {
+    pub(super) source: SourceText,
+    pub(super) name: String,
+    pub(super) migration: Migration,
+    /// SHA-384 with every line ending as LF, and with every one as CRLF.
+    lf_checksum: Vec<u8>,
+    crlf_checksum: Vec<u8>,
+}
+
+impl MigrationSet {
+    /// The files, oldest first.
+    pub fn files(&self) -> &[MigrationFile] {
+        &self.files
+    }
+
+    /// The newest version, none when there is no migration.
+    pub fn newest(&self) -> Option<i64> {
+        self.files.last().map(MigrationFile::version)
+    }
+}
+
+impl MigrationFile {
+    /// The file's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The digits of the name; 1 or more.
+    pub fn version(&self) -> i64 {
+        self.migration.version
+    }
+
+    /// The rest of the name, with blanks for underscores.
+    pub fn description(&self) -> &str {
+        &self.migration.description
+    }
+
+    /// SHA-384 of the text with LF line endings, hexadecimal: the same on every machine, whatever
+    /// git did to the line endings.
+    pub fn fingerprint(&self) -> String {
+        self.lf_checksum.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether a recorded checksum is this file's, line endings aside.
+    pub(super) fn has_checksum(&self, recorded: &[u8]) -> bool {
+        recorded == &*self.migration.checksum
+            || recorded == self.lf_checksum
+            || recorded == self.crlf_checksum
+    }
+}
+
+/// Reads and checks the migrations. No database is needed.
+///
+/// # Errors
+/// `Config`, with file and line: a name that is no migration's, two files of one version, a file
+/// that is empty, unreadable, not UTF-8 or has a byte order mark, a statement that would leave a
+/// migration half applied.
+pub fn load(files: &Files) -> Result<MigrationSet> {
+    load_from(&Folder::open(files, &embedded::MIGRATIONS, "migrations.path")?)
+}
+
+fn load_from(folder: &Folder) -> Result<MigrationSet> {
+    let mut found: Vec<MigrationFile> = Vec::new();
+    let mut reverts = Vec::new();
+    for name in folder.list()?.files {
+        // sqlx looks at `.sql` only; other case, as some editors write it, is a slip.
+        if !name.to_ascii_lowercase().ends_with(".sql") {
+            continue;
+        }
+        let parsed = FileName::parse(&name)
+            .map_err(|reason| misnamed(&folder.label(&name), &name, reason))?;
+        match parsed.kind {
+            MigrationType::ReversibleDown => reverts.push((parsed.version, name)),
+            _ => found.push(MigrationFile::read(folder, &name, parsed)?),
+        }
+    }
+    found.sort_by_key(MigrationFile::version);
+    if let Some([first, second]) =
+        found.windows(2).find(|pair| pair[0].version() == pair[1].version())
+    {
+        return Err(Error::new(
+            Kind::Config,
+            format!("two migrations have the version {}", first.version()),
+        )
+        .because(format!("{} and {}", first.source.label, second.name))
+        .hint("give the newer one a later timestamp"));
+    }
+    let versions: BTreeSet<i64> = found.iter().map(MigrationFile::version).collect();
+    if let Some((_, name)) = reverts.iter().find(|(version, _)| !versions.contains(version)) {
+        return Err(Error::new(Kind::Config, format!("{} reverts nothing", folder.label(name)))
+            .because("there is no migration of this version beside it")
+            .hint(format!("a migration's own file ends in {:?}", ".up.sql")));
+    }
+    Ok(MigrationSet { files: found })
+}
+
+fn misnamed(label: &str, name: &str, reason: &str) -> Error {
+    let words: Vec<&str> = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty() && !word.eq_ignore_ascii_case("sql"))
+        .collect();
+    Error::new(Kind::Config, format!("{label} is not a migration's name"))
+        .because(reason)
+        .hint("name it <YYYYMMDDHHMMSS>_<what_it_does>.sql, or move it out of this directory")
+        .hint(format!("devdb migrate new {}   makes such a file", words.join("-")))
+}
+
+struct FileName {
+    version: i64,
+    description: String,
+    kind: MigrationType,
+}
+
+impl FileName {
+    /// As sqlx splits names (`resolve_blocking`), but a file that sqlx would pass over in silence
+    /// is an error.
+    fn parse(name: &str) -> std::result::Result<Self, &'static str> {
+        let (digits, rest) = name.split_once('_').ok_or("there is no underscore in it")?;
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err("it does not begin with digits and an underscore");
+        }
+        if !name.ends_with(".sql") {
+            return Err("its extension is not `.sql` in lower case");
+        }
+        let version = digits.parse().map_err(|_| "its version is above 9223372036854775807")?;
+        if version == 0 {
+            return Err("versions begin at 1");
+        }
+        let kind = MigrationType::from_filename(rest);
+        let description = rest.trim_end_matches(kind.suffix()).replace('_', " ");
+        if description.is_empty() {
+            return Err("it does not say what it does");
+        }
+        Ok(FileName { version, description, kind })
+    }
+}
+
+impl MigrationFile {
+    fn read(folder: &Folder, name: &str, parsed: FileName) -> Result<Self> {
+        let source = folder.read(name, Kind::Config)?;
+        let text = source.text.as_str();
+        let without_transaction = text.starts_with("-- no-transaction");
+        check(&source, without_transaction)?;
+        let lf = text.replace("\r\n", "\n");
+        let crlf = lf.replace('\n', "\r\n");
+        Ok(MigrationFile {
+            lf_checksum: Sha384::digest(&lf).to_vec(),
+            crlf_checksum: Sha384::digest(&crlf).to_vec(),
+            migration: Migration::new(
+                parsed.version,
+                Cow::Owned(parsed.description),
+                parsed.kind,
+                AssertSqlSafe(text).into_sql_str(),
+                without_transaction,
+            ),
+            name: name.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Refuses what the server or sqlx would misunderstand.
+fn check(source: &SourceText, without_transaction: bool) -> Result<()> {
+    let label = &source.label;
+    let text = &source.text;
+    if text.starts_with('\u{feff}') {
+        return Err(Error::new(Kind::Config, format!("{label} begins with a byte order mark"))
+            .because("PostgreSQL takes it for a part of the first statement")
+            .hint("save the file as UTF-8 without BOM"));
+    }
+    if let Some(offset) = text.find('\0') {
+        let place = Place::of_byte(text, offset);
+        return Err(Error::new(Kind::Config, format!("{label}:{place}: a NUL character"))
+            .because("PostgreSQL takes it for the end of the file"));
+    }
+    let statements = sql_scan::statements(text);
+    if statements.is_empty() {
+        let content = if text.trim().is_empty() { "is empty" } else { "has only comments" };
+        return Err(Error::new(Kind::Config, format!("{label} {content}"))
+            .because("a migration that does nothing would be recorded as applied for good")
+            .hint("write its SQL, or remove the file"));
+    }
+    let error_at = |statement: &Statement<'_>, message: &str| {
+        source.error_at(Kind::Config, Place::of_byte(text, statement.start), message)
+    };
+    if let Some(copy) = statements.iter().find(|statement| statement.copies_inline()) {
+        return Err(error_at(copy, "a COPY whose data is in the file works in psql only")
+            .hint("write INSERT, or put the data into seeds/<number>_<table>.csv"));
+    }
+    let control = statements.iter().find(|statement| statement.controls_transaction());
+    if let Some(control) = control.filter(|_| !without_transaction) {
+        return Err(error_at(control, "a migration may not begin or end a transaction")
+            .because("each runs in a transaction of its own; ending it would leave half of the migration applied and unrecorded")
+            .hint("remove the statement")
+            .hint("or make `-- no-transaction` the file's first line, where no transaction is wanted"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

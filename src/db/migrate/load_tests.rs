@@ -1,0 +1,147 @@
+use super::*;
+use std::path::Path;
+
+fn load_dir(directory: &Path) -> Result<MigrationSet> {
+    load(&Files::Directory { path: directory.to_owned(), required: true })
+}
+
+/// Loads files given as (name, content).
+fn load_files(files: &[(&str, &[u8])]) -> Result<MigrationSet> {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        std::fs::write(directory.path().join(name), content).unwrap();
+    }
+    load_dir(directory.path())
+}
+
+/// The whole error, with the temporary directory's name taken out.
+fn refused(files: &[(&str, &[u8])]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        std::fs::write(directory.path().join(name), content).unwrap();
+    }
+    let error = load_dir(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let mut text = error.to_string();
+    if let Some(excerpt) = error.excerpt_text() {
+        text.push('\n');
+        text.push_str(excerpt);
+    }
+    text.replace(&format!("{}/", directory.path().display()), "migrations/")
+}
+
+#[test]
+fn names_and_checksums_are_sqlx_own() {
+    let set = load_files(&[
+        ("2_add_b_c.sql", b"select 2;\r\n"),
+        ("1_first.up.sql", b"select 1;"),
+        ("1_first.down.sql", b""),
+        ("README.md", b"not a migration"),
+        (".hidden.sql", b""),
+    ])
+    .unwrap();
+    let names: Vec<_> =
+        set.files().iter().map(|file| (file.version(), file.description())).collect();
+    assert_eq!(names, [(1, "first"), (2, "add b c")]);
+    let file = &set.files()[1];
+    assert_eq!(&*file.migration.checksum, &Sha384::digest(b"select 2;\r\n")[..]);
+    assert!(file.has_checksum(&Sha384::digest(b"select 2;\r\n")));
+    assert!(file.has_checksum(&Sha384::digest(b"select 2;\n")));
+    assert!(!file.has_checksum(&Sha384::digest(b"select 2;")));
+}
+
+#[test]
+fn line_endings_make_no_other_fingerprint() {
+    let fingerprint =
+        |content: &[u8]| load_files(&[("1_a.sql", content)]).unwrap().files()[0].fingerprint();
+    assert_eq!(fingerprint(b"select\n1"), fingerprint(b"select\r\n1"));
+    assert_ne!(fingerprint(b"select\n1"), fingerprint(b"select 1"));
+}
+
+#[test]
+fn the_sample_project_loads() {
+    let set = load(&Files::Embedded).unwrap();
+    assert_eq!(set.files().len(), 5);
+    assert!(set.files()[0].name().starts_with("20260105090000_"));
+    assert_eq!(set.newest(), Some(set.files()[4].version()));
+}
+
+#[test]
+fn a_directory_that_nobody_named_may_be_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("migrations");
+    let set = load(&Files::Directory { path: path.clone(), required: false }).unwrap();
+    assert!(set.files().is_empty());
+    let error = load(&Files::Directory { path, required: true }).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.message().starts_with("migrations.path: cannot read"), "{error}");
+}
+
+#[test]
+fn names_that_are_no_migrations() {
+    for (name, reason) in [
+        ("notes.sql", "there is no underscore in it"),
+        ("create_users.sql", "it does not begin with digits and an underscore"),
+        ("V1__users.sql", "it does not begin with digits and an underscore"),
+        ("0_zero.sql", "versions begin at 1"),
+        ("99999999999999999999_far.sql", "its version is above 9223372036854775807"),
+        ("1_.sql", "it does not say what it does"),
+        ("1_shout.SQL", "its extension is not `.sql` in lower case"),
+    ] {
+        assert_eq!(
+            refused(&[(name, b"select 1")]),
+            format!("migrations/{name} is not a migration's name: {reason}")
+        );
+    }
+}
+
+#[test]
+fn two_files_of_one_version() {
+    insta::assert_snapshot!(
+        refused(&[("7_a.sql", b"select 1"), ("07_b.up.sql", b"select 1")]),
+        @"two migrations have the version 7: migrations/07_b.up.sql and 7_a.sql"
+    );
+    insta::assert_snapshot!(
+        refused(&[("7_a.down.sql", b"select 1")]),
+        @"migrations/7_a.down.sql reverts nothing: there is no migration of this version beside it"
+    );
+}
+
+#[test]
+fn contents_that_are_refused() {
+    insta::assert_snapshot!(refused(&[("1_a.sql", b" \n")]), @"migrations/1_a.sql is empty: a migration that does nothing would be recorded as applied for good");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"-- later\n/* ; */;")]), @"migrations/1_a.sql has only comments: a migration that does nothing would be recorded as applied for good");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"\xef\xbb\xbfselect 1")]), @"migrations/1_a.sql begins with a byte order mark: PostgreSQL takes it for a part of the first statement");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"select '\xe4'")]), @"migrations/1_a.sql:1:9: not UTF-8: the byte 0xe4 begins no character");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"select 1;\0")]), @"migrations/1_a.sql:1:10: a NUL character: PostgreSQL takes it for the end of the file");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"create table a ();\r\n  COMMIT;\r\ncreate table b ();\r\n")]), @r"
+    migrations/1_a.sql:2:3: a migration may not begin or end a transaction: each runs in a transaction of its own; ending it would leave half of the migration applied and unrecorded
+    1 | create table a ();
+    2 |   COMMIT;
+      |   ^
+    3 | create table b ();
+    ");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"copy t from stdin;\n1\n\\.\n")]), @r"
+    migrations/1_a.sql:1:1: a COPY whose data is in the file works in psql only
+    1 | copy t from stdin;
+      | ^
+    2 | 1
+    3 | \.
+    ");
+}
+
+#[test]
+fn without_a_transaction_a_file_may_have_its_own() {
+    let set = load_files(&[("1_a.sql", b"-- no-transaction\nbegin; commit;")]).unwrap();
+    assert!(set.files()[0].migration.no_tx);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", directory.path().join("1_a.sql")).unwrap();
+    let error = load_dir(directory.path()).unwrap_err();
+    assert!(error.message().starts_with("cannot read"), "{error}");
+    assert!(error.message().ends_with("1_a.sql"), "{error}");
+}

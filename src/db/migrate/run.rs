@@ -1,0 +1,207 @@
+//! Applying migrations, one transaction each, under sqlx's own lock.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sqlx::migrate::{Migrate, MigrateError};
+use sqlx::{Connection, PgConnection};
+
+use super::{MigrationFile, MigrationSet, TABLE, status};
+use crate::db::connect::Address;
+use crate::db::script::{self, ScriptError};
+use crate::db::{server_error, session};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Events};
+
+/// A migration that a run has applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// The version.
+    pub version: i64,
+    /// The file's name.
+    pub file: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Applies what is pending, oldest first, on a connection of its own under sqlx's advisory lock,
+/// for which it waits at most `lock_timeout`. One event for each, after its commit. Dropping the
+/// future rolls the current migration back; the earlier ones stay applied.
+///
+/// # Errors
+/// `Locked` when another program holds the lock, with its pid. `Drift` when files and records
+/// disagree (see [`super::MigrationStatus::drift`]); nothing has run then. `Migration` when one
+/// fails, with its place in the file; the earlier ones stay applied.
+pub async fn run(
+    address: &Address,
+    set: &MigrationSet,
+    allow_out_of_order: bool,
+    lock_timeout: Duration,
+    events: &Events,
+) -> Result<Vec<Applied>> {
+    let mut connection = session::open(address).await?;
+    lock(&mut connection, address, lock_timeout).await?;
+    // On an error the lock goes with the connection.
+    let applied = apply_pending(&mut connection, set, allow_out_of_order, events).await?;
+    let closing = async {
+        connection.unlock().await?;
+        connection.close().await.map_err(MigrateError::from)
+    };
+    // Everything is committed; a connection that ends badly now takes nothing back.
+    if let Err(error) = closing.await {
+        tracing::debug!(%error, "closing the migrations' connection");
+    }
+    Ok(applied)
+}
+
+async fn lock(connection: &mut PgConnection, address: &Address, patience: Duration) -> Result<()> {
+    let locking = async {
+        session::set_lock_timeout(connection, patience).await?;
+        connection.lock().await?;
+        session::no_lock_timeout(connection).await?;
+        Ok::<(), MigrateError>(())
+    };
+    match locking.await.map_err(into_sqlx) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let key = lock_key(&address.database);
+            Err(session::lock_error(address, key, "migration", patience, &error).await)
+        }
+    }
+}
+
+/// The key of sqlx's lock (`generate_lock_id`), to find out who holds it.
+fn lock_key(database: &str) -> i64 {
+    0x3d32_ad9e * i64::from(crc32fast::hash(database.as_bytes()))
+}
+
+fn into_sqlx(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
+        other => sqlx::Error::Migrate(Box::new(other)),
+    }
+}
+
+async fn apply_pending(
+    connection: &mut PgConnection,
+    set: &MigrationSet,
+    allow_out_of_order: bool,
+    events: &Events,
+) -> Result<Vec<Applied>> {
+    // Under the lock: another devdb may just have applied them.
+    let status = status(connection, set).await?;
+    if let Some(drift) = status.drift(allow_out_of_order) {
+        return Err(drift);
+    }
+    let mut applied = Vec::new();
+    if status.pending.is_empty() {
+        return Ok(applied);
+    }
+    connection.ensure_migrations_table(TABLE).await.map_err(|error| {
+        let failure = Error::new(Kind::Migration, "cannot create the table _sqlx_migrations");
+        server_error::explain(failure, &into_sqlx(error))
+    })?;
+    let pending: BTreeSet<i64> = status.pending.iter().map(|pending| pending.version).collect();
+    for file in set.files().iter().filter(|file| pending.contains(&file.version())) {
+        let took = apply(connection, file)
+            .await
+            .map_err(|failure| failure.into_error(file, applied.len(), pending.len()))?;
+        let (version, name) = (file.version(), file.name().to_owned());
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        applied.push(Applied { version, file: name.clone(), took_ms });
+        events.emit(Event::MigrationApplied { version, file: name, took });
+    }
+    Ok(applied)
+}
+
+/// A migration that failed: in its own SQL, or in the book-keeping after it.
+enum Failure {
+    Script(ScriptError),
+    Record(sqlx::Error),
+}
+
+/// What sqlx's own `apply` does, step by step (its steps are public, `skip` being the one that
+/// records), but counting the statements: most errors of PostgreSQL carry no position, and so
+/// the failing statement can be shown all the same.
+async fn apply(connection: &mut PgConnection, file: &MigrationFile) -> Result<Duration, Failure> {
+    let start = Instant::now();
+    let sql = &file.source.text;
+    if file.migration.no_tx {
+        script::execute(connection, sql).await.map_err(Failure::Script)?;
+        record(connection, file).await?;
+    } else {
+        let mut transaction = connection.begin().await.map_err(Failure::Record)?;
+        script::execute(&mut transaction, sql).await.map_err(Failure::Script)?;
+        record(&mut transaction, file).await?;
+        transaction.commit().await.map_err(Failure::Record)?;
+    }
+    let took = start.elapsed();
+    sqlx::query("UPDATE _sqlx_migrations SET execution_time = $1 WHERE version = $2")
+        .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
+        .bind(file.version())
+        .execute(connection)
+        .await
+        .map_err(Failure::Record)?;
+    Ok(took)
+}
+
+async fn record(connection: &mut PgConnection, file: &MigrationFile) -> Result<(), Failure> {
+    connection.skip(TABLE, &file.migration).await.map_err(|error| Failure::Record(into_sqlx(error)))
+}
+
+impl Failure {
+    fn into_error(self, file: &MigrationFile, earlier: usize, pending: usize) -> Error {
+        let failure = match &self {
+            Failure::Script(failed) => {
+                let failure = match failed.place(&file.source) {
+                    Some(place) => {
+                        file.source.error_at(Kind::Migration, place, "the migration failed")
+                    }
+                    None => Error::new(
+                        Kind::Migration,
+                        format!("{}: the migration failed", file.source.label),
+                    ),
+                };
+                advise(server_error::explain(failure, &failed.error), &failed.error)
+            }
+            Failure::Record(error) => {
+                let failure = Error::new(
+                    Kind::Migration,
+                    format!("{}: the migration cannot be recorded", file.source.label),
+                );
+                let failure = server_error::explain(failure, error);
+                // Files from pg_dump empty search_path for the whole session.
+                if server_error::has_code(error, "42P01") || server_error::has_code(error, "3F000")
+                {
+                    failure.hint("if it sets search_path, write SET LOCAL search_path, or name the schema of each object")
+                } else {
+                    failure
+                }
+            }
+        };
+        let failure = if file.migration.no_tx {
+            failure.hint("it ran without a transaction: see what it has left behind")
+        } else {
+            failure
+        };
+        failure.hint(match earlier {
+            0 => format!("no migration was applied; {pending} pending"),
+            1 => format!("the migration before it stays applied; {} pending", pending - 1),
+            _ => format!(
+                "the {earlier} migrations before it stay applied; {} pending",
+                pending - earlier
+            ),
+        })
+    }
+}
+
+/// What helps against some failures of migrations in particular.
+fn advise(failure: Error, error: &sqlx::Error) -> Error {
+    // 25001: `CREATE INDEX CONCURRENTLY cannot run inside a transaction block` and its like.
+    if server_error::has_code(error, "25001") {
+        return failure
+            .hint("make `-- no-transaction` the first line of a file with this statement alone");
+    }
+    failure
+}

@@ -1,0 +1,180 @@
+//! What is applied, compared with the files.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::MigrationSet;
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// Applied migrations and files, compared. Every list is in the order of versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MigrationStatus {
+    /// Everything that is recorded as applied.
+    pub applied: Vec<AppliedMigration>,
+    /// Every file that is not applied.
+    pub pending: Vec<PendingMigration>,
+    /// Applied, but the file has changed since (line endings aside).
+    pub changed: Vec<AppliedMigration>,
+    /// Applied, but there is no such file.
+    pub missing: Vec<AppliedMigration>,
+    /// Those of `pending` that are older than the newest applied one.
+    pub out_of_order: Vec<PendingMigration>,
+    /// Recorded by another tool as begun and not finished.
+    pub dirty: Vec<AppliedMigration>,
+}
+
+/// A recorded migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppliedMigration {
+    /// The version.
+    pub version: i64,
+    /// The description, as recorded.
+    pub description: String,
+    /// The file of this version, if there is one.
+    pub file: Option<String>,
+    /// When it was applied, by the server's clock.
+    pub installed_on: DateTime<Utc>,
+}
+
+/// A file that is not applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingMigration {
+    /// The version.
+    pub version: i64,
+    /// The description.
+    pub description: String,
+    /// The file's name.
+    pub file: String,
+}
+
+impl MigrationStatus {
+    /// Whether everything is applied and as the files say.
+    pub fn is_current(&self) -> bool {
+        self.pending.is_empty() && self.drift(true).is_none()
+    }
+
+    /// The disagreement between applied migrations and files that forbids to apply more; files
+    /// that are merely out of order count unless they are allowed.
+    pub fn drift(&self, allow_out_of_order: bool) -> Option<Error> {
+        let out_of_order = if allow_out_of_order { &[][..] } else { &self.out_of_order };
+        let mut failure = Error::new(Kind::Drift, "the applied migrations and the files disagree");
+        for migration in &self.changed {
+            failure = failure.because(format!("{migration} has changed since it was applied"));
+        }
+        for migration in &self.missing {
+            failure = failure.because(format!("{migration} is applied, but its file is gone"));
+        }
+        for migration in &self.dirty {
+            failure =
+                failure.because(format!("{migration} was begun by another tool and not finished"));
+        }
+        for migration in out_of_order {
+            failure = failure.because(format!(
+                "{} is older than the newest applied migration, {}",
+                migration.file,
+                self.applied.last().map(ToString::to_string).unwrap_or_default()
+            ));
+        }
+        if failure.causes().is_empty() {
+            return None;
+        }
+        if !self.changed.is_empty() || !self.missing.is_empty() {
+            failure = failure.hint("bring the files back as they were (git status; git log -- migrations), and put the change into a new migration");
+        }
+        if !out_of_order.is_empty() {
+            failure = failure
+                .hint("give the file a newer timestamp")
+                .hint("or set `migrations.out_of_order: allow` in devdb.yaml");
+        }
+        Some(failure.hint("devdb reset   builds the database anew from the files; devdb undo brings the old data back"))
+    }
+}
+
+impl std::fmt::Display for AppliedMigration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.file {
+            Some(file) => f.write_str(file),
+            None => write!(f, "{} ({})", self.version, self.description),
+        }
+    }
+}
+
+/// Compares what the database says is applied with the files. Changes nothing, not even when the
+/// database has never been migrated.
+///
+/// # Errors
+/// When the connection is lost, or `_sqlx_migrations` is not a table as sqlx makes it.
+pub async fn status(connection: &mut PgConnection, set: &MigrationSet) -> Result<MigrationStatus> {
+    let failed = || "cannot read the table _sqlx_migrations".to_owned();
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .or_fail(Kind::Unexpected, failed)?;
+    let records = if exists {
+        sqlx::query_as(
+            "SELECT version, description, installed_on, success, checksum \
+             FROM _sqlx_migrations ORDER BY version",
+        )
+        .fetch_all(connection)
+        .await
+        .or_fail(Kind::Unexpected, failed)?
+    } else {
+        Vec::new()
+    };
+    Ok(compare(records, set))
+}
+
+#[derive(sqlx::FromRow)]
+struct Record {
+    version: i64,
+    description: String,
+    installed_on: DateTime<Utc>,
+    success: bool,
+    checksum: Vec<u8>,
+}
+
+fn compare(records: Vec<Record>, set: &MigrationSet) -> MigrationStatus {
+    let files: BTreeMap<i64, _> = set.files().iter().map(|file| (file.version(), file)).collect();
+    let mut status = MigrationStatus::default();
+    for record in records {
+        let file = files.get(&record.version);
+        let applied = AppliedMigration {
+            version: record.version,
+            description: record.description,
+            file: file.map(|file| file.name().to_owned()),
+            installed_on: record.installed_on,
+        };
+        match file {
+            _ if !record.success => status.dirty.push(applied.clone()),
+            None => status.missing.push(applied.clone()),
+            Some(file) if !file.has_checksum(&record.checksum) => {
+                status.changed.push(applied.clone());
+            }
+            Some(_) => {}
+        }
+        status.applied.push(applied);
+    }
+    let is_applied =
+        |version| status.applied.binary_search_by_key(&version, |applied| applied.version).is_ok();
+    let newest = status.applied.last().map(|applied| applied.version);
+    status.pending = set
+        .files()
+        .iter()
+        .filter(|file| !is_applied(file.version()))
+        .map(|file| PendingMigration {
+            version: file.version(),
+            description: file.description().to_owned(),
+            file: file.name().to_owned(),
+        })
+        .collect();
+    status.out_of_order = status
+        .pending
+        .iter()
+        .filter(|pending| newest.is_some_and(|newest| pending.version < newest))
+        .cloned()
+        .collect();
+    status
+}

@@ -1,0 +1,14 @@
+//! Everything that is said to a PostgreSQL server in SQL. Nothing outside `db/` knows sqlx.
+
+pub mod connect;
+pub mod embedded;
+mod files;
+pub mod inspect;
+pub mod migrate;
+mod place;
+pub mod scram;
+mod script;
+pub mod seed;
+mod server_error;
+mod session;
+mod sql_scan;

@@ -1,0 +1,133 @@
+//! Places in files, and the lines around them with a caret under the place.
+
+use unicode_width::UnicodeWidthChar;
+
+/// Line and column, both from 1; the column counts characters, as PostgreSQL does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of the character with this index from 0; the end when there is none.
+    pub fn of_char(text: &str, index: usize) -> Self {
+        let offset = text.char_indices().nth(index).map_or(text.len(), |(offset, _)| offset);
+        Place::of_byte(text, offset)
+    }
+
+    /// The place of a byte offset that is a character boundary.
+    pub fn of_byte(text: &str, offset: usize) -> Self {
+        let before = &text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// How many columns of a line are shown; longer lines are cut around the caret.
+const WIDTH: usize = 100;
+
+/// How many lines before and after the place are shown.
+const NEIGHBOURS: usize = 2;
+
+/// The line at `place` with its neighbours, numbered, and a caret under the place.
+pub(super) fn excerpt(text: &str, place: Place) -> String {
+    let first = place.line.saturating_sub(NEIGHBOURS).max(1);
+    let last = place.line + NEIGHBOURS;
+    let gutter = last.to_string().len();
+    let mut rows: Vec<String> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).skip(first - 1).take(last + 1 - first) {
+        let column = if number == place.line { place.column - 1 } else { 0 };
+        let (shown, caret) = cut(line.trim_end_matches('\r'), column);
+        rows.push(format!("{number:gutter$} | {shown}").trim_end().to_owned());
+        if number == place.line {
+            rows.push(format!("{:gutter$} | {:caret$}^", "", ""));
+        }
+    }
+    // Empty lines below the caret show nothing.
+    while rows.last().is_some_and(|row| row.ends_with(" |")) {
+        rows.pop();
+    }
+    rows.join("\n")
+}
+
+/// A line as it is shown (tabs are four blanks, long lines are cut) and where the caret goes, in
+/// terminal columns.
+fn cut(line: &str, column: usize) -> (String, usize) {
+    let cells: Vec<(String, usize)> = line
+        .chars()
+        .map(|c| match c {
+            '\t' => ("    ".to_owned(), 4),
+            c => (c.to_string(), c.width().unwrap_or(0)),
+        })
+        .collect();
+    let caret: usize = cells.iter().take(column).map(|(_, width)| width).sum();
+    let total: usize = cells.iter().map(|(_, width)| width).sum();
+    let skip = if total <= WIDTH || caret <= WIDTH * 2 / 3 { 0 } else { caret - WIDTH / 2 };
+    let mut shown = String::new();
+    let (mut at, mut skipped, mut used) = (0, 0, 0);
+    for (cell, width) in &cells {
+        if at < skip {
+            skipped += width;
+        } else if used + width <= WIDTH {
+            shown.push_str(cell);
+            used += width;
+        } else {
+            shown.push('…');
+            break;
+        }
+        at += width;
+    }
+    if skipped == 0 { (shown, caret) } else { (format!("…{shown}"), caret - skipped + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_characters_and_either_line_ending() {
+        let text = "sélect\r\n  ñ\n";
+        assert_eq!(Place::of_char(text, 0), Place { line: 1, column: 1 });
+        assert_eq!(Place::of_char(text, 10), Place { line: 2, column: 3 });
+        assert_eq!(Place::of_char(text, 99), Place { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_place() {
+        let text = "create table t (\r\n\tid uid,\r\n  名 text\r\n);\r\n";
+        insta::assert_snapshot!(excerpt(text, Place { line: 2, column: 5 }), @r"
+        1 | create table t (
+        2 |     id uid,
+          |        ^
+        3 |   名 text
+        4 | );
+        ");
+        insta::assert_snapshot!(excerpt(text, Place { line: 3, column: 5 }), @r"
+        1 | create table t (
+        2 |     id uid,
+        3 |   名 text
+          |      ^
+        4 | );
+        ");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_caret() {
+        let text = format!("{}here{}", "a".repeat(300), "b".repeat(300));
+        let shown = excerpt(&text, Place { line: 1, column: 301 });
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0].chars().count(), 4 + 102);
+        let caret = lines[1].find('^').unwrap();
+        assert!(lines[0].chars().skip(caret).collect::<String>().starts_with("here"));
+    }
+}

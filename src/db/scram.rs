@@ -1,0 +1,56 @@
+//! SCRAM-SHA-256 verifiers, as PostgreSQL stores them (RFC 5803 with PostgreSQL's layout):
+//! `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`. A server that gets a verifier for
+//! a password stores it as it is, so the password itself need never reach the server's machine.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use rand::Rng;
+use sha2::{Digest, Sha256};
+
+/// PostgreSQL's own default (`scram_iterations`).
+const ITERATIONS: u32 = 4096;
+
+/// The verifier of `password` (ASCII, as devdb's own always are) under a new random salt.
+pub fn verifier(password: &str) -> String {
+    let mut salt = [0; 16];
+    rand::rng().fill_bytes(&mut salt);
+    verifier_with(password, &salt)
+}
+
+fn verifier_with(password: &str, salt: &[u8]) -> String {
+    let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, ITERATIONS);
+    let stored = Sha256::digest(mac(&salted, b"Client Key"));
+    let server = mac(&salted, b"Server Key");
+    format!(
+        "SCRAM-SHA-256${ITERATIONS}:{}${}:{}",
+        BASE64.encode(salt),
+        BASE64.encode(stored),
+        BASE64.encode(server)
+    )
+}
+
+fn mac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7677, section 3: the exchange for user `user`, password `pencil`; ServerKey and
+    /// StoredKey computed from it by PostgreSQL 15.
+    #[test]
+    fn the_example_of_rfc_7677() {
+        let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        assert_eq!(
+            verifier_with("pencil", &salt),
+            "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+             WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
+             wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! Applying seeds: all in one transaction, under a lock, recorded in the same transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::diagnose::SAVEPOINT;
+use super::load::Content;
+use super::record::{self, Labels};
+use super::rows::Writer;
+use super::yaml::{TableRows, ValueContent};
+use super::{SeedFile, SeedSet, csv_file, status};
+use crate::db::connect::Address;
+use crate::db::files::SourceText;
+use crate::db::place::Place;
+use crate::db::{script, server_error, session};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Events};
+
+/// How `!encrypt` values are encrypted. It is not called, and so need not have a key, unless
+/// there is one.
+pub type Encrypt = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
+
+/// The advisory lock that one [`apply`] holds: `devdb` and a number, in ASCII.
+const LOCK: i64 = 0x6465_7664_6201;
+
+/// How long to wait for another devdb that is seeding.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What [`apply`] did and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SeedOutcome {
+    /// The files that are now applied, in order.
+    pub applied: Vec<AppliedSeed>,
+    /// Files that have changed since they were applied. They are not applied again: their rows
+    /// are there. `devdb reset` applies them.
+    pub changed: Vec<String>,
+    /// Files that were applied and are gone.
+    pub missing: Vec<String>,
+}
+
+/// A seed file that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppliedSeed {
+    /// The file's name below the seed directory.
+    pub file: String,
+    /// Rows written.
+    pub rows: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Applies the files that have not been applied, all in one transaction and in order, on a
+/// connection of its own under an advisory lock. Dropping the future rolls everything back.
+///
+/// # Errors
+/// `Seed`, with file, line and column; nothing has changed then. `Locked` when another devdb has
+/// been seeding for a minute. What `encrypt` says, with the place of the value.
+pub async fn apply(
+    address: &Address,
+    set: &SeedSet,
+    encrypt: Encrypt,
+    events: &Events,
+) -> Result<SeedOutcome> {
+    let mut connection = session::open(address).await?;
+    let failed = |error: &sqlx::Error| {
+        server_error::explain(Error::new(Kind::Seed, "cannot record the seeds"), error)
+    };
+    let mut transaction = connection.begin().await.map_err(|error| failed(&error))?;
+    lock(&mut transaction, address).await?;
+    let found = status(&mut transaction, set).await?;
+    let mut outcome =
+        SeedOutcome { changed: found.changed, missing: found.missing, ..SeedOutcome::default() };
+    if found.pending.is_empty() {
+        return Ok(outcome);
+    }
+    record::ensure_tables(&mut transaction).await.map_err(|error| failed(&error))?;
+    let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
+    for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
+        let start = Instant::now();
+        let rows = apply_file(&mut transaction, file, &mut labels, &encrypt).await?;
+        labels.store(&mut transaction).await.map_err(|error| failed(&error))?;
+        record::add(&mut transaction, file, &set.profile).await.map_err(|error| failed(&error))?;
+        let took = start.elapsed();
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        outcome.applied.push(AppliedSeed { file: file.name.clone(), rows, took_ms });
+        events.emit(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
+    }
+    check_deferred(&mut transaction).await?;
+    transaction.commit().await.map_err(|error| failed(&error))?;
+    Ok(outcome)
+}
+
+async fn lock(transaction: &mut PgConnection, address: &Address) -> Result<()> {
+    let locking = async {
+        session::set_lock_timeout(transaction, PATIENCE).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LOCK)
+            .execute(&mut *transaction)
+            .await?;
+        session::no_lock_timeout(transaction).await
+    };
+    match locking.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(session::lock_error(address, LOCK, "seed", PATIENCE, &error).await),
+    }
+}
+
+async fn apply_file(
+    transaction: &mut PgConnection,
+    file: &SeedFile,
+    labels: &mut Labels,
+    encrypt: &Encrypt,
+) -> Result<u64> {
+    match &file.content {
+        Content::Sql => apply_sql(transaction, &file.source).await,
+        Content::Csv(table) => csv_file::copy(transaction, file, table).await,
+        Content::Yaml(tables) => {
+            let encrypted = encrypt_all(&file.source, tables, encrypt).await?;
+            let savepoint = format!("SAVEPOINT {SAVEPOINT}");
+            sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(&mut *transaction).await.map_err(
+                |error| {
+                    let message = format!("cannot apply {}", file.source.label);
+                    server_error::explain(Error::new(Kind::Seed, message), &error)
+                },
+            )?;
+            let source = &file.source;
+            Writer { connection: transaction, source, labels, encrypted: &encrypted }
+                .write(tables)
+                .await
+        }
+    }
+}
+
+/// Encrypts a file's values on threads of their own, a few at a time: deriving a key takes tens
+/// of milliseconds and 16 MB.
+async fn encrypt_all(
+    source: &SourceText,
+    tables: &[TableRows],
+    encrypt: &Encrypt,
+) -> Result<BTreeMap<Place, String>> {
+    let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
+    let values =
+        tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.values).filter_map(
+            |(_, value)| match &value.content {
+                ValueContent::Encrypt(clear) => Some((value.place, clear.clone())),
+                _ => None,
+            },
+        );
+    let encrypting = values.map(|(place, clear)| {
+        let encrypt = Arc::clone(encrypt);
+        async move {
+            let cannot = || format!("{}:{place}: cannot encrypt the value", source.label);
+            match tokio::task::spawn_blocking(move || encrypt(&clear)).await {
+                Ok(Ok(encrypted)) => Ok((place, encrypted)),
+                Ok(Err(error)) => Err(error.context(cannot())),
+                Err(error) => Err(Error::new(Kind::Unexpected, cannot()).because(error)),
+            }
+        }
+    });
+    stream::iter(encrypting.collect::<Vec<_>>()).buffer_unordered(at_a_time).try_collect().await
+}
+
+async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Result<u64> {
+    let failed = |error: &sqlx::Error| {
+        let message = format!("{}: the seed failed", source.label);
+        server_error::explain(Error::new(Kind::Seed, message), error)
+    };
+    let before: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(|error| failed(&error))?;
+    let rows = match script::execute(transaction, &source.text).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let failure = match error.place(source) {
+                Some(place) => source.error_at(Kind::Seed, place, "the seed failed"),
+                None => return Err(failed(&error.error)),
+            };
+            return Err(server_error::explain(failure, &error.error));
+        }
+    };
+    // Files from pg_dump empty search_path for the whole session.
+    sqlx::raw_sql("RESET search_path")
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed(&error))?;
+    let after: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text")
+        .fetch_one(transaction)
+        .await
+        .map_err(|error| failed(&error))?;
+    // `load` finds a COMMIT as PostgreSQL reads a file by default; a file can change how it is read.
+    if before != after {
+        return Err(Error::new(
+            Kind::Seed,
+            format!("{} has ended the transaction that all seeds share", source.label),
+        )
+        .because("what it and the files before it wrote stays")
+        .hint("remove its COMMIT")
+        .hint("devdb reset   gives back a database without the half of them"));
+    }
+    Ok(rows)
+}
+
+/// Checks deferred constraints while the failure can still be told from one of the commit.
+async fn check_deferred(transaction: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(transaction).await.map_err(|error| {
+        let message = "the seeds together violate a deferred constraint";
+        server_error::explain(Error::new(Kind::Seed, message), &error)
+    })?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! What the database knows about the tables that seeds fill.
+
+use sqlx::PgConnection;
+use sqlx::postgres::types::Oid;
+
+use crate::db::inspect::quote;
+
+/// A table (or a view or foreign table that can be written).
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    oid: Oid,
+    /// `gateways`, or `iot.gateways` in a schema other than public. Part of the ids of rows.
+    pub name: String,
+    /// Schema and name, quoted.
+    pub sql_name: String,
+    pub columns: Vec<Column>,
+    /// The column of a primary key of one column.
+    pub key: Option<String>,
+    references: Vec<Reference>,
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct Column {
+    pub name: String,
+    /// Its type without length or precision, as SQL; a domain's base type. A cast to it checks a
+    /// value without cutting it short, as an explicit cast to `varchar(5)` would.
+    pub base_type: String,
+    pub is_array: bool,
+    pub is_json: bool,
+}
+
+/// A column of a foreign key and what it refers to.
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct Reference {
+    column: String,
+    schema: String,
+    table: String,
+    referred: String,
+}
+
+/// A column that a row's column refers to.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// As [`Table::name`].
+    pub table: String,
+    pub sql_name: String,
+    pub column: String,
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The type of the primary key's column.
+    pub fn key_type(&self) -> Option<&str> {
+        Some(self.column(self.key.as_deref()?)?.base_type.as_str())
+    }
+
+    /// What the foreign keys of a column refer to.
+    pub fn targets(&self, column: &str) -> impl Iterator<Item = Target> {
+        self.references.iter().filter(move |reference| reference.column == column).map(
+            |reference| Target {
+                table: display_name(&reference.schema, &reference.table),
+                sql_name: sql_name(&reference.schema, &reference.table),
+                column: reference.referred.clone(),
+            },
+        )
+    }
+
+    /// The columns of one of its constraints or unique indexes.
+    pub async fn columns_of_constraint(
+        &self,
+        connection: &mut PgConnection,
+        constraint: &str,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
+             AND (EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = $1 AND c.conname = $2 \
+                          AND a.attnum = ANY(c.conkey)) \
+               OR EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid \
+                          WHERE i.indrelid = $1 AND x.relname = $2 AND a.attnum = ANY(i.indkey))) \
+             ORDER BY a.attnum",
+        )
+        .bind(self.oid)
+        .bind(constraint)
+        .fetch_all(connection)
+        .await
+    }
+}
+
+fn display_name(schema: &str, table: &str) -> String {
+    if schema == "public" { table.to_owned() } else { format!("{schema}.{table}") }
+}
+
+fn sql_name(schema: &str, table: &str) -> String {
+    format!("{}.{}", quote(schema), quote(table))
+}
+
+/// Looks a table up by its name as a person writes it, perhaps with its schema, in its exact
+/// case; none when there is no such table.
+pub(super) async fn table(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<Table>, sqlx::Error> {
+    let quoted = name.split('.').map(quote).collect::<Vec<_>>().join(".");
+    let found: Option<(Oid, String, String)> = sqlx::query_as(
+        "SELECT c.oid, n.nspname::text, c.relname::text \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid = to_regclass($1) AND c.relkind IN ('r', 'p', 'v', 'f')",
+    )
+    .bind(quoted)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((oid, schema, table)) = found else { return Ok(None) };
+    let key: Vec<String> = sqlx::query_scalar(
+        "SELECT a.attname::text FROM pg_index i \
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) \
+         WHERE i.indrelid = $1 AND i.indisprimary",
+    )
+    .bind(oid)
+    .fetch_all(&mut *connection)
+    .await?;
+    Ok(Some(Table {
+        oid,
+        name: display_name(&schema, &table),
+        sql_name: sql_name(&schema, &table),
+        columns: columns(connection, oid).await?,
+        key: <[String; 1]>::try_from(key).ok().map(|[column]| column),
+        references: references(connection, oid).await?,
+    }))
+}
+
+async fn columns(connection: &mut PgConnection, table: Oid) -> Result<Vec<Column>, sqlx::Error> {
+    // -1, not NULL, for the type's modifier: `character` without one would mean character(1).
+    sqlx::query_as(
+        "SELECT a.attname::text AS name, format_type(base.oid, -1) AS base_type, \
+                base.typcategory = 'A' AS is_array, \
+                base.oid IN ('json'::regtype, 'jsonb'::regtype) AS is_json \
+         FROM pg_attribute a CROSS JOIN LATERAL ( \
+             WITH RECURSIVE chain AS ( \
+                 SELECT t.oid, t.typtype, t.typbasetype, t.typcategory \
+                 FROM pg_type t WHERE t.oid = a.atttypid \
+                 UNION ALL \
+                 SELECT t.oid, t.typtype, t.typbasetype, t.typcategory \
+                 FROM chain c JOIN pg_type t ON t.oid = c.typbasetype WHERE c.typtype = 'd') \
+             SELECT oid, typcategory FROM chain WHERE typtype <> 'd') base \
+         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+}
+
+async fn references(
+    connection: &mut PgConnection,
+    table: Oid,
+) -> Result<Vec<Reference>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT own.attname::text AS column, n.nspname::text AS schema, c.relname::text AS table, \
+                their.attname::text AS referred \
+         FROM pg_constraint f \
+         CROSS JOIN LATERAL unnest(f.conkey, f.confkey) AS pair(own, their) \
+         JOIN pg_attribute own ON own.attrelid = f.conrelid AND own.attnum = pair.own \
+         JOIN pg_attribute their ON their.attrelid = f.confrelid AND their.attnum = pair.their \
+         JOIN pg_class c ON c.oid = f.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE f.conrelid = $1 AND f.contype = 'f' ORDER BY f.conname",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+}
+
+/// The names of all tables of the project, as a person would write them.
+pub(super) async fn table_names(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let names: Vec<(String, String)> = sqlx::query_as(
+        "SELECT n.nspname::text, c.relname::text \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'v', 'f') AND c.relname <> '_sqlx_migrations' \
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', '_devdb')",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(names.into_iter().map(|(schema, table)| display_name(&schema, &table)).collect())
+}

@@ -1,0 +1,142 @@
+//! CSV seeds: the header names the columns, the rest goes through COPY as it is.
+
+use sqlx::PgConnection;
+
+use super::rows::lost;
+use super::{SeedFile, catalog};
+use crate::db::inspect::quote;
+use crate::db::place::Place;
+use crate::db::server_error;
+use crate::error::{Error, Kind, Result, nearest};
+
+/// How much is sent at a time, in bytes: an interrupted command stops between two.
+const CHUNK: usize = 1 << 16;
+
+/// Copies a CSV file into its table and returns the number of rows.
+///
+/// # Errors
+/// `Seed`, with the line, where there is one. The transaction is then to be given up.
+pub(super) async fn copy(
+    connection: &mut PgConnection,
+    file: &SeedFile,
+    table_name: &str,
+) -> Result<u64> {
+    // Spreadsheets begin the file with a byte order mark.
+    let text = file.source.text.strip_prefix('\u{feff}').unwrap_or(&file.source.text);
+    let columns = header(file, text)?;
+    let table = known_table(connection, file, table_name).await?;
+    for (place, column) in &columns {
+        if table.column(column).is_none() {
+            let failure = file.source.error_at(
+                Kind::Seed,
+                *place,
+                format!("the table {} has no column {column:?}", table.name),
+            );
+            let known = table.columns.iter().map(|column| column.name.as_str());
+            return Err(match nearest(column, known) {
+                _ if column.contains([';', '\t']) => failure.hint("separate columns by commas"),
+                Some(near) => failure.hint(format!("did you mean {near:?}?")),
+                None => failure,
+            });
+        }
+    }
+    let names: Vec<String> = columns.iter().map(|(_, column)| quote(column)).collect();
+    let statement = format!(
+        "COPY {} ({}) FROM STDIN WITH (FORMAT csv, HEADER true)",
+        table.sql_name,
+        names.join(", ")
+    );
+    send(connection, &statement, text).await.map_err(|error| refused(file, &columns, &error))
+}
+
+async fn send(
+    connection: &mut PgConnection,
+    statement: &str,
+    text: &str,
+) -> Result<u64, sqlx::Error> {
+    let mut copy = connection.copy_in_raw(statement).await?;
+    for chunk in text.as_bytes().chunks(CHUNK) {
+        copy.send(chunk).await?;
+    }
+    copy.finish().await
+}
+
+async fn known_table(
+    connection: &mut PgConnection,
+    file: &SeedFile,
+    name: &str,
+) -> Result<catalog::Table> {
+    if let Some(table) = catalog::table(connection, name).await.map_err(|error| lost(&error))? {
+        return Ok(table);
+    }
+    let known = catalog::table_names(connection).await.map_err(|error| lost(&error))?;
+    let failure =
+        Error::new(Kind::Seed, format!("{}: there is no table {name:?}", file.source.label));
+    Err(match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => failure.hint(format!("did you mean {near:?}?")),
+        None => failure,
+    }
+    .hint("a CSV file is named <number>_<table>.csv"))
+}
+
+/// The columns that the first line names, with their places.
+fn header(file: &SeedFile, text: &str) -> Result<Vec<(Place, String)>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let record = match reader.records().next() {
+        Some(Ok(record)) => record,
+        Some(Err(error)) => {
+            return Err(
+                Error::new(Kind::Seed, format!("{}: not CSV", file.source.label)).because(error)
+            );
+        }
+        None => {
+            return Err(Error::new(Kind::Seed, format!("{} is empty", file.source.label))
+                .hint("its first line names the columns"));
+        }
+    };
+    let places = field_places(text.lines().next().unwrap_or_default());
+    let columns = record.iter().enumerate().map(|(index, name)| {
+        let column = places.get(index).copied().unwrap_or(1);
+        (Place { line: 1, column }, name.to_owned())
+    });
+    Ok(columns.collect())
+}
+
+/// Where each field of a line begins, in characters from 1.
+fn field_places(line: &str) -> Vec<usize> {
+    let mut places = vec![1];
+    let mut quoted = false;
+    for (column, c) in (1..).zip(line.chars()) {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => places.push(column + 1),
+            _ => {}
+        }
+    }
+    places
+}
+
+fn refused(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) -> Error {
+    let failure = match place_of(file, columns, error) {
+        Some(place) => file.source.error_at(Kind::Seed, place, "the row is refused"),
+        None => Error::new(Kind::Seed, format!("{}: a row is refused", file.source.label)),
+    };
+    server_error::explain(failure, error)
+}
+
+/// The place that COPY's context names: `COPY readings, line 3, column value: "abc"`. What
+/// stands around the number is translated on a server with another lc_messages; then there is
+/// no place.
+fn place_of(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) -> Option<Place> {
+    let context = server_error::of(error)?.r#where()?.lines().next()?;
+    let (_, rest) = context.split_once(", line ")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let line: usize = rest[..digits].parse().ok()?;
+    let text = file.source.text.lines().nth(line.checked_sub(1)?)?;
+    let column = rest.split_once(", column ").and_then(|(_, rest)| {
+        let name = rest.split_once(':').map_or(rest, |(name, _)| name);
+        let index = columns.iter().position(|(_, column)| column == name)?;
+        field_places(text).get(index).copied()
+    });
+    Some(Place { line, column: column.unwrap_or(1) })
+}

@@ -1,0 +1,108 @@
+//! Which value of a refused row is to blame. PostgreSQL names the column for some errors and the
+//! constraint for others; for the rest each value is tried by itself.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::catalog::Table;
+use super::rows::{Cell, Writer};
+use super::yaml::Row;
+use crate::db::inspect::quote;
+use crate::db::place::Place;
+use crate::db::server_error;
+use crate::error::{Error, Kind};
+
+/// What a file's work in the transaction goes back to when it fails.
+pub(super) const SAVEPOINT: &str = "devdb_seed_file";
+
+/// A table like the refused row's, without its defaults, triggers and constraints.
+const PROBE: &str = "devdb_probe";
+
+/// The error for a row that the server refused, at the place of the value to blame, else at the
+/// row's label.
+pub(super) async fn row(
+    writer: &mut Writer<'_>,
+    table: &Table,
+    row: &Row,
+    cells: &[Cell<'_>],
+    error: &sqlx::Error,
+) -> Error {
+    let blamed = blame(writer.connection, table, cells, error).await.unwrap_or_default();
+    let subject = format!("the row {:?} of {} is refused", row.label.text, table.name);
+    let (place, message) = match &blamed {
+        Blamed { place: Some(place), column: Some(column) } => {
+            (*place, format!("{subject} for its column {column:?}"))
+        }
+        Blamed { place: Some(place), column: None } => (*place, subject),
+        Blamed { place: None, column: Some(column) } => {
+            (row.label.place, format!("{subject}: it has no {column:?}"))
+        }
+        Blamed { place: None, column: None } => (row.label.place, subject),
+    };
+    server_error::explain(writer.source.error_at(Kind::Seed, place, message), error)
+}
+
+/// A place without a column: several columns may be to blame, this is the first. A column
+/// without a place: the row lacks it.
+#[derive(Default)]
+struct Blamed {
+    place: Option<Place>,
+    column: Option<String>,
+}
+
+async fn blame(
+    connection: &mut PgConnection,
+    table: &Table,
+    cells: &[Cell<'_>],
+    error: &sqlx::Error,
+) -> Result<Blamed, sqlx::Error> {
+    let Some(server) = server_error::of(error) else { return Ok(Blamed::default()) };
+    let place_of =
+        |column: &str| cells.iter().find(|cell| cell.column.name == column).map(|cell| cell.place);
+    if let Some(column) = server.column() {
+        return Ok(Blamed { place: place_of(column), column: Some(column.to_owned()) });
+    }
+    back_to_savepoint(connection).await?;
+    if let Some(constraint) = server.constraint() {
+        let columns = table.columns_of_constraint(connection, constraint).await?;
+        let single = <[String; 1]>::try_from(columns.clone()).ok().map(|[column]| column);
+        let place = columns.iter().find_map(|column| place_of(column));
+        return Ok(Blamed { place, column: single.filter(|_| place.is_some()) });
+    }
+    probe(connection, table, cells).await
+}
+
+pub(super) async fn back_to_savepoint(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let sql = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
+
+/// Tries the values one by one in an empty table of the same columns, so that a value too long
+/// for `varchar(5)` fails as it does in the real one.
+async fn probe(
+    connection: &mut PgConnection,
+    table: &Table,
+    cells: &[Cell<'_>],
+) -> Result<Blamed, sqlx::Error> {
+    let create = format!("CREATE TEMPORARY TABLE {PROBE} (LIKE {})", table.sql_name);
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await?;
+    sqlx::raw_sql("SAVEPOINT devdb_probe").execute(&mut *connection).await?;
+    for cell in cells {
+        let sql = format!(
+            "INSERT INTO pg_temp.{PROBE} ({}) VALUES ({})",
+            quote(&cell.column.name),
+            cell.sql(1)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        if let Some(text) = cell.bound() {
+            query = query.bind(text);
+        }
+        let tried = query.execute(&mut *connection).await;
+        sqlx::raw_sql("ROLLBACK TO SAVEPOINT devdb_probe").execute(&mut *connection).await?;
+        // 23502: the other columns, which the probe leaves out, may not be null.
+        if tried.is_err_and(|error| !server_error::has_code(&error, "23502")) {
+            return Ok(Blamed { place: Some(cell.place), column: Some(cell.column.name.clone()) });
+        }
+    }
+    Ok(Blamed::default())
+}

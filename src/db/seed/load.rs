@@ -1,0 +1,165 @@
+//! Reading seeds: which files, in which order, and everything that can be wrong with them that
+//! needs no database to be seen.
+
+use sha2::{Digest, Sha256};
+
+use super::yaml::{TableRows, ValueContent};
+use super::{references, yaml};
+use crate::db::embedded;
+use crate::db::files::{Folder, SourceText};
+use crate::db::place::Place;
+use crate::db::sql_scan;
+use crate::error::{Error, Kind, Result, nearest};
+use crate::spec::Files;
+
+/// The profile that needs no directory of its own.
+const DEFAULT_PROFILE: &str = "dev";
+
+/// A project's seeds for one profile, checked, in the order in which they are applied.
+#[derive(Debug, Clone)]
+pub struct SeedSet {
+    pub(super) profile: String,
+    pub(super) files: Vec<SeedFile>,
+}
+
+/// One seed file.
+#[derive(Debug, Clone)]
+pub struct SeedFile {
+    /// Its name below the seed directory: `010_a.yaml`, `dev/020_b.csv`.
+    pub(super) name: String,
+    pub(super) source: SourceText,
+    pub(super) checksum: String,
+    pub(super) content: Content,
+}
+
+/// What a seed file holds.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Yaml(Vec<TableRows>),
+    Sql,
+    /// The table, from the file's name.
+    Csv(String),
+}
+
+impl SeedSet {
+    /// The files, in the order in which they are applied.
+    pub fn files(&self) -> &[SeedFile] {
+        &self.files
+    }
+
+    /// Whether an encryption key is needed to apply them: `!encrypt` occurs.
+    pub fn needs_key(&self) -> bool {
+        self.files.iter().any(|file| match &file.content {
+            Content::Yaml(tables) => tables
+                .iter()
+                .flat_map(|table| &table.rows)
+                .flat_map(|row| &row.values)
+                .any(|(_, value)| matches!(value.content, ValueContent::Encrypt(_))),
+            Content::Sql | Content::Csv(_) => false,
+        })
+    }
+}
+
+impl SeedFile {
+    /// Its name below the seed directory.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the text with LF line endings, hexadecimal.
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+}
+
+/// Reads and checks the seeds: the files directly in the directory, then those in the profile's
+/// own, each in name order. `.yaml`, `.yml`, `.sql` and `.csv` count; everything else is ignored.
+/// No database is needed.
+///
+/// # Errors
+/// `Config` when the directory or the profile is not there; `Seed`, with file, line and column,
+/// when a file is wrong.
+pub fn load(files: &Files, profile: &str) -> Result<SeedSet> {
+    load_from(&Folder::open(files, &embedded::SEEDS, "seeds.path")?, profile)
+}
+
+fn load_from(folder: &Folder, profile: &str) -> Result<SeedSet> {
+    let listing = folder.list()?;
+    let has_directory = listing.directories.iter().any(|name| name == profile);
+    if profile != DEFAULT_PROFILE && !has_directory {
+        let failure = Error::new(
+            Kind::Config,
+            format!("seeds.profile: {} has no directory {profile:?}", folder.label("")),
+        );
+        let known = listing.directories.iter().map(String::as_str).chain([DEFAULT_PROFILE]);
+        return Err(match nearest(profile, known) {
+            Some(near) => failure.hint(format!("did you mean {near:?}?")),
+            None => failure.hint(format!("mkdir {}", folder.label(profile))),
+        });
+    }
+    let mut files = read_all(folder, &listing.files, "")?;
+    if has_directory {
+        let own = folder.directory(profile);
+        files.extend(read_all(&own, &own.list()?.files, &format!("{profile}/"))?);
+    }
+    references::check(&files)?;
+    Ok(SeedSet { profile: profile.to_owned(), files })
+}
+
+fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedFile>> {
+    let mut files = Vec::new();
+    for name in names {
+        let Some((stem, extension)) = name.rsplit_once('.') else { continue };
+        let read = || folder.read(name, Kind::Seed);
+        let (source, content) = match extension.to_ascii_lowercase().as_str() {
+            "yaml" | "yml" => {
+                let source = read()?;
+                let tables = yaml::parse(&source)?;
+                (source, Content::Yaml(tables))
+            }
+            "sql" => {
+                let source = read()?;
+                check_sql(&source)?;
+                (source, Content::Sql)
+            }
+            "csv" => (read()?, Content::Csv(table_of(stem).to_owned())),
+            _ => continue,
+        };
+        let lf = source.text.replace("\r\n", "\n");
+        let checksum = Sha256::digest(lf).iter().map(|byte| format!("{byte:02x}")).collect();
+        files.push(SeedFile { name: format!("{prefix}{name}"), source, checksum, content });
+    }
+    Ok(files)
+}
+
+/// `020_readings` → `readings`.
+fn table_of(stem: &str) -> &str {
+    match stem.split_once(['_', '-']) {
+        Some((digits, table)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => table,
+        _ => stem,
+    }
+}
+
+/// All seeds are one transaction; a file that ends it would leave half of them applied.
+fn check_sql(source: &SourceText) -> Result<()> {
+    for statement in sql_scan::statements(&source.text) {
+        let error = |message: &str| {
+            let place = Place::of_byte(&source.text, statement.start);
+            source.error_at(Kind::Seed, place, message)
+        };
+        if statement.controls_transaction() {
+            return Err(error("a seed may not begin or end a transaction")
+                .because("all seeds are applied in one, so that nothing is ever half applied")
+                .hint("remove the statement"));
+        }
+        if statement.copies_inline() {
+            return Err(error("a COPY whose data is in the file works in psql only")
+                .hint("put the data into a file <number>_<table>.csv beside this one"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,255 @@
+use super::*;
+use std::path::Path;
+
+fn load_dir(directory: &Path, profile: &str) -> Result<SeedSet> {
+    load(&Files::Directory { path: directory.to_owned(), required: true }, profile)
+}
+
+fn write(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    directory
+}
+
+/// The whole error with hints, with the temporary directory's name taken out.
+fn refused(files: &[(&str, &str)]) -> String {
+    let directory = write(files);
+    let error = load_dir(directory.path(), "dev").unwrap_err();
+    assert_eq!(error.kind(), Kind::Seed);
+    let mut text = error.to_string();
+    for part in error.excerpt_text().into_iter().chain(error.hints().iter().map(String::as_str)) {
+        text.push('\n');
+        text.push_str(part);
+    }
+    text.replace(&format!("{}/", directory.path().display()), "seeds/")
+}
+
+fn names(set: &SeedSet) -> Vec<&str> {
+    set.files().iter().map(SeedFile::name).collect()
+}
+
+#[test]
+fn common_files_come_first_then_the_profile_s() {
+    let directory = write(&[
+        ("020_b.sql", "select 1"),
+        ("010_a.yaml", ""),
+        ("README.md", ""),
+        (".hidden.yaml", "]"),
+        ("dev/005_c.CSV", "id\n"),
+        ("demo/001_d.yml", "# nothing"),
+    ]);
+    let load = |profile| load_dir(directory.path(), profile);
+    assert_eq!(names(&load("dev").unwrap()), ["010_a.yaml", "020_b.sql", "dev/005_c.CSV"]);
+    assert_eq!(names(&load("demo").unwrap()), ["010_a.yaml", "020_b.sql", "demo/001_d.yml"]);
+    let error = load("dmeo").unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.message().ends_with("has no directory \"dmeo\""), "{error}");
+    assert_eq!(error.hints(), ["did you mean \"demo\"?"]);
+}
+
+#[test]
+fn a_csv_file_names_its_table() {
+    assert_eq!(table_of("020_readings"), "readings");
+    assert_eq!(table_of("7-iot.readings"), "iot.readings");
+    assert_eq!(table_of("sensor_readings"), "sensor_readings");
+}
+
+#[test]
+fn line_endings_make_no_other_checksum_but_comments_do() {
+    let checksum = |text: &str| {
+        let directory = write(&[("a.yaml", text)]);
+        load_dir(directory.path(), "dev").unwrap().files()[0].checksum().to_owned()
+    };
+    assert_eq!(checksum("# a\nt:\n  r: {a: 1}\n"), checksum("# a\r\nt:\r\n  r: {a: 1}\r\n"));
+    assert_ne!(checksum("# a\n"), checksum("# b\n"));
+}
+
+#[test]
+fn the_sample_project_loads_and_needs_a_key() {
+    let set = load(&Files::Embedded, "dev").unwrap();
+    assert_eq!(names(&set), ["010_organizations.yaml", "020_factories.yaml", "030_gateways.yaml"]);
+    assert!(set.needs_key());
+    let directory = write(&[("a.yaml", "t: {r: {a: 1}}")]);
+    assert!(!load_dir(directory.path(), "dev").unwrap().needs_key());
+}
+
+#[test]
+fn templates_are_there() {
+    for name in ["devdb.yaml", "env.example", "gitignore", "migration.sql", "seed.yaml"] {
+        assert!(embedded::template(name).is_some_and(|text| !text.is_empty()), "{name}");
+    }
+    // An example that is all comments, and does not stop a first `devdb up`.
+    let directory = write(&[("010_example.yaml", embedded::template("seed.yaml").unwrap())]);
+    load_dir(directory.path(), "dev").unwrap();
+    let uncommented: Vec<&str> = embedded::template("seed.yaml")
+        .unwrap()
+        .lines()
+        .skip_while(|line| !line.starts_with("# organizations:"))
+        .map(|line| line.trim_start_matches('#').strip_prefix(' ').unwrap_or_default())
+        .collect();
+    let directory = write(&[("010_example.yaml", &uncommented.join("\n"))]);
+    load_dir(directory.path(), "dev").unwrap();
+}
+
+#[test]
+fn wrong_shapes_are_refused_at_their_place() {
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r:\n    a: [1\n  s: 2\n")]), @r"
+    seeds/a.yaml:4:4: this is not YAML: invalid indentation
+    2 |   r:
+    3 |     a: [1
+    4 |   s: 2
+      |    ^
+    ");
+    insta::assert_snapshot!(refused(&[("a.yaml", "- a\n")]), @r"
+    seeds/a.yaml:1:1: a seed file is a mapping of table names, each with its rows; this is a list
+    1 | - a
+      | ^
+    organizations:
+      acme:
+        name: ACME
+    ");
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\r\n  r: 5\r\n")]), @r"
+    seeds/a.yaml:2:6: a row is a mapping of column names, each with its value; this is a single value
+    1 | t:
+    2 |   r: 5
+      |      ^
+    organizations:
+      acme:
+        name: ACME
+    ");
+    insta::assert_snapshot!(refused(&[("a.yaml", "t: {r: {}}\n---\nu: {}\n")]), @r"
+    seeds/a.yaml:3:1: a second document begins here
+    1 | t: {r: {}}
+    2 | ---
+    3 | u: {}
+      | ^
+    ");
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r:\n    a: !rfe x\n")]), @r"
+    seeds/a.yaml:3:8: unknown tag !rfe
+    1 | t:
+    2 |   r:
+    3 |     a: !rfe x
+      |        ^
+    did you mean !ref?
+    ");
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r:\n    a: !encrypt [x]\n")]), @r"
+    seeds/a.yaml:3:8: !encrypt wants a single value; this is a list
+    1 | t:
+    2 |   r:
+    3 |     a: !encrypt ***
+      |        ^
+    ");
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  v1.2:\n    a: 1\n")]), @r#"
+    seeds/a.yaml:2:3: the label "v1.2" is empty or has a dot in it
+    1 | t:
+    2 |   v1.2:
+      |   ^
+    3 |     a: 1
+    dots separate table and label in `!ref table.label`
+    "#);
+}
+
+#[test]
+fn names_that_are_there_twice_are_refused() {
+    insta::assert_snapshot!(refused(&[("a.yaml", "t: {}\nt: {}\n")]), @r#"
+    seeds/a.yaml:2:1: the table "t" is there twice, first on line 1
+    1 | t: {}
+    2 | t: {}
+      | ^
+    "#);
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r: {}\n  r: {}\n")]), @r#"
+    seeds/a.yaml:3:3: two rows of t have the label "r", the first on line 2
+    1 | t:
+    2 |   r: {}
+    3 |   r: {}
+      |   ^
+    "#);
+    insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r: {a: 1, a: 2}\n")]), @r#"
+    seeds/a.yaml:2:13: the column "a" is there twice, first on line 2
+    1 | t:
+    2 |   r: {a: 1, a: 2}
+      |             ^
+    "#);
+    insta::assert_snapshot!(refused(&[("a.yaml", "t: {r: {}}"), ("dev/b.yaml", "public.t:\n  r: {}\n")]), @r#"
+    seeds/dev/b.yaml:2:3: two rows of t have the label "r", the first in seeds/a.yaml:1:5
+    1 | public.t:
+    2 |   r: {}
+      |   ^
+    "#);
+}
+
+#[test]
+fn references_must_have_a_row_before_them() {
+    let rows = "orgs:\n  acme: {}\n";
+    insta::assert_snapshot!(refused(&[("a.yaml", rows), ("b.yaml", "t:\n  r: {a: !ref acne}\n")]), @r#"
+    seeds/b.yaml:2:10: no row has the label "acne"
+    1 | t:
+    2 |   r: {a: !ref acne}
+      |          ^
+    did you mean "acme"?
+    "#);
+    insta::assert_snapshot!(refused(&[("a.yaml", rows), ("b.yaml", "t:\n  r: {a: !ref t.acme}\n")]), @r#"
+    seeds/b.yaml:2:10: no row of t has the label "acme"
+    1 | t:
+    2 |   r: {a: !ref t.acme}
+      |          ^
+    there is one of orgs: write !ref orgs.acme
+    "#);
+    insta::assert_snapshot!(refused(&[("c.yaml", rows), ("b.yaml", "t:\n  r: {a: !ref acme}\n")]), @r#"
+    seeds/b.yaml:2:10: "acme" is defined later, in seeds/c.yaml:2:3
+    1 | t:
+    2 |   r: {a: !ref acme}
+      |          ^
+    rows are written in the order of the files; move that row before this one
+    "#);
+    insta::assert_snapshot!(refused(&[("b.yaml", "t:\n  r: {a: !ref r}\n")]), @r#"
+    seeds/b.yaml:2:10: "r" is this very row, which is not written yet
+    1 | t:
+    2 |   r: {a: !ref r}
+      |          ^
+    "#);
+}
+
+#[test]
+fn sql_that_would_end_the_transaction_is_refused() {
+    insta::assert_snapshot!(refused(&[("a.sql", "insert into t values (1);\nCOMMIT;\n")]), @r"
+    seeds/a.sql:2:1: a seed may not begin or end a transaction: all seeds are applied in one, so that nothing is ever half applied
+    1 | insert into t values (1);
+    2 | COMMIT;
+      | ^
+    remove the statement
+    ");
+    insta::assert_snapshot!(refused(&[("a.sql", "copy t from stdin;\n1\n")]), @r"
+    seeds/a.sql:1:1: a COPY whose data is in the file works in psql only
+    1 | copy t from stdin;
+      | ^
+    2 | 1
+    put the data into a file <number>_<table>.csv beside this one
+    ");
+    insta::assert_snapshot!(refused(&[("a.sql", "rollback")]), @r"
+    seeds/a.sql:1:1: a seed may not begin or end a transaction: all seeds are applied in one, so that nothing is ever half applied
+    1 | rollback
+      | ^
+    remove the statement
+    ");
+}
+
+#[test]
+fn aliases_are_followed_within_reason() {
+    let directory = write(&[("a.yaml", "t:\n  r: &r {a: 1}\n  s: *r\n")]);
+    let set = load_dir(directory.path(), "dev").unwrap();
+    let Content::Yaml(tables) = &set.files()[0].content else { panic!("not YAML") };
+    assert_eq!(tables[0].rows[1].values.len(), 1);
+    let mut bomb = String::from("t:\n  r:\n    a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..8 {
+        let before = format!("*a{}", level - 1);
+        let items = vec![before; 10].join(", ");
+        bomb.push_str(&format!("    a{level}: &a{level} [{items}]\n"));
+    }
+    let text = refused(&[("a.yaml", &bomb)]);
+    assert!(text.contains("aliases stand for too many values"), "{text}");
+}

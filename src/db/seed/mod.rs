@@ -1,0 +1,18 @@
+//! Seeds: YAML, SQL and CSV files, applied in name order in one transaction, and recorded in it
+//! so that nothing is applied twice.
+
+mod apply;
+mod catalog;
+mod csv_file;
+mod diagnose;
+mod json;
+mod load;
+mod record;
+mod references;
+mod rows;
+mod tree;
+mod yaml;
+
+pub use apply::{AppliedSeed, Encrypt, SeedOutcome, apply};
+pub use load::{SeedFile, SeedSet, load};
+pub use record::{RecordedSeed, SeedStatus, status};

@@ -1,0 +1,292 @@
+//! Writing the rows of a YAML seed.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+use super::catalog::{self, Column, Table, Target};
+use super::record::Labels;
+use super::yaml::{Reference, Row, TableRows, Value, ValueContent};
+use super::{diagnose, json, tree};
+use crate::db::files::SourceText;
+use crate::db::inspect::quote;
+use crate::db::place::Place;
+use crate::db::server_error;
+use crate::db::sql_scan;
+use crate::error::{Error, Kind, Result, nearest};
+
+/// The namespace of rows' ids. Changing it changes every id on every machine.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f8d_1c52_7f0b_5c63_9f0e_3a7b_2d5e_9c41);
+
+/// A column's value, ready for an INSERT.
+pub(super) struct Cell<'a> {
+    pub column: &'a Column,
+    pub place: Place,
+    pub input: Input,
+}
+
+/// What stands in an INSERT for a value.
+pub(super) enum Input {
+    /// Bound as text and cast to the column's type.
+    Bound(Option<String>),
+    /// An SQL expression.
+    Expression(String),
+}
+
+impl Cell<'_> {
+    /// The SQL of the value, `parameter` being the number of its parameter if it has one.
+    pub fn sql(&self, parameter: usize) -> String {
+        match &self.input {
+            Input::Bound(_) => format!("${parameter}::text::{}", self.column.base_type),
+            // The line break ends a comment at the end of the expression.
+            Input::Expression(expression) => format!("({expression}\n)"),
+        }
+    }
+
+    pub fn bound(&self) -> Option<&Option<String>> {
+        match &self.input {
+            Input::Bound(text) => Some(text),
+            Input::Expression(_) => None,
+        }
+    }
+}
+
+/// One seed file's way into the database.
+pub(super) struct Writer<'a> {
+    pub connection: &'a mut PgConnection,
+    pub source: &'a SourceText,
+    pub labels: &'a mut Labels,
+    /// The encrypted values, by the place of the value in the file.
+    pub encrypted: &'a BTreeMap<Place, String>,
+}
+
+/// Reads what the server said when a question about the schema went wrong.
+pub(super) fn lost(error: &sqlx::Error) -> Error {
+    server_error::explain(Error::new(Kind::Seed, "cannot read the database's schema"), error)
+}
+
+impl Writer<'_> {
+    /// Writes every row of the file, in its order, and returns how many.
+    ///
+    /// # Errors
+    /// `Seed`, with the place of the row or value. The transaction is then to be given up.
+    pub async fn write(&mut self, tables: &[TableRows]) -> Result<u64> {
+        let mut written = 0;
+        for rows in tables {
+            let table = self.table(rows).await?;
+            for row in &rows.rows {
+                self.row(&table, row).await?;
+                written += 1;
+            }
+        }
+        Ok(written)
+    }
+
+    fn error(&self, place: Place, message: impl std::fmt::Display) -> Error {
+        self.source.error_at(Kind::Seed, place, message)
+    }
+
+    async fn table(&mut self, rows: &TableRows) -> Result<Table> {
+        let name = &rows.table.text;
+        if let Some(table) =
+            catalog::table(self.connection, name).await.map_err(|error| lost(&error))?
+        {
+            return Ok(table);
+        }
+        let known = catalog::table_names(self.connection).await.map_err(|error| lost(&error))?;
+        let failure = self.error(rows.table.place, format!("there is no table {name:?}"));
+        Err(did_you_mean(failure, name, known.iter().map(String::as_str)))
+    }
+
+    async fn row(&mut self, table: &Table, row: &Row) -> Result<()> {
+        let mut cells = Vec::with_capacity(row.values.len() + 1);
+        for (name, value) in &row.values {
+            let Some(column) = table.column(&name.text) else {
+                let failure = self.error(
+                    name.place,
+                    format!("the table {} has no column {:?}", table.name, name.text),
+                );
+                let known = table.columns.iter().map(|column| column.name.as_str());
+                return Err(did_you_mean(failure, &name.text, known));
+            };
+            let input = self.input(table, column, value).await?;
+            cells.push(Cell { column, place: value.place, input });
+        }
+        cells.extend(own_id(table, row));
+        match insert(self.connection, table, &cells).await {
+            Ok(Some(key)) => self.labels.add(&table.name, &row.label.text, key),
+            Ok(None) => {}
+            Err(error) => {
+                return Err(diagnose::row(self, table, row, &cells, &error).await);
+            }
+        }
+        Ok(())
+    }
+
+    async fn input(&mut self, table: &Table, column: &Column, value: &Value) -> Result<Input> {
+        let text = match &value.content {
+            ValueContent::Null => None,
+            ValueContent::Text(text) => Some(text.clone()),
+            ValueContent::Nested(node) => Some(self.nested(column, node)?),
+            ValueContent::Encrypt(_) => self.encrypted.get(&value.place).cloned(),
+            ValueContent::Sql(expression) => {
+                if sql_scan::statements(expression).len() != 1 || expression.ends_with(';') {
+                    return Err(self.error(value.place, "!sql wants one SQL expression"));
+                }
+                return Ok(Input::Expression(expression.clone()));
+            }
+            ValueContent::Reference(reference) => {
+                Some(self.referred(table, column, value.place, reference).await?)
+            }
+        };
+        Ok(Input::Bound(text))
+    }
+
+    fn nested(&self, column: &Column, node: &tree::Node) -> Result<String> {
+        let converted = match &node.content {
+            _ if column.is_json => json::to_json(node),
+            tree::Content::Sequence(items) if column.is_array => json::to_array(items),
+            _ => {
+                return Err(self.error(
+                    node.place,
+                    format!(
+                        "the column {:?} of type {} cannot hold {}",
+                        column.name,
+                        column.base_type,
+                        node.kind()
+                    ),
+                ));
+            }
+        };
+        converted.map_err(|error| self.error(error.place, error.message))
+    }
+
+    /// What a `!ref` stands for.
+    async fn referred(
+        &mut self,
+        table: &Table,
+        column: &Column,
+        place: Place,
+        reference: &Reference,
+    ) -> Result<String> {
+        let label = &reference.label;
+        let mut targets: Vec<Target> = table.targets(&column.name).collect();
+        if let Some(named) = &reference.table {
+            let named = super::references::canonical(named);
+            targets.retain(|target| target.table == named);
+            // Without a foreign key the named row's own key is meant.
+            if targets.is_empty() {
+                return self.labels.get(named, label).map(str::to_owned).ok_or_else(|| {
+                    self.error(place, format!("no row of {named} has the label {label:?}"))
+                });
+            }
+        }
+        if targets.is_empty() {
+            return Err(self
+                .error(
+                    place,
+                    format!(
+                        "the column {:?} has no foreign key that says whose label {label:?} is",
+                        column.name
+                    ),
+                )
+                .hint("name the table too: !ref table.label"));
+        }
+        for target in &targets {
+            if let Some(key) = self.labels.get(&target.table, label).map(str::to_owned) {
+                return self.referred_value(target, key, place).await;
+            }
+        }
+        let tables = targets.iter().map(|target| target.table.as_str()).collect::<Vec<_>>();
+        let failure =
+            self.error(place, format!("no row of {} has the label {label:?}", tables.join(" or ")));
+        let known = tables.iter().flat_map(|table| self.labels.of_table(table));
+        Err(did_you_mean(failure, label, known))
+    }
+
+    /// The value of the referred column; a foreign key need not refer to the primary key.
+    async fn referred_value(
+        &mut self,
+        target: &Target,
+        key: String,
+        place: Place,
+    ) -> Result<String> {
+        let table =
+            catalog::table(self.connection, &target.table).await.map_err(|error| lost(&error))?;
+        let own_key = table.as_ref().and_then(|table| table.key.clone());
+        let Some(own_key) = own_key.filter(|own| *own != target.column) else { return Ok(key) };
+        let query = format!(
+            "SELECT {}::text FROM {} WHERE {}::text = $1",
+            quote(&target.column),
+            target.sql_name,
+            quote(&own_key)
+        );
+        let value: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(query))
+            .bind(key)
+            .fetch_optional(&mut *self.connection)
+            .await
+            .map_err(|error| lost(&error))?;
+        value.flatten().ok_or_else(|| {
+            let Target { table, column, .. } = target;
+            self.error(place, format!("the row of {table} has no {column}, to which this refers"))
+        })
+    }
+}
+
+fn did_you_mean<'a>(failure: Error, word: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    match nearest(word, known) {
+        Some(near) => failure.hint(format!("did you mean {near:?}?")),
+        None => failure,
+    }
+}
+
+/// The id of a row that states none, where the primary key is one uuid column: the same on every
+/// machine, from table and label.
+fn own_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
+    let key = table.key.as_deref()?;
+    if table.key_type() != Some("uuid") || row.values.iter().any(|(name, _)| name.text == key) {
+        return None;
+    }
+    let name = format!("{}/{}", table.name, row.label.text);
+    let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
+    Some(Cell {
+        column: table.column(key)?,
+        place: row.label.place,
+        input: Input::Bound(Some(id.to_string())),
+    })
+}
+
+/// Inserts a row and returns its primary key as text, where that is one column.
+async fn insert(
+    connection: &mut PgConnection,
+    table: &Table,
+    cells: &[Cell<'_>],
+) -> Result<Option<String>, sqlx::Error> {
+    let mut sql = format!("INSERT INTO {} ", table.sql_name);
+    if cells.is_empty() {
+        sql.push_str("DEFAULT VALUES");
+    } else {
+        let columns: Vec<String> = cells.iter().map(|cell| quote(&cell.column.name)).collect();
+        let mut parameters = 0;
+        let values: Vec<String> = cells
+            .iter()
+            .map(|cell| {
+                parameters += usize::from(cell.bound().is_some());
+                cell.sql(parameters)
+            })
+            .collect();
+        sql.push_str(&format!("({}) VALUES ({})", columns.join(", "), values.join(", ")));
+    }
+    if let Some(key) = &table.key {
+        sql.push_str(&format!(" RETURNING {}::text", quote(key)));
+    }
+    let returns_key = table.key.is_some();
+    let mut query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql));
+    for text in cells.iter().filter_map(Cell::bound) {
+        query = query.bind(text);
+    }
+    // A trigger may swallow the row; then there is no key.
+    let key = query.fetch_optional(connection).await?;
+    Ok(key.flatten().filter(|_| returns_key))
+}

@@ -1,0 +1,193 @@
+//! A YAML document as a tree that keeps what values look like in the file: their text as written,
+//! their tags and their places. (Typed readers turn `007` into 7 and forget where it was.)
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+use crate::db::files::SourceText;
+use crate::db::place::Place;
+use crate::error::{Error, Kind, Result};
+
+/// Deeper nesting than any seed has.
+const DEEPEST: usize = 64;
+
+/// How many nodes aliases may add: a few lines of nested aliases could otherwise fill the memory.
+const MOST_ALIASED: usize = 100_000;
+
+/// A value in a document.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub place: Place,
+    /// A tag of the file's own, with its `!`. YAML's own (`!!str`) are understood here.
+    pub tag: Option<String>,
+    pub content: Content,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// `plain`: not quoted, so that `null` and `5` may mean more than their letters.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    Sequence(Vec<Node>),
+    /// In the order of the file; keys may be there twice.
+    Mapping(Vec<(Word, Node)>),
+}
+
+/// A key.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
+    pub place: Place,
+    pub text: String,
+}
+
+impl Node {
+    /// YAML's null: nothing, `~`, `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.content, Content::Scalar { text, plain: true }
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// What kind of value it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match &self.content {
+            Content::Scalar { .. } if self.is_null() => "nothing",
+            Content::Scalar { .. } => "a single value",
+            Content::Sequence(_) => "a list",
+            Content::Mapping(_) => "a mapping",
+        }
+    }
+
+    fn size(&self) -> usize {
+        1 + match &self.content {
+            Content::Scalar { .. } => 0,
+            Content::Sequence(items) => items.iter().map(Node::size).sum(),
+            Content::Mapping(pairs) => pairs.iter().map(|(_, value)| 1 + value.size()).sum(),
+        }
+    }
+}
+
+/// The key that is there twice, with the place where it was first.
+pub(super) fn duplicate(pairs: &[(Word, Node)]) -> Option<(&Word, Place)> {
+    let mut seen: HashMap<&str, Place> = HashMap::new();
+    pairs.iter().find_map(|(key, _)| seen.insert(&key.text, key.place).map(|first| (key, first)))
+}
+
+/// Reads the one document of a file; none when it has only comments.
+///
+/// # Errors
+/// `Seed`, with place: what is not YAML, several documents, a key that is not a single value.
+pub(super) fn parse(source: &SourceText) -> Result<Option<Node>> {
+    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+    let mut builder =
+        Builder { source, events: Parser::new_from_str(text), anchors: HashMap::new(), aliased: 0 };
+    let mut document = None;
+    loop {
+        let (event, span) = builder.next()?;
+        match event {
+            Event::StreamEnd => return Ok(document),
+            Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+            _ if document.is_some() => {
+                return Err(builder.error(place(span.start), "a second document begins here"));
+            }
+            event => document = Some(builder.node(event, span, 0)?),
+        }
+    }
+}
+
+struct Builder<'a> {
+    source: &'a SourceText,
+    events: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Node>,
+    aliased: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span)> {
+        match self.events.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(self.syntax(&error)),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn error(&self, place: Place, message: &str) -> Error {
+        self.source.error_at(Kind::Seed, place, message)
+    }
+
+    fn syntax(&self, error: &ScanError) -> Error {
+        self.error(place(*error.marker()), "this is not YAML").because(error.info())
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node> {
+        let place = place(span.start);
+        if depth > DEEPEST {
+            return Err(self.error(place, "nested too deeply"));
+        }
+        let (content, tag, anchor) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, place),
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_text = tag.as_ref().is_some_and(|tag| yaml_type(tag) == Some("str"));
+                let plain = style == ScalarStyle::Plain && !is_text;
+                (Content::Scalar { text: text.into_owned(), plain }, tag, anchor)
+            }
+            Event::SequenceStart(anchor, tag) => (self.sequence(depth)?, tag, anchor),
+            Event::MappingStart(anchor, tag) => (self.mapping(depth)?, tag, anchor),
+            _ => return Err(self.error(place, "a value is missing here")),
+        };
+        let tag = tag.filter(|tag| !tag.is_yaml_core_schema()).map(|tag| tag.to_string());
+        let node = Node { place, tag, content };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn sequence(&mut self, depth: usize) -> Result<Content> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Content::Sequence(items)),
+                (event, span) => items.push(self.node(event, span, depth + 1)?),
+            }
+        }
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Content> {
+        let mut pairs = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(Content::Mapping(pairs));
+            }
+            let key = self.node(event, span, depth + 1)?;
+            let Content::Scalar { text, .. } = key.content else {
+                return Err(self.error(key.place, "a key must be a single value"));
+            };
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            pairs.push((Word { place: key.place, text }, value));
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<Node> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(self.error(place, "this alias is inside of what it stands for"));
+        };
+        self.aliased += node.size();
+        if self.aliased > MOST_ALIASED {
+            return Err(self.error(place, "aliases stand for too many values"));
+        }
+        Ok(node.clone())
+    }
+}
+
+fn yaml_type(tag: &Tag) -> Option<&str> {
+    tag.is_yaml_core_schema().then_some(tag.suffix.as_str())
+}
+
+fn place(marker: Marker) -> Place {
+    Place { line: marker.line().max(1), column: marker.col() + 1 }
+}

@@ -1,0 +1,178 @@
+//! A YAML seed: table → label → column → value.
+
+use super::tree::{self, Content, Node, Word, duplicate};
+use crate::db::files::SourceText;
+use crate::db::place::Place;
+use crate::error::{Error, Kind, Result, nearest};
+
+/// A table's rows in one file.
+#[derive(Debug, Clone)]
+pub(super) struct TableRows {
+    /// The table's name as written, perhaps with its schema.
+    pub table: Word,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// What other rows call it.
+    pub label: Word,
+    pub values: Vec<(Word, Value)>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    pub place: Place,
+    pub content: ValueContent,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum ValueContent {
+    Null,
+    /// A single value, its text as written.
+    Text(String),
+    /// A list or mapping.
+    Nested(Node),
+    /// `!ref label`, `!ref table.label`.
+    Reference(Reference),
+    /// `!encrypt text`.
+    Encrypt(String),
+    /// `!sql expression`.
+    Sql(String),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Reference {
+    /// The table, when it is named; else the column's foreign key says it.
+    pub table: Option<String>,
+    pub label: String,
+}
+
+/// The tags that a value may have.
+const TAGS: &[&str] = &["!ref", "!encrypt", "!sql"];
+
+/// Reads a seed file's tables and rows, in the order of the file.
+///
+/// # Errors
+/// `Seed`, with place: not YAML, another shape, an unknown tag, two rows with one label.
+pub(super) fn parse(source: &SourceText) -> Result<Vec<TableRows>> {
+    let Some(document) = tree::parse(source)? else { return Ok(Vec::new()) };
+    let reader = Reader { source };
+    let tables = reader.mapping(document, "a seed file", "table names, each with its rows")?;
+    if let Some((key, first)) = duplicate(&tables) {
+        return Err(reader.error(
+            key.place,
+            format!("the table {:?} is there twice, first on line {}", key.text, first.line),
+        ));
+    }
+    tables.into_iter().map(|(table, rows)| reader.table(table, rows)).collect()
+}
+
+struct Reader<'a> {
+    source: &'a SourceText,
+}
+
+impl Reader<'_> {
+    fn error(&self, place: Place, message: impl std::fmt::Display) -> Error {
+        self.source.error_at(Kind::Seed, place, message)
+    }
+
+    /// A mapping; nothing at all counts as an empty one.
+    fn mapping(&self, node: Node, what: &str, holds: &str) -> Result<Vec<(Word, Node)>> {
+        if let Some(tag) = &node.tag {
+            return Err(self.error(node.place, format!("{what} cannot have the tag {tag}")));
+        }
+        let kind = node.kind();
+        match node.content {
+            Content::Mapping(pairs) => Ok(pairs),
+            _ if node.is_null() => Ok(Vec::new()),
+            _ => Err(self
+                .error(node.place, format!("{what} is a mapping of {holds}; this is {kind}"))
+                .hint("organizations:\n  acme:\n    name: ACME")),
+        }
+    }
+
+    fn table(&self, table: Word, node: Node) -> Result<TableRows> {
+        let rows = self.mapping(node, "a table", "labels, each with its row")?;
+        if let Some((key, first)) = duplicate(&rows) {
+            return Err(self.error(
+                key.place,
+                format!(
+                    "two rows of {} have the label {:?}, the first on line {}",
+                    table.text, key.text, first.line
+                ),
+            ));
+        }
+        let rows =
+            rows.into_iter().map(|(label, row)| self.row(label, row)).collect::<Result<_>>()?;
+        Ok(TableRows { table, rows })
+    }
+
+    fn row(&self, label: Word, node: Node) -> Result<Row> {
+        if label.text.is_empty() || label.text.contains('.') {
+            return Err(self
+                .error(
+                    label.place,
+                    format!("the label {:?} is empty or has a dot in it", label.text),
+                )
+                .hint("dots separate table and label in `!ref table.label`"));
+        }
+        let columns = self.mapping(node, "a row", "column names, each with its value")?;
+        if let Some((key, first)) = duplicate(&columns) {
+            return Err(self.error(
+                key.place,
+                format!("the column {:?} is there twice, first on line {}", key.text, first.line),
+            ));
+        }
+        let values = columns
+            .into_iter()
+            .map(|(column, node)| Ok((column, self.value(node)?)))
+            .collect::<Result<_>>()?;
+        Ok(Row { label, values })
+    }
+
+    fn value(&self, node: Node) -> Result<Value> {
+        let place = node.place;
+        let content = match node.tag.as_deref() {
+            None if node.is_null() => ValueContent::Null,
+            None => match node.content {
+                Content::Scalar { text, .. } => ValueContent::Text(text),
+                Content::Sequence(_) | Content::Mapping(_) => ValueContent::Nested(node),
+            },
+            Some(tag) => self.tagged(tag, &node)?,
+        };
+        Ok(Value { place, content })
+    }
+
+    fn tagged(&self, tag: &str, node: &Node) -> Result<ValueContent> {
+        if !TAGS.contains(&tag) {
+            let failure = self.error(node.place, format!("unknown tag {tag}"));
+            return Err(match nearest(tag, TAGS.iter().copied()) {
+                Some(near) => failure.hint(format!("did you mean {near}?")),
+                None => failure.hint(format!("tags are {}", TAGS.join(", "))),
+            });
+        }
+        let Content::Scalar { text, .. } = &node.content else {
+            return Err(self.error(
+                node.place,
+                format!("{tag} wants a single value; this is {}", node.kind()),
+            ));
+        };
+        if tag == "!encrypt" {
+            return Ok(ValueContent::Encrypt(text.clone()));
+        }
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(self.error(node.place, format!("{tag} wants a value")));
+        }
+        if tag == "!sql" {
+            return Ok(ValueContent::Sql(text.to_owned()));
+        }
+        Ok(ValueContent::Reference(match text.rsplit_once('.') {
+            Some((table, label)) => {
+                Reference { table: Some(table.to_owned()), label: label.to_owned() }
+            }
+            None => Reference { table: None, label: text.to_owned() },
+        }))
+    }
+}

@@ -1,0 +1,42 @@
+//! What a PostgreSQL server said, in full and without its own source lines.
+
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
+use crate::error::Error;
+
+/// The server's error, when it was the server that failed.
+pub(super) fn of(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()
+}
+
+/// Whether the server's error has this SQLSTATE (PostgreSQL's manual, appendix A).
+pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    of(error).is_some_and(|error| error.code() == code)
+}
+
+/// The index of the character of the text that was sent at which the server points, from 0.
+pub(super) fn position(error: &sqlx::Error) -> Option<usize> {
+    match of(error)?.position()? {
+        PgErrorPosition::Original(position) => position.checked_sub(1),
+        PgErrorPosition::Internal { .. } => None,
+    }
+}
+
+/// Adds what the server said to a failure: message and code, detail, context, hint.
+pub(super) fn explain(failure: Error, error: &sqlx::Error) -> Error {
+    let Some(server) = of(error) else { return failure.because(error) };
+    let mut failure = failure.because(format!("{} (SQLSTATE {})", server.message(), server.code()));
+    if let Some(detail) = server.detail() {
+        failure = failure.because(format!("detail: {detail}"));
+    }
+    if let Some(PgErrorPosition::Internal { query, .. }) = server.position() {
+        failure = failure.because(format!("in the statement: {}", query.trim()));
+    }
+    if let Some(context) = server.r#where() {
+        failure = failure.because(format!("context: {context}"));
+    }
+    match server.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

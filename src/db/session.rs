@@ -1,0 +1,85 @@
+//! Connections that change things: they notice that their client has gone, and take locks that
+//! have a deadline.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::connect::Address;
+use super::inspect::holders_of_lock;
+use super::server_error;
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// SQLSTATE `lock_not_available`: `lock_timeout` has passed.
+pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// A connection of its own on which a long statement ends within half a second of the client's
+/// going away, so that an interrupted migration does not go on by itself.
+pub(super) async fn open(address: &Address) -> Result<PgConnection> {
+    let mut connection = address.connect().await?;
+    // New in PostgreSQL 14.
+    if connection.server_version_num().is_some_and(|version| version >= 140_000) {
+        let set = sqlx::raw_sql("SET client_connection_check_interval = '500ms'");
+        match set.execute(&mut connection).await {
+            // Refused where the server's operating system cannot tell; then it is not to be had.
+            Err(sqlx::Error::Database(_)) | Ok(_) => {}
+            Err(error) => return Err(error).or_fail(Kind::Unexpected, || unusable(address)),
+        }
+    }
+    Ok(connection)
+}
+
+fn unusable(address: &Address) -> String {
+    format!("lost the connection to {}", address.masked_url())
+}
+
+/// Lets statements wait this long for a lock from now on; [`no_lock_timeout`] undoes it.
+pub(super) async fn set_lock_timeout(
+    connection: &mut PgConnection,
+    patience: Duration,
+) -> Result<(), sqlx::Error> {
+    // 0 would mean for ever.
+    let millis = patience.as_millis().clamp(1, i32::MAX as u128);
+    let set = format!("SET lock_timeout = {millis}");
+    sqlx::raw_sql(AssertSqlSafe(set)).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives statements their usual patience back.
+pub(super) async fn no_lock_timeout(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("RESET lock_timeout").execute(connection).await?;
+    Ok(())
+}
+
+/// The failure to get an advisory lock, naming who holds it.
+pub(super) async fn lock_error(
+    address: &Address,
+    key: i64,
+    what: &str,
+    patience: Duration,
+    error: &sqlx::Error,
+) -> Error {
+    let message = format!("cannot take the {what} lock of database {:?}", address.database);
+    if !server_error::has_code(error, LOCK_NOT_AVAILABLE) {
+        return server_error::explain(Error::new(Kind::Unexpected, message), error);
+    }
+    let waited = humantime::format_duration(patience);
+    let failure = Error::new(Kind::Locked, message);
+    // The connection that waited may be in a failed transaction; another one asks.
+    let holders = match address.try_connect().await {
+        Ok(mut connection) => holders_of_lock(&mut connection, key).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let Some(holder) = holders.first() else {
+        return failure
+            .because(format!("another session held it for more than {waited}"))
+            .hint("try again");
+    };
+    failure
+        .because(format!("{holder} has held it for more than {waited}"))
+        .hint("wait until it has finished, then try again")
+        .hint(format!(
+            "devdb psql -- -c 'select pg_terminate_backend({})'   ends it, if it hangs",
+            holder.pid
+        ))
+}
