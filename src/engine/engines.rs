@@ -1,0 +1,155 @@
+//! Which engine an instance gets, and how to get to the one it has.
+
+use super::Engine;
+use super::docker::{self, Docker, DockerEnvironment, PullFailure};
+use super::native::{Native, NativeEnvironment};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Events};
+use crate::spec::{EngineChoice, EngineKind, InstanceSpec, ServerSpec};
+use crate::state::Record;
+
+/// The ways to both engines.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    /// Where a Docker daemon may be.
+    pub docker: DockerEnvironment,
+    /// Where server programs may be, and where native instances live.
+    pub native: NativeEnvironment,
+}
+
+impl Engines {
+    /// The engine that a recorded instance lives on. It must answer: an instance never moves to
+    /// another because its own is down.
+    ///
+    /// # Errors
+    /// `NoEngine`.
+    pub async fn of_record(&self, record: &Record, spec: &ServerSpec) -> Result<Engine> {
+        match record.engine {
+            EngineKind::Docker => self.docker().await.map_err(|error| {
+                error
+                    .context("this instance lives on docker, and its engine does not answer")
+                    .hint("devdb doctor   shows what was looked for")
+            }),
+            EngineKind::Native => self.native(spec),
+        }
+    }
+
+    /// The engine for a new instance, ready to launch it.
+    ///
+    /// # Errors
+    /// `NoEngine` with everything that was tried, `Image` when the image cannot be had.
+    pub async fn choose(&self, spec: &InstanceSpec, events: &Events) -> Result<Engine> {
+        match spec.engine {
+            EngineChoice::Docker => {
+                let engine = self.docker().await?;
+                engine.prepare(&spec.server, events).await?;
+                Ok(engine)
+            }
+            EngineChoice::Native => {
+                Native::find(&self.native, spec.server.major).map(Engine::Native)
+            }
+            EngineChoice::Auto => self.choose_any(&spec.server, events).await,
+        }
+    }
+
+    /// Every engine that answers, the native one always among them: what it made is found even
+    /// when its programs are gone.
+    pub async fn reachable(&self, spec: &ServerSpec) -> Vec<Engine> {
+        let docker = docker::discover(&self.docker).await.engine.map(Engine::Docker);
+        docker.into_iter().chain(self.native(spec).ok()).collect()
+    }
+
+    /// docker, or an error that lists where it was looked for.
+    ///
+    /// # Errors
+    /// `NoEngine`.
+    pub async fn docker(&self) -> Result<Engine> {
+        let discovery = docker::discover(&self.docker).await;
+        match discovery.engine {
+            Some(docker) => Ok(Engine::Docker(docker)),
+            None => Err(discovery.error()),
+        }
+    }
+
+    /// The native engine, with programs of this major version where there are any.
+    ///
+    /// # Errors
+    /// `Config` when devdb's data directory cannot be used.
+    pub fn native(&self, spec: &ServerSpec) -> Result<Engine> {
+        Native::find(&self.native, spec.major)
+            .or_else(|_| Native::store_only(&self.native))
+            .map(Engine::Native)
+    }
+
+    async fn choose_any(&self, spec: &ServerSpec, events: &Events) -> Result<Engine> {
+        let discovery = docker::discover(&self.docker).await;
+        let refusal = match discovery.engine.clone() {
+            Some(docker) => match self.prepared(docker, spec, events).await? {
+                Ok(engine) => return Ok(engine),
+                Err(refusal) => refusal,
+            },
+            None => discovery.error(),
+        };
+        let reason = reason(&refusal);
+        match self.native_in_its_place(spec) {
+            Ok(native) => {
+                events.emit(Event::EngineChosen { engine: "native", reason });
+                Ok(native)
+            }
+            Err(why_not) => {
+                let mut error = refusal.because(format!("and native: {}", why_not.message()));
+                for hint in why_not.hints() {
+                    error = error.hint(hint.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// docker with the image; the inner error is one that native may make good.
+    async fn prepared(
+        &self,
+        docker: Docker,
+        spec: &ServerSpec,
+        events: &Events,
+    ) -> Result<Result<Engine>> {
+        match docker.prepare_detailed(spec, events).await {
+            Ok(()) => Ok(Ok(Engine::Docker(docker))),
+            Err(failure) => match failure.pull {
+                Some(
+                    PullFailure::Unreachable | PullFailure::NotFound | PullFailure::DaemonLost,
+                ) => Ok(Err(failure.error)),
+                // The registry is there and has a bad moment: going native would be a surprise
+                // that lasts as long as the instance.
+                _ => Err(failure.error),
+            },
+        }
+    }
+
+    fn native_in_its_place(&self, spec: &ServerSpec) -> Result<Engine> {
+        if spec.image_chosen {
+            return Err(Error::new(
+                Kind::NoEngine,
+                format!("the project asks for the image {}, which needs docker", spec.image),
+            ));
+        }
+        let native = Native::find(&self.native, spec.major)?;
+        match spec.extensions.iter().find(|extension| !native.has_extension(extension)) {
+            Some(extension) => Err(Error::new(
+                Kind::NoEngine,
+                format!("the local PostgreSQL {} lacks the extension {extension}", spec.major),
+            )),
+            None => Ok(Engine::Native(native)),
+        }
+    }
+}
+
+/// Why it is not docker, in one line.
+fn reason(refusal: &Error) -> String {
+    match refusal.kind() {
+        Kind::NoEngine => {
+            "no Docker engine answers (devdb doctor shows where it was looked for)".into()
+        }
+        _ => refusal.to_string(),
+    }
+}

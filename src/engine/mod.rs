@@ -1,0 +1,375 @@
+//! The engine contract: what devdb asks of whatever runs PostgreSQL servers, in domain verbs.
+//!
+//! A closed set, so an enum. Both engines pass the same conformance suite
+//! (`tests/conformance.rs`). Nothing outside `engine/docker` knows bollard.
+//!
+//! Two things exist on an engine, each labelled with its [`Owner`]:
+//! - a *generation*: one data directory (docker: a named volume; native: a directory);
+//! - a *server* on a generation (docker: a container; native: a process and the note of how it
+//!   was launched). A server is cattle: removing it never removes data.
+//!
+//! An engine touches only what carries devdb's own mark. A name of devdb's without the mark is
+//! an error of kind [`Kind::NotOurs`](crate::error::Kind::NotOurs) that names the object.
+
+pub mod docker;
+mod engines;
+pub mod native;
+
+pub use engines::Engines;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::event::Events;
+use crate::spec::{EngineKind, Owner, ServerSpec};
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A person's: fixed port, restarted with the engine.
+    Instance,
+    /// Prepares a generation, on any free port; never restarted; rubbish when nobody waits for it.
+    Builder,
+}
+
+/// Where a server is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// A host name or address.
+    pub host: String,
+    /// A TCP port.
+    pub port: u16,
+}
+
+/// Whether a server runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Status {
+    /// The process runs (it may not accept logins yet).
+    Running {
+        /// Since when.
+        since: Option<DateTime<Utc>>,
+        /// The engine's own health word, where it has one: `starting`, `healthy`, `unhealthy`.
+        health: Option<String>,
+    },
+    /// It does not run.
+    Stopped {
+        /// How the process ended, where that is known.
+        exit_code: Option<i64>,
+    },
+}
+
+/// A server that devdb made, as the engine reports it now.
+#[derive(Debug, Clone, Serialize)]
+pub struct Server {
+    /// The engine's handle: a container id; native: the generation's directory.
+    pub handle: String,
+    /// Its name, for people.
+    pub name: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The generation it runs on.
+    pub generation: u32,
+    /// What it is for.
+    pub role: Role,
+    /// Whether it runs.
+    pub status: Status,
+    /// Where it is (or would be) reached; none while a builder's port is not yet known.
+    pub endpoint: Option<Endpoint>,
+    /// [`ServerSpec::launch_digest`] of what it was launched with.
+    pub launch_digest: String,
+    /// The image it runs (native: `PostgreSQL 15.18`).
+    pub image: String,
+}
+
+impl Server {
+    /// Whether the process runs and can answer: one that is paused runs and cannot.
+    pub fn is_running(&self) -> bool {
+        match &self.status {
+            Status::Running { health, .. } => health.as_deref() != Some("paused"),
+            Status::Stopped { .. } => false,
+        }
+    }
+}
+
+/// A data directory that devdb made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Generation {
+    /// The engine's handle: a volume name; native: a directory.
+    pub handle: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Counts up within an instance, from 1.
+    pub number: u32,
+    /// When it was made.
+    pub created: Option<DateTime<Utc>>,
+    /// PostgreSQL's major version of the data, the database and the user it was made with.
+    pub made_with: MadeWith,
+}
+
+/// What a data directory cannot change any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct MadeWith {
+    /// PostgreSQL's major version.
+    pub major: u16,
+    /// The image's reference (native: empty).
+    pub image: String,
+    /// The database.
+    pub database: String,
+    /// The user.
+    pub user: String,
+}
+
+impl MadeWith {
+    /// What a generation made from `spec` is bound to.
+    pub fn of(spec: &ServerSpec, engine: EngineKind) -> Self {
+        MadeWith {
+            major: spec.major,
+            image: match engine {
+                EngineKind::Docker => spec.image.clone(),
+                EngineKind::Native => String::new(),
+            },
+            database: spec.database.clone(),
+            user: spec.user.clone(),
+        }
+    }
+}
+
+/// How to launch a server.
+#[derive(Debug, Clone)]
+pub struct Launch<'a> {
+    /// Whose it is.
+    pub owner: &'a Owner,
+    /// On which generation; it must exist.
+    pub generation: u32,
+    /// What for.
+    pub role: Role,
+    /// Image or programs, settings, database and user.
+    pub spec: &'a ServerSpec,
+    /// The port on 127.0.0.1; none: any free one.
+    pub port: Option<u16>,
+    /// For an empty generation: the SCRAM-SHA-256 verifier of the user's password
+    /// (`SCRAM-SHA-256$4096:…`, see `db::scram`). initdb stores a verifier as it is, so the
+    /// password itself never enters the container. None when the data directory is initialised.
+    pub verifier: Option<&'a str>,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    /// The exit code, where it is known.
+    pub code: Option<i64>,
+    /// The last lines of its log (at most 20).
+    pub log_tail: String,
+}
+
+/// One of the engines.
+#[derive(Debug, Clone)]
+pub enum Engine {
+    /// A Docker-compatible daemon.
+    Docker(docker::Docker),
+    /// Local PostgreSQL programs.
+    Native(native::Native),
+}
+
+/// Calls the same method of whichever engine it is.
+macro_rules! each {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match $self {
+            Engine::Docker(engine) => engine.$method($($argument),*).await,
+            Engine::Native(engine) => engine.$method($($argument),*).await,
+        }
+    };
+}
+
+impl Engine {
+    /// Which one it is.
+    pub fn kind(&self) -> EngineKind {
+        match self {
+            Engine::Docker(_) => EngineKind::Docker,
+            Engine::Native(_) => EngineKind::Native,
+        }
+    }
+
+    /// The daemon's own stable id (native: of this machine's store), so that a record never takes
+    /// another daemon's empty shelf for a lost instance.
+    ///
+    /// # Errors
+    /// [`Kind::NoEngine`](crate::error::Kind::NoEngine) when it does not answer.
+    pub async fn id(&self) -> Result<String> {
+        each!(self.id())
+    }
+
+    /// Makes sure that a server as `spec` says can be launched: docker: the image is there, or is
+    /// pulled with progress and a deadline; native: programs of the right major version are there.
+    ///
+    /// # Errors
+    /// `Image` or `NoEngine`, with what to do. Nothing is left behind.
+    pub async fn prepare(&self, spec: &ServerSpec, events: &Events) -> Result<()> {
+        each!(self.prepare(spec, events))
+    }
+
+    /// Every server devdb made here, of one instance (its [`Owner::key`]) or of all.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn servers(&self, key: Option<&str>) -> Result<Vec<Server>> {
+        each!(self.servers(key))
+    }
+
+    /// One server by its handle, none if it is gone or not ours. One call: the fast path of `up`.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn server(&self, handle: &str) -> Result<Option<Server>> {
+        each!(self.server(handle))
+    }
+
+    /// Every generation devdb made here, of one instance or of all.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn generations(&self, key: Option<&str>) -> Result<Vec<Generation>> {
+        each!(self.generations(key))
+    }
+
+    /// Makes an empty generation, labelled. Its first launch initialises it.
+    ///
+    /// # Errors
+    /// `NotOurs` when something else has its name; `Unexpected` when it exists already.
+    pub async fn create_generation(
+        &self,
+        owner: &Owner,
+        number: u32,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        each!(self.create_generation(owner, number, spec))
+    }
+
+    /// Marks the generation of a running server as complete: the last thing that is written.
+    /// What lacks the mark and is in no record is rubbish.
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    pub async fn mark_complete(&self, server: &Server) -> Result<()> {
+        each!(self.mark_complete(server))
+    }
+
+    /// Whether a generation carries the mark. May be slow; asked only when a record is lost.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
+        each!(self.is_complete(generation, spec))
+    }
+
+    /// Removes a generation's data for good. Nothing happens if it is gone already.
+    ///
+    /// # Errors
+    /// `NotOurs` without the labels; `Unexpected` while a server uses it.
+    pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
+        each!(self.remove_generation(generation))
+    }
+
+    /// Launches a server on an existing generation. When it fails, no server is left behind.
+    ///
+    /// # Errors
+    /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name.
+    pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
+        each!(self.launch(launch))
+    }
+
+    /// Starts a stopped server as it was launched. Nothing happens if it runs.
+    ///
+    /// # Errors
+    /// `PortBusy` when another program holds the port; the server is left stopped.
+    pub async fn start(&self, server: &Server) -> Result<Server> {
+        each!(self.start(server))
+    }
+
+    /// Waits until a server's process ends; returns at once if it does not run. Never returns
+    /// while it runs. To be raced against a probe.
+    pub async fn exited(&self, server: &Server) -> Exit {
+        each!(self.exited(server))
+    }
+
+    /// Ends a server cleanly: clients are disconnected, everything is on disk. Waits `patience`
+    /// for that, then fails; it never kills a server whose data is kept.
+    ///
+    /// # Errors
+    /// `Unexpected` when it still runs after `patience`.
+    pub async fn stop(&self, server: &Server, patience: Duration) -> Result<()> {
+        each!(self.stop(server, patience))
+    }
+
+    /// Sets a stopped server aside under another name, and perhaps another handle, so that another
+    /// can be launched in its place, also on the same generation. With [`Engine::reinstate`] it is
+    /// as it was. Until then it can only be removed.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn set_aside(&self, server: &Server) -> Result<Server> {
+        each!(self.set_aside(server))
+    }
+
+    /// Undoes [`Engine::set_aside`], which told the handle to give. Nothing happens if it was not
+    /// set aside.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the name is taken.
+    pub async fn reinstate(&self, server: &Server) -> Result<Server> {
+        each!(self.reinstate(server))
+    }
+
+    /// Removes a server, running or not (a running one is killed: [`Engine::stop`] it first when
+    /// its data matters), with everything it brought but its generation.
+    ///
+    /// # Errors
+    /// When the engine refuses. A server that is gone already is no error.
+    pub async fn remove_server(&self, server: &Server) -> Result<()> {
+        each!(self.remove_server(server))
+    }
+
+    /// The server's log: the last `tail` lines (all when none), and what follows when `follow`,
+    /// until the server ends.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn logs(
+        &self,
+        server: &Server,
+        tail: Option<usize>,
+        follow: bool,
+        sink: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<()> {
+        each!(self.logs(server, tail, follow, sink))
+    }
+
+    /// Gives `user` a new password by its verifier, without knowing the old one, over a channel
+    /// that only the engine's owner has; never in an argument list.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn set_password(&self, server: &Server, user: &str, verifier: &str) -> Result<()> {
+        each!(self.set_password(server, user, verifier))
+    }
+
+    /// Runs the server's own psql with a real terminal where there is one, and returns its exit
+    /// code; none where the engine has no psql of its own.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn psql(
+        &self,
+        server: &Server,
+        user: &str,
+        database: &str,
+        arguments: &[String],
+    ) -> Result<Option<i32>> {
+        each!(self.psql(server, user, database, arguments))
+    }
+}
