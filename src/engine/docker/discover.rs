@@ -1,0 +1,371 @@
+//! Finding a daemon, as people who use Docker expect it.
+//!
+//! In this order: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of the Docker
+//! configuration, the well-known sockets. What a person chose (one of the first three) is not
+//! replaced by something else when it does not answer: another daemon has other instances.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::API_DEFAULT_VERSION;
+use futures_util::future::join_all;
+use url::{Host, Url};
+
+use super::{Docker, context, failure};
+use crate::error::{Error, Kind};
+
+/// How long a daemon may take to answer the first question.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Seconds that any later answer may take to begin.
+const ANSWER_SECONDS: u64 = 120;
+
+/// What of the environment decides where the daemon is. Empty strings count as unset.
+#[derive(Debug, Clone, Default)]
+pub struct DockerEnvironment {
+    /// `DOCKER_HOST`.
+    pub docker_host: Option<String>,
+    /// `DOCKER_CONTEXT`.
+    pub docker_context: Option<String>,
+    /// `DOCKER_CONFIG`; without it `~/.docker`.
+    pub docker_config: Option<PathBuf>,
+    /// `DOCKER_TLS_VERIFY`: anything that is not empty means yes, as in the Docker command line.
+    pub docker_tls_verify: Option<String>,
+    /// `DOCKER_CERT_PATH`; without it the configuration directory.
+    pub docker_cert_path: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`.
+    pub xdg_runtime_dir: Option<PathBuf>,
+    /// The home directory.
+    pub home: Option<PathBuf>,
+}
+
+impl DockerEnvironment {
+    fn config_dir(&self) -> Option<PathBuf> {
+        let chosen = self.docker_config.clone().filter(|dir| !dir.as_os_str().is_empty());
+        chosen.or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
+    }
+
+    /// Where TLS material is, when the environment asks for TLS.
+    fn tls(&self) -> Option<PathBuf> {
+        set(self.docker_tls_verify.as_deref())?;
+        let chosen = self.docker_cert_path.clone().filter(|dir| !dir.as_os_str().is_empty());
+        chosen.or_else(|| self.config_dir())
+    }
+
+    /// The sockets of the engines people use, the system's first.
+    fn sockets(&self) -> Vec<PathBuf> {
+        let runtime = self.xdg_runtime_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
+        let below = |dir: Option<&Path>, rest: &str| dir.map(|dir| dir.join(rest));
+        let home = self.home.as_deref();
+        [
+            Some(PathBuf::from("/var/run/docker.sock")),
+            below(runtime, "docker.sock"),
+            below(home, ".docker/run/docker.sock"),
+            below(home, ".docker/desktop/docker.sock"),
+            below(home, ".colima/default/docker.sock"),
+            below(home, ".orbstack/run/docker.sock"),
+            below(home, ".rd/docker.sock"),
+            below(runtime, "podman/podman.sock"),
+            Some(PathBuf::from("/run/podman/podman.sock")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn set(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// One place where a daemon was looked for.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// What named it: `DOCKER_HOST`, `context colima`, `socket`.
+    pub source: String,
+    /// As one would write it into `DOCKER_HOST`; empty when it is not known.
+    pub address: String,
+    /// What answered, or why nothing did.
+    pub result: Result<String, String>,
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Ok(text) | Err(text)) = &self.result;
+        if self.address.is_empty() {
+            write!(f, "{}: {text}", self.source)
+        } else {
+            write!(f, "{} {}: {text}", self.source, self.address)
+        }
+    }
+}
+
+/// What the search for a daemon found.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    /// Where it was looked for, in order.
+    pub tried: Vec<Candidate>,
+    /// The first that answered.
+    pub engine: Option<Docker>,
+}
+
+impl Discovery {
+    /// The error of a command that needs the daemon.
+    pub fn error(&self) -> Error {
+        let tried: Vec<String> = self.tried.iter().map(ToString::to_string).collect();
+        Error::new(Kind::NoEngine, "no Docker engine answers")
+            .excerpt(tried.join("\n"))
+            .hint("start Docker (systemctl start docker, or Docker Desktop, Colima, OrbStack …)")
+            .hint("devdb up --engine native    uses PostgreSQL programs of this machine instead")
+    }
+}
+
+/// A place to look, before anybody has looked.
+struct Place {
+    source: String,
+    address: String,
+    tls: Option<PathBuf>,
+    /// A person chose it, so nothing else takes its place.
+    chosen: bool,
+    /// Why there is nothing to be asked.
+    problem: Option<String>,
+}
+
+impl Place {
+    fn candidate(self, result: Result<String, String>) -> Candidate {
+        Candidate { source: self.source, address: self.address, result }
+    }
+}
+
+/// Looks for a daemon and stops at the first that answers. One ping where all is well.
+pub async fn discover(env: &DockerEnvironment) -> Discovery {
+    let mut places = places(env);
+    if places.iter().any(|place| place.chosen) {
+        places.retain(|place| place.chosen);
+    }
+    let mut tried = Vec::new();
+    for place in places {
+        match reach(&place, env, Question::Ping).await {
+            Ok((engine, answer)) => {
+                tried.push(place.candidate(Ok(answer)));
+                return Discovery { tried, engine: Some(engine) };
+            }
+            Err(problem) => tried.push(place.candidate(Err(problem))),
+        }
+    }
+    Discovery { tried, engine: None }
+}
+
+/// Looks everywhere and asks each daemon for its version: for `devdb doctor`. The engine is the
+/// one that [`discover`] finds.
+pub async fn discover_all(env: &DockerEnvironment) -> Discovery {
+    let places = places(env);
+    let only_chosen = places.iter().any(|place| place.chosen);
+    let answers = join_all(places.iter().map(|place| reach(place, env, Question::Version))).await;
+    let mut found = Discovery { tried: Vec::new(), engine: None };
+    for (place, answer) in places.into_iter().zip(answers) {
+        let eligible = place.chosen || !only_chosen;
+        let result = answer.map(|(engine, text)| {
+            if eligible && found.engine.is_none() {
+                found.engine = Some(engine);
+            }
+            text
+        });
+        found.tried.push(place.candidate(result));
+    }
+    found
+}
+
+fn places(env: &DockerEnvironment) -> Vec<Place> {
+    let mut places = Vec::new();
+    if let Some(host) = set(env.docker_host.as_deref()) {
+        places.push(Place {
+            source: "DOCKER_HOST".into(),
+            address: host.to_owned(),
+            tls: env.tls(),
+            chosen: true,
+            problem: None,
+        });
+    } else {
+        places.extend(context_place(env));
+    }
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for socket in env.sockets() {
+        // /var/run is /run, and Docker Desktop links its socket to the usual place.
+        let real = socket.canonicalize().unwrap_or_else(|_| socket.clone());
+        if !seen.contains(&real) {
+            seen.push(real);
+            places.push(Place {
+                source: "socket".into(),
+                address: format!("unix://{}", socket.display()),
+                tls: None,
+                chosen: false,
+                problem: None,
+            });
+        }
+    }
+    places
+}
+
+/// The context that the environment or the Docker configuration names.
+fn context_place(env: &DockerEnvironment) -> Option<Place> {
+    let config_dir = env.config_dir();
+    let broken = |source: &str, problem: String, chosen: bool| Place {
+        source: source.to_owned(),
+        address: String::new(),
+        tls: None,
+        chosen,
+        problem: Some(problem),
+    };
+    let name = match set(env.docker_context.as_deref()) {
+        // What it means is the system's socket, which comes next anyhow.
+        Some("default") => return None,
+        Some(name) => name.to_owned(),
+        None => match context::current(config_dir.as_deref()?) {
+            Ok(name) => name?,
+            Err(problem) => return Some(broken("current context", problem, false)),
+        },
+    };
+    let source = format!("context {name}");
+    let Some(config_dir) = config_dir else {
+        return Some(broken(&source, "there is no home directory to look in".into(), true));
+    };
+    Some(match context::load(&config_dir, &name) {
+        Ok(found) => {
+            Place { source, address: found.host, tls: found.tls, chosen: true, problem: None }
+        }
+        Err(problem) => broken(&source, problem, true),
+    })
+}
+
+/// What to ask a daemon first.
+#[derive(Clone, Copy)]
+enum Question {
+    /// Whether it is there: a millisecond.
+    Ping,
+    /// What it is.
+    Version,
+}
+
+async fn reach(
+    place: &Place,
+    env: &DockerEnvironment,
+    question: Question,
+) -> Result<(Docker, String), String> {
+    if let Some(problem) = &place.problem {
+        return Err(problem.clone());
+    }
+    let client = connect(&place.address, place.tls.as_deref())?;
+    let engine = Docker { client, address: place.address.clone(), config_dir: env.config_dir() };
+    let answer = async {
+        match question {
+            Question::Ping => {
+                engine.client.ping().await.map_err(|refusal| refused(&refusal))?;
+                Ok::<_, String>("answers".to_owned())
+            }
+            Question::Version => {
+                let version = engine.version().await.map_err(|error| {
+                    error.causes().last().cloned().unwrap_or_else(|| error.to_string())
+                })?;
+                version.check().map_err(|error| error.to_string())?;
+                Ok(version.to_string())
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, answer)
+        .await
+        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
+    Ok((engine, answer))
+}
+
+fn refused(refusal: &bollard::errors::Error) -> String {
+    let text = failure::text(refusal);
+    if text.contains("Permission denied") {
+        return format!("{text}; sudo usermod -aG docker $USER and a new login give it");
+    }
+    text
+}
+
+/// A client for an address as `DOCKER_HOST` takes it. Nothing is sent yet.
+fn connect(address: &str, tls: Option<&Path>) -> Result<bollard::Docker, String> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("tcp", address));
+    match scheme {
+        "unix" => {
+            if !Path::new(rest).exists() {
+                return Err("no such socket".into());
+            }
+            bollard::Docker::connect_with_unix(rest, ANSWER_SECONDS, API_DEFAULT_VERSION)
+                .map_err(|refusal| failure::text(&refusal))
+        }
+        "tcp" | "http" | "https" => {
+            let encrypted = tls.is_some() || scheme == "https";
+            let authority = local_authority(rest, encrypted)?;
+            if encrypted {
+                let dir = tls.ok_or("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")?;
+                connect_tls(&authority, dir)
+            } else {
+                let address = format!("tcp://{authority}");
+                bollard::Docker::connect_with_http(&address, ANSWER_SECONDS, API_DEFAULT_VERSION)
+                    .map_err(|refusal| failure::text(&refusal))
+            }
+        }
+        "npipe" => connect_pipe(rest),
+        "ssh" => Err("engines behind ssh:// are not supported yet".into()),
+        other => Err(format!(
+            "\"{other}://\" is no address of a Docker engine (unix://, tcp://, http://, https://, \
+             npipe://)"
+        )),
+    }
+}
+
+fn connect_tls(authority: &str, dir: &Path) -> Result<bollard::Docker, String> {
+    bollard::Docker::connect_with_ssl(
+        &format!("tcp://{authority}"),
+        &dir.join("key.pem"),
+        &dir.join("cert.pem"),
+        &dir.join("ca.pem"),
+        ANSWER_SECONDS,
+        API_DEFAULT_VERSION,
+    )
+    .map_err(|refusal| failure::text(&refusal))
+}
+
+#[cfg(windows)]
+fn connect_pipe(path: &str) -> Result<bollard::Docker, String> {
+    bollard::Docker::connect_with_named_pipe(path, ANSWER_SECONDS, API_DEFAULT_VERSION)
+        .map_err(|refusal| failure::text(&refusal))
+}
+
+#[cfg(not(windows))]
+fn connect_pipe(_path: &str) -> Result<bollard::Docker, String> {
+    Err("named pipes exist on Windows only".into())
+}
+
+/// `host:port` with Docker's default port, if the host is this machine. devdb publishes on the
+/// daemon's 127.0.0.1 only; on another machine that is out of reach.
+fn local_authority(rest: &str, encrypted: bool) -> Result<String, String> {
+    let rest = rest.trim_end_matches('/');
+    let url = Url::parse(&format!("docker://{rest}"))
+        .map_err(|error| format!("\"{rest}\" is no host and port: {error}"))?;
+    let local = match url.host() {
+        // url reads an address as such only where the scheme is one of the web's.
+        Some(Host::Domain(name)) => {
+            name == "localhost"
+                || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(format!("\"{rest}\" names no host")),
+    };
+    if !local {
+        return Err("it is on another machine: devdb publishes a database on 127.0.0.1 of the \
+                    engine's machine only, which cannot be reached from here"
+            .into());
+    }
+    let port = url.port().unwrap_or(if encrypted { 2376 } else { 2375 });
+    Ok(format!("{}:{port}", url.host_str().unwrap_or_default()))
+}
+
+#[cfg(test)]
+#[path = "discover_tests.rs"]
+mod tests;

@@ -1,0 +1,134 @@
+use super::*;
+
+/// An environment that no socket of this machine but the system's own can be in.
+fn nowhere() -> (tempfile::TempDir, DockerEnvironment) {
+    let dir = tempfile::tempdir().unwrap();
+    let env = DockerEnvironment { home: Some(dir.path().to_owned()), ..Default::default() };
+    (dir, env)
+}
+
+/// A daemon that answers every request with `reply`.
+fn fake(dir: &Path, reply: &'static str) -> String {
+    use std::io::{Read, Write};
+    let path = dir.join("fake.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(reply.as_bytes());
+        }
+    });
+    format!("unix://{}", path.display())
+}
+
+const PONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK";
+
+#[tokio::test]
+async fn docker_host_that_does_not_answer_is_not_replaced() {
+    let (_dir, mut env) = nowhere();
+    env.docker_host = Some("unix:///nowhere/docker.sock".into());
+    let found = discover(&env).await;
+    assert!(found.engine.is_none());
+    assert_eq!(found.tried.len(), 1);
+    let text = found.tried[0].to_string();
+    assert_eq!(text, "DOCKER_HOST unix:///nowhere/docker.sock: no such socket");
+    assert_eq!(found.error().kind(), Kind::NoEngine);
+}
+
+#[tokio::test]
+async fn docker_host_wins_over_the_context_and_an_empty_one_is_unset() {
+    let (dir, mut env) = nowhere();
+    env.docker_host = Some(fake(dir.path(), PONG));
+    env.docker_context = Some("colima".into());
+    let found = discover(&env).await;
+    assert!(found.engine.is_some(), "{:?}", found.tried);
+    assert_eq!(found.tried[0].source, "DOCKER_HOST");
+
+    env.docker_host = Some(String::new());
+    let found = discover(&env).await;
+    assert_eq!(found.tried[0].source, "context colima");
+    assert!(found.engine.is_none(), "a context that is not there is not replaced");
+}
+
+#[tokio::test]
+async fn the_current_context_is_used() {
+    let (dir, env) = nowhere();
+    let host = fake(dir.path(), PONG);
+    let config = dir.path().join(".docker");
+    let meta = config.join("contexts/meta").join(sha256_hex("mine"));
+    std::fs::create_dir_all(&meta).unwrap();
+    std::fs::write(config.join("config.json"), r#"{"currentContext":"mine"}"#).unwrap();
+    std::fs::write(
+        meta.join("meta.json"),
+        format!(r#"{{"Name":"mine","Endpoints":{{"docker":{{"Host":"{host}"}}}}}}"#),
+    )
+    .unwrap();
+    let found = discover(&env).await;
+    assert_eq!(found.tried[0].source, "context mine");
+    assert_eq!(found.engine.unwrap().address(), host);
+}
+
+fn sha256_hex(text: &str) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_silent_is_given_up_soon() {
+    let (dir, mut env) = nowhere();
+    let path = dir.path().join("silent.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    env.docker_host = Some(format!("unix://{}", path.display()));
+    let started = std::time::Instant::now();
+    let found = discover(&env).await;
+    assert_eq!(found.tried[0].result, Err("no answer within 2 s".into()));
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn an_old_daemon_is_named_as_such() {
+    let (dir, mut env) = nowhere();
+    env.docker_host = Some(fake(
+        dir.path(),
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\
+         {\"Version\":\"19.03.15\",\"ApiVersion\":\"1.40\"}",
+    ));
+    let found = discover_all(&env).await;
+    assert!(found.engine.is_none());
+    let text = found.tried[0].to_string();
+    assert!(text.contains("Docker 19.03.15, API 1.40 is too old"), "{text}");
+}
+
+#[test]
+fn only_this_machine_is_in_reach() {
+    assert_eq!(local_authority("127.0.0.1:2375", false), Ok("127.0.0.1:2375".into()));
+    assert_eq!(local_authority("localhost", false), Ok("localhost:2375".into()));
+    assert_eq!(local_authority("[::1]", true), Ok("[::1]:2376".into()));
+    assert_eq!(local_authority("127.0.0.1:1234/", false), Ok("127.0.0.1:1234".into()));
+    assert!(local_authority("docker:2375", false).unwrap_err().contains("another machine"));
+    assert!(local_authority("10.0.0.7:2375", false).unwrap_err().contains("another machine"));
+    assert!(local_authority("", false).is_err());
+}
+
+#[test]
+fn unknown_addresses_are_refused_in_words() {
+    assert!(connect("ssh://me@host", None).unwrap_err().contains("ssh://"));
+    assert!(connect("fish://x", None).unwrap_err().contains("fish"));
+    assert!(connect("https://127.0.0.1:2376", None).unwrap_err().contains("DOCKER_CERT_PATH"));
+    #[cfg(unix)]
+    assert!(connect("npipe:////./pipe/docker_engine", None).unwrap_err().contains("Windows"));
+}
+
+#[test]
+fn every_well_known_socket_is_looked_for_once() {
+    let env = DockerEnvironment {
+        home: Some("/home/anna".into()),
+        xdg_runtime_dir: Some("/run/user/1000".into()),
+        ..Default::default()
+    };
+    let addresses: Vec<String> = places(&env).into_iter().map(|place| place.address).collect();
+    assert_eq!(addresses.len(), 9, "{addresses:?}");
+    assert!(addresses.contains(&"unix:///home/anna/.orbstack/run/docker.sock".to_owned()));
+    assert!(addresses.contains(&"unix:///run/user/1000/docker.sock".to_owned()));
+}

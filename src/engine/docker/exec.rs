@@ -1,0 +1,148 @@
+//! Running the server's own psql inside its container.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error as Refusal;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use futures_util::{Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::{Docker, failure};
+use crate::engine::Server;
+use crate::error::{Error, Kind, Result};
+
+/// The OS user that owns the server. By name: its number differs from image to image.
+const OS_USER: &str = "postgres";
+
+/// How long after its output has ended a process may take to end.
+const EXIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A process inside a container.
+pub(super) struct Process {
+    pub(super) id: String,
+    pub(super) output: Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>,
+    pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+impl Docker {
+    /// Gives `user` a new password by its verifier, over the server's own socket, which the image
+    /// lets the postgres user through. The statement goes in on stdin.
+    ///
+    /// # Errors
+    /// `NotRunning` when the server does not run, `Unexpected` when it refuses.
+    pub async fn set_password(&self, server: &Server, user: &str, verifier: &str) -> Result<()> {
+        let what = || format!("cannot set the password of \"{user}\" in \"{}\"", server.name);
+        let command = psql_command(user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
+        let mut process = self.spawn(server, command, false).await?;
+        // The server's log may show statements; not this one.
+        let statement = format!(
+            "SET log_statement TO 'none';\nALTER ROLE {} PASSWORD {};\n",
+            identifier(user),
+            literal(verifier)
+        );
+        let sent = async {
+            process.input.write_all(statement.as_bytes()).await?;
+            process.input.shutdown().await
+        };
+        sent.await.map_err(|error| Error::new(Kind::Unexpected, what()).because(error))?;
+        let mut said = Vec::new();
+        while let Some(part) = process.output.next().await {
+            let part = part.map_err(|refusal| self.failed(&refusal, what()))?;
+            said.extend_from_slice(part.as_ref());
+        }
+        match self.exit_code(&process.id).await? {
+            0 => Ok(()),
+            code => {
+                let said = String::from_utf8_lossy(&said).replace(verifier, "…");
+                Err(Error::new(Kind::Unexpected, what())
+                    .because(format!("psql in the container ended with code {code}"))
+                    .because(said.trim()))
+            }
+        }
+    }
+
+    /// Starts a process in a server's container, as the postgres user.
+    pub(super) async fn spawn(
+        &self,
+        server: &Server,
+        command: Vec<String>,
+        terminal: bool,
+    ) -> Result<Process> {
+        let what = || format!("cannot run psql in the container \"{}\"", server.name);
+        let options = CreateExecOptions {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            tty: Some(terminal),
+            user: Some(OS_USER.to_owned()),
+            cmd: Some(command),
+            ..Default::default()
+        };
+        let created = self.client.create_exec(&server.handle, options).await;
+        let id = created
+            .map_err(|refusal| match failure::status(&refusal) {
+                Some(409) => Error::new(Kind::NotRunning, what())
+                    .because(failure::text(&refusal))
+                    .hint("devdb start"),
+                _ => self.failed(&refusal, what()),
+            })?
+            .id;
+        let options = StartExecOptions { tty: terminal, ..Default::default() };
+        let started = self.client.start_exec(&id, Some(options)).await;
+        match started.map_err(|refusal| self.failed(&refusal, what()))? {
+            StartExecResults::Attached { output, input } => Ok(Process { id, output, input }),
+            StartExecResults::Detached => {
+                Err(Error::new(Kind::Unexpected, what()).because("the engine did not attach it"))
+            }
+        }
+    }
+
+    /// The exit code of a process whose output has ended.
+    pub(super) async fn exit_code(&self, id: &str) -> Result<i64> {
+        let ended = async {
+            loop {
+                let process = self.client.inspect_exec(id).await.map_err(|refusal| {
+                    self.failed(&refusal, "cannot ask how the process in the container ended")
+                })?;
+                if process.running != Some(true)
+                    && let Some(code) = process.exit_code
+                {
+                    return Ok(code);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(EXIT_PATIENCE, ended).await.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Unexpected, "the process in the container does not end"))
+        })
+    }
+}
+
+/// psql over the server's own socket.
+pub(super) fn psql_command(user: &str, database: &str, arguments: &[&str]) -> Vec<String> {
+    let fixed = ["psql", "-U", user, "-d", database];
+    fixed.iter().chain(arguments).map(|&word| word.to_owned()).collect()
+}
+
+/// An identifier as SQL quotes it.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string as SQL quotes it. A backslash would need another form; verifiers have none.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_strings_are_quoted() {
+        assert_eq!(identifier(r#"an"na"#), r#""an""na""#);
+        assert_eq!(literal("a'b"), "'a''b'");
+    }
+}

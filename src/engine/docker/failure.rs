@@ -1,0 +1,110 @@
+//! What a daemon's refusal means, in devdb's words.
+
+use bollard::errors::Error as Refusal;
+
+use super::Docker;
+use crate::error::{Error, Kind};
+
+/// The HTTP status with which the daemon itself said no.
+pub(super) fn status(refusal: &Refusal) -> Option<u16> {
+    match refusal {
+        Refusal::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// Whether the daemon says that there is no such object.
+pub(super) fn is_missing(refusal: &Refusal) -> bool {
+    status(refusal) == Some(404)
+}
+
+/// Whether the daemon did not answer at all, or stopped in the middle.
+pub(super) fn is_silence(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::DockerResponseServerError { .. }
+            | Refusal::DockerStreamError { .. }
+            | Refusal::DockerContainerWaitError { .. }
+            | Refusal::JsonDataError { .. }
+            | Refusal::JsonSerdeError { .. }
+    )
+}
+
+/// The daemon's own words, else the chain of what went wrong on the way to it.
+pub(super) fn text(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        Refusal::DockerStreamError { error } => error.trim().to_owned(),
+        other => {
+            let mut parts: Vec<String> = Vec::new();
+            let mut cause: Option<&dyn std::error::Error> = Some(other);
+            while let Some(current) = cause {
+                let part = current.to_string();
+                // Several layers repeat their source's text in their own; once is enough.
+                if let Some(last) = parts.last_mut()
+                    && last.contains(&part)
+                {
+                    *last = part;
+                } else {
+                    parts.push(part);
+                }
+                cause = current.source();
+            }
+            // The innermost says why (`Connection refused`); what wraps it is plumbing.
+            parts.pop().unwrap_or_default()
+        }
+    }
+}
+
+impl Docker {
+    /// Turns a refusal into an error that says what was being done. A daemon that does not answer
+    /// is another kind of failure than one that says no.
+    pub(super) fn failed(&self, refusal: &Refusal, what: impl Into<String>) -> Error {
+        if is_silence(refusal) {
+            Error::new(Kind::NoEngine, what)
+                .because(format!("the Docker engine at {} does not answer", self.address))
+                .because(text(refusal))
+                .hint("devdb doctor    shows each engine devdb looked for and what it found")
+        } else {
+            Error::new(Kind::Unexpected, what).because(text(refusal))
+        }
+    }
+}
+
+/// Whether a start failed because another program (or container) holds the host port. The daemon
+/// has no code for it; these are the words of dockerd's port allocator, of its proxy and of
+/// Podman's.
+pub(super) fn is_port_busy(refusal: &Refusal) -> bool {
+    let text = text(refusal);
+    ["port is already allocated", "address already in use", "ports are not available"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_port_is_told_from_other_failures_to_start() {
+        let refusal = |message: &str| Refusal::DockerResponseServerError {
+            status_code: 500,
+            message: message.into(),
+        };
+        assert!(is_port_busy(&refusal(
+            "driver failed programming external connectivity on endpoint x: Bind for \
+             127.0.0.1:15432 failed: port is already allocated"
+        )));
+        assert!(is_port_busy(&refusal(
+            "Error starting userland proxy: listen tcp4 127.0.0.1:15432: bind: address already in use"
+        )));
+        assert!(!is_port_busy(&refusal("exec: \"postgres\": executable file not found in $PATH")));
+    }
+
+    #[test]
+    fn an_answer_is_no_silence() {
+        let answer = Refusal::DockerResponseServerError { status_code: 500, message: "no".into() };
+        assert!(!is_silence(&answer));
+        assert!(is_silence(&Refusal::RequestTimeoutError));
+    }
+}

@@ -1,0 +1,203 @@
+//! Images: are they there, and do they keep the conventions of the official `postgres` image?
+
+use bollard::models::ImageInspect;
+
+use super::pull::PullFailure;
+use super::{Docker, failure};
+use crate::error::{Error, Kind, Result};
+use crate::event::Events;
+use crate::spec::ServerSpec;
+
+/// An image that is on the daemon's machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its content-addressed id: `sha256:…`.
+    pub id: String,
+    /// Its size in bytes, where the daemon tells.
+    pub bytes: Option<u64>,
+    /// `PG_MAJOR` of its environment: what the official image says it holds.
+    pub major: Option<u16>,
+    /// The directories it declares as VOLUME.
+    pub(super) volumes: Vec<String>,
+    /// Whether its processes start as root, as the official image's do.
+    pub(super) starts_as_root: bool,
+    exposes_postgres: bool,
+}
+
+/// Why no server can be launched from an image. `auto` decides by `pull` whether another engine
+/// may take over.
+#[derive(Debug)]
+pub struct PrepareError {
+    /// How the pull failed; none when it was not the pull that failed.
+    pub pull: Option<PullFailure>,
+    /// The error to show.
+    pub error: Error,
+}
+
+impl From<Error> for PrepareError {
+    fn from(error: Error) -> Self {
+        PrepareError { pull: None, error }
+    }
+}
+
+impl Docker {
+    /// Makes sure that the image is there (pulls it where it is not) and is what `spec` says.
+    ///
+    /// # Errors
+    /// `Image` when it cannot be had or is no PostgreSQL, `Config` when it holds another major
+    /// version, `NoEngine` when the daemon is too old or does not answer.
+    pub async fn prepare(&self, spec: &ServerSpec, events: &Events) -> Result<()> {
+        self.prepare_detailed(spec, events).await.map_err(|failure| failure.error)
+    }
+
+    /// [`Docker::prepare`], telling how a pull failed. Dropping the future ends the pull.
+    ///
+    /// # Errors
+    /// As [`Docker::prepare`].
+    pub async fn prepare_detailed(
+        &self,
+        spec: &ServerSpec,
+        events: &Events,
+    ) -> Result<(), PrepareError> {
+        let (version, image) = tokio::join!(self.version(), self.inspect_image(&spec.image));
+        version?.check()?;
+        let image = match image? {
+            Some(image) => image,
+            None => self.pull(&spec.image, events).await?,
+        };
+        Ok(image.check(spec)?)
+    }
+
+    /// The image of that reference, none if it is not on the daemon's machine.
+    ///
+    /// # Errors
+    /// `Config` when the reference is malformed, `NoEngine` when the daemon does not answer.
+    pub async fn inspect_image(&self, reference: &str) -> Result<Option<Image>> {
+        match self.client.inspect_image(reference).await {
+            Ok(inspected) => Ok(Some(Image::from(inspected))),
+            Err(refusal) if failure::is_missing(&refusal) => Ok(None),
+            Err(refusal) => {
+                let error =
+                    self.failed(&refusal, format!("cannot inspect the image \"{reference}\""));
+                Err(match failure::status(&refusal) {
+                    Some(400) => error.with_kind(Kind::Config),
+                    _ => error,
+                })
+            }
+        }
+    }
+
+    /// Whether the image's registry has it, as the daemon finds when it asks. Nothing is pulled.
+    ///
+    /// # Errors
+    /// What the registry, or the way to it, says.
+    pub async fn registry_has(&self, reference: &str) -> Result<()> {
+        match self.client.inspect_registry_image(reference, None).await {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(Error::new(Kind::Image, failure::text(&refusal))),
+        }
+    }
+}
+
+impl Image {
+    fn check(&self, spec: &ServerSpec) -> Result<()> {
+        let reference = &spec.image;
+        match self.major {
+            Some(major) if major != spec.major => Err(Error::new(
+                Kind::Config,
+                format!(
+                    "the image \"{reference}\" holds PostgreSQL {major}, but postgres.version is {}",
+                    spec.major
+                ),
+            )
+            .hint(format!("set postgres.version to {major}, or name an image that holds {}", spec.major))),
+            None if !self.exposes_postgres => Err(Error::new(
+                Kind::Image,
+                format!("the image \"{reference}\" is no PostgreSQL"),
+            )
+            .because("it neither exposes port 5432 nor sets PG_MAJOR, as the official image does")
+            .hint("set postgres.image to an image made from the official one, such as postgres:15")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<ImageInspect> for Image {
+    fn from(inspected: ImageInspect) -> Self {
+        let config = inspected.config.unwrap_or_default();
+        let major = config
+            .env
+            .unwrap_or_default()
+            .iter()
+            .find_map(|entry| entry.strip_prefix("PG_MAJOR=")?.split('.').next()?.parse().ok());
+        Image {
+            id: inspected.id.unwrap_or_default(),
+            bytes: inspected.size.and_then(|size| u64::try_from(size).ok()),
+            major,
+            volumes: config.volumes.unwrap_or_default(),
+            starts_as_root: matches!(
+                config.user.as_deref().unwrap_or_default().split(':').next(),
+                Some("" | "root" | "0") | None
+            ),
+            exposes_postgres: config
+                .exposed_ports
+                .unwrap_or_default()
+                .iter()
+                .any(|port| port == super::container::CONTAINER_PORT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bollard::models::ImageConfig;
+
+    use super::*;
+    use crate::spec::Durability;
+
+    fn image(config: ImageConfig) -> Image {
+        Image::from(ImageInspect { config: Some(config), ..Default::default() })
+    }
+
+    fn spec(major: u16) -> ServerSpec {
+        ServerSpec {
+            major,
+            image: "db:x".into(),
+            image_chosen: true,
+            bin_dir: None,
+            database: "app".into(),
+            user: "postgres".into(),
+            settings: BTreeMap::new(),
+            extensions: Vec::new(),
+            durability: Durability::Full,
+        }
+    }
+
+    #[test]
+    fn another_major_version_names_both() {
+        let image = image(ImageConfig {
+            env: Some(vec!["PG_MAJOR=16".into()]),
+            user: Some("postgres".into()),
+            ..Default::default()
+        });
+        assert!(!image.starts_as_root);
+        let error = image.check(&spec(15)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.message().contains("16") && error.message().contains("15"));
+        assert!(image.check(&spec(16)).is_ok());
+    }
+
+    #[test]
+    fn a_stranger_is_no_postgresql() {
+        let error = image(ImageConfig::default()).check(&spec(15)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Image);
+        let exposing = image(ImageConfig {
+            exposed_ports: Some(vec!["5432/tcp".into()]),
+            ..Default::default()
+        });
+        assert!(exposing.starts_as_root);
+        assert!(exposing.check(&spec(15)).is_ok());
+    }
+}

@@ -1,0 +1,319 @@
+//! The labels that say what is devdb's, and whose.
+//!
+//! | label | value |
+//! | --- | --- |
+//! | `devdb.schema` | version of these labels: 1 |
+//! | `devdb.name` | the name the object was created under |
+//! | `devdb.project-id`, `devdb.project`, `devdb.developer`, `devdb.instance` | the [`Owner`] |
+//! | `devdb.key` | [`Owner::key`] |
+//! | `devdb.generation` | the generation's number |
+//! | `devdb.role` | containers: `instance` or `builder` |
+//! | `devdb.launch` | containers: [`crate::spec::ServerSpec::launch_digest`] |
+//! | `devdb.port` | containers: the fixed port on 127.0.0.1, where there is one |
+//! | `devdb.major`, `devdb.image`, `devdb.database`, `devdb.user` | volumes: [`MadeWith`] |
+//! | `devdb.created` | volumes: when, RFC 3339 |
+//!
+//! A container inherits the labels of its image, and an image those of the container it was
+//! committed from. So labels count only on an object that bears the name they carry
+//! (`devdb.name`), or, for a container, the one name devdb ever renames it to
+//! ([`aside_name`]). Whatever a person renames is the person's.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::engine::{Generation, MadeWith, Role};
+use crate::error::{Error, Kind};
+use crate::spec::Owner;
+
+/// The version of the labels that this devdb writes, and the newest it understands.
+const SCHEMA_VERSION: u32 = 1;
+
+const SCHEMA: &str = "devdb.schema";
+const NAME: &str = "devdb.name";
+const PROJECT_ID: &str = "devdb.project-id";
+const PROJECT: &str = "devdb.project";
+const DEVELOPER: &str = "devdb.developer";
+const INSTANCE: &str = "devdb.instance";
+const KEY: &str = "devdb.key";
+const GENERATION: &str = "devdb.generation";
+const ROLE: &str = "devdb.role";
+const LAUNCH: &str = "devdb.launch";
+const PORT: &str = "devdb.port";
+const MAJOR: &str = "devdb.major";
+const IMAGE: &str = "devdb.image";
+const DATABASE: &str = "devdb.database";
+const USER: &str = "devdb.user";
+const CREATED: &str = "devdb.created";
+
+/// Labels, as the daemon has them.
+pub(super) type Labels = HashMap<String, String>;
+
+/// What an object's labels say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading<T> {
+    /// devdb made it.
+    Ours(T),
+    /// A newer devdb made it: it is left alone.
+    Newer,
+    /// Something else made it.
+    Foreign,
+}
+
+/// What a container's labels say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) owner: Owner,
+    pub(super) generation: u32,
+    pub(super) role: Role,
+    pub(super) launch_digest: String,
+    pub(super) port: Option<u16>,
+}
+
+/// The filter for everything of devdb's, of one instance or of all.
+pub(super) fn filter(key: Option<&str>) -> HashMap<String, Vec<String>> {
+    let mut wanted = vec![SCHEMA.to_owned()];
+    if let Some(key) = key {
+        wanted.push(format!("{KEY}={key}"));
+    }
+    HashMap::from([("label".to_owned(), wanted)])
+}
+
+/// The name under which a container waits while another has its place.
+pub(super) fn aside_name(owner: &Owner, generation: u32) -> String {
+    format!("{}-aside", owner.generation_name(generation))
+}
+
+/// A container's labels; `name` is the one it is created under.
+pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
+    let mut labels = of_owner(name, &mark.owner, mark.generation);
+    labels.insert(ROLE.into(), role_word(mark.role).into());
+    labels.insert(LAUNCH.into(), mark.launch_digest.clone());
+    if let Some(port) = mark.port {
+        labels.insert(PORT.into(), port.to_string());
+    }
+    labels
+}
+
+/// A volume's labels.
+pub(super) fn of_volume(
+    owner: &Owner,
+    number: u32,
+    made_with: &MadeWith,
+    created: DateTime<Utc>,
+) -> Labels {
+    let mut labels = of_owner(&owner.generation_name(number), owner, number);
+    labels.insert(MAJOR.into(), made_with.major.to_string());
+    labels.insert(IMAGE.into(), made_with.image.clone());
+    labels.insert(DATABASE.into(), made_with.database.clone());
+    labels.insert(USER.into(), made_with.user.clone());
+    labels.insert(CREATED.into(), created.to_rfc3339_opts(SecondsFormat::Nanos, true));
+    labels
+}
+
+fn of_owner(name: &str, owner: &Owner, generation: u32) -> Labels {
+    [
+        (SCHEMA, SCHEMA_VERSION.to_string()),
+        (NAME, name.to_owned()),
+        (PROJECT_ID, owner.project_id.clone()),
+        (PROJECT, owner.project.clone()),
+        (DEVELOPER, owner.developer.clone()),
+        (INSTANCE, owner.instance.clone()),
+        (KEY, owner.key()),
+        (GENERATION, generation.to_string()),
+    ]
+    .map(|(label, value)| (label.to_owned(), value))
+    .into()
+}
+
+/// Reads the labels of the container that is now called `name`.
+pub(super) fn read_container(name: &str, labels: &Labels) -> Reading<Mark> {
+    if is_newer(name, labels) {
+        return Reading::Newer;
+    }
+    container_mark(name, labels).map_or(Reading::Foreign, Reading::Ours)
+}
+
+fn container_mark(name: &str, labels: &Labels) -> Option<Mark> {
+    let (owner, generation) = owner_of(labels)?;
+    if labels.get(NAME)? != name && aside_name(&owner, generation) != name {
+        return None;
+    }
+    Some(Mark {
+        generation,
+        role: role_of(labels.get(ROLE)?)?,
+        launch_digest: labels.get(LAUNCH)?.clone(),
+        port: labels.get(PORT).and_then(|port| port.parse().ok()),
+        owner,
+    })
+}
+
+/// Reads the labels of the volume `name`.
+pub(super) fn read_volume(name: &str, labels: &Labels) -> Reading<Generation> {
+    if is_newer(name, labels) {
+        return Reading::Newer;
+    }
+    generation(name, labels).map_or(Reading::Foreign, Reading::Ours)
+}
+
+fn generation(name: &str, labels: &Labels) -> Option<Generation> {
+    let (owner, number) = owner_of(labels)?;
+    if labels.get(NAME)? != name {
+        return None;
+    }
+    Some(Generation {
+        handle: name.to_owned(),
+        number,
+        created: labels
+            .get(CREATED)
+            .and_then(|time| DateTime::parse_from_rfc3339(time).ok())
+            .map(|time| time.with_timezone(&Utc)),
+        made_with: MadeWith {
+            major: labels.get(MAJOR)?.parse().ok()?,
+            image: labels.get(IMAGE)?.clone(),
+            database: labels.get(DATABASE)?.clone(),
+            user: labels.get(USER)?.clone(),
+        },
+        owner,
+    })
+}
+
+fn owner_of(labels: &Labels) -> Option<(Owner, u32)> {
+    let owner = Owner {
+        project_id: labels.get(PROJECT_ID)?.clone(),
+        project: labels.get(PROJECT)?.clone(),
+        developer: labels.get(DEVELOPER)?.clone(),
+        instance: labels.get(INSTANCE)?.clone(),
+    };
+    let consistent = schema(labels)? == SCHEMA_VERSION && labels.get(KEY)? == &owner.key();
+    consistent.then_some((owner, labels.get(GENERATION)?.parse().ok()?))
+}
+
+/// Only the two labels that every version must keep are looked at.
+fn is_newer(name: &str, labels: &Labels) -> bool {
+    let newer = schema(labels).is_some_and(|version| version > SCHEMA_VERSION);
+    newer && labels.get(NAME).is_some_and(|label| label == name || name.ends_with("-aside"))
+}
+
+fn schema(labels: &Labels) -> Option<u32> {
+    labels.get(SCHEMA)?.parse().ok()
+}
+
+const fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Instance => "instance",
+        Role::Builder => "builder",
+    }
+}
+
+fn role_of(word: &str) -> Option<Role> {
+    [Role::Instance, Role::Builder].into_iter().find(|role| role_word(*role) == word)
+}
+
+/// What kind of object an error is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Object {
+    Container,
+    Volume,
+}
+
+/// Something has devdb's name but not its labels.
+pub(super) fn not_ours(object: Object, name: &str) -> Error {
+    let (noun, advice) = match object {
+        Object::Container => {
+            ("container", format!("docker rename {name} {name}-old    keeps it and frees the name"))
+        }
+        Object::Volume => (
+            "volume",
+            format!("docker volume rm {name}    removes it and its data, if nobody needs them"),
+        ),
+    };
+    Error::new(Kind::NotOurs, format!("the {noun} \"{name}\" was not made by devdb"))
+        .because("it has the name devdb would use, but not devdb's labels; devdb leaves it alone")
+        .hint(advice)
+}
+
+/// A newer devdb made it.
+pub(super) fn too_new(object: Object, name: &str) -> Error {
+    let noun = match object {
+        Object::Container => "container",
+        Object::Volume => "volume",
+    };
+    Error::new(Kind::Unexpected, format!("the {noun} \"{name}\" was made by a newer devdb"))
+        .because(format!("this devdb understands its labels up to version {SCHEMA_VERSION}"))
+        .hint("update devdb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark() -> Mark {
+        Mark {
+            owner: Owner {
+                project_id: "id".into(),
+                project: "shop".into(),
+                developer: "anna".into(),
+                instance: "main".into(),
+            },
+            generation: 3,
+            role: Role::Instance,
+            launch_digest: "abc".into(),
+            port: Some(15_432),
+        }
+    }
+
+    #[test]
+    fn container_labels_read_back_under_their_own_name_and_aside() {
+        let mark = mark();
+        let name = mark.owner.base_name();
+        let labels = of_container(&name, &mark);
+        assert_eq!(read_container(&name, &labels), Reading::Ours(mark.clone()));
+        let aside = aside_name(&mark.owner, 3);
+        assert_eq!(read_container(&aside, &labels), Reading::Ours(mark));
+    }
+
+    #[test]
+    fn inherited_labels_do_not_count() {
+        let mark = mark();
+        let labels = of_container(&mark.owner.base_name(), &mark);
+        assert_eq!(read_container("made-from-a-commit", &labels), Reading::Foreign);
+        assert_eq!(read_container("devdb-shop-anna-g2-aside", &labels), Reading::Foreign);
+    }
+
+    #[test]
+    fn an_altered_owner_does_not_count() {
+        let mark = mark();
+        let name = mark.owner.base_name();
+        let mut labels = of_container(&name, &mark);
+        labels.insert(DEVELOPER.into(), "ben".into());
+        assert_eq!(read_container(&name, &labels), Reading::Foreign);
+    }
+
+    #[test]
+    fn a_newer_schema_is_recognised_by_its_name_alone() {
+        let labels = Labels::from([(SCHEMA.into(), "2".into()), (NAME.into(), "x".into())]);
+        assert_eq!(read_container("x", &labels), Reading::Newer);
+        assert_eq!(read_container("y", &labels), Reading::Foreign);
+        assert!(matches!(read_volume("x", &labels), Reading::Newer));
+    }
+
+    #[test]
+    fn volume_labels_read_back() {
+        let made_with = MadeWith {
+            major: 15,
+            image: "postgres:15".into(),
+            database: "shop".into(),
+            user: "postgres".into(),
+        };
+        let owner = mark().owner;
+        let created = Utc::now();
+        let labels = of_volume(&owner, 2, &made_with, created);
+        let Reading::Ours(read) = read_volume(&owner.generation_name(2), &labels) else {
+            panic!("not ours: {labels:?}");
+        };
+        assert_eq!(read.made_with, made_with);
+        assert_eq!(read.created, Some(created));
+        assert!(matches!(read_volume("other", &labels), Reading::Foreign));
+    }
+}

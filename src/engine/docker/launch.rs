@@ -1,0 +1,338 @@
+//! Launching a server: a container on a generation's volume.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use chrono::Utc;
+
+use super::container::{CONTAINER_PORT, HOST, gone};
+use super::image::Image;
+use super::label::{self, Labels, Mark};
+use super::{Docker, MOUNT, PGDATA, failure};
+use crate::engine::{Launch, MadeWith, Role, Server};
+use crate::error::{Error, Kind, Result};
+use crate::spec::{EngineKind, INITDB_OPTIONS, ServerSpec};
+
+/// Where the password's verifier lies for the image's entrypoint to read at the first start. In
+/// the container's own layer, so it goes with the container; `/run` may be a tmpfs, `/etc` is not.
+const VERIFIER: &str = "/etc/devdb-password";
+
+/// Shared memory for parallel queries; Docker's own 64 MB is soon used up.
+const SHARED_MEMORY_BYTES: i64 = 256 << 20;
+
+/// Seconds that `docker stop` and a stopping daemon wait before they kill. PostgreSQL writes a
+/// checkpoint in that time.
+const STOP_SECONDS: i64 = 60;
+
+const SECOND: i64 = 1_000_000_000;
+
+impl Docker {
+    /// Launches a server on an existing generation. When it fails, no container is left behind;
+    /// when the future is dropped, one may be, labelled, which [`Docker::servers`] lists.
+    ///
+    /// # Errors
+    /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name
+    /// or the volume's, `Image` when the image is not there.
+    pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
+        let name = container_name(launch);
+        let volume = launch.owner.generation_name(launch.generation);
+        let (generation, image) = tokio::join!(
+            // Docker would create a volume that is missing, without labels.
+            self.generation(&volume),
+            self.inspect_image(&launch.spec.image)
+        );
+        if generation?.is_none() {
+            return Err(Error::new(Kind::Unexpected, format!("there is no volume \"{volume}\"")));
+        }
+        let image = image?.ok_or_else(|| missing_image(&launch.spec.image))?;
+        let id = self.create(&name, body(launch, &name, &volume, &image)).await?;
+        match self.bring_up(&id, &name, launch, &image).await {
+            Ok(server) => Ok(server),
+            Err(error) => {
+                // The first failure is the one to tell; a container that stays is labelled and
+                // collected by the next command.
+                let _ = self.remove_container(&id, &name).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(
+        &self,
+        id: &str,
+        name: &str,
+        launch: &Launch<'_>,
+        image: &Image,
+    ) -> Result<Server> {
+        if let Some(verifier) = launch.verifier {
+            self.upload(id, name, first_start_files(verifier, image)?).await?;
+        }
+        self.start_created(id, name, launch.port).await?;
+        self.server(id).await?.ok_or_else(|| gone(name))
+    }
+
+    /// Creates a container and returns its id.
+    pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
+        let image = body.image.clone().unwrap_or_default();
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        match self.client.create_container(Some(options), body).await {
+            Ok(created) => Ok(created.id),
+            Err(refusal) => Err(match failure::status(&refusal) {
+                Some(409) => self.name_taken(name).await,
+                Some(404) => missing_image(&image),
+                _ => self.failed(&refusal, format!("cannot create the container \"{name}\"")),
+            }),
+        }
+    }
+
+    /// Unpacks a tar archive over the container's root directory.
+    pub(super) async fn upload(&self, id: &str, name: &str, archive: Vec<u8>) -> Result<()> {
+        let options = UploadToContainerOptionsBuilder::new().path("/").build();
+        // As a stream: bollard writes other bodies to its trace log.
+        let body = bollard::body_stream(futures_util::stream::iter([archive.into()]));
+        self.client.upload_to_container(id, Some(options), body).await.map_err(|refusal| {
+            self.failed(&refusal, format!("cannot write into the container \"{name}\""))
+        })
+    }
+}
+
+fn container_name(launch: &Launch<'_>) -> String {
+    match launch.role {
+        Role::Instance => launch.owner.base_name(),
+        Role::Builder => format!("{}-builder", launch.owner.generation_name(launch.generation)),
+    }
+}
+
+fn missing_image(reference: &str) -> Error {
+    Error::new(Kind::Image, format!("the image \"{reference}\" is not there"))
+        .because("somebody removed it meanwhile")
+        .hint("devdb up    pulls it again")
+}
+
+fn body(launch: &Launch<'_>, name: &str, volume: &str, image: &Image) -> ContainerCreateBody {
+    let spec = launch.spec;
+    let mark = Mark {
+        owner: launch.owner.clone(),
+        generation: launch.generation,
+        role: launch.role,
+        launch_digest: spec.launch_digest(EngineKind::Docker, launch.port),
+        port: launch.port,
+    };
+    let made_with = MadeWith::of(spec, EngineKind::Docker);
+    let labels = label::of_volume(launch.owner, launch.generation, &made_with, Utc::now());
+    let binding = PortBinding {
+        host_ip: Some(HOST.to_owned()),
+        // 0: the daemon draws a free one.
+        host_port: Some(launch.port.unwrap_or(0).to_string()),
+    };
+    let restart = match launch.role {
+        Role::Instance => RestartPolicyNameEnum::UNLESS_STOPPED,
+        Role::Builder => RestartPolicyNameEnum::NO,
+    };
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        cmd: Some(command(spec)),
+        env: Some(environment(spec, launch.verifier.is_some())),
+        labels: Some(label::of_container(name, &mark)),
+        exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
+        healthcheck: Some(healthcheck()),
+        stop_timeout: Some(STOP_SECONDS),
+        host_config: Some(HostConfig {
+            port_bindings: Some(HashMap::from([(CONTAINER_PORT.to_owned(), Some(vec![binding]))])),
+            restart_policy: Some(RestartPolicy { name: Some(restart), ..Default::default() }),
+            shm_size: Some(SHARED_MEMORY_BYTES),
+            init: Some(false),
+            ..mounts(volume, labels, image, false)
+        }),
+        ..Default::default()
+    }
+}
+
+/// The generation's volume, and a tmpfs over each VOLUME of the image, where Docker would put an
+/// anonymous volume otherwise.
+///
+/// The labels are those of the volume: where it is gone by the time the daemon gets to it (the
+/// client was killed, its rubbish collected), the daemon makes it anew, and nobody would know whose
+/// it is.
+pub(super) fn mounts(volume: &str, labels: Labels, image: &Image, read_only: bool) -> HostConfig {
+    HostConfig {
+        mounts: Some(vec![Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(volume.to_owned()),
+            target: Some(MOUNT.to_owned()),
+            read_only: Some(read_only),
+            volume_options: Some(MountVolumeOptions { labels: Some(labels), ..Default::default() }),
+            ..Default::default()
+        }]),
+        tmpfs: Some(image.volumes.iter().map(|path| (path.clone(), String::new())).collect()),
+        ..Default::default()
+    }
+}
+
+fn command(spec: &ServerSpec) -> Vec<String> {
+    let settings = spec.launch_settings();
+    let settings =
+        settings.iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
+    std::iter::once("postgres".to_owned()).chain(settings).collect()
+}
+
+fn environment(spec: &ServerSpec, first_start: bool) -> Vec<String> {
+    // initdb trusts every connection from the container's own 127.0.0.1 otherwise, and with
+    // rootless Podman those through the published port come from there.
+    let initdb = format!("{} --auth-host=scram-sha-256", INITDB_OPTIONS.join(" "));
+    let mut environment = vec![
+        format!("POSTGRES_USER={}", spec.user),
+        format!("POSTGRES_DB={}", spec.database),
+        format!("POSTGRES_INITDB_ARGS={initdb}"),
+        format!("PGDATA={PGDATA}"),
+    ];
+    if first_start {
+        environment.push(format!("POSTGRES_PASSWORD_FILE={VERIFIER}"));
+    }
+    environment
+}
+
+/// Over TCP, because while the image initialises its server listens on the socket only. One
+/// check a second would cost 8 % of a core; engines before 25 ignore the quicker start and look
+/// for the first time after the whole interval, hence not longer.
+fn healthcheck() -> HealthConfig {
+    let test = r#"pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB""#;
+    HealthConfig {
+        test: Some(vec!["CMD-SHELL".to_owned(), test.to_owned()]),
+        interval: Some(4 * SECOND),
+        timeout: Some(3 * SECOND),
+        retries: Some(3),
+        start_period: Some(60 * SECOND),
+        start_interval: Some(SECOND),
+    }
+}
+
+/// What must be there before the first start: the verifier, readable for whoever the entrypoint
+/// starts as; and where that is not root, a mount point it may write to.
+fn first_start_files(verifier: &str, image: &Image) -> Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    if !image.starts_as_root {
+        archive.directory(MOUNT, 0o1777)?;
+    }
+    archive.file(
+        VERIFIER,
+        verifier.as_bytes(),
+        if image.starts_as_root { 0o400 } else { 0o444 },
+    )?;
+    archive.finish()
+}
+
+/// A tar archive of root's files.
+pub(super) struct Archive(tar::Builder<Vec<u8>>);
+
+impl Archive {
+    pub(super) fn new() -> Self {
+        Archive(tar::Builder::new(Vec::new()))
+    }
+
+    fn directory(&mut self, path: &str, mode: u32) -> Result<()> {
+        self.entry(path, tar::EntryType::Directory, &[], mode)
+    }
+
+    pub(super) fn file(&mut self, path: &str, content: &[u8], mode: u32) -> Result<()> {
+        self.entry(path, tar::EntryType::Regular, content, mode)
+    }
+
+    fn entry(&mut self, path: &str, kind: tar::EntryType, content: &[u8], mode: u32) -> Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        self.0
+            .append_data(&mut header, path.trim_start_matches('/'), content)
+            .map_err(|error| packing_failed(&error))
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<u8>> {
+        self.0.into_inner().map_err(|error| packing_failed(&error))
+    }
+}
+
+fn packing_failed(error: &std::io::Error) -> Error {
+    Error::new(Kind::Unexpected, "cannot pack files for the container").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::spec::{Durability, Owner};
+
+    fn spec() -> ServerSpec {
+        ServerSpec {
+            major: 15,
+            image: "postgres:15".into(),
+            image_chosen: false,
+            bin_dir: None,
+            database: "app".into(),
+            user: "anna".into(),
+            settings: BTreeMap::from([("log_statement".into(), "ddl".into())]),
+            extensions: Vec::new(),
+            durability: Durability::Full,
+        }
+    }
+
+    fn image() -> Image {
+        let config = bollard::models::ImageConfig {
+            volumes: Some(vec!["/var/lib/postgresql/data".into()]),
+            ..Default::default()
+        };
+        Image::from(bollard::models::ImageInspect { config: Some(config), ..Default::default() })
+    }
+
+    #[test]
+    fn the_request_carries_no_verifier_and_no_anonymous_volume() {
+        let owner = Owner {
+            project_id: "id".into(),
+            project: "shop".into(),
+            developer: "anna".into(),
+            instance: "main".into(),
+        };
+        let spec = spec();
+        let launch = Launch {
+            owner: &owner,
+            generation: 1,
+            role: Role::Instance,
+            spec: &spec,
+            port: Some(15_432),
+            verifier: Some("SCRAM-SHA-256$secret"),
+        };
+        let body = body(&launch, &container_name(&launch), "volume", &image());
+        let text = serde_json::to_string(&body).unwrap();
+        assert!(!text.contains("SCRAM"), "{text}");
+        assert!(text.contains("POSTGRES_PASSWORD_FILE=/etc/devdb-password"), "{text}");
+        assert!(text.contains(r#""HostIp":"127.0.0.1","HostPort":"15432""#), "{text}");
+        let host = body.host_config.unwrap();
+        assert!(host.tmpfs.unwrap().contains_key("/var/lib/postgresql/data"));
+        assert_eq!(host.mounts.unwrap().len(), 1);
+        assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::UNLESS_STOPPED));
+    }
+
+    #[test]
+    fn settings_become_arguments_of_postgres() {
+        let command = command(&spec());
+        assert_eq!(command[0], "postgres");
+        assert!(command.windows(2).any(|pair| pair == ["-c", "log_statement=ddl"]), "{command:?}");
+    }
+
+    #[test]
+    fn the_verifier_is_for_root_alone_where_the_image_starts_as_root() {
+        let archive = first_start_files("v", &image()).unwrap();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        assert_eq!(entry.header().mode().unwrap(), 0o400);
+        assert_eq!(entry.path().unwrap().to_str(), Some("etc/devdb-password"));
+    }
+}

@@ -1,0 +1,117 @@
+//! Generations: named volumes.
+
+use bollard::models::{Volume, VolumeCreateRequest};
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
+use chrono::Utc;
+
+use super::label::{self, Object, Reading};
+use super::{Docker, failure};
+use crate::engine::{Generation, MadeWith};
+use crate::error::{Error, Kind, Result};
+use crate::spec::{EngineKind, Owner, ServerSpec};
+
+impl Docker {
+    /// Every generation devdb made here, of one instance or of all. Those of a newer devdb are
+    /// left out, unless they belong to the instance asked for.
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn generations(&self, key: Option<&str>) -> Result<Vec<Generation>> {
+        let options = ListVolumesOptionsBuilder::new().filters(&label::filter(key)).build();
+        let answer = self
+            .client
+            .list_volumes(Some(options))
+            .await
+            .map_err(|refusal| self.failed(&refusal, "cannot list volumes"))?;
+        let mut generations = Vec::new();
+        for volume in answer.volumes.unwrap_or_default() {
+            match read(&volume) {
+                Reading::Ours(generation) => generations.push(generation),
+                Reading::Newer if key.is_some() => {
+                    return Err(label::too_new(Object::Volume, &volume.name));
+                }
+                Reading::Newer | Reading::Foreign => {}
+            }
+        }
+        generations.sort_by(|a, b| (&a.owner, a.number).cmp(&(&b.owner, b.number)));
+        Ok(generations)
+    }
+
+    /// Makes an empty, labelled volume.
+    ///
+    /// # Errors
+    /// `NotOurs` when another volume has its name; `Unexpected` when it exists already.
+    pub async fn create_generation(
+        &self,
+        owner: &Owner,
+        number: u32,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        let name = owner.generation_name(number);
+        if self.generation(&name).await?.is_some() {
+            return Err(Error::new(
+                Kind::Unexpected,
+                format!("the volume \"{name}\" exists already"),
+            ));
+        }
+        let made_with = MadeWith::of(spec, EngineKind::Docker);
+        let labels = label::of_volume(owner, number, &made_with, Utc::now());
+        let request = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(labels.clone()),
+            ..Default::default()
+        };
+        let volume = self.client.create_volume(request).await.map_err(|refusal| {
+            self.failed(&refusal, format!("cannot create the volume \"{name}\""))
+        })?;
+        // Asked to create a volume that exists, Docker returns that one with its own labels. Ours
+        // carry the time of creation, so a volume that somebody made meanwhile is recognised.
+        match read(&volume) {
+            Reading::Ours(generation) if volume.labels == labels => Ok(generation),
+            Reading::Ours(_) => Err(Error::new(
+                Kind::Unexpected,
+                format!("another devdb created the volume \"{name}\" at the same time"),
+            )),
+            Reading::Newer => Err(label::too_new(Object::Volume, &name)),
+            Reading::Foreign => Err(label::not_ours(Object::Volume, &name)),
+        }
+    }
+
+    /// Removes a generation's data for good. Nothing happens if it is gone already.
+    ///
+    /// # Errors
+    /// `NotOurs` without the labels; `Unexpected` while a container uses it.
+    pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
+        let name = &generation.handle;
+        if self.generation(name).await?.is_none() {
+            return Ok(());
+        }
+        match self.client.remove_volume(name, None::<RemoveVolumeOptions>).await {
+            Ok(()) => Ok(()),
+            Err(refusal) if failure::is_missing(&refusal) => Ok(()),
+            Err(refusal) => {
+                Err(self.failed(&refusal, format!("cannot remove the volume \"{name}\"")))
+            }
+        }
+    }
+
+    /// The generation of that name, none if there is no such volume.
+    pub(super) async fn generation(&self, name: &str) -> Result<Option<Generation>> {
+        let volume = match self.client.inspect_volume(name).await {
+            Ok(volume) => volume,
+            Err(refusal) if failure::is_missing(&refusal) => return Ok(None),
+            Err(refusal) => {
+                return Err(self.failed(&refusal, format!("cannot inspect the volume \"{name}\"")));
+            }
+        };
+        match read(&volume) {
+            Reading::Ours(generation) => Ok(Some(generation)),
+            Reading::Newer => Err(label::too_new(Object::Volume, name)),
+            Reading::Foreign => Err(label::not_ours(Object::Volume, name)),
+        }
+    }
+}
+
+fn read(volume: &Volume) -> Reading<Generation> {
+    label::read_volume(&volume.name, &volume.labels)
+}

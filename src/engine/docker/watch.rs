@@ -1,0 +1,209 @@
+//! Watching a server end, and ending it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{ContainerStateStatusEnum, EventMessage};
+use bollard::query_parameters::{
+    EventsOptions, EventsOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
+    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+
+use super::container::Owned;
+use super::{Docker, failure};
+use crate::engine::{Exit, Server, Status};
+use crate::error::{Error, Kind, Result};
+
+/// How often the daemon is asked how a server is, besides being asked to tell when it ends.
+const CHECK: Duration = Duration::from_millis(400);
+
+/// How soon the first time: one that does not run any more is told at once.
+const FIRST_CHECK: Duration = Duration::from_millis(30);
+
+/// How long reading the last lines of a log may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many lines tell why a server ended.
+const TAIL_LINES: &str = "20";
+
+/// What became of the process that was started at a given time.
+enum Fate {
+    Runs,
+    Ended(Option<i64>),
+    /// Nothing can be known any more, and why.
+    Lost(String),
+}
+
+impl Docker {
+    /// Waits until the server's process ends.
+    ///
+    /// Docker starts a dead `unless-stopped` container again, after 100 ms at first, and then its
+    /// state says `running` and no exit code, also to `wait`, which needs the same lock as the
+    /// start. What tells the truth is the `die` event: the daemon remembers recent ones, so none
+    /// is missed. Where events are late or lost, the time of the start gives it away: the process
+    /// that `server` describes has ended as soon as the container was started at another time.
+    pub async fn exited(&self, server: &Server) -> Exit {
+        let since = match server.status {
+            Status::Running { since, .. } => since,
+            Status::Stopped { .. } => None,
+        };
+        match self.fate_of(&server.handle, since).await {
+            Ok(code) => Exit { code, log_tail: self.log_tail(&server.handle).await },
+            Err(reason) => Exit { code: None, log_tail: reason },
+        }
+    }
+
+    /// Waits for the end of the process that was started at `since`: its exit code, or why that
+    /// cannot be known.
+    async fn fate_of(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Option<i64>, String> {
+        loop {
+            let mut deaths = std::pin::pin!(self.client.events(Some(deaths_of(id, since))));
+            let mut deaths_come = true;
+            let mut pause = FIRST_CHECK;
+            loop {
+                let look = async {
+                    tokio::time::sleep(pause).await;
+                    self.look(id, since).await
+                };
+                tokio::select! {
+                    // A death that is told is better than what the state says by now.
+                    biased;
+                    death = deaths.next(), if deaths_come => match death {
+                        Some(Ok(death)) => return Ok(exit_code(&death)),
+                        Some(Err(_)) | None => deaths_come = false,
+                    },
+                    fate = look => match fate {
+                        Fate::Ended(code) => return Ok(code),
+                        Fate::Lost(reason) => return Err(reason),
+                        Fate::Runs if deaths_come => {}
+                        // A daemon that answers again can be asked for events again.
+                        Fate::Runs => break,
+                    },
+                }
+                pause = CHECK;
+            }
+        }
+    }
+
+    async fn look(&self, id: &str, since: Option<DateTime<Utc>>) -> Fate {
+        let owned = match self.owned(id).await {
+            Ok(Some(owned)) => owned,
+            Ok(None) => return Fate::Lost("the container was removed".into()),
+            Err(error) => return Fate::Lost(error.to_string()),
+        };
+        match owned.state() {
+            Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => {
+                // Its state tells nothing any more of the process that ended before this one.
+                let another = since.is_some() && owned.started_at() != since;
+                if another { Fate::Ended(None) } else { Fate::Runs }
+            }
+            _ => Fate::Ended(owned.exit_code()),
+        }
+    }
+
+    async fn log_tail(&self, id: &str) -> String {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(TAIL_LINES).build();
+        let mut lines = std::pin::pin!(self.client.logs(id, Some(options)));
+        let mut tail = Vec::new();
+        let read = async {
+            while let Some(Ok(line)) = lines.next().await {
+                tail.extend_from_slice(line.as_ref());
+            }
+        };
+        // A log that cannot be read in full still says something.
+        let _ = tokio::time::timeout(TAIL_PATIENCE, read).await;
+        String::from_utf8_lossy(&tail).trim_end().to_owned()
+    }
+
+    /// Ends a server cleanly and waits `patience` for it.
+    ///
+    /// It sends SIGINT, PostgreSQL's fast shutdown, whatever stop signal the image names. It does
+    /// not use the API's stop, which kills after its time is up (and with an infinite time at
+    /// once, on Podman). Docker counts a container that was signalled as stopped by hand, so that
+    /// `unless-stopped` does not start it again; also when it ends after `patience`.
+    ///
+    /// # Errors
+    /// `Unexpected` when it still runs after `patience`.
+    pub async fn stop(&self, server: &Server, patience: Duration) -> Result<()> {
+        let Some(owned) = self.owned(&server.handle).await? else { return Ok(()) };
+        match owned.state() {
+            Some(ContainerStateStatusEnum::RUNNING) => {}
+            Some(ContainerStateStatusEnum::PAUSED) => {
+                self.client.unpause_container(&owned.id).await.map_err(|refusal| {
+                    self.failed(
+                        &refusal,
+                        format!("cannot unpause the container \"{}\"", owned.name),
+                    )
+                })?;
+            }
+            Some(ContainerStateStatusEnum::RESTARTING) => return self.end_restarts(&owned).await,
+            _ => return Ok(()),
+        }
+        let options = KillContainerOptionsBuilder::new().signal("SIGINT").build();
+        match self.client.kill_container(&owned.id, Some(options)).await {
+            Ok(()) => {}
+            // It ended by itself meanwhile.
+            Err(refusal) if matches!(failure::status(&refusal), Some(404 | 409)) => return Ok(()),
+            Err(refusal) => {
+                return Err(
+                    self.failed(&refusal, format!("cannot stop the container \"{}\"", owned.name))
+                );
+            }
+        }
+        let end = self.fate_of(&owned.id, owned.started_at());
+        match tokio::time::timeout(patience, end).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(reason)) => Err(still_running(&owned.name).because(reason)),
+            Err(_) => Err(still_running(&owned.name)
+                .because(format!("it did not end within {}", humantime::format_duration(patience)))
+                .hint(format!("docker logs --tail 20 {}    shows what it waits for", owned.name))),
+        }
+    }
+
+    /// Ends a container that Docker starts again and again. There is no process between two
+    /// restarts, so nothing is killed.
+    pub(super) async fn end_restarts(&self, owned: &Owned) -> Result<()> {
+        let options = StopContainerOptionsBuilder::new().t(60).build();
+        match self.client.stop_container(&owned.id, Some(options)).await {
+            Ok(()) => Ok(()),
+            Err(refusal) if failure::is_missing(&refusal) => Ok(()),
+            Err(refusal) => {
+                Err(self.failed(&refusal, format!("cannot stop the container \"{}\"", owned.name)))
+            }
+        }
+    }
+
+    /// Waits until a container that somebody is removing is gone.
+    pub(super) async fn until_removed(&self, id: &str) {
+        let options = WaitContainerOptionsBuilder::new().condition("removed").build();
+        let mut gone = std::pin::pin!(self.client.wait_container(id, Some(options)));
+        let _ = tokio::time::timeout(Duration::from_secs(10), gone.next()).await;
+    }
+}
+
+/// The deaths of a container since its process was started, told ones included.
+fn deaths_of(id: &str, since: Option<DateTime<Utc>>) -> EventsOptions {
+    let filters = [("container", id), ("type", "container"), ("event", "die")];
+    let filters: HashMap<_, _> =
+        filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).into();
+    let options = EventsOptionsBuilder::new().filters(&filters);
+    match since {
+        Some(time) => {
+            let since = format!("{}.{:09}", time.timestamp(), time.timestamp_subsec_nanos());
+            options.since(&since).build()
+        }
+        None => options.build(),
+    }
+}
+
+/// Docker's name for it, and Podman's.
+fn exit_code(death: &EventMessage) -> Option<i64> {
+    let attributes = death.actor.as_ref()?.attributes.as_ref()?;
+    attributes.get("exitCode").or_else(|| attributes.get("containerExitCode"))?.parse().ok()
+}
+
+fn still_running(name: &str) -> Error {
+    Error::new(Kind::Unexpected, format!("cannot stop the container \"{name}\""))
+}

@@ -1,0 +1,151 @@
+//! A daemon, an owner that nobody else has, and the removal of all that a test made.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use devdb::db::connect::{Address, wait_for_login};
+use devdb::db::scram;
+use devdb::engine::docker::{Docker, DockerEnvironment, discover};
+use devdb::engine::{Generation, Launch, Role, Server};
+use devdb::error::Result;
+use devdb::spec::{Durability, Owner, ServerSpec};
+use secrecy::SecretString;
+
+/// The password of every server in the tests.
+pub const PASSWORD: &str = "a-password-that-no-inspect-may-show";
+
+/// One test's place to work.
+pub struct Scene {
+    pub docker: Docker,
+    pub owner: Owner,
+    pub spec: ServerSpec,
+}
+
+impl Scene {
+    /// None, said on a line of its own, where no daemon answers; a failure where one must.
+    pub async fn set() -> Option<Self> {
+        let env = DockerEnvironment {
+            docker_host: std::env::var("DOCKER_HOST").ok(),
+            home: std::env::var_os("HOME").map(Into::into),
+            ..Default::default()
+        };
+        let found = discover(&env).await;
+        let Some(docker) = found.engine else {
+            skip(&found.error().to_string());
+            return None;
+        };
+        let owner = Owner {
+            project_id: uuid::Uuid::new_v4().to_string(),
+            project: "docker-engine".into(),
+            developer: "tester".into(),
+            instance: "main".into(),
+        };
+        Some(Scene { docker, owner, spec: spec("postgres:15") })
+    }
+
+    pub async fn generation(&self, number: u32) -> Generation {
+        self.docker.create_generation(&self.owner, number, &self.spec).await.expect("a generation")
+    }
+
+    pub async fn launch(&self, generation: u32, port: Option<u16>) -> Result<Server> {
+        self.launch_as(Role::Instance, generation, port, Some(&scram::verifier(PASSWORD))).await
+    }
+
+    pub async fn launch_as(
+        &self,
+        role: Role,
+        generation: u32,
+        port: Option<u16>,
+        verifier: Option<&str>,
+    ) -> Result<Server> {
+        let launch =
+            Launch { owner: &self.owner, generation, role, spec: &self.spec, port, verifier };
+        self.docker.launch(&launch).await
+    }
+
+    pub fn address(&self, server: &Server, password: &str) -> Address {
+        let endpoint = server.endpoint.clone().expect("an endpoint");
+        Address {
+            host: endpoint.host,
+            port: endpoint.port,
+            database: self.spec.database.clone(),
+            user: self.spec.user.clone(),
+            password: SecretString::from(password),
+        }
+    }
+
+    pub async fn ready(&self, server: &Server) {
+        let waited = wait_for_login(&self.address(server, PASSWORD), Duration::from_secs(60)).await;
+        if let Err(error) = waited {
+            panic!("{error}\n{}", docker(&["logs", &server.handle]));
+        }
+    }
+
+    /// What `docker inspect` shows of an object.
+    pub fn inspect(&self, object: &str, format: &str) -> String {
+        docker(&["inspect", "--format", format, object])
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // By name: also what has the name without the labels.
+        let name = format!("name={}", self.owner.base_name());
+        for id in docker(&["ps", "-aq", "--filter", &name]).split_whitespace() {
+            docker(&["rm", "-fv", id]);
+        }
+        for volume in docker(&["volume", "ls", "-q", "--filter", &name]).split_whitespace() {
+            docker(&["volume", "rm", volume]);
+        }
+    }
+}
+
+/// Says that a test cannot run; a failure where an engine was promised or `CI` is set.
+pub fn skip(why: &str) {
+    // Straight to the stream: the harness keeps what `println!` says of a passing test.
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED: docker_engine: {why}");
+    for variable in ["CI", "DEVDB_TEST_DOCKER"] {
+        let set = std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        assert!(!set, "{variable} is set, so nothing may be skipped: {why}");
+    }
+}
+
+/// PostgreSQL 15 that costs the disk nothing.
+pub fn spec(image: &str) -> ServerSpec {
+    ServerSpec {
+        major: 15,
+        image: image.to_owned(),
+        image_chosen: false,
+        bin_dir: None,
+        database: "App db".into(),
+        user: "Anna B.".into(),
+        settings: BTreeMap::from([("log_min_messages".into(), "log".into())]),
+        extensions: Vec::new(),
+        durability: Durability::None,
+    }
+}
+
+/// Both streams of the docker command line.
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("the docker command");
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    text.trim().to_owned()
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
+}
+
+/// Waits until something holds, and says how long it took.
+pub async fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) -> Duration {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < patience, "{what}: not within {patience:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    started.elapsed()
+}
