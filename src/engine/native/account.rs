@@ -1,0 +1,83 @@
+//! Under which account server programs run. PostgreSQL refuses to run as root, so a devdb that is
+//! root hands everything to the `postgres` account; any other devdb runs servers as itself.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Kind, Result};
+
+/// The account's name: what every packaging of PostgreSQL calls it.
+const NAME: &str = "postgres";
+
+/// The user and group that server programs get when devdb is root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Account {
+    /// The user's number.
+    pub uid: u32,
+    /// Its primary group's number.
+    pub gid: u32,
+}
+
+/// Whether this process is root.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The account that servers must run under; none when devdb itself may run them.
+///
+/// # Errors
+/// `NoEngine` when devdb is root and there is no such account: initdb wants one with a passwd
+/// entry, so a bare number would not do.
+pub(super) fn for_servers() -> Result<Option<Account>> {
+    if !is_root() {
+        return Ok(None);
+    }
+    let local = fs::read_to_string("/etc/passwd").ok().and_then(|file| in_passwd(&file));
+    match local.or_else(from_name_service) {
+        Some(account) => Ok(Some(account)),
+        None => Err(Error::new(
+            Kind::NoEngine,
+            format!(
+                "PostgreSQL does not run as root, and there is no user \"{NAME}\" to run it as"
+            ),
+        )
+        .hint(format!(
+            "useradd --system {NAME}        makes it (Debian's postgresql packages bring it along)"
+        ))
+        .hint("or run devdb as an ordinary user")),
+    }
+}
+
+/// Accounts that are not in the file: LDAP and the like.
+fn from_name_service() -> Option<Account> {
+    let output =
+        Command::new("getent").args(["passwd", NAME]).stdin(Stdio::null()).output().ok()?;
+    in_passwd(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Finds the account in lines of passwd(5): `name:password:uid:gid:…`.
+fn in_passwd(text: &str) -> Option<Account> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next() != Some(NAME) {
+            return None;
+        }
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        // An entry that maps the name to root would not help.
+        (uid != 0).then_some(Account { uid, gid })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_account_is_found_by_its_whole_name() {
+        let file = "root:x:0:0:root:/root:/bin/sh\npostgres2:x:7:7::/:\npostgres:x:101:104::/:\n";
+        assert_eq!(in_passwd(file), Some(Account { uid: 101, gid: 104 }));
+        assert_eq!(in_passwd("root:x:0:0:root:/root:/bin/sh"), None);
+        assert_eq!(in_passwd("postgres:x:0:0::/:"), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! Telling devdb's own server processes from all others. A process number alone proves nothing:
+//! numbers are used again, and a file that holds one outlives a reboot. What proves it is the
+//! argument list, which names the data directory; and while a process is waited for, its start
+//! time, which no later process of the same number shares.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+
+use crate::error::{Error, Kind, Result, ResultExt};
+
+#[cfg(target_os = "linux")]
+#[path = "process_linux.rs"]
+mod table;
+#[cfg(not(target_os = "linux"))]
+#[path = "process_ps.rs"]
+mod table;
+
+/// How often a process is looked at while devdb waits for it.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// One particular process, now and later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Process {
+    pub pid: Pid,
+    /// When it started, in whatever form the system tells it.
+    pub started: String,
+}
+
+impl Process {
+    /// The process of this number, if there is one that has not ended.
+    fn of(pid: Pid) -> Option<Self> {
+        Some(Process { pid, started: table::started(pid)? })
+    }
+
+    /// Whether this very process still runs.
+    pub fn is_alive(&self) -> bool {
+        table::started(self.pid).as_ref() == Some(&self.started)
+    }
+
+    /// Sends `signal`, unless it has ended.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        if !self.is_alive() {
+            return Ok(());
+        }
+        match rustix::process::kill_process(self.pid, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error).or_fail(Kind::Unexpected, || {
+                format!("cannot send a signal to server process {}", self.pid)
+            }),
+        }
+    }
+}
+
+/// A running postmaster.
+#[derive(Debug, Clone)]
+pub(super) struct Postmaster {
+    pub process: Process,
+    /// Since when it runs.
+    pub since: Option<DateTime<Utc>>,
+    /// Whether it has its TCP port.
+    pub is_listening: bool,
+    /// Its own word in the lock file: `starting`, `ready`, `stopping`.
+    pub state: Option<String>,
+}
+
+/// The postmaster of exactly this data directory, if one runs. `remembered` is the number of the
+/// process that devdb started last: it closes the gap until the lock file is written, and the one
+/// between the file's removal and the end of the process.
+pub(super) fn postmaster(pgdata: &Path, remembered: Option<i32>) -> Option<Postmaster> {
+    let lock = LockFile::read(pgdata);
+    if let Some(lock) = lock
+        && let Some(process) = postmaster_process(lock.pid, pgdata)
+    {
+        return Some(Postmaster {
+            process,
+            since: lock.since,
+            is_listening: lock.is_listening,
+            state: lock.state,
+        });
+    }
+    let process = postmaster_process(remembered?, pgdata)?;
+    Some(Postmaster { process, since: None, is_listening: false, state: None })
+}
+
+fn postmaster_process(pid: i32, pgdata: &Path) -> Option<Process> {
+    let process = Process::of(Pid::from_raw(pid)?)?;
+    table::serves(process.pid, pgdata).then_some(process)
+}
+
+/// The number in the lock file when another process has it by now. PostgreSQL would take that
+/// process for a postmaster and refuse to start.
+pub(super) fn reused_pid(pgdata: &Path) -> Option<i32> {
+    let pid = LockFile::read(pgdata)?.pid;
+    let process = Process::of(Pid::from_raw(pid)?)?;
+    (!table::serves(process.pid, pgdata)).then_some(pid)
+}
+
+/// `postmaster.pid`. Its lines (miscadmin.h, `LOCK_FILE_LINE_*`): process number, data directory,
+/// start time (seconds), port, socket directory, listen address (empty until the port is bound),
+/// shared memory key, state.
+struct LockFile {
+    pid: i32,
+    since: Option<DateTime<Utc>>,
+    is_listening: bool,
+    state: Option<String>,
+}
+
+impl LockFile {
+    fn read(pgdata: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(pgdata.join("postmaster.pid")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let line = |number: usize| lines.get(number - 1).copied().filter(|line| !line.is_empty());
+        Some(LockFile {
+            // A standalone server writes its number negated; it is no postmaster.
+            pid: line(1)?.parse().ok().filter(|pid| *pid > 0)?,
+            since: line(3).and_then(|at| DateTime::from_timestamp(at.parse().ok()?, 0)),
+            is_listening: line(6).is_some(),
+            state: line(8).map(str::to_owned),
+        })
+    }
+}
+
+/// Asks the postmaster to disconnect everyone, write everything and end; waits for `patience`.
+/// Returns whether it ended.
+pub(super) async fn stop(postmaster: &Process, patience: Duration) -> Result<bool> {
+    postmaster.signal(Signal::INT)?;
+    Ok(gone(std::slice::from_ref(postmaster), patience).await)
+}
+
+/// Ends everything that works on this data directory, whatever it costs the data.
+///
+/// # Errors
+/// `Unexpected` when something does not go away.
+pub(super) async fn end(pgdata: &Path, remembered: Option<i32>) -> Result<()> {
+    if let Some(Postmaster { process, .. }) = postmaster(pgdata, remembered) {
+        let mut family = table::children(process.pid);
+        family.push(process.clone());
+        // On SIGQUIT it ends its children first, and itself kills what is left after 5 s.
+        process.signal(Signal::QUIT)?;
+        if !gone(&family, Duration::from_secs(7)).await {
+            family.extend(table::children(process.pid));
+            kill(&family, pgdata).await?;
+        }
+    }
+    let rest = table::working_on(pgdata);
+    for process in &rest {
+        // devdb gives each program a group of its own: initdb's helpers are in it too.
+        if rustix::process::getpgid(Some(process.pid)) == Ok(process.pid) {
+            let _ = rustix::process::kill_process_group(process.pid, Signal::KILL);
+        }
+    }
+    kill(&rest, pgdata).await
+}
+
+async fn kill(processes: &[Process], pgdata: &Path) -> Result<()> {
+    for process in processes {
+        process.signal(Signal::KILL)?;
+    }
+    if gone(processes, Duration::from_secs(5)).await {
+        return Ok(());
+    }
+    let left: Vec<String> = processes
+        .iter()
+        .filter(|process| process.is_alive())
+        .map(|process| process.pid.to_string())
+        .collect();
+    Err(Error::new(Kind::Unexpected, format!("cannot end the server on {}", pgdata.display()))
+        .because(format!("still running 5 s after SIGKILL: process {}", left.join(", "))))
+}
+
+async fn gone(processes: &[Process], patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        if !processes.iter().any(Process::is_alive) {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_is_read_line_by_line() {
+        let text = "4711\n/x/pgdata\n1700000000\n25432\n/x/s\n127.0.0.1\n  12345  6\nready   \n";
+        let lock = LockFile::parse(text).unwrap();
+        assert_eq!(lock.pid, 4711);
+        assert_eq!(lock.since.unwrap().timestamp(), 1_700_000_000);
+        assert!(lock.is_listening);
+        assert_eq!(lock.state.as_deref(), Some("ready"));
+        let early = LockFile::parse("4711\n/x/pgdata\n1700000000\n25432\n\n").unwrap();
+        assert!(!early.is_listening);
+        assert!(LockFile::parse("").is_none());
+        assert!(LockFile::parse("-4711\n/x/pgdata\n").is_none(), "a standalone server");
+    }
+
+    #[test]
+    fn a_number_that_another_process_has_is_no_postmaster() {
+        let directory = tempfile::tempdir().unwrap();
+        let me = std::process::id();
+        let lock = format!("{me}\n{}\n1700000000\n", directory.path().display());
+        fs::write(directory.path().join("postmaster.pid"), lock).unwrap();
+        assert!(postmaster(directory.path(), None).is_none());
+        assert!(postmaster(directory.path(), i32::try_from(me).ok()).is_none());
+        assert_eq!(reused_pid(directory.path()), i32::try_from(me).ok());
+    }
+
+    #[test]
+    fn children_and_the_end_of_a_process_are_seen() {
+        let me = Pid::from_raw(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let process = Process::of(pid).unwrap();
+        assert!(table::children(me).contains(&process));
+        process.signal(Signal::KILL).unwrap();
+        child.wait().unwrap();
+        assert!(!process.is_alive());
+        process.signal(Signal::KILL).unwrap();
+    }
+}

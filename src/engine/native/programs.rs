@@ -1,0 +1,344 @@
+//! Finding PostgreSQL's server programs.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::NativeEnvironment;
+use super::account::{self, Account};
+use crate::error::{Error, Kind, Result};
+
+/// What must be there together: `pg_ctl` is not used to run servers, but a directory without it
+/// is some client package's, with wrappers that look like the real thing.
+const NEEDED: [&str; 3] = ["postgres", "initdb", "pg_ctl"];
+
+/// A place where server programs were looked for, and what was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// A directory, or `PATH`.
+    pub place: String,
+    /// The version found there, of whatever major: `15.18`.
+    pub found: Option<String>,
+    /// Why it cannot be used; none when it can.
+    pub why_not: Option<String>,
+}
+
+impl Looked {
+    /// Whether the programs there can be used.
+    pub fn is_usable(&self) -> bool {
+        self.why_not.is_none()
+    }
+}
+
+/// The server programs of one PostgreSQL.
+#[derive(Debug, Clone)]
+pub(super) struct Programs {
+    /// Where they are.
+    pub bin: PathBuf,
+    /// `15.18`.
+    pub version: String,
+    /// 15.
+    pub major: u16,
+    /// Passed on to them: a wrapper script needs it.
+    path: Option<OsString>,
+}
+
+impl Programs {
+    /// One of the programs, with nothing of devdb's own environment: neither its secrets, which
+    /// as root would reach another account, nor the PG* variables that would redirect it. English
+    /// messages, because devdb reads some; UTC, as in the official image, so that both engines
+    /// give timestamps alike. It starts in `/`: the account may not enter the current directory.
+    pub fn command(&self, program: &str, account: Option<Account>) -> Command {
+        command(&self.bin.join(program), self.path.as_ref(), account)
+    }
+
+    /// Whether `name`'s control file is among the extensions of these programs.
+    pub fn has_extension(&self, name: &str) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        !name.is_empty()
+            && name.chars().all(plain)
+            && self
+                .share_directories()
+                .iter()
+                .any(|share| share.join("extension").join(format!("{name}.control")).is_file())
+    }
+
+    fn share_directories(&self) -> Vec<PathBuf> {
+        // A directory on the PATH often has links into the real one.
+        let postgres = self.bin.join("postgres");
+        let real = postgres.canonicalize().unwrap_or(postgres);
+        let bin = real.parent().unwrap_or(&self.bin);
+        let configured = command(&bin.join("pg_config"), self.path.as_ref(), None)
+            .arg("--sharedir")
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        if let Some(directory) = configured {
+            return vec![directory];
+        }
+        let major = self.major;
+        let prefix = bin.parent().unwrap_or(bin);
+        vec![
+            prefix.join("share/postgresql"),
+            prefix.join(format!("share/postgresql@{major}")),
+            prefix.join(format!("share/postgresql{major}")),
+            prefix.join("share"),
+            PathBuf::from(format!("/usr/share/postgresql/{major}")),
+        ]
+    }
+}
+
+fn command(program: &Path, path: Option<&OsString>, account: Option<Account>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
+    if let Some(path) = path {
+        command.env("PATH", path);
+    }
+    if let Some(Account { uid, gid }) = account {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// Every place where programs of `major` are looked for, with what is there. For the doctor and
+/// for the error when there are none.
+pub fn search(environment: &NativeEnvironment, major: u16) -> Vec<Looked> {
+    let account = account::for_servers().ok().flatten();
+    let mut looked: Vec<Looked> = candidates(environment, major)
+        .iter()
+        .map(|bin| examine(bin, environment, major, account).0)
+        .collect();
+    if environment.bin_dir.is_none() && in_path(environment).is_empty() {
+        let none = Looked {
+            place: "PATH".into(),
+            found: None,
+            why_not: Some("no postgres in any of its directories".into()),
+        };
+        looked.insert(0, none);
+    }
+    looked
+}
+
+/// The first usable programs of `major`.
+///
+/// # Errors
+/// `NoEngine` with every place that was tried.
+pub(super) fn find(environment: &NativeEnvironment, major: u16) -> Result<Programs> {
+    let account = account::for_servers().ok().flatten();
+    let found = candidates(environment, major)
+        .iter()
+        .find_map(|bin| examine(bin, environment, major, account).1);
+    found.ok_or_else(|| missing(environment, major))
+}
+
+fn missing(environment: &NativeEnvironment, major: u16) -> Error {
+    let mut error = Error::new(
+        Kind::NoEngine,
+        format!("no PostgreSQL {major} server programs on this machine"),
+    );
+    for Looked { place, why_not, .. } in search(environment, major) {
+        error = error.because(format!("{place}: {}", why_not.unwrap_or_default()));
+    }
+    if environment.bin_dir.is_some() {
+        return error.hint("correct postgres.bin_dir in devdb.yaml, or take the line out");
+    }
+    error
+        .hint(format!("apt-get install postgresql-{major}      on Debian and Ubuntu"))
+        .hint(format!("brew install postgresql@{major}         on macOS"))
+        .hint("postgres.bin_dir in devdb.yaml   when they are somewhere else")
+}
+
+/// Where to look, in order. A directory that the project names is the only one: taking another
+/// silently would not be what it asked for.
+fn candidates(environment: &NativeEnvironment, major: u16) -> Vec<PathBuf> {
+    if let Some(bin) = &environment.bin_dir {
+        return vec![bin.clone()];
+    }
+    let mut places = in_path(environment);
+    let usual = [
+        format!("/usr/lib/postgresql/{major}/bin"),
+        format!("/usr/pgsql-{major}/bin"),
+        format!("/usr/lib/postgresql{major}/bin"),
+        format!("/usr/libexec/postgresql{major}"),
+        format!("/opt/homebrew/opt/postgresql@{major}/bin"),
+        format!("/usr/local/opt/postgresql@{major}/bin"),
+        format!("/home/linuxbrew/.linuxbrew/opt/postgresql@{major}/bin"),
+        format!("/Applications/Postgres.app/Contents/Versions/{major}/bin"),
+        "/usr/local/pgsql/bin".into(),
+        "/run/current-system/sw/bin".into(),
+        "/nix/var/nix/profiles/default/bin".into(),
+    ];
+    places.extend(usual.map(PathBuf::from));
+    places.extend(environment.home.as_ref().map(|home| home.join(".nix-profile/bin")));
+    let mut unique: Vec<PathBuf> = Vec::new();
+    for place in places {
+        if !unique.contains(&place) {
+            unique.push(place);
+        }
+    }
+    unique
+}
+
+/// The directories of PATH with a `postgres`. Relative ones are left out: what they hold depends
+/// on where devdb is started.
+fn in_path(environment: &NativeEnvironment) -> Vec<PathBuf> {
+    let path = environment.path.clone().unwrap_or_default();
+    std::env::split_paths(&path)
+        .filter(|place| place.is_absolute() && place.join("postgres").is_file())
+        .collect()
+}
+
+fn examine(
+    bin: &Path,
+    environment: &NativeEnvironment,
+    major: u16,
+    account: Option<Account>,
+) -> (Looked, Option<Programs>) {
+    let place = bin.display().to_string();
+    let refuse = |found: Option<String>, why: String| {
+        (Looked { place: place.clone(), found, why_not: Some(why) }, None)
+    };
+    if !bin.is_dir() {
+        return refuse(None, "no such directory".into());
+    }
+    let absent: Vec<&str> =
+        NEEDED.into_iter().filter(|program| !bin.join(program).is_file()).collect();
+    if !absent.is_empty() {
+        return refuse(None, format!("{} not there", absent.join(" and ")));
+    }
+    let version = match version(bin, environment, account) {
+        Ok(version) => version,
+        Err(why) => return refuse(None, why),
+    };
+    let found = major_of(&version);
+    if found != Some(major) {
+        return refuse(Some(version.clone()), format!("version {version}, not {major}"));
+    }
+    let programs = Programs {
+        bin: bin.to_owned(),
+        version: version.clone(),
+        major,
+        path: environment.path.clone(),
+    };
+    (Looked { place, found: Some(version), why_not: None }, Some(programs))
+}
+
+/// Runs `postgres --version` as the server would run: what the account may not execute, or what
+/// lacks a library, is of no use.
+fn version(
+    bin: &Path,
+    environment: &NativeEnvironment,
+    account: Option<Account>,
+) -> Result<String, String> {
+    let output = command(&bin.join("postgres"), environment.path.as_ref(), account)
+        .arg("--version")
+        .output()
+        .map_err(|error| match account {
+            Some(_) => format!("postgres cannot be run by the user postgres: {error}"),
+            None => format!("postgres cannot be run: {error}"),
+        })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    version_in(&text).ok_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or("nothing").to_owned();
+        format!("postgres --version did not tell a version; it said: {said}")
+    })
+}
+
+/// `15.18` from `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn version_in(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("postgres (PostgreSQL) ")?;
+    Some(rest.split_whitespace().next()?.to_owned())
+}
+
+/// 15 from `15.18`, and from `15devel`, `15beta1`.
+fn major_of(version: &str) -> Option<u16> {
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    version.get(..digits)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn environment(bin: &Path) -> NativeEnvironment {
+        NativeEnvironment {
+            bin_dir: Some(bin.to_owned()),
+            path: Some("/usr/bin:/bin".into()),
+            home: None,
+            data_dir: "/nonexistent".into(),
+            runtime_dir: None,
+        }
+    }
+
+    /// A directory with scripts that answer `--version` with `line`, readable by any account.
+    fn fake(line: &str, programs: &[&str]) -> tempfile::TempDir {
+        let bin = tempfile::tempdir().unwrap();
+        fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for program in programs {
+            let file = bin.path().join(program);
+            fs::write(&file, format!("#!/bin/sh\necho '{line}'\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        bin
+    }
+
+    #[test]
+    fn versions_are_read() {
+        let line = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
+        assert_eq!(version_in(line).as_deref(), Some("15.18"));
+        assert_eq!(version_in("psql (PostgreSQL) 15.18"), None);
+        assert_eq!(major_of("15.18"), Some(15));
+        assert_eq!(major_of("18beta2"), Some(18));
+        assert_eq!(major_of("9.6.24"), Some(9));
+        assert_eq!(major_of("x"), None);
+    }
+
+    #[test]
+    fn a_wrapper_script_will_do() {
+        let bin = fake("postgres (PostgreSQL) 15.4", &NEEDED);
+        let programs = find(&environment(bin.path()), 15).unwrap();
+        assert_eq!((programs.major, programs.version.as_str()), (15, "15.4"));
+    }
+
+    #[test]
+    fn another_major_version_is_refused_and_named() {
+        let bin = fake("postgres (PostgreSQL) 14.2", &NEEDED);
+        let looked = search(&environment(bin.path()), 15);
+        assert_eq!(looked.len(), 1);
+        assert_eq!(looked[0].found.as_deref(), Some("14.2"));
+        assert_eq!(looked[0].why_not.as_deref(), Some("version 14.2, not 15"));
+        let error = find(&environment(bin.path()), 15).unwrap_err();
+        assert_eq!(error.kind(), Kind::NoEngine);
+        assert!(error.causes()[0].contains("14.2"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_lacks_a_program_says_which() {
+        let bin = fake("postgres (PostgreSQL) 15.4", &["postgres", "pg_ctl"]);
+        let looked = search(&environment(bin.path()), 15);
+        assert_eq!(looked[0].why_not.as_deref(), Some("initdb not there"));
+        assert!(!looked[0].is_usable());
+    }
+
+    #[test]
+    fn an_extension_is_known_by_its_control_file() {
+        let bin = fake("postgres (PostgreSQL) 15.4", &NEEDED);
+        let share = bin.path().join("share");
+        fs::create_dir_all(share.join("extension")).unwrap();
+        fs::write(share.join("extension/pg_trgm.control"), "").unwrap();
+        let script = format!("#!/bin/sh\necho '{}'\n", share.display());
+        fs::write(bin.path().join("pg_config"), script).unwrap();
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(bin.path().join("pg_config"), mode).unwrap();
+        let programs = find(&environment(bin.path()), 15).unwrap();
+        assert!(programs.has_extension("pg_trgm"));
+        assert!(!programs.has_extension("postgis"));
+        assert!(!programs.has_extension("../extension/pg_trgm"));
+    }
+}

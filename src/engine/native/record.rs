@@ -1,0 +1,187 @@
+//! What is written beside a data directory: whose it is, and how its server was launched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{MadeWith, Role};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::Owner;
+
+/// The version of everything in this file.
+pub(super) const SCHEMA: u32 = 1;
+
+/// `generation.json`: devdb's mark on a generation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct GenerationRecord {
+    pub schema: u32,
+    pub owner: Owner,
+    pub number: u32,
+    pub created: DateTime<Utc>,
+    pub made_with: MadeWith,
+    /// Set when initdb and the database are done: what lacks it is never started.
+    pub initialised: bool,
+}
+
+/// `server.json`: the note of a server, which exists from before its first process until it is
+/// removed. What a container is to the other engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ServerNote {
+    pub schema: u32,
+    pub role: Role,
+    pub port: u16,
+    pub launch_digest: String,
+    /// Where its programs were.
+    pub bin: PathBuf,
+    /// Of its programs: `15.18`.
+    pub version: String,
+    /// What it is started with, besides what devdb itself needs.
+    pub settings: BTreeMap<String, String>,
+    /// The process of its latest start.
+    pub pid: Option<i32>,
+    /// Bytes in the log before its latest start.
+    pub log_start: u64,
+}
+
+/// `store.json`: what tells this store from every other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoreRecord {
+    pub schema: u32,
+    pub id: String,
+    /// The data directory that the store belongs to, for people who find it as root.
+    pub belongs_to: PathBuf,
+}
+
+/// Reads a record; none when there is no such file.
+///
+/// # Errors
+/// `Unexpected` when it is a newer devdb's, or unreadable, or not what devdb writes.
+pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    #[derive(Deserialize)]
+    struct Header {
+        schema: u32,
+    }
+    let text = match fs::read(file) {
+        Ok(text) => text,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(error)
+                .or_fail(Kind::Unexpected, || format!("cannot read {}", file.display()));
+        }
+    };
+    let broken = || format!("{} is not what devdb writes", file.display());
+    let header: Header = serde_json::from_slice(&text).or_fail(Kind::Unexpected, broken)?;
+    if header.schema > SCHEMA {
+        return Err(Error::new(
+            Kind::Unexpected,
+            format!("{} was written by a newer devdb", file.display()),
+        )
+        .because(format!("its schema is {}, this devdb knows them up to {SCHEMA}", header.schema))
+        .hint("update devdb"));
+    }
+    serde_json::from_slice(&text).map(Some).or_fail(Kind::Unexpected, broken)
+}
+
+/// Writes a record so that at every moment, through a crash too, either the old one or the new one
+/// is there, whole.
+///
+/// # Errors
+/// `Unexpected` when it cannot be written.
+pub(super) fn write<T: Serialize>(file: &Path, record: &T) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let directory = file.parent().unwrap_or(Path::new("/"));
+        prepared(directory, record)?.persist(file)?;
+        sync_directory(directory)
+    };
+    write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
+}
+
+/// Writes a record unless there is one already; false when there is.
+///
+/// # Errors
+/// `Unexpected` when it cannot be written.
+pub(super) fn write_new<T: Serialize>(file: &Path, record: &T) -> Result<bool> {
+    let write = || -> io::Result<bool> {
+        let directory = file.parent().unwrap_or(Path::new("/"));
+        match prepared(directory, record)?.persist_noclobber(file) {
+            Ok(_) => {
+                sync_directory(directory)?;
+                Ok(true)
+            }
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error.error),
+        }
+    };
+    write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
+}
+
+fn prepared<T: Serialize>(directory: &Path, record: &T) -> io::Result<tempfile::NamedTempFile> {
+    let mut text = serde_json::to_vec_pretty(record)?;
+    text.push(b'\n');
+    let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
+    temporary.write_all(&text)?;
+    temporary.as_file().sync_all()?;
+    Ok(temporary)
+}
+
+/// Makes an empty file whose existence is the message, durably.
+///
+/// # Errors
+/// The file system's own.
+pub(super) fn mark(file: &Path) -> io::Result<()> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)?
+        .sync_all()?;
+    sync_directory(file.parent().unwrap_or(Path::new("/")))
+}
+
+/// A name that is not synced may be gone after a crash, however well its file was.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str) -> StoreRecord {
+        StoreRecord { schema: SCHEMA, id: id.into(), belongs_to: "/home/anna".into() }
+    }
+
+    #[test]
+    fn the_first_of_two_writers_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("store.json");
+        assert!(write_new(&file, &record("a")).unwrap());
+        assert!(!write_new(&file, &record("b")).unwrap());
+        assert_eq!(read::<StoreRecord>(&file).unwrap().unwrap().id, "a");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a temporary file is left");
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_and_a_missing_one_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("store.json");
+        assert!(read::<StoreRecord>(&file).unwrap().is_none());
+        fs::write(&file, r#"{"schema": 2, "future": true}"#).unwrap();
+        let error = read::<StoreRecord>(&file).unwrap_err();
+        assert!(error.message().contains("newer devdb"), "{error}");
+        fs::write(&file, "{").unwrap();
+        let error = read::<StoreRecord>(&file).unwrap_err();
+        assert!(error.message().contains("not what devdb writes"), "{error}");
+    }
+}

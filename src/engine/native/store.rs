@@ -1,0 +1,387 @@
+//! Where generations are on disk:
+//!
+//! ```text
+//! <root>/store.json               the store's id
+//! <root>/<key>/g<N>/              a generation of the instance with this key
+//!     generation.json             devdb's mark: without it nothing here is touched
+//!     pgdata/                     the data directory
+//!     log                         what its servers said
+//!     server.json                 the note of its server, while there is one
+//!     complete                    written last
+//! <root>/s/<key>/                 the sockets of the instance's servers, where the path is short
+//! ```
+//!
+//! The root is `<data directory>/native`; when devdb is root it is below `/var/lib/devdb`, because
+//! root's home is closed to the account that servers run under.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::NativeEnvironment;
+use super::account;
+use super::place::{ASIDE, Place};
+use super::record::{self, GenerationRecord, SCHEMA, StoreRecord};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::{self, Owner};
+
+/// Where root's stores are.
+const SYSTEM_ROOT: &str = "/var/lib/devdb";
+
+/// What a socket's path may take (`sun_path` is 104 bytes on macOS), less `/.s.PGSQL.65535.lock`.
+const SOCKET_DIRECTORY_MAX: usize = 103 - 20;
+
+/// What is being removed: nobody looks at it any more.
+const TRASH: &str = ".trash-";
+
+/// What is being made: nobody looks at it yet.
+const NEW: &str = ".new-";
+
+/// The directories of one user's native servers.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    root: PathBuf,
+    data_dir: PathBuf,
+    runtime_dir: Option<PathBuf>,
+    is_root: bool,
+}
+
+impl Store {
+    /// The store that belongs to a data directory. Nothing is made yet.
+    ///
+    /// # Errors
+    /// `Config` when the data directory's path cannot be used.
+    pub fn new(environment: &NativeEnvironment) -> Result<Self> {
+        let data_dir = resolve(&environment.data_dir);
+        let unusable = |why: &str| {
+            Error::new(
+                Kind::Config,
+                format!("cannot keep databases in {}", environment.data_dir.display()),
+            )
+            .because(why)
+            .hint("set XDG_DATA_HOME to another directory")
+        };
+        if !data_dir.is_absolute() {
+            return Err(unusable("the path is not absolute"));
+        }
+        let Some(text) = data_dir.to_str().filter(|text| !text.contains('\n')) else {
+            return Err(unusable("the path is not UTF-8, or has a line break in it"));
+        };
+        let is_root = account::is_root();
+        let root = match is_root {
+            // Two homes never meet: each data directory has a store of its own.
+            true => Path::new(SYSTEM_ROOT).join(&spec::digest([text])[..8]),
+            false => data_dir.join("native"),
+        };
+        Ok(Store { root, data_dir, runtime_dir: environment.runtime_dir.clone(), is_root })
+    }
+
+    /// The directory that everything is in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The store's own id, made at the first call. Safe for several callers at once.
+    ///
+    /// # Errors
+    /// `Unexpected` when it can be neither read nor written.
+    pub fn id(&self) -> Result<String> {
+        let file = self.root.join("store.json");
+        if let Some(StoreRecord { id, .. }) = record::read(&file)? {
+            return Ok(id);
+        }
+        self.make_directory(&self.root)?;
+        let fresh = StoreRecord {
+            schema: SCHEMA,
+            id: uuid::Uuid::new_v4().to_string(),
+            belongs_to: self.data_dir.clone(),
+        };
+        if record::write_new(&file, &fresh)? {
+            return Ok(fresh.id);
+        }
+        match record::read(&file)? {
+            Some(StoreRecord { id, .. }) => Ok(id),
+            None => Err(Error::new(
+                Kind::Unexpected,
+                format!("{} disappeared while it was being read", file.display()),
+            )),
+        }
+    }
+
+    /// Where a generation is, or would be.
+    pub fn place(&self, owner: &Owner, number: u32) -> Place {
+        Place::new(self.root.join(owner.key()).join(format!("g{number}")))
+    }
+
+    /// The place that a handle names; none when it is not one of this store's.
+    pub fn place_of(&self, handle: &str) -> Option<Place> {
+        let inside = Path::new(handle).strip_prefix(&self.root).ok()?.to_str()?;
+        let (inside, aside) = match inside.strip_suffix(ASIDE) {
+            Some(inside) => (inside, true),
+            None => (inside, false),
+        };
+        let (key, generation) = inside.split_once('/')?;
+        (is_key(key) && number_in(generation).is_some())
+            .then(|| Place::new(self.root.join(key).join(generation)).with_aside(aside))
+    }
+
+    /// Every generation with devdb's mark, of one instance or of all, by key and number.
+    ///
+    /// # Errors
+    /// `Unexpected` when one of the asked instance cannot be read. When all are asked for, such a
+    /// one is left out instead: one newer project must not hide all others.
+    pub fn list(&self, key: Option<&str>) -> Result<Vec<(Place, GenerationRecord)>> {
+        let keys = match key {
+            Some(key) => vec![key.to_owned()],
+            None => names(&self.root)?.into_iter().filter(|name| is_key(name)).collect(),
+        };
+        let mut found = Vec::new();
+        for name in keys {
+            let directory = self.root.join(&name);
+            let mut numbers: Vec<u32> =
+                names(&directory)?.iter().filter_map(|name| number_in(name)).collect();
+            numbers.sort_unstable();
+            for number in numbers {
+                let place = Place::new(directory.join(format!("g{number}")));
+                match place.record() {
+                    Ok(Some(record)) => found.push((place, record)),
+                    Ok(None) => {}
+                    Err(error) if key.is_none() => {
+                        tracing::warn!("{} is left out: {error}", place.directory().display());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes a generation's directory. It appears whole, with its mark, or not at all.
+    ///
+    /// # Errors
+    /// `NotOurs` when something without devdb's mark has its name; `Unexpected` when it exists.
+    pub fn create(&self, record: &GenerationRecord) -> Result<Place> {
+        let place = self.place(&record.owner, record.number);
+        if place.require()?.is_some() {
+            return Err(Error::new(
+                Kind::Unexpected,
+                format!("generation {} exists already", place.directory().display()),
+            ));
+        }
+        let parent = place.parent();
+        self.make_directory(parent)?;
+        sweep(parent);
+        let cannot = || format!("cannot make {}", place.directory().display());
+        let fresh = tempfile::Builder::new()
+            .prefix(NEW)
+            .tempdir_in(parent)
+            .or_fail(Kind::Unexpected, cannot)?;
+        fs::set_permissions(fresh.path(), self.mode()).or_fail(Kind::Unexpected, cannot)?;
+        Place::new(fresh.path().to_owned()).write_record(record)?;
+        fs::rename(fresh.path(), place.directory()).or_fail(Kind::Unexpected, cannot)?;
+        Ok(place)
+    }
+
+    /// Removes a generation's directory: it is gone for everyone at once, and from the disk when
+    /// this returns.
+    ///
+    /// # Errors
+    /// `NotOurs` without the mark; `Unexpected` when it cannot be removed.
+    pub fn remove(&self, place: &Place) -> Result<()> {
+        if place.require()?.is_none() {
+            return Ok(());
+        }
+        let parent = place.parent();
+        let trash = parent.join(format!("{TRASH}{}", uuid::Uuid::new_v4().simple()));
+        fs::rename(place.directory(), &trash).or_fail(Kind::Unexpected, || {
+            format!("cannot remove {}", place.directory().display())
+        })?;
+        let deleted = delete(&trash)
+            .or_fail(Kind::Unexpected, || format!("cannot remove {}", trash.display()));
+        sweep(parent);
+        // Fails while another generation is there, which is right.
+        let _ = fs::remove_dir(parent);
+        deleted
+    }
+
+    /// A directory for the sockets of an instance's servers, private and short enough.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be made, or when it is somebody else's.
+    pub fn make_socket_directory(&self, key: &str) -> Result<PathBuf> {
+        let directory = self.socket_directory(key);
+        let parent = directory.parent().unwrap_or(&directory);
+        self.make_directory(parent)?;
+        if !self.is_root {
+            private(parent)?;
+        }
+        make(&directory, 0o700)?;
+        if let Some(account) = account::for_servers()? {
+            give(&directory, account)?;
+        } else {
+            private(&directory)?;
+        }
+        Ok(directory)
+    }
+
+    /// Where [`Store::make_socket_directory`] makes it.
+    pub fn socket_directory(&self, key: &str) -> PathBuf {
+        let usual = self.root.join("s").join(key);
+        if usual.as_os_str().len() <= SOCKET_DIRECTORY_MAX {
+            return usual;
+        }
+        let runtime = self.runtime_dir.as_ref().map(|runtime| runtime.join("devdb").join(key));
+        runtime
+            .filter(|directory| directory.as_os_str().len() <= SOCKET_DIRECTORY_MAX)
+            .unwrap_or_else(|| {
+                let uid = rustix::process::geteuid();
+                PathBuf::from(format!("/tmp/devdb-{uid}")).join(key)
+            })
+    }
+
+    /// Removes what a server may have left there, and the directory when it is empty then.
+    pub fn clear_sockets(&self, key: &str, port: u16) {
+        let directory = self.socket_directory(key);
+        for name in [format!(".s.PGSQL.{port}"), format!(".s.PGSQL.{port}.lock")] {
+            let _ = fs::remove_file(directory.join(name));
+        }
+        let _ = fs::remove_dir(&directory);
+    }
+
+    /// Makes the empty data directory of a generation, for the account that its server runs under.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be made.
+    pub fn make_pgdata(&self, place: &Place) -> Result<()> {
+        let pgdata = place.pgdata();
+        make(&pgdata, 0o700)?;
+        match account::for_servers()? {
+            Some(account) => give(&pgdata, account),
+            None => Ok(()),
+        }
+    }
+
+    fn make_directory(&self, directory: &Path) -> Result<()> {
+        let missing: Vec<&Path> =
+            directory.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+        for ancestor in missing.into_iter().rev() {
+            make(ancestor, self.mode().mode())?;
+        }
+        Ok(())
+    }
+
+    /// Of the directories above the data: as root, the servers' account must pass through.
+    fn mode(&self) -> Permissions {
+        Permissions::from_mode(if self.is_root { 0o711 } else { 0o700 })
+    }
+}
+
+/// The path as the system knows it, as far as it exists: one store has one name, however one got
+/// there.
+fn resolve(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|a| Some((a, a.canonicalize().ok()?)));
+    match existing {
+        Some((ancestor, real)) => match path.strip_prefix(ancestor) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+        None => path.to_owned(),
+    }
+}
+
+/// Whether a name is an [`Owner::key`]'s.
+fn is_key(name: &str) -> bool {
+    name.len() == 12 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn number_in(name: &str) -> Option<u32> {
+    let number = name.strip_prefix('g')?.parse().ok()?;
+    // One spelling only: `g01` and `g+1` are not ours.
+    (name == format!("g{number}")).then_some(number)
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let mut names: Vec<String> = match fs::read_dir(directory) {
+        Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect(),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Vec::new()
+        }
+        Err(error) => {
+            return Err(error)
+                .or_fail(Kind::Unexpected, || format!("cannot read {}", directory.display()));
+        }
+    };
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn make(directory: &Path, mode: u32) -> Result<()> {
+    let made = match DirBuilder::new().mode(mode).create(directory) {
+        // The umask must not take away what the servers' account needs.
+        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    };
+    made.or_fail(Kind::Unexpected, || format!("cannot make the directory {}", directory.display()))
+}
+
+/// Hands a file or directory to the account that servers run under.
+///
+/// # Errors
+/// `Unexpected` when the file system refuses.
+pub(super) fn give(path: &Path, account: account::Account) -> Result<()> {
+    std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid))
+        .or_fail(Kind::Unexpected, || {
+            format!("cannot give {} to the user that the server runs as", path.display())
+        })
+}
+
+/// Refuses a directory that others could have put there, or can write to: `/tmp` is everybody's.
+fn private(directory: &Path) -> Result<()> {
+    let cannot = || format!("cannot use {} for the server's socket", directory.display());
+    let found = fs::symlink_metadata(directory).or_fail(Kind::Unexpected, cannot)?;
+    let is_ours = found.is_dir()
+        && found.uid() == rustix::process::geteuid().as_raw()
+        && found.mode() & 0o022 == 0;
+    if is_ours {
+        return Ok(());
+    }
+    Err(Error::new(Kind::NotOurs, cannot())
+        .because("it is not a directory that only this user can write to")
+        .hint(format!("ls -ld {}        shows whose it is", directory.display())))
+}
+
+/// Deletes what an interrupted removal or creation left behind. The caller holds the instance's
+/// lock, so nobody is at work on it; what cannot be deleted now will be another time.
+fn sweep(parent: &Path) {
+    for name in names(parent).unwrap_or_default() {
+        if name.starts_with(TRASH) || name.starts_with(NEW) {
+            let _ = delete(&parent.join(name));
+        }
+    }
+}
+
+/// Deletes a directory that a process which is just ending may still write to.
+fn delete(directory: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 20 => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            done => return done,
+        }
+    }
+}
+
+/// The value of `unix_socket_directories`: a list, so a path with a comma or a blank is quoted.
+pub(super) fn socket_setting(directory: &Path) -> String {
+    let path = String::from_utf8_lossy(directory.as_os_str().as_bytes()).replace('"', "\"\"");
+    format!("\"{path}\"")
+}
