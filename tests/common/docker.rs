@@ -1,0 +1,45 @@
+//! The docker engine, and what devdb did not make on it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use devdb::engine::docker::{Docker, DockerEnvironment, discover};
+
+use super::Stranger;
+
+/// The engine, or why there is none.
+pub async fn engine() -> Result<Docker, String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let environment = DockerEnvironment {
+        docker_host: variable("DOCKER_HOST"),
+        docker_context: variable("DOCKER_CONTEXT"),
+        docker_config: variable("DOCKER_CONFIG").map(PathBuf::from),
+        docker_tls_verify: variable("DOCKER_TLS_VERIFY"),
+        docker_cert_path: variable("DOCKER_CERT_PATH").map(PathBuf::from),
+        xdg_runtime_dir: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
+        home: variable("HOME").map(PathBuf::from),
+    };
+    let discovery = discover(&environment).await;
+    let tried: Vec<String> = discovery.tried.iter().map(ToString::to_string).collect();
+    discovery.engine.ok_or_else(|| format!("no daemon answers; tried {}", tried.join(", ")))
+}
+
+/// A volume with the name of a generation's.
+pub fn put_stranger(name: &str) -> Stranger {
+    assert!(docker(&["volume", "create", name]));
+    Stranger::Volume(name.to_owned())
+}
+
+pub fn volume_exists(name: &str) -> bool {
+    docker(&["volume", "inspect", name])
+}
+
+pub fn remove_volume(name: &str) {
+    docker(&["volume", "rm", name]);
+}
+
+fn docker(arguments: &[&str]) -> bool {
+    let quiet = || Stdio::null();
+    let status = Command::new("docker").args(arguments).stdout(quiet()).stderr(quiet()).status();
+    status.is_ok_and(|status| status.success())
+}
