@@ -1,0 +1,179 @@
+//! The record of one instance.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::engine::MadeWith;
+use crate::spec::{EngineKind, Owner};
+
+/// The version of the record's layout that this devdb writes.
+pub const SCHEMA: u32 = 1;
+
+/// One instance.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The layout's version.
+    pub schema: u32,
+    /// Whose instance it is.
+    pub owner: Owner,
+    /// The engine it lives on, for life.
+    pub engine: EngineKind,
+    /// The engine's own id (see [`crate::engine::Engine::id`]).
+    pub engine_id: String,
+    /// The port it keeps.
+    pub port: u16,
+    /// Its password, one for life, across generations.
+    #[serde(serialize_with = "expose")]
+    pub password: SecretString,
+    /// The generation it points at; none while the first one is being made.
+    pub current: Option<u32>,
+    /// The engine's handle of the current server; none when it is down.
+    pub server: Option<String>,
+    /// Every generation that counts: the current one and those kept.
+    pub generations: Vec<GenerationRecord>,
+    /// What is under way. Set before the first step and cleared after the last, so that the next
+    /// command knows that one before it was cut short.
+    pub under_way: Option<String>,
+    /// Where the project was when it was last used, for people.
+    pub directory: Option<PathBuf>,
+}
+
+/// A generation that counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    /// Its number.
+    pub number: u32,
+    /// What it is bound to.
+    pub made_with: MadeWith,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// What made it.
+    pub why: Why,
+    /// When it stopped being current.
+    pub replaced: Option<DateTime<Utc>>,
+    /// The server's next transaction id when devdb had made it: while that is the same, nobody has
+    /// written to it.
+    pub baseline: Option<String>,
+    /// Whether nobody had written to it when it stopped being current (or a person gave it up): it
+    /// need not be kept.
+    pub untouched: bool,
+}
+
+/// What made a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// The first `devdb up`.
+    Up,
+    /// `devdb reset`.
+    Reset,
+    /// Found on the engine after the record was lost.
+    Found,
+}
+
+impl GenerationRecord {
+    /// What orders former generations: when it stopped being current (when it was made, where that
+    /// is not known), then its number.
+    pub fn age(&self) -> (DateTime<Utc>, u32) {
+        (self.replaced.unwrap_or(self.created), self.number)
+    }
+}
+
+impl Record {
+    /// The current generation.
+    pub fn current_generation(&self) -> Option<&GenerationRecord> {
+        self.generations.iter().find(|generation| Some(generation.number) == self.current)
+    }
+
+    /// The numbers of the generations that are kept beside the current one.
+    pub fn former_generations(&self) -> Vec<u32> {
+        let numbers = self.generations.iter().map(|generation| generation.number);
+        numbers.filter(|number| Some(*number) != self.current).collect()
+    }
+
+    /// The generation that was current before this one, if it is kept.
+    pub fn latest_former(&self) -> Option<&GenerationRecord> {
+        self.generations
+            .iter()
+            .filter(|generation| Some(generation.number) != self.current)
+            .max_by_key(|generation| generation.age())
+    }
+
+    /// Makes `new` the current generation and dates the one before it.
+    pub fn point_at(&mut self, new: GenerationRecord, server: String) {
+        for generation in &mut self.generations {
+            if Some(generation.number) == self.current {
+                generation.replaced = Some(Utc::now());
+            }
+        }
+        self.generations.retain(|generation| generation.number != new.number);
+        self.current = Some(new.number);
+        self.server = Some(server);
+        self.generations.push(new);
+    }
+}
+
+fn expose<S: Serializer>(password: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(password.expose_secret())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample(developer: &str, port: u16) -> Record {
+        Record {
+            schema: SCHEMA,
+            owner: Owner {
+                project_id: "p".into(),
+                project: "shop".into(),
+                developer: developer.into(),
+                instance: "main".into(),
+            },
+            engine: EngineKind::Native,
+            engine_id: "e".into(),
+            port,
+            password: SecretString::from("secret"),
+            current: None,
+            server: None,
+            generations: Vec::new(),
+            under_way: None,
+            directory: None,
+        }
+    }
+
+    fn generation(number: u32) -> GenerationRecord {
+        GenerationRecord {
+            number,
+            made_with: MadeWith {
+                major: 15,
+                image: String::new(),
+                database: "shop".into(),
+                user: "postgres".into(),
+            },
+            created: Utc::now(),
+            why: Why::Reset,
+            replaced: None,
+            baseline: None,
+            untouched: false,
+        }
+    }
+
+    #[test]
+    fn pointing_at_a_new_generation_dates_the_old() {
+        let mut record = sample("anna", 20_000);
+        record.point_at(generation(1), "a".into());
+        record.point_at(generation(2), "b".into());
+        assert_eq!(record.current_generation().map(|g| g.number), Some(2));
+        assert!(record.generations[0].replaced.is_some());
+        assert!(record.generations[1].replaced.is_none());
+    }
+
+    #[test]
+    fn debug_hides_the_password() {
+        assert!(!format!("{:?}", sample("anna", 20_000)).contains("secret"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The directory that holds the records.
+
+use std::fs::{self, DirBuilder};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::record::{Record, SCHEMA};
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// devdb's data directory of one person.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store in `root`, made if it is not there (0700).
+    ///
+    /// # Errors
+    /// When it cannot be made or is not ours to write.
+    pub fn open(root: &Path) -> Result<Self> {
+        for directory in [root.to_path_buf(), root.join("instances"), root.join("locks")] {
+            private_directory(&directory)?;
+        }
+        Ok(Store { root: root.to_path_buf() })
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file of the lock with this name.
+    pub fn lock_file(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{name}.lock"))
+    }
+
+    fn file(&self, key: &str) -> PathBuf {
+        self.root.join("instances").join(format!("{key}.json"))
+    }
+
+    /// The record of an instance, none if there is none.
+    ///
+    /// # Errors
+    /// `Config` when the file is damaged or written by a newer devdb; it is left as it is.
+    pub fn load(&self, key: &str) -> Result<Option<Record>> {
+        read(&self.file(key))
+    }
+
+    /// Every readable record, and an error for each that is not.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn load_all(&self) -> Result<Vec<Result<Record>>> {
+        let directory = self.root.join("instances");
+        let entries = fs::read_dir(&directory)
+            .or_fail(Kind::Unexpected, || format!("cannot read {}", directory.display()))?;
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .collect();
+        files.sort();
+        Ok(files.iter().filter_map(|file| read(file).transpose()).collect())
+    }
+
+    /// Writes a record: whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written (a full disk, for one); the old record is then unchanged.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let file = self.file(&record.owner.key());
+        let text = serde_json::to_vec_pretty(record)
+            .or_fail(Kind::Unexpected, || "cannot write the instance's record".into())?;
+        write_atomically(&file, &text)
+            .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
+    }
+
+    /// Sets a damaged record aside under another name and returns that.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn quarantine(&self, key: &str) -> Result<PathBuf> {
+        let aside = self
+            .root
+            .join("instances")
+            .join(format!("{key}.damaged-{}", chrono::Utc::now().format("%Y%m%dT%H%M%S")));
+        fs::rename(self.file(key), &aside)
+            .or_fail(Kind::Unexpected, || format!("cannot rename {}", self.file(key).display()))?;
+        Ok(aside)
+    }
+
+    /// Forgets an instance, with whatever damaged records of it were set aside.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn remove(&self, key: &str) -> Result<()> {
+        let damaged = format!("{key}.damaged-");
+        for entry in fs::read_dir(self.root.join("instances")).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&damaged) {
+                // A leftover at worst: the record itself is what counts.
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+        match fs::remove_file(self.file(key)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error)
+                .or_fail(Kind::Unexpected, || {
+                    format!("cannot remove {}", self.file(key).display())
+                }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a directory that only its owner can enter.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_directory(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .or_fail(Kind::Config, || format!("cannot create devdb's directory {}", path.display()))
+        .map_err(|error| error.hint("DEVDB_DATA_DIR=/another/directory devdb …"))
+}
+
+/// Writes a 0600 file so that a reader, or a crash, sees the old or the new text and nothing else.
+///
+/// # Errors
+/// Those of the file system; the old file is then unchanged.
+pub fn write_atomically(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let mut draft = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(directory)?;
+    draft.write_all(text)?;
+    draft.as_file().sync_all()?;
+    draft.persist(file).map_err(|error| error.error)?;
+    fs::File::open(directory)?.sync_all()
+}
+
+fn read(file: &Path) -> Result<Option<Record>> {
+    let text = match fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error)
+                .or_fail(Kind::Config, || format!("cannot read the record {}", file.display()));
+        }
+    };
+    #[derive(serde::Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    if let Ok(Version { schema }) = serde_json::from_slice(&text)
+        && schema > SCHEMA
+    {
+        return Err(Error::new(
+            Kind::Config,
+            format!("{} was written by a newer devdb (layout {schema})", file.display()),
+        )
+        .hint("install that version of devdb"));
+    }
+    serde_json::from_slice(&text)
+        .map(Some)
+        .or_fail(Kind::Drift, || format!("the record {} is damaged", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::sample;
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_and_is_private() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(&home.path().join("a b/devdb")).unwrap();
+        let record = sample("anna", 20_000);
+        store.save(&record).unwrap();
+        let key = record.owner.key();
+        assert_eq!(store.load(&key).unwrap().unwrap().port, 20_000);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&store.file(&key)), 0o600);
+        assert_eq!(mode(store.root()), 0o700);
+        store.remove(&key).unwrap();
+        assert!(store.load(&key).unwrap().is_none());
+        store.remove(&key).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error_and_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path()).unwrap();
+        fs::write(store.file("k"), "{\"schema\": 1, \"own").unwrap();
+        assert_eq!(store.load("k").unwrap_err().kind(), Kind::Drift);
+        let aside = store.quarantine("k").unwrap();
+        assert!(aside.exists() && store.load("k").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path()).unwrap();
+        fs::write(store.file("k"), "{\"schema\": 99}").unwrap();
+        assert!(store.load("k").unwrap_err().message().contains("newer devdb"));
+    }
+}
