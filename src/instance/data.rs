@@ -1,0 +1,204 @@
+//! From an empty database to a migrated and seeded one, and where a database stands.
+
+use std::time::{Duration, Instant};
+
+use crate::db::connect::Connection;
+
+use super::{Context, How};
+use crate::db::connect::{self, Address};
+use crate::db::inspect;
+use crate::db::migrate::{self, MigrationSet};
+use crate::db::seed::{self, SeedSet};
+use crate::error::Result;
+use crate::outcome::{Applied, MigrationsReport, Place, SeedsReport, UpReport};
+use crate::spec::InstanceSpec;
+use crate::state::Record;
+
+/// How long to wait for another program that migrates the same database.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What should be in a database: the files, read and found good before anything is touched.
+pub struct Plan {
+    /// Migrations.
+    pub migrations: MigrationSet,
+    /// Seeds.
+    pub seeds: SeedSet,
+    /// Whether to apply migrations.
+    pub migrate: bool,
+    /// Whether to apply seeds, when none has been applied yet.
+    pub seed: bool,
+}
+
+impl Plan {
+    /// Reads the files of `spec`. Nothing is touched; a bad file is an error here and not halfway.
+    ///
+    /// # Errors
+    /// `Config` and `Seed`, with file and line.
+    pub fn load(spec: &InstanceSpec, migrate: bool, seed: bool) -> Result<Plan> {
+        Ok(Plan {
+            migrations: migrate::load(&spec.migrations.files)?,
+            seeds: seed::load(&spec.seeds.files, &spec.seeds.profile)?,
+            migrate,
+            // Seeds of tables that are not there yet would only fail.
+            seed: seed && migrate,
+        })
+    }
+}
+
+/// Whether the database takes the login right now.
+///
+/// # Errors
+/// None of its own: whatever is wrong is for the long way to find out.
+pub async fn accepts_login(address: &Address) -> Result<bool> {
+    Ok(address.try_connect().await.is_ok())
+}
+
+/// What was applied, and by which server.
+pub struct Populated {
+    /// What was applied.
+    pub applied: Applied,
+    /// The server's version.
+    pub server_version: Option<String>,
+}
+
+impl Populated {
+    /// As the report of a command that worked on a running instance.
+    pub fn into_report(
+        self,
+        record: &Record,
+        how: How,
+        address: &Address,
+        begun: Instant,
+    ) -> UpReport {
+        UpReport {
+            how,
+            owner: record.owner.clone(),
+            engine: record.engine,
+            server_version: self.server_version,
+            place: Place::from(address),
+            applied: self.applied,
+            env_file: None,
+            took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Brings the database at `address` to what `plan` says: extensions, migrations, and seeds where
+/// none has been applied yet. Looks first and changes nothing when nothing is to be done.
+///
+/// # Errors
+/// `Drift`, `Migration`, `Seed`, `Locked`, `Interrupted`.
+pub async fn populate(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+    context.interrupt.guard(populate_unguarded(context, address, plan)).await
+}
+
+async fn populate_unguarded(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+) -> Result<Populated> {
+    let mut connection = address.connect().await?;
+    let server_version = connect::server_version(&connection);
+    let mut applied = Applied::default();
+    if plan.migrate {
+        inspect::ensure_extensions(&mut connection, &context.spec.server.extensions).await?;
+    }
+    let found = migrate::status(&mut connection, &plan.migrations).await?;
+    if plan.migrate && !found.is_current() {
+        applied.migrations_applied = run_migrations(context, address, plan).await?;
+    } else {
+        applied.migrations_pending = found.pending.into_iter().map(|file| file.file).collect();
+    }
+    let found = seed::status(&mut connection, &plan.seeds).await?;
+    if plan.seed && found.applied.is_empty() && !found.pending.is_empty() {
+        applied.seeds_applied = run_seeds(context, address, plan).await?;
+    } else {
+        applied.seeds_pending = found.pending;
+        applied.seeds_changed = found.changed;
+    }
+    connect::close(connection).await;
+    Ok(Populated { applied, server_version })
+}
+
+/// Applies the seed files that have not been applied yet.
+///
+/// # Errors
+/// `Seed`, `Locked`, `Interrupted`.
+pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+    let work = async {
+        let mut connection = address.connect().await?;
+        let server_version = connect::server_version(&connection);
+        let mut applied = Applied {
+            seeds_applied: run_seeds(context, address, plan).await?,
+            ..Applied::default()
+        };
+        let left = seed::status(&mut connection, &plan.seeds).await?;
+        applied.seeds_pending = left.pending;
+        applied.seeds_changed = left.changed;
+        connect::close(connection).await;
+        Ok(Populated { applied, server_version })
+    };
+    context.interrupt.guard(work).await
+}
+
+async fn run_migrations(context: &Context, address: &Address, plan: &Plan) -> Result<Vec<String>> {
+    let allow = context.spec.migrations.allow_out_of_order;
+    let run = migrate::run(address, &plan.migrations, allow, LOCK_PATIENCE, &context.events);
+    Ok(run.await?.into_iter().map(|migration| migration.file).collect())
+}
+
+async fn run_seeds(context: &Context, address: &Address, plan: &Plan) -> Result<Vec<String>> {
+    let encrypt = context.key.encrypter(&context.events);
+    let outcome = seed::apply(address, &plan.seeds, encrypt, &context.events).await?;
+    Ok(outcome.applied.into_iter().map(|seed| seed.file).collect())
+}
+
+/// Where migrations stand.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsReport> {
+    let mut connection = address.connect().await?;
+    migrations_on(&mut connection, plan).await
+}
+
+async fn migrations_on(connection: &mut Connection, plan: &Plan) -> Result<MigrationsReport> {
+    let status = migrate::status(connection, &plan.migrations).await?;
+    let applied = |list: &[migrate::AppliedMigration]| -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    };
+    let pending = |list: Vec<migrate::PendingMigration>| -> Vec<String> {
+        list.into_iter().map(|migration| migration.file).collect()
+    };
+    Ok(MigrationsReport {
+        applied: applied(&status.applied),
+        changed: applied(&status.changed),
+        missing: applied(&status.missing),
+        dirty: applied(&status.dirty),
+        pending: pending(status.pending),
+        out_of_order: pending(status.out_of_order),
+    })
+}
+
+/// What a running database says about itself, and where it stands.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn survey(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+) -> Result<(inspect::ServerFacts, MigrationsReport, SeedsReport)> {
+    let mut connection = address.connect().await?;
+    let facts = inspect::server(&mut connection).await?;
+    let migrations = migrations_on(&mut connection, plan).await?;
+    let seeds = seed::status(&mut connection, &plan.seeds).await?;
+    connect::close(connection).await;
+    let seeds = SeedsReport {
+        profile: context.spec.seeds.profile.clone(),
+        applied: seeds.applied.into_iter().map(|seed| seed.file).collect(),
+        pending: seeds.pending,
+        changed: seeds.changed,
+    };
+    Ok((facts, migrations, seeds))
+}

@@ -1,0 +1,96 @@
+//! What a data directory cannot change any more, and how that is said.
+
+use crate::engine::MadeWith;
+use crate::error::{Error, Kind, Result};
+use crate::spec::{EngineChoice, EngineKind};
+
+/// Fails when another engine is asked for than the instance lives on.
+///
+/// # Errors
+/// `Config`, with the ways out.
+pub fn check_engine(lives_on: EngineKind, wanted: EngineChoice) -> Result<()> {
+    match (lives_on, wanted) {
+        (_, EngineChoice::Auto)
+        | (EngineKind::Docker, EngineChoice::Docker)
+        | (EngineKind::Native, EngineChoice::Native) => Ok(()),
+        _ => Err(Error::new(Kind::Config, format!("this instance lives on {lives_on}"))
+            .because("an instance keeps its engine; its data cannot move to another")
+            .hint("devdb up --instance NAME --engine ENGINE   makes a second one beside it")
+            .hint("devdb down --purge                         removes this one with its data")),
+    }
+}
+
+/// Fails when `wanted` cannot be served from data made as `made`.
+///
+/// # Errors
+/// `Config`, with every difference and the command that makes a new generation.
+pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
+    let mut differences = Vec::new();
+    if made.major != wanted.major {
+        differences.push(format!("PostgreSQL {} → {}", made.major, wanted.major));
+    } else if !same_lineage(&made.image, &wanted.image) {
+        // Another distribution has another C library, and with it another sort order: indexes on
+        // text would be silently wrong.
+        differences.push(format!("image {} → {}", made.image, wanted.image));
+    }
+    if made.database != wanted.database {
+        differences.push(format!("database {:?} → {:?}", made.database, wanted.database));
+    }
+    if made.user != wanted.user {
+        differences.push(format!("user {:?} → {:?}", made.user, wanted.user));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Config, "a running instance cannot change this in place")
+        .because(differences.join(", "))
+        .hint(
+            "devdb reset   makes a fresh database as configured and keeps the old one for a while",
+        )
+        .hint("or change the setting back (devdb config shows where each comes from)"))
+}
+
+/// Whether two images' data directories fit each other: the same repository and the same variant
+/// (`postgres:15.4-alpine` and `postgres:15-alpine`). The major version is compared elsewhere.
+fn same_lineage(a: &str, b: &str) -> bool {
+    fn parts(reference: &str) -> (&str, &str) {
+        let reference = reference.split('@').next().unwrap_or(reference);
+        let (repository, tag) = match reference.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (reference, ""),
+        };
+        let repository = repository.trim_start_matches("docker.io/").trim_start_matches("library/");
+        (repository, tag.split_once('-').map_or("", |(_, variant)| variant))
+    }
+    a == b || parts(a) == parts(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(image: &str) -> MadeWith {
+        MadeWith { major: 15, image: image.into(), database: "d".into(), user: "u".into() }
+    }
+
+    #[test]
+    fn a_patch_release_fits_and_another_variant_does_not() {
+        for (a, b, fits) in [
+            ("postgres:15", "postgres:15.6", true),
+            ("postgres:15", "docker.io/library/postgres:15@sha256:00", true),
+            ("postgres:15-alpine", "postgres:15", false),
+            ("localhost:5000/postgres:15", "localhost:5000/postgres:15.1", true),
+            ("postgis/postgis:15-3.4", "postgres:15", false),
+        ] {
+            assert_eq!(check(&made(a), &made(b)).is_ok(), fits, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let wanted =
+            MadeWith { major: 16, image: String::new(), database: "e".into(), user: "u".into() };
+        let error = check(&made(""), &wanted).unwrap_err();
+        assert_eq!(error.causes()[0], "PostgreSQL 15 → 16, database \"d\" → \"e\"");
+    }
+}

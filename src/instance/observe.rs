@@ -1,0 +1,112 @@
+//! Looking at an instance without its lock and without changing anything.
+
+use super::{Context, lineage};
+use crate::engine::{Engine, MadeWith, Server};
+use crate::error::{Error, Kind, Result};
+use crate::spec::PortChoice;
+use crate::state::Record;
+
+/// An instance as it is now.
+pub struct Observed {
+    /// Its record.
+    pub record: Record,
+    /// Its engine.
+    pub engine: Engine,
+    /// Its server; none when it is down.
+    pub server: Option<Server>,
+}
+
+/// The record of the instance.
+///
+/// # Errors
+/// `NoInstance` when there is none.
+pub fn record(context: &Context) -> Result<Record> {
+    context
+        .store
+        .load(&context.spec.owner.key())
+        .map_err(|error| error.hint("devdb up   rebuilds it from what the engine has"))?
+        .filter(|record| record.current.is_some())
+        .ok_or_else(|| {
+            let owner = &context.spec.owner;
+            let which = format!("{} of {}", owner.project, owner.developer);
+            let named = match owner.instance.as_str() {
+                "main" => which,
+                name => format!("{which} named {name:?}"),
+            };
+            Error::new(Kind::NoInstance, format!("there is no database for {named}"))
+                .hint("devdb up     makes it")
+                .hint("devdb list   shows every one on this machine")
+        })
+}
+
+/// Fails when `engine` is not the one that the instance was made on.
+///
+/// # Errors
+/// `NoEngine`, with the ways out.
+pub(super) async fn same_engine(engine: &Engine, record: &Record) -> Result<()> {
+    if engine.id().await? == record.engine_id {
+        return Ok(());
+    }
+    Err(Error::new(Kind::NoEngine, "this instance lives on another Docker engine than this one")
+        .because("its data stays there; nothing was looked for or changed here")
+        .hint("choose that engine again (DOCKER_HOST, DOCKER_CONTEXT, docker context use)")
+        .hint("or devdb up --instance NAME   makes a second instance on this one"))
+}
+
+impl Observed {
+    /// Looks at the instance.
+    ///
+    /// # Errors
+    /// `NoInstance`, and `NoEngine` when its engine does not answer.
+    pub async fn look(context: &Context) -> Result<Observed> {
+        let record = record(context)?;
+        let engine = context.engines.of_record(&record, &context.spec.server).await?;
+        let server = match &record.server {
+            Some(handle) => engine.server(handle).await?,
+            None => None,
+        };
+        if server.is_none() {
+            // A handle that is found proves which engine it is; asking costs more than finding.
+            same_engine(&engine, &record).await?;
+        }
+        let server = server.filter(|server| Some(server.generation) == record.current);
+        Ok(Observed { record, engine, server })
+    }
+
+    /// Looks at an instance that runs exactly as it should, none if there is anything to do. The
+    /// fast path of `up`: one record read, one engine call.
+    ///
+    /// # Errors
+    /// `Config` when what is wanted cannot be had in place.
+    pub async fn as_wanted(context: &Context) -> Result<Option<Observed>> {
+        let Ok(Some(record)) = context.store.load(&context.spec.owner.key()) else {
+            return Ok(None);
+        };
+        let Some(current) = record.current_generation().cloned() else { return Ok(None) };
+        if record.under_way.is_some() || record.server.is_none() {
+            return Ok(None);
+        }
+        lineage::check_engine(record.engine, context.spec.engine)?;
+        lineage::check(&current.made_with, &MadeWith::of(&context.spec.server, record.engine))?;
+        let port = match context.spec.port {
+            PortChoice::Fixed(port) => port,
+            PortChoice::Auto => record.port,
+        };
+        let digest = context.spec.server.launch_digest(record.engine, Some(port));
+        let observed = Observed::look(context).await?;
+        let fits = |server: &Server| server.is_running() && server.launch_digest == digest;
+        Ok(observed.server.as_ref().is_some_and(fits).then_some(observed))
+    }
+
+    /// The running server.
+    ///
+    /// # Errors
+    /// `NotRunning`.
+    pub fn running(&self) -> Result<&Server> {
+        self.server.as_ref().filter(|server| server.is_running()).ok_or_else(|| {
+            Error::new(Kind::NotRunning, "the database is not running")
+                .hint("devdb start   starts it as it is")
+                .hint("devdb up      starts, migrates and seeds it")
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! Stopping an instance, taking its server away, and removing it for good.
+
+use super::Instance;
+use super::collect::PURGE;
+use super::revive::stop_cleanly;
+use crate::error::Result;
+
+impl Instance<'_> {
+    /// Ends the server cleanly and leaves it where it is. Returns whether it ran.
+    ///
+    /// # Errors
+    /// When the engine does not answer or the server does not end.
+    pub async fn stop(&mut self) -> Result<bool> {
+        self.tidy().await?;
+        let Some(record) = self.record.clone() else { return Ok(false) };
+        let engine = self.engine(&record).await?;
+        let Some(server) = self.current_server(&engine, &record).await? else { return Ok(false) };
+        let ran = server.is_running();
+        stop_cleanly(self.context, &engine, &record, &server).await?;
+        Ok(ran)
+    }
+
+    /// Ends the server cleanly and removes it; the data stays. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the engine does not answer or the server does not end.
+    pub async fn down(&mut self) -> Result<bool> {
+        self.tidy().await?;
+        let Some(mut record) = self.record.clone() else { return Ok(false) };
+        let engine = self.engine(&record).await?;
+        let server = self.current_server(&engine, &record).await?;
+        if let Some(server) = &server {
+            self.begin("down")?;
+            stop_cleanly(self.context, &engine, &record, server).await?;
+            engine.remove_server(server).await?;
+        }
+        record.server = None;
+        record.under_way = None;
+        self.context.store.save(&record)?;
+        self.record = Some(record);
+        self.collect(&engine).await;
+        Ok(server.is_some())
+    }
+
+    /// Removes the instance with all its generations, for good. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the engine refuses; running it again goes on where it stopped.
+    pub async fn purge(&mut self) -> Result<bool> {
+        let Some(record) = self.record.clone() else { return Ok(false) };
+        let engine = self.engine(&record).await?;
+        self.begin(PURGE)?;
+        self.discard_everything(&engine).await?;
+        self.record = None;
+        Ok(true)
+    }
+}

@@ -1,0 +1,313 @@
+//! From a recorded instance to its running server: found, started, launched again with changed
+//! settings, or on another port.
+
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+use super::{Context, Instance, address, endpoint_of, launch, lineage, ready};
+use crate::db::connect::wait_for_login;
+use crate::db::{inspect, scram};
+use crate::engine::{Engine, MadeWith, Role, Server};
+use crate::error::{Error, Kind, Result};
+use crate::spec::PortChoice;
+use crate::state::Record;
+
+/// What had to be done to get a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// Nothing: it ran as it should.
+    Unchanged,
+    /// The instance is new.
+    Created,
+    /// It was stopped or down.
+    Started,
+    /// It ran with other settings, image or port.
+    Relaunched,
+}
+
+impl Instance<'_> {
+    /// A running server of the instance that accepts logins, made if there is none.
+    ///
+    /// # Errors
+    /// Every kind that creating, starting and waiting have; data is as it was before.
+    pub async fn ensure_running(&mut self) -> Result<(Engine, Server, How)> {
+        self.tidy().await?;
+        if self.record.is_none() {
+            let context = self.context;
+            let choosing = context.engines.choose(&context.spec, &context.events);
+            let engine = context.interrupt.guard(choosing).await?;
+            // An engine that did not answer when the record was looked for may do so now.
+            self.record = self.rebuild_from(&engine).await?;
+            self.tidy().await?;
+            if self.record.is_none() {
+                let server = self.create(&engine).await?;
+                return Ok((engine, server, How::Created));
+            }
+        }
+        let engine = self.settle().await?;
+        let record = self.recorded()?;
+        lineage::check_engine(record.engine, self.context.spec.engine)?;
+        if let Some(current) = record.current_generation() {
+            let wanted = MadeWith::of(&self.context.spec.server, record.engine);
+            lineage::check(&current.made_with, &wanted)?;
+        }
+        self.begin("up")?;
+        let (server, how) = self.revive(&engine, self.recorded()?).await?;
+        self.done()?;
+        Ok((engine, server, how))
+    }
+
+    async fn revive(&mut self, engine: &Engine, mut record: Record) -> Result<(Server, How)> {
+        let context = self.context;
+        if let PortChoice::Fixed(port) = context.spec.port {
+            record.port = port;
+        }
+        let found = self.current_server(engine, &record).await?;
+        let digest = context.spec.server.launch_digest(record.engine, Some(record.port));
+        let (server, how) = match found {
+            None => (self.launch_again(engine, &mut record).await?, How::Started),
+            Some(server) if server.launch_digest != digest => {
+                context.events.step("restarting the database server with its new settings");
+                (self.relaunch(engine, &mut record, server).await?, How::Relaunched)
+            }
+            Some(server) if server.is_running() => (server, How::Unchanged),
+            Some(server) => self.start(engine, &mut record, server).await?,
+        };
+        record.server = Some(server.handle.clone());
+        self.record = Some(record.clone());
+        context.store.save(&record)?;
+        self.log_in(engine, &record, &server).await?;
+        // `set_password` of an engine may have started the server anew.
+        let server = engine.server(&server.handle).await?.unwrap_or(server);
+        Ok((server, how))
+    }
+
+    /// A server for an instance that is down. When it does not come up it is down again: a container
+    /// that restarts for ever would be in the way of a mended one.
+    async fn launch_again(&mut self, engine: &Engine, record: &mut Record) -> Result<Server> {
+        let context = self.context;
+        let generation = record.current.unwrap_or_default();
+        let preparing = engine.prepare(&context.spec.server, &context.events);
+        context.interrupt.guard(preparing).await?;
+        context.events.step("starting the database server");
+        let server = launch::instance(context, engine, record, generation, None).await?;
+        let address = address(record, endpoint_of(&server)?);
+        match ready::wait(context, engine, &server, &address).await {
+            Err(error) if error.kind() != Kind::LoginRefused => {
+                let removed = match engine.stop(&server, super::PATIENCE).await {
+                    Ok(()) => engine.remove_server(&server).await,
+                    failed => failed,
+                };
+                Err(match removed {
+                    Ok(()) => error.hint("its data is as it was; devdb up tries again"),
+                    Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
+                })
+            }
+            _ => Ok(server),
+        }
+    }
+
+    /// Waits for a login; a password that is not the recorded one (the record was lost, or
+    /// somebody changed it) is set again.
+    pub(super) async fn log_in(
+        &self,
+        engine: &Engine,
+        record: &Record,
+        server: &Server,
+    ) -> Result<()> {
+        let context = self.context;
+        let address = address(record, endpoint_of(server)?);
+        match ready::wait(context, engine, server, &address).await {
+            Err(error) if error.kind() == Kind::LoginRefused => {
+                context.events.note(format!(
+                    "the password of {} was not the recorded one and has been set again",
+                    address.user
+                ));
+                let verifier = scram::verifier(record.password.expose_secret());
+                context
+                    .interrupt
+                    .guard(set_password(
+                        engine,
+                        server,
+                        &address.user,
+                        &verifier,
+                        context.spec.timeout,
+                    ))
+                    .await?;
+                ready::wait(context, engine, server, &address).await
+            }
+            other => other,
+        }
+    }
+
+    async fn start(
+        &mut self,
+        engine: &Engine,
+        record: &mut Record,
+        server: Server,
+    ) -> Result<(Server, How)> {
+        let context = self.context;
+        context.events.step("starting the database server");
+        match context.interrupt.guard(engine.start(&server)).await {
+            Ok(server) => Ok((server, How::Started)),
+            Err(error) if launch::may_move(context, &error) => {
+                launch::move_port(context, record).await?;
+                Ok((self.relaunch(engine, record, server).await?, How::Relaunched))
+            }
+            Err(error) if error.kind() == Kind::PortBusy => Err(launch::fixed_port_hint(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the server on the current generation. The old one stays aside until the new one
+    /// has accepted a login, and comes back if it does not.
+    pub(super) async fn relaunch(
+        &mut self,
+        engine: &Engine,
+        record: &mut Record,
+        old: Server,
+    ) -> Result<Server> {
+        let context = self.context;
+        let generation = old.generation;
+        let was_running = old.is_running();
+        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
+        stop_cleanly(context, engine, record, &old).await?;
+        let old = engine.set_aside(&old).await?;
+        let new = async {
+            let server = launch::instance(context, engine, record, generation, None).await?;
+            let address = address(record, endpoint_of(&server)?);
+            match ready::wait(context, engine, &server, &address).await {
+                Err(error) if error.kind() != Kind::LoginRefused => Err(error),
+                _ => Ok(server),
+            }
+        };
+        match new.await {
+            Ok(server) => {
+                engine.remove_server(&old).await?;
+                Ok(server)
+            }
+            Err(error) => Err(self.put_back(engine, &old, was_running, error).await),
+        }
+    }
+
+    /// Removes whatever took the place of `old` and starts it again if it ran. Returns the error
+    /// that made it necessary, with what became of the old server.
+    pub(super) async fn put_back(
+        &self,
+        engine: &Engine,
+        old: &Server,
+        was_running: bool,
+        error: Error,
+    ) -> Error {
+        match self.try_put_back(engine, old, was_running).await {
+            Ok(()) => error.hint("nothing was replaced: the database is as it was before"),
+            Err(worse) => error
+                .because(format!("and the server from before could not be started again: {worse}"))
+                .hint("devdb up   tries again; the data is untouched"),
+        }
+    }
+
+    async fn try_put_back(&self, engine: &Engine, old: &Server, was_running: bool) -> Result<()> {
+        for server in engine.servers(Some(&self.key)).await? {
+            if server.handle != old.handle {
+                engine.remove_server(&server).await?;
+            }
+        }
+        let old = engine.reinstate(old).await?;
+        if !was_running {
+            return Ok(());
+        }
+        let old = engine.start(&old).await?;
+        match &self.record {
+            // Whoever reads the error goes on with the old database: it must answer by then.
+            Some(record) => {
+                let address = address(record, endpoint_of(&old)?);
+                wait_for_login(&address, self.context.spec.timeout).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The server of the current generation, if the engine has one.
+    pub(super) async fn current_server(
+        &self,
+        engine: &Engine,
+        record: &Record,
+    ) -> Result<Option<Server>> {
+        Ok(engine.servers(Some(&self.key)).await?.into_iter().find(|server| {
+            server.role == Role::Instance && Some(server.generation) == record.current
+        }))
+    }
+
+    /// The instance's engine, with a record that fits what it has: another home directory that
+    /// uses the same engine may have gone on with the instance.
+    ///
+    /// # Errors
+    /// `Drift` when the data is gone, and those of [`Instance::engine`].
+    pub(super) async fn settle(&mut self) -> Result<Engine> {
+        let record = self.recorded()?;
+        let engine = self.engine(&record).await?;
+        let generations = engine.generations(Some(&self.key)).await?;
+        let servers = engine.servers(Some(&self.key)).await?;
+        let is_known = |number: u32| record.generations.iter().any(|known| known.number == number);
+        let has_current = generations.iter().any(|one| Some(one.number) == record.current);
+        let stranger =
+            |server: &Server| server.role == Role::Instance && !is_known(server.generation);
+        if has_current && !servers.iter().any(stranger) {
+            return Ok(engine);
+        }
+        match self.rebuild_from(&engine).await? {
+            Some(rebuilt) if rebuilt.current.is_some() => {
+                self.record = Some(rebuilt);
+                self.tidy().await?;
+                Ok(engine)
+            }
+            _ => {
+                let name = record.owner.generation_name(record.current.unwrap_or_default());
+                Err(Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
+                    .because("something other than devdb removed it")
+                    .hint("devdb down --purge --yes && devdb up   begins anew"))
+            }
+        }
+    }
+}
+
+/// Writes everything to disk and ends the server, so that its next start needs no recovery.
+pub(super) async fn stop_cleanly(
+    context: &Context,
+    engine: &Engine,
+    record: &Record,
+    server: &Server,
+) -> Result<()> {
+    if let Some(endpoint) = server.endpoint.as_ref().filter(|_| server.is_running()) {
+        // Makes the stop short. A server that is not well enough for it is stopped all the same.
+        let address = address(record, endpoint);
+        if let Err(error) = context.interrupt.guard(inspect::checkpoint(&address)).await
+            && error.kind() == Kind::Interrupted
+        {
+            return Err(error);
+        }
+    }
+    engine.stop(server, super::PATIENCE).await
+}
+
+/// Sets the password, trying again while the server is still starting.
+async fn set_password(
+    engine: &Engine,
+    server: &Server,
+    user: &str,
+    verifier: &str,
+    timeout: Duration,
+) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match engine.set_password(server, user, verifier).await {
+            Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            other => return other,
+        }
+    }
+}
