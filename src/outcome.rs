@@ -1,0 +1,343 @@
+//! What a command came to: typed values that `output/` renders as text or as JSON.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::db::connect::Address;
+use crate::instance::How;
+use crate::spec::{EngineKind, Owner};
+
+/// A command's result and its exit code.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The command's name.
+    pub command: &'static str,
+    /// What there is to show.
+    pub report: Report,
+    /// The exit code: 0, or what `--check` found, or a child's own.
+    pub exit: u8,
+}
+
+/// What there is to show.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Nothing more than was shown on the way.
+    Nothing,
+    /// Exactly this text, in every format.
+    #[serde(skip)]
+    Verbatim(String),
+    /// One sentence.
+    Said(Said),
+    /// `up`, `start`, `migrate`, `seed`.
+    Up(Box<UpReport>),
+    /// `reset`, `undo`.
+    Reset(Box<ResetReport>),
+    /// `status`.
+    Status(Box<StatusReport>),
+    /// `list`.
+    List(ListReport),
+    /// `url`.
+    Url(UrlReport),
+    /// `migrate status`.
+    Migrations(MigrationsReport),
+    /// `config`.
+    Config(ConfigReport),
+    /// `init`.
+    Init(InitReport),
+    /// `doctor`.
+    Doctor(DoctorReport),
+}
+
+/// One sentence about what was done, with what it was done to.
+#[derive(Debug, Serialize)]
+pub struct Said {
+    /// The sentence.
+    pub message: String,
+    /// Whether anything was changed.
+    pub changed: bool,
+}
+
+/// Where a database is; the password never shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Place {
+    /// The URL with `***` for the password.
+    pub url: String,
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// User.
+    pub user: String,
+}
+
+impl From<&Address> for Place {
+    fn from(address: &Address) -> Self {
+        Place {
+            url: address.masked_url(),
+            host: address.host.clone(),
+            port: address.port,
+            database: address.database.clone(),
+            user: address.user.clone(),
+        }
+    }
+}
+
+/// What `up`, `start`, `migrate run` and `seed` did.
+#[derive(Debug, Serialize)]
+pub struct UpReport {
+    /// What had to be done to the server.
+    pub how: How,
+    /// Whose instance.
+    pub owner: Owner,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// PostgreSQL's version; none when nobody had to ask.
+    pub server_version: Option<String>,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
+    /// What was applied to the database.
+    #[serde(flatten)]
+    pub applied: Applied,
+    /// The file the environment was written to.
+    pub env_file: Option<PathBuf>,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// What was applied to a database, and what was left.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Applied {
+    /// Migrations that this command applied.
+    pub migrations_applied: Vec<String>,
+    /// Migrations that are pending all the same (`--no-migrate`).
+    pub migrations_pending: Vec<String>,
+    /// Seed files that this command applied.
+    pub seeds_applied: Vec<String>,
+    /// Seed files that are not applied (`--no-seed`, or new since the others were).
+    pub seeds_pending: Vec<String>,
+    /// Seed files that have changed since they were applied; `reset` applies them.
+    pub seeds_changed: Vec<String>,
+}
+
+/// What `reset` and `undo` did.
+#[derive(Debug, Serialize)]
+pub struct ResetReport {
+    /// Whose instance.
+    pub owner: Owner,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
+    /// The generation that is current now.
+    pub generation: u32,
+    /// The one before.
+    pub former_generation: u32,
+    /// Whether the former one is kept: not when it was wiped, nor when nobody had written to it.
+    pub former_kept: bool,
+    /// What was applied to the new generation.
+    #[serde(flatten)]
+    pub applied: Applied,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// What `status` shows.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// Whose instance.
+    pub owner: Owner,
+    /// `running`, `stopped`, `down` (no server, data kept) or `absent`.
+    pub state: &'static str,
+    /// On which engine.
+    pub engine: Option<EngineKind>,
+    /// The engine's health word: `starting`, `healthy`, `unhealthy`.
+    pub health: Option<String>,
+    /// PostgreSQL's version.
+    pub server_version: Option<String>,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+    /// Since when the server has been up.
+    pub started: Option<DateTime<Utc>>,
+    /// The database's size in bytes.
+    pub database_bytes: Option<u64>,
+    /// The current generation.
+    pub generation: Option<u32>,
+    /// Former generations that are kept.
+    pub kept_generations: Vec<u32>,
+    /// Where migrations stand.
+    pub migrations: Option<MigrationsReport>,
+    /// Where seeds stand.
+    pub seeds: Option<SeedsReport>,
+    /// Why the server could not be asked although it runs.
+    pub trouble: Option<String>,
+}
+
+impl StatusReport {
+    /// There is no instance.
+    pub fn absent(owner: Owner) -> Self {
+        StatusReport {
+            owner,
+            state: "absent",
+            engine: None,
+            health: None,
+            server_version: None,
+            place: None,
+            started: None,
+            database_bytes: None,
+            generation: None,
+            kept_generations: Vec::new(),
+            migrations: None,
+            seeds: None,
+            trouble: None,
+        }
+    }
+}
+
+/// Where migrations stand.
+#[derive(Debug, Default, Serialize)]
+pub struct MigrationsReport {
+    /// Applied files, oldest first.
+    pub applied: Vec<String>,
+    /// Files that are not applied.
+    pub pending: Vec<String>,
+    /// Files that differ from what was applied.
+    pub changed: Vec<String>,
+    /// Applied versions without a file.
+    pub missing: Vec<String>,
+    /// Pending files that are older than the newest applied one.
+    pub out_of_order: Vec<String>,
+    /// Versions that sqlx marked as begun and not finished.
+    pub dirty: Vec<String>,
+}
+
+impl MigrationsReport {
+    /// Whether applied migrations and files disagree.
+    pub fn drifted(&self) -> bool {
+        !(self.changed.is_empty() && self.missing.is_empty() && self.dirty.is_empty())
+    }
+}
+
+/// Where seeds stand.
+#[derive(Debug, Default, Serialize)]
+pub struct SeedsReport {
+    /// The profile.
+    pub profile: String,
+    /// Applied files.
+    pub applied: Vec<String>,
+    /// Files that are not applied.
+    pub pending: Vec<String>,
+    /// Files that have changed since.
+    pub changed: Vec<String>,
+}
+
+/// What `list` shows.
+#[derive(Debug, Serialize)]
+pub struct ListReport {
+    /// Every instance, all projects and developers.
+    pub instances: Vec<Listed>,
+    /// Engines that could not be asked, and damaged records.
+    pub troubles: Vec<String>,
+}
+
+/// One instance in the list.
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    /// Whose it is.
+    pub owner: Owner,
+    /// The instance's key.
+    pub key: String,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// `running`, `stopped`, `down`, or `unknown` when the engine does not answer.
+    pub state: &'static str,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The image or server version.
+    pub image: Option<String>,
+    /// How many generations it has.
+    pub generations: usize,
+    /// The project's directory, when this user's record has it.
+    pub directory: Option<PathBuf>,
+    /// Whether it is the instance of the current directory.
+    pub current: bool,
+    /// Whether this user has a record of it.
+    pub recorded: bool,
+}
+
+/// What `url` prints. The one report that carries a password: that is what it is for.
+#[derive(Debug, Serialize)]
+pub struct UrlReport {
+    /// The URL, password included.
+    pub url: String,
+}
+
+/// What `config` shows.
+#[derive(Debug, Serialize)]
+pub struct ConfigReport {
+    /// The project's directory, none for the sample.
+    pub directory: Option<PathBuf>,
+    /// Every setting.
+    pub settings: Vec<ConfigRow>,
+}
+
+/// One setting.
+#[derive(Debug, Serialize)]
+pub struct ConfigRow {
+    /// Its name, with dots.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Where the value came from.
+    pub origin: String,
+}
+
+/// What `init` did.
+#[derive(Debug, Serialize)]
+pub struct InitReport {
+    /// Files it wrote.
+    pub written: Vec<PathBuf>,
+    /// Files that were there and stay as they are.
+    pub kept: Vec<PathBuf>,
+}
+
+/// What `doctor` found.
+#[derive(Debug, Serialize)]
+pub struct DoctorReport {
+    /// Every check.
+    pub checks: Vec<Check>,
+}
+
+/// One check of `doctor`.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub what: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do, for whatever is wrong.
+    pub advice: Option<String>,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// Not there, and not needed.
+    Absent,
+    /// Worth a look.
+    Warning,
+    /// Wrong.
+    Bad,
+}

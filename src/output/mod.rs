@@ -1,0 +1,144 @@
+//! The only place that prints. Results go to stdout, everything else to stderr; human text and
+//! JSON are two renderings of the same outcome.
+
+mod human;
+mod progress;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::Format;
+use crate::error::Error;
+use crate::event::Events;
+use crate::outcome::{Outcome, Report};
+
+/// The version of the JSON documents' layout.
+const SCHEMA: u32 = 1;
+
+/// How things are printed in this run.
+#[derive(Clone)]
+pub struct Output {
+    format: Format,
+    style: Style,
+    progress: progress::Progress,
+}
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    color: bool,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+    fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+    fn red(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+    fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+    fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+}
+
+/// What decides how much is printed on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and errors only.
+    Quiet,
+    /// What happened.
+    Normal,
+    /// Every step.
+    Verbose,
+}
+
+impl Output {
+    /// An output for this run. `no_color`: `NO_COLOR` is set (see <https://no-color.org>).
+    pub fn new(format: Format, verbosity: Verbosity, no_color: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let verbosity = if format == Format::Json { Verbosity::Quiet } else { verbosity };
+        Output {
+            format,
+            style: Style { color: io::stdout().is_terminal() && !no_color },
+            progress: progress::Progress::new(
+                verbosity,
+                terminal && format == Format::Human,
+                Style { color: terminal && !no_color },
+            ),
+        }
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> Events {
+        let progress = self.progress.clone();
+        Events::new(move |event| progress.show(&event))
+    }
+
+    /// Prints what a command came to.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; a closed pipe is no error.
+    pub fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
+        self.progress.clear();
+        let text = match (self.format, &outcome.report) {
+            // A dump has one shape: what it is for.
+            (_, Report::Verbatim(text)) => text.clone(),
+            (Format::Human, report) => human::render(report, self.style),
+            (Format::Json, report) => document(&json!({
+                "schema": SCHEMA, "command": outcome.command, "exit": outcome.exit,
+                "result": report,
+            })),
+        };
+        write(&mut io::stdout().lock(), &text)
+    }
+
+    /// Prints a failure: on stderr for people, on stdout as the one JSON document.
+    ///
+    /// # Errors
+    /// When it cannot be written; a closed pipe is no error.
+    pub fn error(&self, error: &Error) -> io::Result<()> {
+        self.progress.clear();
+        match self.format {
+            Format::Human => {
+                let color = self.progress.style();
+                write(&mut io::stderr().lock(), &human::failure(error, color))
+            }
+            Format::Json => {
+                let text = document(&json!({
+                    "schema": SCHEMA,
+                    "error": {
+                        "code": error.kind().code(), "exit": error.kind().exit_code(),
+                        "message": error.message(), "causes": error.causes(),
+                        "excerpt": error.excerpt_text(), "hints": error.hints(),
+                    },
+                }));
+                write(&mut io::stdout().lock(), &text)
+            }
+        }
+    }
+}
+
+fn document(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        // `devdb list | head -1`: the reader has what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

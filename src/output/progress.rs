@@ -1,0 +1,180 @@
+//! Events as they happen, on stderr: lines everywhere, bars and a spinner on a terminal.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Style, Verbosity};
+use crate::event::Event;
+
+/// Shows events.
+#[derive(Clone)]
+pub struct Progress {
+    verbosity: Verbosity,
+    style: Style,
+    bars: Option<Arc<Mutex<Bars>>>,
+}
+
+/// What is on the terminal and not yet final.
+struct Bars {
+    all: MultiProgress,
+    layers: HashMap<String, ProgressBar>,
+    spinner: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// `terminal`: whether stderr can show bars.
+    pub fn new(verbosity: Verbosity, terminal: bool, style: Style) -> Self {
+        let bars = (terminal && verbosity != Verbosity::Quiet).then(|| {
+            Arc::new(Mutex::new(Bars {
+                all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+                layers: HashMap::new(),
+                spinner: None,
+            }))
+        });
+        Progress { verbosity, style, bars }
+    }
+
+    /// The style of stderr.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Shows one event.
+    pub fn show(&self, event: &Event) {
+        if let Some(bars) = &self.bars {
+            lock(bars).update(event);
+        }
+        if let Some(line) = self.line(event) {
+            self.print(&line);
+        }
+    }
+
+    /// Takes bars and spinner off the terminal.
+    pub fn clear(&self) {
+        if let Some(bars) = &self.bars {
+            let mut bars = lock(bars);
+            bars.end_spinner();
+            bars.end_layers();
+        }
+    }
+
+    /// The line for an event, if this verbosity has one.
+    fn line(&self, event: &Event) -> Option<String> {
+        let style = self.style;
+        if let Event::Warning { text } = event {
+            return Some(format!("{} {text}", style.yellow("warning:")));
+        }
+        if self.verbosity == Verbosity::Quiet {
+            return None;
+        }
+        let verbose = self.verbosity == Verbosity::Verbose;
+        match event {
+            Event::EngineChosen { engine, reason } => Some(format!("using {engine}: {reason}")),
+            Event::Pulling { image } if self.bars.is_none() => Some(format!("pulling {image}")),
+            Event::Pulled { image, took } => Some(format!("pulled {image} {}", self.took(*took))),
+            Event::Step { text } if verbose => Some(style.dim(text)),
+            Event::Ready { took } if verbose => {
+                Some(format!("accepts logins {}", self.took(*took)))
+            }
+            Event::MigrationApplied { file, took, .. } => {
+                Some(format!("{} {file} {}", style.green("applied"), self.took(*took)))
+            }
+            Event::SeedApplied { file, rows, took } => {
+                let rows = match rows {
+                    Some(1) => " 1 row".to_owned(),
+                    Some(rows) => format!(" {rows} rows"),
+                    None => String::new(),
+                };
+                Some(format!("{}  {file}{rows} {}", style.green("seeded"), self.took(*took)))
+            }
+            Event::PortMoved { from, to } => Some(format!(
+                "{} port {from} is taken by another program; moved to port {to}",
+                style.yellow("note:")
+            )),
+            Event::Note { text } => Some(format!("{} {text}", style.bold("note:"))),
+            _ => None,
+        }
+    }
+
+    fn took(&self, took: Duration) -> String {
+        self.style.dim(&format!("({} ms)", took.as_millis()))
+    }
+
+    fn print(&self, line: &str) {
+        // A stderr that cannot be written must not end a command that works.
+        let write = || drop(writeln!(io::stderr().lock(), "{line}"));
+        match &self.bars {
+            Some(bars) => lock(bars).all.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+fn lock(bars: &Mutex<Bars>) -> MutexGuard<'_, Bars> {
+    bars.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bars {
+    fn update(&mut self, event: &Event) {
+        match event {
+            Event::Step { text } => self.spin(text),
+            Event::PullProgress { layer, status, current, total } => {
+                self.end_spinner();
+                self.layer(layer, status, *current, *total);
+            }
+            Event::Pulled { .. } => self.end_layers(),
+            Event::Ready { .. } | Event::MigrationApplied { .. } | Event::SeedApplied { .. } => {
+                self.end_spinner();
+            }
+            _ => {}
+        }
+    }
+
+    /// A spinner that appears after 250 ms: what is quicker needs none.
+    fn spin(&mut self, text: &str) {
+        self.end_spinner();
+        let spinner = ProgressBar::new_spinner().with_message(text.to_owned());
+        let spinner = self.all.add(spinner);
+        let late = spinner.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            if !late.is_finished() {
+                late.enable_steady_tick(Duration::from_millis(100));
+            }
+        });
+        self.spinner = Some(spinner);
+    }
+
+    fn end_spinner(&mut self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    fn layer(&mut self, layer: &str, status: &str, current: u64, total: u64) {
+        let bar = self.layers.entry(layer.to_owned()).or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(0));
+            if let Ok(style) = ProgressStyle::with_template(
+                "{prefix:12} {msg:16} {bar:28} {bytes:>10}/{total_bytes:10}",
+            ) {
+                bar.set_style(style);
+            }
+            bar.with_prefix(layer.to_owned())
+        });
+        if total > 0 {
+            bar.set_length(total);
+            bar.set_position(current);
+        }
+        bar.set_message(status.to_owned());
+    }
+
+    fn end_layers(&mut self) {
+        for (_, bar) in self.layers.drain() {
+            bar.finish_and_clear();
+        }
+    }
+}
