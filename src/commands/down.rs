@@ -1,0 +1,67 @@
+//! `devdb down`
+
+use std::io::IsTerminal;
+
+use super::{App, said};
+use crate::cli::DownArgs;
+use crate::config::Overrides;
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::instance::{Context, Instance};
+use crate::outcome::Outcome;
+use crate::spec::EngineChoice;
+
+/// `devdb down`
+pub async fn run(app: &App, args: DownArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    if args.purge {
+        return purge(&context, args.yes).await;
+    }
+    let removed = Instance::open(&context).await?.down().await?;
+    Ok(match removed {
+        true => said("down", true, "stopped; its data is kept (devdb up brings it back)"),
+        false => said("down", false, "there was nothing to stop"),
+    })
+}
+
+async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
+    if !yes {
+        let owner = &context.spec.owner;
+        confirm(&format!(
+            "Remove the database {} of {} with all its data, for good?",
+            owner.project, owner.developer
+        ))?;
+    }
+    let mut instance = Instance::open(context).await?;
+    if instance.record().is_none() {
+        if let Err(error) = context.engines.docker().await
+            && context.spec.engine != EngineChoice::Native
+        {
+            context
+                .events
+                .warn(format!("{}: what may be there was not looked for", error.message()));
+        }
+        return Ok(said("down", false, "there was nothing to remove"));
+    }
+    instance.purge().await?;
+    Ok(said("down", true, "removed, with its data"))
+}
+
+/// Asks on a terminal.
+///
+/// # Errors
+/// `Usage` where there is no terminal to ask on, and when the answer is no.
+pub fn confirm(question: &str) -> Result<()> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Error::new(
+            Kind::Usage,
+            "this cannot be undone, and there is no terminal to ask on",
+        )
+        .hint("add --yes"));
+    }
+    let agreed = dialoguer::Confirm::new()
+        .with_prompt(question)
+        .default(false)
+        .interact()
+        .or_fail(Kind::Interrupted, || "not answered".into())?;
+    if agreed { Ok(()) } else { Err(Error::new(Kind::Usage, "left as it is")) }
+}

@@ -1,0 +1,86 @@
+//! `devdb env`
+
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use super::{App, said};
+use crate::cli::{EnvArgs, EnvFormat};
+use crate::config::Overrides;
+use crate::config::dotenv::{self, Format};
+use crate::error::Result;
+use crate::instance::{self, Context};
+use crate::outcome::{Outcome, Report};
+
+/// `devdb env`
+pub fn run(app: &App, args: EnvArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let format = match args.format {
+        EnvFormat::Dotenv => Format::Dotenv,
+        EnvFormat::Shell => Format::Shell,
+        EnvFormat::Fish => Format::Fish,
+        EnvFormat::Powershell => Format::PowerShell,
+        EnvFormat::Json => Format::Json,
+        EnvFormat::Github => Format::GithubEnv,
+    };
+    let variables = variables(&context, args.with_key)?;
+    match &args.write {
+        None => {
+            let text = dotenv::render(format, &variables);
+            Ok(Outcome { command: "env", report: Report::Verbatim(text), exit: 0 })
+        }
+        Some(file) => {
+            let changed = update(file, format, &variables)?;
+            let verb = if changed { "updated" } else { "up to date:" };
+            Ok(said("env", changed, format!("{verb} {}", file.display())))
+        }
+    }
+}
+
+/// Fails early when `file` may not be written.
+pub fn check(file: &Path) -> Result<()> {
+    dotenv::refuse_tracked(file)
+}
+
+/// Writes the instance's environment into `file`.
+pub fn write(context: &Context, file: &Path) -> Result<bool> {
+    update(file, Format::Dotenv, &variables(context, false)?)
+}
+
+fn update(file: &Path, format: Format, variables: &[(String, String)]) -> Result<bool> {
+    match format {
+        // Runners read this file line by line after the step; it is only ever added to.
+        Format::GithubEnv => {
+            dotenv::append(file, &dotenv::render(format, variables)).map(|()| true)
+        }
+        _ => Ok(dotenv::update_file(file, variables)? != dotenv::Changed::Unchanged),
+    }
+}
+
+/// What an application needs to connect.
+fn variables(context: &Context, with_key: bool) -> Result<Vec<(String, String)>> {
+    let address = instance::recorded_address(&instance::record(context)?);
+    let password = address.password.expose_secret();
+    let port = address.port.to_string();
+    let url = address.url();
+    let mut all: Vec<(String, String)> = [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_HOST", &address.host),
+        ("DATABASE_PORT", &port),
+        ("DATABASE_NAME", &address.database),
+        ("DATABASE_USER", &address.user),
+        ("DATABASE_PASSWORD", password),
+        ("PGHOST", &address.host),
+        ("PGPORT", &port),
+        ("PGDATABASE", &address.database),
+        ("PGUSER", &address.user),
+        ("PGPASSWORD", password),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    if with_key {
+        let name = context.key.variable.0.clone();
+        all.push((name, context.key.key()?.key.to_base64().to_string()));
+    }
+    Ok(all)
+}

@@ -1,0 +1,187 @@
+//! One command, one file: orchestration, no printing, no engine's details, no SQL.
+
+mod completions;
+mod config;
+mod doctor;
+mod down;
+mod env;
+mod init;
+mod list;
+mod logs;
+mod migrate;
+mod psql;
+mod reset;
+mod secret;
+mod seed;
+mod start;
+mod status;
+mod stop;
+mod undo;
+mod up;
+mod url;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::cli::{Command, Global};
+use crate::config::environment::Environment;
+use crate::config::{self as settings, Config, Overrides, Project, identity};
+use crate::engine::Engines;
+use crate::engine::docker::DockerEnvironment;
+use crate::engine::native::NativeEnvironment;
+use crate::error::{Kind, Result, ResultExt};
+use crate::event::Events;
+use crate::instance::Context;
+use crate::interrupt::Interrupt;
+use crate::key::KeySource;
+use crate::outcome::{Outcome, Report, Said};
+use crate::resolve::resolve;
+use crate::state::Store;
+
+/// What every command starts from.
+pub struct App {
+    global: Global,
+    environment: Environment,
+    events: Events,
+    interrupt: Interrupt,
+}
+
+impl App {
+    /// For this process.
+    pub fn new(
+        global: Global,
+        environment: Environment,
+        events: Events,
+        interrupt: Interrupt,
+    ) -> Self {
+        App { global, environment, events, interrupt }
+    }
+
+    /// The directory to start looking for devdb.yaml from.
+    fn start_directory(&self) -> Result<PathBuf> {
+        let here = std::env::current_dir()
+            .or_fail(Kind::Config, || "cannot tell the current directory".into())?;
+        match &self.global.directory {
+            None => Ok(here),
+            Some(directory) => here
+                .join(directory)
+                .canonicalize()
+                .or_fail(Kind::Usage, || format!("cannot enter {}", directory.display())),
+        }
+    }
+
+    /// The settings, from everywhere they come from.
+    fn config(&self, mut flags: Overrides) -> Result<Config> {
+        flags.developer = self.global.developer.clone();
+        flags.instance = self.global.instance.clone();
+        let config = settings::load(&self.start_directory()?, &self.environment, &flags)?;
+        for warning in &config.warnings {
+            self.events.warn(warning.clone());
+        }
+        Ok(config)
+    }
+
+    /// What an instance's commands need, resolved and validated.
+    fn context(&self, flags: Overrides, timeout: Option<Duration>) -> Result<Context> {
+        let config = self.config(flags)?;
+        let data_dir = self.environment.data_dir()?;
+        let store = Store::open(&data_dir)?;
+        let (identity, directory) = match &config.project {
+            Project::Directory { root } => {
+                (identity::project_id(root, &data_dir, &self.environment)?, Some(root.clone()))
+            }
+            Project::Sample => (identity::sample_id(&data_dir, &self.environment)?, None),
+        };
+        for note in &identity.notes {
+            self.events.note(note.clone());
+        }
+        let name = config.settings.key_env.clone();
+        let value = self.environment.get(&name).map(SecretString::from);
+        let key = KeySource {
+            variable: (name, value),
+            data_dir: data_dir.clone(),
+            project_id: identity.id.clone(),
+        };
+        let engines = self.engines(data_dir, config.settings.bin_dir.clone());
+        let mut spec = resolve(&config, &identity.id, timeout);
+        if let Ok(Some(record)) = store.load(&spec.owner.key())
+            && let Some(current) = record.current_generation()
+            && config.is_default("postgres.database")
+        {
+            // A name that nobody chose comes from the directory's; a directory that has another
+            // name now keeps its database.
+            spec.server.database.clone_from(&current.made_with.database);
+        }
+        Ok(Context {
+            spec,
+            store,
+            engines,
+            events: self.events.clone(),
+            interrupt: self.interrupt.clone(),
+            directory,
+            key,
+        })
+    }
+}
+
+impl App {
+    /// What of the environment leads to engines.
+    fn engines(&self, data_dir: PathBuf, bin_dir: Option<PathBuf>) -> Engines {
+        let environment = &self.environment;
+        Engines {
+            docker: DockerEnvironment {
+                docker_host: environment.get("DOCKER_HOST").map(str::to_owned),
+                docker_context: environment.get("DOCKER_CONTEXT").map(str::to_owned),
+                docker_config: environment.docker_config(),
+                docker_tls_verify: environment.get("DOCKER_TLS_VERIFY").map(str::to_owned),
+                docker_cert_path: environment.get("DOCKER_CERT_PATH").map(PathBuf::from),
+                xdg_runtime_dir: environment.runtime_dir(),
+                home: environment.home().map(PathBuf::from),
+            },
+            native: NativeEnvironment {
+                bin_dir,
+                path: environment.get("PATH").map(OsString::from),
+                home: environment.home().map(PathBuf::from),
+                data_dir,
+                runtime_dir: environment.runtime_dir(),
+            },
+        }
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever the command fails with; the kind decides the exit code.
+pub async fn run(app: &App, command: Command) -> Result<Outcome> {
+    match command {
+        Command::Up(args) => up::run(app, args).await,
+        Command::Down(args) => down::run(app, args).await,
+        Command::Stop => stop::run(app).await,
+        Command::Start(args) => start::run(app, args).await,
+        Command::Reset(args) => reset::run(app, args).await,
+        Command::Undo(args) => undo::run(app, args).await,
+        Command::Status(args) => status::run(app, args).await,
+        Command::List => list::run(app).await,
+        Command::Url => url::run(app),
+        Command::Env(args) => env::run(app, args),
+        Command::Psql(args) => psql::run(app, args).await,
+        Command::Logs(args) => logs::run(app, args).await,
+        Command::Migrate(args) => migrate::run(app, args).await,
+        Command::Seed(args) => seed::run(app, args).await,
+        Command::Secret(args) => secret::run(app, args),
+        Command::Config(args) => config::run(app, args),
+        Command::Init(args) => init::run(app, args),
+        Command::Doctor => doctor::run(app).await,
+        Command::Completions(args) => completions::completions(args),
+        Command::Man => completions::man(),
+    }
+}
+
+/// A result that is one sentence.
+fn said(command: &'static str, changed: bool, message: impl Into<String>) -> Outcome {
+    Outcome { command, report: Report::Said(Said { message: message.into(), changed }), exit: 0 }
+}

@@ -1,0 +1,64 @@
+//! `devdb psql`: the local psql, else the one beside the server.
+
+use std::io::ErrorKind;
+use std::process::Stdio;
+
+use secrecy::ExposeSecret;
+
+use super::App;
+use crate::cli::PsqlArgs;
+use crate::config::Overrides;
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::instance::{self, Observed};
+use crate::outcome::{Outcome, Report};
+
+/// `devdb psql`
+pub async fn run(app: &App, args: PsqlArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let observed = context.interrupt.guard(Observed::look(&context)).await?;
+    let server = observed.running()?;
+    let address = instance::address(&observed.record, instance::endpoint_of(server)?);
+    let code = match local(app, &address, &args.arguments).await? {
+        Some(code) => code,
+        None => observed
+            .engine
+            .psql(server, &address.user, &address.database, &args.arguments)
+            .await?
+            .ok_or_else(|| {
+                Error::new(Kind::Config, "there is no psql on this machine")
+                    .hint("install it: apt-get install postgresql-client, brew install libpq")
+                    .hint("or give another client the URL: devdb url")
+            })?,
+    };
+    Ok(Outcome { command: "psql", report: Report::Nothing, exit: u8::try_from(code).unwrap_or(1) })
+}
+
+/// Runs the psql on PATH; none where there is none.
+async fn local(
+    app: &App,
+    address: &crate::db::connect::Address,
+    arguments: &[String],
+) -> Result<Option<i32>> {
+    let mut command = tokio::process::Command::new("psql");
+    // What the person's own environment says about another server must not lead psql there.
+    for name in app.environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
+        command.env_remove(name);
+    }
+    let spawned = command
+        .args(arguments)
+        .env("PGHOST", &address.host)
+        .env("PGPORT", address.port.to_string())
+        .env("PGDATABASE", &address.database)
+        .env("PGUSER", &address.user)
+        // The environment of a process is its owner's alone to read; its arguments are not.
+        .env("PGPASSWORD", address.password.expose_secret())
+        .stdin(Stdio::inherit())
+        .spawn();
+    let mut child = match spawned {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.or_fail(Kind::Unexpected, || "cannot run psql".into())?,
+    };
+    // Ctrl-C is psql's: it cancels the query. devdb waits for psql to end.
+    let status = child.wait().await.or_fail(Kind::Unexpected, || "cannot wait for psql".into())?;
+    Ok(Some(status.code().unwrap_or(130)))
+}

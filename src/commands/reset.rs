@@ -1,0 +1,49 @@
+//! `devdb reset`
+
+use std::time::Instant;
+
+use super::up::{bring_up, millis};
+use super::{App, down};
+use crate::cli::ResetArgs;
+use crate::config::Overrides;
+use crate::error::Result;
+use crate::instance::{self, Instance, Plan, Replaced};
+use crate::outcome::{Outcome, Place, Report, ResetReport};
+
+/// `devdb reset`
+pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
+    let begun = Instant::now();
+    let flags =
+        Overrides { postgres: args.postgres, profile: args.profile, ..Overrides::default() };
+    let context = app.context(flags, args.timeout)?;
+    let plan = Plan::load(&context.spec, true, !args.no_seed)?;
+    context.key.check()?;
+    if args.wipe && !args.yes {
+        down::confirm("Remove the present data at once, for good?")?;
+    }
+    let mut instance = Instance::open(&context).await?;
+    let Some(replaced) = instance.reset(&plan, args.wipe).await? else {
+        // Nothing to replace: the first `up` is as fresh as it gets.
+        drop(instance);
+        let report = bring_up(&context, &plan, begun).await?;
+        return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
+    };
+    let report = report(&instance, replaced, begun)?;
+    Ok(Outcome { command: "reset", report, exit: 0 })
+}
+
+/// What a swap came to.
+pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Result<Report> {
+    let record = instance.recorded()?;
+    let address = instance::address(&record, instance::endpoint_of(&replaced.server)?);
+    Ok(Report::Reset(Box::new(ResetReport {
+        owner: record.owner.clone(),
+        engine: record.engine,
+        place: Place::from(&address),
+        generation: replaced.current,
+        former_generation: replaced.former,
+        former_kept: replaced.kept,
+        applied: replaced.applied,
+        took_ms: millis(begun.elapsed()),
+    })))
+}

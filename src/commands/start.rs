@@ -1,0 +1,20 @@
+//! `devdb start`: as `up`, but an instance must be there and nothing is applied to it.
+
+use std::time::Instant;
+
+use super::App;
+use super::up::bring_up;
+use crate::cli::StartArgs;
+use crate::config::Overrides;
+use crate::error::Result;
+use crate::instance::{self, Plan};
+use crate::outcome::{Outcome, Report};
+
+/// `devdb start`
+pub async fn run(app: &App, args: StartArgs) -> Result<Outcome> {
+    let begun = Instant::now();
+    let context = app.context(Overrides::default(), args.timeout)?;
+    instance::record(&context)?;
+    let report = bring_up(&context, &Plan::load(&context.spec, false, false)?, begun).await?;
+    Ok(Outcome { command: "start", report: Report::Up(Box::new(report)), exit: 0 })
+}

@@ -1,0 +1,25 @@
+//! `devdb undo`
+
+use std::time::Instant;
+
+use super::App;
+use super::reset::report;
+use crate::cli::UndoArgs;
+use crate::config::Overrides;
+use crate::error::Result;
+use crate::instance::{self, Instance};
+use crate::outcome::{Outcome, Report};
+
+/// `devdb undo`
+pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
+    let begun = Instant::now();
+    let context = app.context(Overrides::default(), args.timeout)?;
+    instance::record(&context)?;
+    let mut instance = Instance::open(&context).await?;
+    let report = match instance.undo().await? {
+        Some(replaced) => report(&instance, replaced, begun)?,
+        // Removed by another devdb while this one waited for its lock.
+        None => Report::Nothing,
+    };
+    Ok(Outcome { command: "undo", report, exit: 0 })
+}

@@ -1,0 +1,63 @@
+//! `devdb up`
+
+use std::time::{Duration, Instant};
+
+use super::App;
+use crate::cli::UpArgs;
+use crate::config::Overrides;
+use crate::error::Result;
+use crate::event::Event;
+use crate::instance::{self, Context, How, Instance, Observed, Plan, data};
+use crate::outcome::{Outcome, Report, UpReport};
+
+/// `devdb up`
+pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
+    let begun = Instant::now();
+    let flags = Overrides {
+        engine: args.engine,
+        postgres: args.postgres,
+        port: args.port,
+        profile: args.profile,
+        ..Overrides::default()
+    };
+    let context = app.context(flags, args.timeout)?;
+    if let Some(file) = &args.write_env {
+        super::env::check(file)?;
+    }
+    let plan = Plan::load(&context.spec, !args.no_migrate, !args.no_seed)?;
+    context.key.check()?;
+    let mut report = bring_up(&context, &plan, begun).await?;
+    if let Some(file) = args.write_env {
+        super::env::write(&context, &file)?;
+        report.env_file = Some(file);
+    }
+    Ok(Outcome { command: "up", report: Report::Up(Box::new(report)), exit: 0 })
+}
+
+/// The running, populated instance: at once when it is as it should be, else under its lock.
+pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<UpReport> {
+    if let Some(observed) = context.interrupt.guard(Observed::as_wanted(context)).await?
+        && let Ok(server) = observed.running()
+        && let Some(endpoint) = &server.endpoint
+    {
+        let address = instance::address(&observed.record, endpoint);
+        // It may still be starting, or its password may be another: the long way knows what to do.
+        if context.interrupt.guard(data::accepts_login(&address)).await? {
+            let populated = data::populate(context, &address, plan).await?;
+            return Ok(populated.into_report(&observed.record, How::Unchanged, &address, begun));
+        }
+    }
+    let mut instance = Instance::open(context).await?;
+    let (_, server, how) = instance.ensure_running().await?;
+    let ready = begun.elapsed();
+    context.events.emit(Event::Ready { took: ready });
+    let record = instance.recorded()?;
+    let address = instance::address(&record, instance::endpoint_of(&server)?);
+    let populated = data::populate(context, &address, plan).await?;
+    Ok(populated.into_report(&record, how, &address, begun))
+}
+
+/// Whole milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,14 @@
+//! `devdb url`: the record is enough, so it costs nothing and works while the server starts.
+
+use super::App;
+use crate::config::Overrides;
+use crate::error::Result;
+use crate::instance;
+use crate::outcome::{Outcome, Report, UrlReport};
+
+/// `devdb url`
+pub fn run(app: &App) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let address = instance::recorded_address(&instance::record(&context)?);
+    Ok(Outcome { command: "url", report: Report::Url(UrlReport { url: address.url() }), exit: 0 })
+}

@@ -1,0 +1,126 @@
+//! devdb gives every developer, every git branch and every CI job a PostgreSQL of its own.
+//!
+//! Data flows one way: arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]; an
+//! [`engine::Engine`] makes it real; [`db`] migrates and seeds it; the outcome is printed.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod db;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod instance;
+pub mod interrupt;
+pub mod key;
+pub mod outcome;
+pub mod output;
+pub mod resolve;
+pub mod secret;
+pub mod spec;
+pub mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Format};
+use commands::App;
+use config::environment::Environment;
+use error::{Error, Kind, Result, ResultExt};
+use interrupt::Interrupt;
+use outcome::Outcome;
+use output::{Output, Verbosity};
+
+/// Runs devdb with the process's own arguments and environment.
+pub fn run() -> ExitCode {
+    let environment = Environment::from_process();
+    if environment.get("PGOPTIONS").is_some() {
+        return restart_without_pg_options();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &environment),
+    };
+    let verbosity = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let output = Output::new(cli.global.format(), verbosity, environment.no_color());
+    trace(&environment);
+    let exit = match execute(cli, environment, &output) {
+        Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit),
+        Err(error) => output.error(&error).map(|()| error.kind().exit_code()),
+    };
+    ExitCode::from(exit.unwrap_or(1))
+}
+
+/// sqlx adds PGOPTIONS to whatever it is told, and has no way to leave it out; a process's own
+/// environment cannot be changed safely. So devdb becomes itself without it.
+fn restart_without_pg_options() -> ExitCode {
+    use std::os::unix::process::CommandExt;
+    let failure = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .env_remove("PGOPTIONS")
+            .exec(),
+        Err(error) => error,
+    };
+    let output = Output::new(Format::Human, Verbosity::Normal, true);
+    let error = Error::new(Kind::Unexpected, "cannot start without PGOPTIONS")
+        .because(failure)
+        .hint("unset PGOPTIONS");
+    // Nothing can be said when the terminal is gone.
+    drop(output.error(&error));
+    ExitCode::FAILURE
+}
+
+fn execute(cli: Cli, environment: Environment, output: &Output) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .or_fail(Kind::Unexpected, || "cannot start".into())?;
+    let result = runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let insisted = interrupt.clone();
+        let app = App::new(cli.global, environment, output.events(), interrupt);
+        tokio::select! {
+            outcome = commands::run(&app, cli.command) => outcome,
+            () = insisted.insisted() => Err(Error::interrupted()),
+        }
+    });
+    // A task that still waits on something must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// clap's own text, or the JSON document that was asked for.
+fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let wants_json = arguments.iter().any(|word| word == "--json" || word == "--output=json")
+        || arguments.windows(2).any(|words| words[0] == "--output" && words[1] == "json");
+    if error.use_stderr() && wants_json {
+        let text = error.to_string();
+        let message = text.trim_start_matches("error: ").trim_end();
+        let output = Output::new(Format::Json, Verbosity::Quiet, environment.no_color());
+        return match output.error(&Error::new(Kind::Usage, message)) {
+            Ok(()) => ExitCode::from(Kind::Usage.exit_code()),
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    // Nothing can be said when the terminal is gone.
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// `DEVDB_LOG=debug` shows what the libraries do, on stderr.
+fn trace(environment: &Environment) {
+    if let Some(filter) = environment.get("DEVDB_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_writer(std::io::stderr)
+            .init();
+    }
+}
