@@ -1,0 +1,117 @@
+//! Wrong input: a clear error with its place, an exit code, and nothing changed.
+
+use crate::sandbox::{On, Sandbox, finish};
+
+fn sandbox(test: &str) -> Option<Sandbox> {
+    Sandbox::new(On::Native, test)
+}
+
+#[test]
+fn settings_that_cannot_be_used() {
+    let Some(sandbox) = sandbox("bad settings") else { return };
+    sandbox.project();
+    for (text, says) in [
+        ("postgres:\n  verson: 15\n", "devdb.yaml:2"),
+        ("postgres:\n  verson: 15\n", "version"),
+        ("postgres: { durability: maybe }\n", "relaxed"),
+        ("postgres: { port: 70000 }\n", "65535"),
+        ("postgres: { version: 9 }\n", "9"),
+        ("postgres: [15]\n", "devdb.yaml:1"),
+        ("isolation: branch\n", "branch"),
+        ("postgres: { database: '' }\n", "database"),
+        ("migrations: { path: nowhere }\n", "nowhere"),
+        ("project: a\nproject: b\n", "project"),
+    ] {
+        sandbox.write("devdb.yaml", text);
+        sandbox.run(&["up"]).exits(3).says(says);
+    }
+    sandbox.write("devdb.yaml", "\u{feff}project: shop\r\n");
+    sandbox.run(&["config"]).ok().says("shop");
+    let mut command = sandbox.command(&["up"]);
+    command.env("DEVDB_PORT", "http");
+    finish(command).exits(3).says("DEVDB_PORT");
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn files_that_cannot_be_applied() {
+    let Some(sandbox) = sandbox("bad files") else { return };
+    sandbox.project();
+    for (name, text, says) in [
+        ("migrations/20260102000000_empty.sql", "", "empty"),
+        ("migrations/20260102000000_comment.sql", "-- nothing\n/* at all */\n", "comment"),
+        ("migrations/notes_x.sql", "select 1;", "notes_x.sql"),
+        ("migrations/20260101000000_again.sql", "select 1;", "20260101000000"),
+        ("migrations/20260102000000_bom.sql", "\u{feff}select 1;", "byte order mark"),
+        ("migrations/20260102000000_commit.sql", "create table a ();\ncommit;\n", ":2"),
+    ] {
+        sandbox.write(name, text);
+        sandbox.run(&["up"]).exits(3).says(says);
+        std::fs::remove_file(sandbox.path(name)).unwrap();
+    }
+    let mut command = sandbox.command(&["up"]);
+    command.env("ENCRYPTION_KEY", "short");
+    finish(command).exits(3).says("ENCRYPTION_KEY");
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn seeds_that_cannot_be_applied_change_nothing() {
+    let Some(sandbox) = sandbox("bad seeds") else { return };
+    sandbox.project();
+    sandbox.write(
+        "migrations/20260102000000_parts.sql",
+        "CREATE TABLE parts (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), \
+         item_id uuid NOT NULL REFERENCES items, count int, code varchar(3));\n",
+    );
+    sandbox.run(&["up", "--no-seed"]).ok();
+    for (text, says) in [
+        ("itmes:\n  a:\n    name: A\n", "items"),
+        ("items:\n  a:\n    nmae: A\n", "name"),
+        ("items:\n  a:\n    name: A\n  a:\n    name: B\n", "020_bad.yaml:4"),
+        ("parts:\n  p:\n    item_id: !ref frist\n", "first"),
+        ("parts:\n  p:\n    item_id: !ref first\n    count: many\n", "020_bad.yaml:4"),
+        ("parts:\n  p:\n    item_id: !ref first\n    code: longer\n", "code"),
+        ("parts:\n  p: [\n", "020_bad.yaml"),
+    ] {
+        sandbox.write("seeds/020_bad.yaml", text);
+        sandbox.run(&["seed"]).exits(22).says(says);
+        assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    }
+}
+
+#[test]
+fn the_environment_of_another_database_is_not_followed() {
+    let Some(sandbox) = sandbox("inherited environment") else { return };
+    sandbox.project();
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        for (name, value) in [
+            ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing"),
+            ("PGHOST", "127.0.0.2"),
+            ("PGPORT", "1"),
+            ("PGUSER", "nobody"),
+            ("PGPASSWORD", "wrong"),
+            ("PGDATABASE", "nothing"),
+            ("PGOPTIONS", "-c search_path=nowhere"),
+            ("PGSERVICE", "nothing"),
+            ("PGSSLMODE", "require"),
+        ] {
+            command.env(name, value);
+        }
+        finish(command)
+    };
+    elsewhere(&["up"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from public.items"), "1");
+    assert_eq!(elsewhere(&["psql", "--", "-XAtc", "select count(*) from items"]).ok().line(), "1");
+    elsewhere(&["status", "--check"]).ok();
+    elsewhere(&["reset"]).ok();
+}
+
+#[test]
+fn migrations_without_a_settings_file_are_the_sample_with_a_warning() {
+    let Some(sandbox) = sandbox("sample warning") else { return };
+    sandbox.write("migrations/20260101000000_mine.sql", "CREATE TABLE mine ();\n");
+    sandbox.run(&["up"]).ok().says("warning").says("devdb init");
+    assert_eq!(sandbox.sql("select to_regclass('mine') is null"), "t");
+}

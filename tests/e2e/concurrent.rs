@@ -1,0 +1,100 @@
+//! Many at once: of one instance, of many developers, of checkouts that look alike.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{Sandbox, psql, spawn, wait};
+
+crate::on_both_engines!(
+    eight_ups_of_one_instance_make_one,
+    eight_developers_get_eight,
+    worktrees_copies_and_namesakes_stay_apart_and_a_moved_directory_keeps_its_own,
+);
+
+fn eight_ups_of_one_instance_make_one(sandbox: &Sandbox) {
+    sandbox.project();
+    let ups: Vec<_> = (0..8).map(|_| spawn(sandbox.command(&["up", "--json"]))).collect();
+    let urls: BTreeSet<String> = ups
+        .into_iter()
+        .map(|up| wait(up).ok().json()["result"]["url"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(urls.len(), 1, "{urls:?}");
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    let list = sandbox.run(&["list", "--json"]).ok().json();
+    let mine = list["result"]["instances"].as_array().unwrap().iter();
+    assert_eq!(mine.filter(|i| i["owner"]["developer"] == sandbox.developer()).count(), 1);
+}
+
+fn eight_developers_get_eight(sandbox: &Sandbox) {
+    sandbox.project();
+    let names: Vec<String> = (0..8).map(|n| format!("dev {n}")).collect();
+    let up = |name: &String| spawn(sandbox.command(&["--instance", name, "up", "--json"]));
+    let ups: Vec<_> = names.iter().map(up).collect();
+    let ports: BTreeSet<u64> = ups
+        .into_iter()
+        .map(|up| wait(up).ok().json()["result"]["port"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ports.len(), 8);
+    for name in &names {
+        let url = sandbox.run(&["--instance", name, "url"]).ok().line();
+        psql(&url, &format!("update items set name = '{name}'")).ok();
+    }
+    for name in &names {
+        let url = sandbox.run(&["--instance", name, "url"]).ok().line();
+        assert_eq!(&psql(&url, "select name from items").ok().line(), name);
+    }
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn worktrees_copies_and_namesakes_stay_apart_and_a_moved_directory_keeps_its_own(
+    sandbox: &Sandbox,
+) {
+    sandbox.project();
+    let first = sandbox.path("first");
+    std::fs::create_dir(&first).unwrap();
+    for name in ["devdb.yaml", "migrations", "seeds"] {
+        std::fs::rename(sandbox.path(name), first.join(name)).unwrap();
+    }
+    git(&first, &["init", "-q"]);
+    git(&first, &["add", "."]);
+    git(&first, &["commit", "-qm", "first"]);
+    sandbox.run_in(&first, &["up"]).ok();
+    let url = sandbox.run_in(&first, &["url"]).ok().line();
+    psql(&url, "update items set name = 'original'").ok();
+
+    git(&first, &["worktree", "add", "-q", "../worktree"]);
+    let copied =
+        Command::new("cp").args(["-a", "first", "copy"]).current_dir(sandbox.work()).status();
+    assert!(copied.unwrap().success());
+    let namesake = sandbox.path("namesake");
+    std::fs::create_dir(&namesake).unwrap();
+    for name in ["devdb.yaml", "migrations", "seeds"] {
+        let from = first.join(name);
+        drop(Command::new("cp").arg("-a").arg(from).arg(&namesake).status());
+    }
+    let mut urls = BTreeSet::from([url.clone()]);
+    for name in ["worktree", "copy", "namesake"] {
+        let directory = sandbox.path(name);
+        sandbox.run_in(&directory, &["up"]).ok();
+        let other = sandbox.run_in(&directory, &["url"]).ok().line();
+        assert_eq!(psql(&other, "select name from items").ok().line(), "First", "{name}");
+        urls.insert(other);
+    }
+    assert_eq!(urls.len(), 4);
+
+    let moved = sandbox.path("moved");
+    std::fs::rename(&first, &moved).unwrap();
+    assert_eq!(sandbox.run_in(&moved, &["url"]).ok().line(), url);
+    sandbox.run_in(&moved, &["up"]).ok();
+    assert_eq!(psql(&url, "select name from items").ok().line(), "original");
+}

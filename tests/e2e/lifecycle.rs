@@ -1,0 +1,243 @@
+//! up, down, stop, start, status, list: one instance's ordinary life.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::sandbox::{Sandbox, psql};
+
+crate::on_both_engines!(
+    the_sample_is_up_and_seeded_and_up_again_changes_nothing,
+    data_and_port_survive_stop_start_and_down,
+    a_project_with_awkward_names,
+    settings_are_applied_and_lineage_is_refused,
+    a_taken_port_is_moved_off_or_refused,
+    a_lost_and_a_damaged_record_are_rebuilt,
+    a_server_that_cannot_start_is_reported_and_the_old_one_comes_back,
+    an_instance_that_is_down_survives_a_bad_setting,
+    a_renamed_directory_keeps_its_database,
+    migrations_are_applied_and_a_failing_one_leaves_the_earlier,
+    seeds_are_applied_once_and_a_change_is_said,
+);
+
+fn the_sample_is_up_and_seeded_and_up_again_changes_nothing(sandbox: &Sandbox) {
+    sandbox.run(&["status", "--check"]).exits(4).says("not there yet");
+    sandbox.run(&["url"]).exits(1).says("devdb up");
+    let first = sandbox.run(&["up", "--json"]).ok();
+    assert_eq!(first.json()["result"]["how"], "created");
+    assert_eq!(sandbox.sql("select count(*) from gateways"), "12");
+    assert_eq!(sandbox.sql("select count(*) from organizations"), "2");
+    assert_eq!(sandbox.sql("select count(distinct timezone) from factories"), "4");
+
+    let mine = || {
+        let list = sandbox.run(&["list", "--json"]).ok().json();
+        let all = list["result"]["instances"].as_array().unwrap().clone();
+        all.into_iter().filter(|i| i["current"] == true).collect::<Vec<_>>()
+    };
+    let before = mine();
+    let again = sandbox.run(&["up", "--json"]).ok();
+    assert_eq!(again.json()["result"]["how"], "unchanged");
+    assert_eq!(mine(), before);
+    sandbox.run(&["status", "--check"]).ok().says("running");
+    sandbox.run(&["migrate", "status", "--check"]).ok().says("0 pending");
+
+    sandbox.run(&["down", "--purge"]).exits(2).says("--yes");
+    assert_eq!(sandbox.sql("select count(*) from gateways"), "12");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+    sandbox.run(&["down", "--purge", "--yes"]).ok().says("nothing");
+}
+
+fn data_and_port_survive_stop_start_and_down(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.sql("insert into items (name) values ('mine')");
+    for (end, begin) in [("stop", "start"), ("down", "start"), ("stop", "up"), ("down", "up")] {
+        sandbox.run(&[end]).ok();
+        assert_ne!(psql(&url, "select 1").code, 0, "still up after {end}");
+        sandbox.run(&["status", "--check"]).exits(4);
+        sandbox.run(&[begin]).ok();
+        assert_eq!(sandbox.url(), url, "after {end} and {begin}");
+        assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    }
+    sandbox.run(&["logs", "-n", "5"]).ok().says("ready to accept connections");
+}
+
+fn a_project_with_awkward_names(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.write(
+        "devdb.yaml",
+        "project: Ünï code & Söhne\npostgres:\n  database: 'Mixed \"quoted\" näme'\n  user: Anna.B\n",
+    );
+    sandbox.run(&["up"]).ok();
+    assert_eq!(
+        sandbox.sql("select current_database() || ',' || current_user"),
+        "Mixed \"quoted\" näme,Anna.B"
+    );
+    let psql = sandbox.run(&["psql", "--", "-XAtc", "select count(*) from items"]).ok();
+    assert_eq!(psql.line(), "1");
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+}
+
+fn settings_are_applied_and_lineage_is_refused(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write(
+        "devdb.yaml",
+        "project: shop\npostgres:\n  durability: relaxed\n  settings: { work_mem: 7MB }\n",
+    );
+    let up = sandbox.run(&["up", "--json"]).ok();
+    assert_eq!(up.json()["result"]["how"], "relaunched");
+    assert_eq!(sandbox.sql("show work_mem"), "7MB");
+    assert_eq!(sandbox.sql("show synchronous_commit"), "off");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+
+    sandbox.write("devdb.yaml", "project: shop\npostgres: { database: other, user: somebody }\n");
+    sandbox.run(&["up"]).exits(3).says("database").says("user").says("devdb reset");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+}
+
+fn a_taken_port_is_moved_off_or_refused(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let port: u16 = sandbox.run(&["status", "--json"]).ok().json()["result"]["port"]
+        .as_u64()
+        .and_then(|port| port.try_into().ok())
+        .unwrap();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["stop"]).ok();
+    let holder = TcpListener::bind(("127.0.0.1", port)).unwrap();
+
+    let fixed = sandbox.run(&["up", "--port", &port.to_string()]).exits(12);
+    fixed.says(&port.to_string());
+    sandbox.run(&["up"]).ok().says(&format!("port {port} is taken")).says("moved to port");
+    assert!(!sandbox.url().contains(&format!(":{port}/")));
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    drop(holder);
+
+    // Before anything is created.
+    let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let before = sandbox.leftovers();
+    let refused = sandbox.run(&["--instance", "second", "up", "--port", &port]).exits(12);
+    refused.says(&port);
+    assert_eq!(sandbox.leftovers(), before, "something was left behind");
+}
+
+fn a_lost_and_a_damaged_record_are_rebuilt(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let old = sandbox.url();
+    sandbox.sql("insert into items (name) values ('mine')");
+    let record = std::fs::read_dir(sandbox.data_dir().join("instances"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .unwrap();
+
+    std::fs::remove_file(&record).unwrap();
+    sandbox.run(&["up"]).ok().says("was lost");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    assert_ne!(psql(&old, "select 1").code, 0, "the old password still works");
+
+    let text = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, &text[..text.len() / 2]).unwrap();
+    sandbox.run(&["status"]).exits(21).says("damaged");
+    sandbox.run(&["up"]).ok().says("damaged");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+}
+
+fn a_server_that_cannot_start_is_reported_and_the_old_one_comes_back(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.write(
+        "devdb.yaml",
+        "project: shop\npostgres:\n  settings: { shared_buffers: nonsense }\n",
+    );
+    let up = sandbox.run(&["up"]).exits(11);
+    assert!(up.took < Duration::from_secs(15), "{:?}", up.took);
+    up.says("shared_buffers").says("as it was before");
+    assert_eq!(psql(&url, "select count(*) from items").ok().line(), "1");
+}
+
+fn an_instance_that_is_down_survives_a_bad_setting(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["down"]).ok();
+    let project = "project: shop\npostgres:\n  settings: { shared_buffers: nonsense }\n";
+    sandbox.write("devdb.yaml", project);
+    sandbox.run(&["up"]).exits(11).says("shared_buffers");
+    sandbox.run(&["up"]).exits(11).says("shared_buffers");
+    sandbox.write("devdb.yaml", "project: shop\n");
+    sandbox.run(&["up"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+}
+
+fn a_renamed_directory_keeps_its_database(sandbox: &Sandbox) {
+    sandbox.project();
+    let (old, new) = (sandbox.path("old name"), sandbox.path("new name"));
+    std::fs::create_dir(&old).unwrap();
+    for name in ["migrations", "seeds"] {
+        std::fs::rename(sandbox.path(name), old.join(name)).unwrap();
+    }
+    std::fs::remove_file(sandbox.path("devdb.yaml")).unwrap();
+    std::fs::write(old.join("devdb.yaml"), "").unwrap();
+    sandbox.run_in(&old, &["up"]).ok();
+    let url = sandbox.run_in(&old, &["url"]).ok().line();
+    psql(&url, "update items set name = 'mine'").ok();
+    std::fs::rename(&old, &new).unwrap();
+    sandbox.run_in(&new, &["down"]).ok();
+    sandbox.run_in(&new, &["up"]).ok();
+    assert_eq!(sandbox.run_in(&new, &["url"]).ok().line(), url);
+    assert_eq!(psql(&url, "select name from items").ok().line(), "mine");
+    sandbox.run_in(&new, &["reset"]).ok();
+    sandbox.run_in(&new, &["undo"]).ok();
+    assert_eq!(psql(&url, "select name from items").ok().line(), "mine");
+}
+
+fn migrations_are_applied_and_a_failing_one_leaves_the_earlier(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.write("migrations/20260102000000_good.sql", "ALTER TABLE items ADD note text;\n");
+    sandbox.write(
+        "migrations/20260103000000_bad.sql",
+        "-- fine so far\nALTER TABLE items\n  ADD COLUMN price numeric(,2);\n",
+    );
+    sandbox.run(&["status", "--check"]).exits(4).says("20260102000000_good.sql");
+    sandbox
+        .run(&["migrate"])
+        .exits(20)
+        .says("20260103000000_bad.sql:3:")
+        .says("syntax error")
+        .says("^");
+    assert_eq!(sandbox.sql("select count(note) from items"), "0");
+    sandbox
+        .write("migrations/20260103000000_bad.sql", "ALTER TABLE items ADD price numeric(8,2);\n");
+    sandbox.run(&["up"]).ok().says("applied");
+
+    sandbox.write("migrations/20260102000000_good.sql", "ALTER TABLE items ADD changed text;\n");
+    sandbox.run(&["migrate", "status", "--check"]).exits(21).says("changed");
+    sandbox.run(&["up"]).exits(21).says("20260102000000_good.sql").says("devdb reset");
+    sandbox.run(&["migrate", "new", "Add Invoices!"]).ok().says("add_invoices.sql");
+}
+
+fn seeds_are_applied_once_and_a_change_is_said(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up", "--no-seed"]).ok().says("devdb seed");
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    sandbox.run(&["seed"]).ok();
+    sandbox.run(&["seed"]).ok();
+    sandbox.run(&["up"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    sandbox.write("seeds/010_items.yaml", "items:\r\n  first:\r\n    name: First\r\n");
+    sandbox.run(&["status", "--check"]).ok();
+    sandbox.write("seeds/010_items.yaml", "items:\n  first:\n    name: Second\n");
+    sandbox.run(&["up"]).ok().says("changed since it was applied");
+    sandbox.run(&["status", "--check"]).exits(4);
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(sandbox.sql("select name from items"), "Second");
+}

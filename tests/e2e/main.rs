@@ -1,0 +1,17 @@
+//! The binary, end to end, on real engines: every test has a home of its own and leaves nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails; helpers are not in test functions"
+)]
+
+mod bad_input;
+mod concurrent;
+mod docker;
+mod interrupts;
+mod lifecycle;
+mod output;
+mod pull;
+mod reset;
+mod sandbox;
+mod secrets;

@@ -1,0 +1,132 @@
+//! reset: the new beside the old, then the swap.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::sandbox::{On, Sandbox, docker, eventually, psql, spawn, wait};
+
+crate::on_both_engines!(
+    reset_is_fresh_on_the_same_url_while_a_client_is_connected,
+    undo_brings_the_old_data_back_and_again_the_new,
+    a_broken_migration_leaves_the_old_data_serving,
+    a_broken_seed_leaves_the_old_data_serving,
+    wipe_gives_the_disk_back_and_quick_resets_keep_no_more_than_two,
+    a_reset_killed_anywhere_leaves_the_old_or_the_new,
+);
+
+fn reset_is_fresh_on_the_same_url_while_a_client_is_connected(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.sql("insert into items (name) values ('mine')");
+    let mut command = std::process::Command::new("psql");
+    command.args([url.as_str(), "-Xc", "select pg_sleep(60)"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let client = spawn(command);
+    let sleepers = "select count(*) from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()";
+    eventually("the client sleeps", Duration::from_secs(5), || sandbox.sql(sleepers) == "1");
+    sandbox.run(&["reset"]).ok().says("kept");
+    assert_eq!(sandbox.url(), url);
+    assert_eq!(sandbox.sql("select string_agg(name, ',') from items"), "First");
+    assert_ne!(wait(client).code, 0, "the client was not disconnected");
+    sandbox.run(&["up", "--json"]).ok();
+    sandbox.run(&["status", "--check"]).ok();
+}
+
+fn undo_brings_the_old_data_back_and_again_the_new(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["undo"]).exits(1).says("devdb up");
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.run(&["undo"]).exits(1).says("no former generation");
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["reset"]).ok();
+    sandbox.sql("insert into items (name) values ('newer')");
+    for (name, other) in [("mine", "newer"), ("newer", "mine"), ("mine", "newer")] {
+        sandbox.run(&["undo"]).ok();
+        assert_eq!(sandbox.url(), url);
+        assert_eq!(sandbox.sql(&format!("select count(*) from items where name = '{name}'")), "1");
+        assert_eq!(sandbox.sql(&format!("select count(*) from items where name = '{other}'")), "0");
+        sandbox.run(&["up"]).ok();
+    }
+    assert_eq!(sandbox.leftovers().len(), if sandbox.on == On::Docker { 3 } else { 2 });
+}
+
+fn a_broken_migration_leaves_the_old_data_serving(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("migrations/20260109000000_broken.sql", "CREATE TABLE oops (;\n");
+    let before = sandbox.leftovers();
+    sandbox
+        .run(&["reset"])
+        .exits(20)
+        .says("20260109000000_broken.sql:1:")
+        .says("nothing was replaced");
+    assert_eq!(psql(&url, "select count(*) from items where name = 'mine'").ok().line(), "1");
+    assert_eq!(sandbox.leftovers(), before, "something was left behind");
+}
+
+fn a_broken_seed_leaves_the_old_data_serving(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("seeds/020_more.yaml", "items:\n  second:\n    nmae: Second\n");
+    sandbox.run(&["reset"]).exits(22).says("020_more.yaml:3").says("name");
+    assert_eq!(psql(&url, "select count(*) from items where name = 'mine'").ok().line(), "1");
+}
+
+fn wipe_gives_the_disk_back_and_quick_resets_keep_no_more_than_two(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let generations = || {
+        let list = sandbox.run(&["list", "--json"]).ok().json();
+        let all = list["result"]["instances"].as_array().unwrap().clone();
+        let mine = all.iter().find(|i| i["owner"]["developer"] == sandbox.developer()).unwrap();
+        mine["generations"].as_u64().unwrap()
+    };
+    sandbox.run(&["reset", "--wipe"]).exits(2).says("--yes");
+    sandbox.run(&["reset", "--wipe", "--yes"]).ok().says("removed");
+    assert_eq!(generations(), 1);
+    for _ in 0..4 {
+        sandbox.sql("insert into items (name) values ('mine')");
+        sandbox.run(&["reset"]).ok().says("kept");
+    }
+    assert_eq!(generations(), 3);
+    // What nobody wrote to is not kept, and pushes out nothing that somebody did.
+    for _ in 0..3 {
+        sandbox.run(&["reset"]).ok().says("removed");
+    }
+    assert_eq!(generations(), 3);
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    if sandbox.on == On::Docker {
+        let filter = format!("label=devdb.developer={}", sandbox.developer());
+        assert_eq!(docker(&["ps", "-aq", "--filter", &filter]).lines().count(), 1);
+    }
+}
+
+fn a_reset_killed_anywhere_leaves_the_old_or_the_new(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    let whole = sandbox.run(&["reset"]).ok().took;
+    for step in 1..=5 {
+        sandbox.sql("insert into items (name) values ('mine')");
+        let (mut child, _) = spawn(sandbox.command(&["reset"]));
+        std::thread::sleep(whole * step / 6);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        sandbox.run(&["up"]).ok();
+        assert_eq!(sandbox.url(), url);
+        let rows = sandbox.sql("select count(*) from items");
+        let old_or_new =
+            rows == "1" || sandbox.sql("select count(*) > 0 from items where name = 'mine'") == "t";
+        assert!(old_or_new, "killed at {step}/6: {rows} rows");
+        // The current generation and at most two former ones; no server but one.
+        let left = sandbox.leftovers();
+        assert!(left.len() <= 4, "killed at {step}/6: {left:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! Secrets: where they must never be, and that Node reads what devdb wrote.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::sandbox::{On, Sandbox, docker, finish, psql};
+
+crate::on_both_engines!(
+    the_password_is_nowhere_it_should_not_be,
+    node_decrypts_what_the_seeds_wrote
+);
+
+fn the_password_is_nowhere_it_should_not_be(sandbox: &Sandbox) {
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    let password =
+        url.split(':').nth(2).and_then(|rest| rest.split('@').next()).unwrap().to_owned();
+    assert!(password.len() >= 24);
+
+    let mut shown = String::new();
+    for arguments in [
+        &["status"][..],
+        &["status", "--json"],
+        &["list", "--json"],
+        &["up", "--json"],
+        &["logs"],
+        &["config"],
+        &["doctor"],
+        &["migrate", "status"],
+        &["reset", "--json"],
+        &["-v", "up"],
+        &["psql", "--", "-c", "select nonsense"],
+        &["up", "--port", "1"],
+    ] {
+        let ran = sandbox.run(arguments);
+        shown.push_str(&ran.stdout);
+        shown.push_str(&ran.stderr);
+    }
+    let mut traced = sandbox.command(&["stop"]);
+    traced.env("DEVDB_LOG", "trace");
+    let traced = finish(traced);
+    shown.push_str(&traced.stderr);
+    sandbox.run(&["up"]).ok();
+    let ps = Command::new("ps").args(["axeww", "-o", "args"]).output().unwrap();
+    shown.push_str(&String::from_utf8_lossy(&ps.stdout));
+    if sandbox.on == On::Docker {
+        let filter = format!("label=devdb.developer={}", sandbox.developer());
+        let containers = docker(&["ps", "-aq", "--filter", &filter]);
+        for id in containers.lines() {
+            shown.push_str(&docker(&["inspect", id]));
+            shown.push_str(&docker(&["logs", id]));
+            shown.push_str(&docker(&["exec", id, "sh", "-c", "cat /proc/1/environ; env"]));
+        }
+        let volumes = docker(&["volume", "ls", "-q", "--filter", &filter]);
+        for name in volumes.lines() {
+            shown.push_str(&docker(&["volume", "inspect", name]));
+        }
+    }
+    assert!(shown.contains("running"), "nothing was collected");
+    assert!(!shown.contains(&password), "the password shows");
+}
+
+fn node_decrypts_what_the_seeds_wrote(sandbox: &Sandbox) {
+    if Command::new("node").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "there is no node");
+        crate::sandbox::skipped("node_decrypts_what_the_seeds_wrote: there is no node");
+        return;
+    }
+    let key = sandbox.run(&["secret", "keygen"]).ok().line();
+    let mut up = sandbox.command(&["up"]);
+    up.env("ENCRYPTION_KEY", &key);
+    finish(up).ok();
+    let values = psql(&sandbox.url(), "select password_encrypted from gateways").ok().stdout;
+    assert_eq!(values.lines().count(), 12);
+    let script = r"
+        const crypto = require('crypto');
+        const key = Buffer.from(process.env.KEY, 'base64');
+        for (const line of require('fs').readFileSync(0, 'utf8').trim().split('\n')) {
+          const raw = Buffer.from(line, 'base64');
+          const [salt, iv, tag] = [raw.subarray(0, 32), raw.subarray(32, 48), raw.subarray(48, 64)];
+          const d = crypto.createDecipheriv('aes-256-gcm', crypto.scryptSync(key, salt, 32), iv);
+          d.setAuthTag(tag);
+          console.log(d.update(raw.subarray(64), undefined, 'utf8') + d.final('utf8'));
+        }";
+    let mut node = Command::new("node")
+        .args(["-e", script])
+        .env("KEY", &key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    node.stdin.take().unwrap().write_all(values.as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let clear = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(clear.lines().count(), 12);
+
+    // The same value through devdb; and with a key that is not the one.
+    let decrypt = |key: &str, value: &str| {
+        let mut command = sandbox.command(&["secret", "decrypt"]);
+        command.env("ENCRYPTION_KEY", key).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+        crate::sandbox::wait((child, std::time::Instant::now()))
+    };
+    let first = values.lines().next().unwrap();
+    assert_eq!(decrypt(&key, first).ok().line(), clear.lines().next().unwrap());
+    let other = sandbox.run(&["secret", "keygen"]).ok().line();
+    let errors = [
+        decrypt(&other, first).exits(3).stderr,
+        decrypt(&key, &first[..40]).exits(3).stderr,
+        decrypt("not base64!", first).exits(3).stderr,
+        decrypt("c2hvcnQ=", first).exits(3).stderr,
+    ];
+    for (n, error) in errors.iter().enumerate() {
+        assert!(!error.contains(&key) && !error.contains(&other), "a key shows: {error}");
+        assert!(errors.iter().skip(n + 1).all(|later| later != error), "{error}");
+    }
+}
