@@ -14,7 +14,8 @@ crate::on_both_engines!(
 
 fn eight_ups_of_one_instance_make_one(sandbox: &Sandbox) {
     sandbox.project();
-    let ups: Vec<_> = (0..8).map(|_| spawn(sandbox.command(&["up", "--json"]))).collect();
+    let ups: Vec<_> =
+        (0..8).map(|_| spawn(sandbox.command(&["up", "--json", "--timeout", "5m"]))).collect();
     let urls: BTreeSet<String> = ups
         .into_iter()
         .map(|up| wait(up).ok().json()["result"]["url"].as_str().unwrap().to_owned())
@@ -29,7 +30,9 @@ fn eight_ups_of_one_instance_make_one(sandbox: &Sandbox) {
 fn eight_developers_get_eight(sandbox: &Sandbox) {
     sandbox.project();
     let names: Vec<String> = (0..8).map(|n| format!("dev {n}")).collect();
-    let up = |name: &String| spawn(sandbox.command(&["--instance", name, "up", "--json"]));
+    let up = |name: &String| {
+        spawn(sandbox.command(&["--instance", name, "up", "--json", "--timeout", "5m"]))
+    };
     let ups: Vec<_> = names.iter().map(up).collect();
     let ports: BTreeSet<u64> = ups
         .into_iter()

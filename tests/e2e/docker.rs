@@ -1,9 +1,8 @@
 //! What only docker has: health, volumes, images that differ, strangers with our names.
 
-use std::io::{BufRead, BufReader};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sandbox::{On, Sandbox, docker, eventually, psql};
+use crate::sandbox::{On, Sandbox, docker, psql};
 
 fn sandbox(test: &str) -> Option<Sandbox> {
     Sandbox::new(On::Docker, test)
@@ -12,40 +11,6 @@ fn sandbox(test: &str) -> Option<Sandbox> {
 fn mine(sandbox: &Sandbox, what: &[&str]) -> String {
     let filter = format!("label=devdb.developer={}", sandbox.developer());
     docker(&[what, &["--filter", &filter]].concat()).trim().to_owned()
-}
-
-/// A volume whose name is 64 hexadecimal digits was made by nobody on purpose.
-fn anonymous_volumes_of(container: &str) -> usize {
-    let format = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}}\n{{end}}{{end}}";
-    let names = docker(&["inspect", "--format", format, container]);
-    names.lines().filter(|name| name.len() == 64).count()
-}
-
-#[test]
-fn it_is_healthy_within_six_seconds_local_and_leaves_nothing() {
-    let Some(sandbox) = sandbox("docker health") else { return };
-    let begun = Instant::now();
-    sandbox.run(&["up"]).ok();
-    assert_eq!(sandbox.sql("select count(*) from gateways"), "12");
-    let status = || mine(&sandbox, &["ps", "--format", "{{.Status}}"]);
-    eventually("healthy", Duration::from_secs(7), || status().contains("(healthy)"));
-    let container = mine(&sandbox, &["ps", "-q"]);
-    let started = docker(&["inspect", "--format", "{{.State.StartedAt}}", &container]);
-    let started = chrono::DateTime::parse_from_rfc3339(started.trim()).unwrap();
-    let healthy_after = chrono::Utc::now().signed_duration_since(started);
-    println!("healthy {healthy_after} after its start, {:?} after up began", begun.elapsed());
-    assert!(healthy_after < chrono::TimeDelta::seconds(6), "{healthy_after}");
-
-    let ports = docker(&["port", &container]);
-    assert!(ports.lines().all(|line| line.contains("127.0.0.1:")), "{ports}");
-    assert_eq!(ports.lines().count(), 1, "{ports}");
-    assert_eq!(mine(&sandbox, &["volume", "ls", "-q"]).lines().count(), 1);
-    assert_eq!(anonymous_volumes_of(&container), 0);
-    let policy = docker(&["inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", &container]);
-    assert_eq!(policy.trim(), "unless-stopped");
-
-    sandbox.run(&["down", "--purge", "--yes"]).ok();
-    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
 #[test]
@@ -59,52 +24,6 @@ fn a_slow_image_is_never_reported_ready_early() {
         assert_eq!(psql(&url, "select 1").code, 0, "login {attempt} after up failed");
     }
     assert!(up.took > Duration::from_secs(5), "{:?}", up.took);
-}
-
-#[test]
-fn a_server_that_dies_is_reported_within_a_second_with_its_log() {
-    let Some(sandbox) = sandbox("docker crash image") else { return };
-    sandbox.write(
-        "devdb.yaml",
-        "project: crash\npostgres: { image: 'devdb-test/postgres-crash:15' }\n",
-    );
-    let events = std::process::Command::new("docker")
-        .args([
-            "events",
-            "--filter",
-            "event=die",
-            "--format",
-            "{{.TimeNano}} {{.Actor.Attributes.name}}",
-        ])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut command = sandbox.command(&["up"]);
-    let mut child = command.spawn().unwrap();
-    let mut said = String::new();
-    let mut reported = None;
-    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if line.contains("the server ended") {
-            reported.get_or_insert_with(chrono::Utc::now);
-        }
-        said.push_str(&line);
-    }
-    assert_eq!(child.wait().unwrap().code(), Some(11), "{said}");
-    let reported = reported.unwrap();
-    let mut events = events;
-    events.kill().unwrap();
-    let log = String::from_utf8(events.wait_with_output().unwrap().stdout).unwrap();
-    let died: Vec<i64> = log
-        .lines()
-        .filter(|line| line.contains("devdb-crash"))
-        .map(|line| line.split(' ').next().unwrap().parse().unwrap())
-        .collect();
-    let after = reported.timestamp_nanos_opt().unwrap() - died[0];
-    println!("reported {} ms after its death", after / 1_000_000);
-    assert!(after < 1_000_000_000, "{after} ns");
-    assert!(said.contains("this server dies on purpose"), "{said}");
-    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
 #[test]

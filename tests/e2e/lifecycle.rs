@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::sandbox::{Sandbox, psql};
+use crate::sandbox::{Sandbox, eventually, psql};
 
 crate::on_both_engines!(
     the_sample_is_up_and_seeded_and_up_again_changes_nothing,
@@ -108,7 +108,12 @@ fn a_taken_port_is_moved_off_or_refused(sandbox: &Sandbox) {
         .unwrap();
     sandbox.sql("insert into items (name) values ('mine')");
     sandbox.run(&["stop"]).ok();
-    let holder = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // The engine lets go of the port a moment after the server has ended.
+    let mut holder = None;
+    eventually("the port is free", Duration::from_secs(10), || {
+        holder = TcpListener::bind(("127.0.0.1", port)).ok();
+        holder.is_some()
+    });
 
     let fixed = sandbox.run(&["up", "--port", &port.to_string()]).exits(12);
     fixed.says(&port.to_string());
