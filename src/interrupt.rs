@@ -2,6 +2,7 @@
 //! ends devdb at once.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub struct Interrupt {
     first: CancellationToken,
     second: CancellationToken,
     since: Arc<OnceLock<Instant>>,
+    handed_over: Arc<AtomicBool>,
 }
 
 /// Signals so close together are one wish: make and npm pass on what the terminal has sent already.
@@ -34,6 +36,9 @@ impl Interrupt {
             let told = interrupt.clone();
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
+                    if told.handed_over.load(Ordering::Relaxed) {
+                        continue;
+                    }
                     let first = *told.since.get_or_init(Instant::now);
                     if first.elapsed() >= SAME {
                         told.second.cancel();
@@ -56,6 +61,12 @@ impl Interrupt {
             () = self.first.cancelled() => Err(Error::interrupted()),
             result = work => result,
         }
+    }
+
+    /// From now on signals are another program's business: it gets them from the terminal itself,
+    /// as often as a person likes (in psql Ctrl-C ends a query), and devdb waits for its end.
+    pub fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Relaxed);
     }
 
     /// Waits until somebody asks a second time.

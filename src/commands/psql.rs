@@ -18,6 +18,7 @@ pub async fn run(app: &App, args: PsqlArgs) -> Result<Outcome> {
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
     let server = observed.running()?;
     let address = instance::address(&observed.record, instance::endpoint_of(server)?);
+    context.interrupt.hand_over();
     let code = match local(app, &address, &args.arguments).await? {
         Some(code) => code,
         None => observed
@@ -58,7 +59,6 @@ async fn local(
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.or_fail(Kind::Unexpected, || "cannot run psql".into())?,
     };
-    // Ctrl-C is psql's: it cancels the query. devdb waits for psql to end.
     let status = child.wait().await.or_fail(Kind::Unexpected, || "cannot wait for psql".into())?;
     Ok(Some(status.code().unwrap_or(130)))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sandbox::{On, Sandbox, docker, spawn, wait};
+use crate::sandbox::{On, Sandbox, docker, eventually, spawn, wait};
 
 fn registry(test: &str) -> Option<(Sandbox, String)> {
     let sandbox = Sandbox::new(On::Docker, test)?;
@@ -75,4 +75,76 @@ fn auto_goes_native_only_when_that_is_no_surprise() {
     let mut command = sandbox.command(&["down", "--purge", "--yes"]);
     command.env("DEVDB_ENGINE", "auto");
     crate::sandbox::finish(command).ok();
+}
+
+/// A daemon of the test's own, so that it may die. It leaves the firewall alone, and takes the bridge
+/// of the machine's as somebody else's: with `--bridge=none` it would remove that.
+struct PrivateDaemon {
+    root: tempfile::TempDir,
+    process: std::process::Child,
+}
+
+impl PrivateDaemon {
+    fn start() -> PrivateDaemon {
+        use std::os::unix::process::CommandExt;
+        let root = tempfile::Builder::new().prefix("devdb-daemon").tempdir().unwrap();
+        let path = |name: &str| root.path().join(name).display().to_string();
+        let process = std::process::Command::new("dockerd")
+            .args(["--host", &format!("unix://{}", path("sock"))])
+            .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
+            .args(["--pidfile", &path("pid"), "--bridge=docker0", "--iptables=false"])
+            .args(["--storage-driver=vfs"])
+            .process_group(0)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = PrivateDaemon { root, process };
+        eventually("the private daemon answers", Duration::from_secs(30), || {
+            docker(&["-H", &daemon.address(), "info", "--format", "{{.ID}}"]).trim().len() > 10
+        });
+        daemon
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}/sock", self.root.path().display())
+    }
+
+    /// The whole group: its containerd goes with it.
+    fn kill(&mut self) {
+        let group = format!("-{}", self.process.id());
+        drop(std::process::Command::new("kill").args(["-KILL", "--", &group]).status());
+        drop(self.process.wait());
+    }
+}
+
+impl Drop for PrivateDaemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[test]
+fn a_daemon_that_dies_during_the_pull_is_a_clear_error() {
+    use std::io::{BufRead, BufReader, Read};
+    let Some((sandbox, registry)) = registry("pull from a daemon that dies") else { return };
+    let image = format!("{registry}/devdb-test/pull:15");
+    image_project(&sandbox, &image);
+    let mut daemon = PrivateDaemon::start();
+    let mut command = sandbox.command(&["up"]);
+    command.env("DOCKER_HOST", daemon.address());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("pulling") {
+        assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.kill();
+    said.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(10), "{text}");
+    assert!(text.contains(&image) && text.contains("try:"), "{text}");
+    // Nothing of it is in the way of a daemon that lives.
+    image_project(&sandbox, "postgres:15");
+    sandbox.run(&["up"]).ok();
 }
