@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// A PostgreSQL of its own for every developer, every branch and every CI job
+/// A PostgreSQL of its own for every developer, every checkout and every CI job
 #[derive(Debug, Parser)]
 #[command(
     name = "devdb",

@@ -1,4 +1,4 @@
-//! devdb gives every developer, every git branch and every CI job a PostgreSQL of its own.
+//! devdb gives every developer, every checkout and every CI job a PostgreSQL of its own.
 //!
 //! Data flows one way: arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]; an
 //! [`engine::Engine`] makes it real; [`db`] migrates and seeds it; the outcome is printed.

@@ -25,6 +25,7 @@ pub struct Outcome {
 #[serde(untagged)]
 pub enum Report {
     /// Nothing more than was shown on the way.
+    #[serde(skip)]
     Nothing,
     /// Exactly this text, in every format.
     #[serde(skip)]

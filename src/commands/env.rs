@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 
 use super::{App, said};
-use crate::cli::{EnvArgs, EnvFormat};
+use crate::cli::{EnvArgs, EnvFormat, Format as OutputFormat};
 use crate::config::Overrides;
 use crate::config::dotenv::{self, Format};
 use crate::error::Result;
@@ -15,7 +15,8 @@ use crate::outcome::{Outcome, Report};
 /// `devdb env`
 pub fn run(app: &App, args: EnvArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
-    let format = match args.format {
+    let as_json = app.global.format() == OutputFormat::Json && args.write.is_none();
+    let format = match if as_json { EnvFormat::Json } else { args.format } {
         EnvFormat::Dotenv => Format::Dotenv,
         EnvFormat::Shell => Format::Shell,
         EnvFormat::Fish => Format::Fish,

@@ -15,6 +15,6 @@ pub async fn run(app: &App, args: StartArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let context = app.context(Overrides::default(), args.timeout)?;
     instance::record(&context)?;
-    let report = bring_up(&context, &Plan::load(&context.spec, false, false)?, begun).await?;
+    let report = bring_up(&context, &Plan::nothing(), begun).await?;
     Ok(Outcome { command: "start", report: Report::Up(Box::new(report)), exit: 0 })
 }

@@ -11,13 +11,19 @@ use crate::outcome::{Outcome, Place, Report, StatusReport};
 /// `devdb status`
 pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
-    let plan = Plan::load(&context.spec, false, false)?;
-    let report = context.interrupt.guard(look(&context, &plan)).await?;
-    let exit = if args.check { check(&report) } else { 0 };
+    let plan = Plan::load(&context.spec, false, false);
+    let mut report = context.interrupt.guard(look(&context, plan.as_ref().ok())).await?;
+    let mut exit = if args.check { check(&report) } else { 0 };
+    if let Err(error) = plan {
+        // A file in the middle of an edit is no reason to hide where the database is.
+        report.trouble.get_or_insert_with(|| error.to_string());
+        exit = if args.check { error.kind().exit_code() } else { 0 };
+    }
     Ok(Outcome { command: "status", report: Report::Status(Box::new(report)), exit })
 }
 
-async fn look(context: &Context, plan: &Plan) -> Result<StatusReport> {
+/// `plan`: none when its files cannot be read; the database is asked all the same.
+async fn look(context: &Context, plan: Option<&Plan>) -> Result<StatusReport> {
     let mut report = StatusReport::absent(context.spec.owner.clone());
     let observed = match Observed::look(context).await {
         Err(error) if error.kind() == Kind::NoInstance => return Ok(report),
@@ -37,13 +43,13 @@ async fn look(context: &Context, plan: &Plan) -> Result<StatusReport> {
             report.started = *since;
             report.health = health.clone();
             let address = instance::address(record, instance::endpoint_of(server)?);
-            match data::survey(context, &address, plan).await {
+            match data::survey(context, &address, plan.unwrap_or(&Plan::nothing())).await {
                 Ok((facts, migrations, seeds)) => {
                     report.server_version = Some(facts.version);
                     report.started = Some(facts.started);
                     report.database_bytes = Some(facts.database_size);
-                    report.migrations = Some(migrations);
-                    report.seeds = Some(seeds);
+                    report.migrations = plan.map(|_| migrations);
+                    report.seeds = plan.map(|_| seeds);
                 }
                 // A server that is starting, or in trouble, is something to show, not to fail on.
                 Err(error) => report.trouble = Some(error.to_string()),

@@ -192,11 +192,14 @@ fn directory(
         });
     };
     let path = root.join(given.check(values::path)?);
-    if !path.is_dir() {
+    // The usual name, written out, means no more than the default: git keeps no empty directory,
+    // so a fresh clone may lack it.
+    let required = given.text.trim_end_matches('/') != default;
+    if !path.is_dir() && (required || path.exists()) {
         return Err(given.error(&missing(&given, &path)));
     }
     layers.record(key, &given.text, given.origin());
-    Ok(Files::Directory { path, required: true })
+    Ok(Files::Directory { path, required })
 }
 
 fn missing(given: &Given<'_>, path: &Path) -> Problem {

@@ -26,8 +26,12 @@ impl Engines {
     pub async fn of_record(&self, record: &Record, spec: &ServerSpec) -> Result<Engine> {
         match record.engine {
             EngineKind::Docker => self.docker().await.map_err(|error| {
-                error
-                    .context("this instance lives on docker, and its engine does not answer")
+                // Its own hints are for a choice of engine, and an instance has made that.
+                let why = "this instance lives on docker, and its engine does not answer";
+                Error::new(Kind::NoEngine, why)
+                    .because(error.message())
+                    .excerpt(error.excerpt_text().unwrap_or_default())
+                    .hint("start Docker, or choose the engine again (DOCKER_HOST, DOCKER_CONTEXT)")
                     .hint("devdb doctor   shows what was looked for")
             }),
             EngineKind::Native => self.native(spec),

@@ -14,6 +14,12 @@ const KEPT_DAYS: i64 = 7;
 /// What the record says is under way while everything is removed.
 pub(super) const PURGE: &str = "purge";
 
+/// What the record says is under way while this generation is being made: until it is recorded it
+/// is nobody's, complete or not.
+pub(super) fn making(number: u32) -> String {
+    format!("making generation {number}")
+}
+
 impl Instance<'_> {
     /// Brings the engine back to what the record says, if a command before was cut short: removes
     /// servers that are not the current one and generations that never became complete, and puts
@@ -49,8 +55,10 @@ impl Instance<'_> {
             if is_recorded(&record, &generation) {
                 continue;
             }
-            if self.is_complete(&engine, &generation).await? {
-                // Complete but never recorded: kept for its time like any other.
+            let unfinished = record.under_way.as_deref() == Some(&making(generation.number));
+            if !unfinished && self.is_complete(&engine, &generation).await? {
+                // Complete, and not of the command that was cut short: somebody else's, with another
+                // record of this instance. Kept for its time like any other.
                 self.adopt(&generation);
             } else {
                 engine.remove_generation(&generation).await?;

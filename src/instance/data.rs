@@ -30,6 +30,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Nothing is to be applied, and no file is read.
+    pub fn nothing() -> Plan {
+        Plan {
+            migrations: MigrationSet::default(),
+            seeds: SeedSet::default(),
+            migrate: false,
+            seed: false,
+        }
+    }
+
     /// Reads the files of `spec`. Nothing is touched; a bad file is an error here and not halfway.
     ///
     /// # Errors

@@ -6,6 +6,9 @@ use crate::error::{Error, Kind, Result};
 
 use super::Context;
 
+/// How many lines of its log explain a server that does not answer.
+const LOG_TAIL: usize = 10;
+
 /// Waits for a login over TCP with a query, while watching for the server's death.
 ///
 /// # Errors
@@ -30,7 +33,16 @@ pub async fn wait(
                 )
                 .excerpt(exit.log_tail))
             }
-            login = wait_for_login(address, context.spec.timeout) => login,
+            login = wait_for_login(address, context.spec.timeout) => match login {
+                Err(error) if error.kind() == Kind::NotReady => {
+                    let mut log = Vec::new();
+                    let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
+                    // The error stands without its log, too.
+                    drop(engine.logs(server, Some(LOG_TAIL), false, &mut sink).await);
+                    Err(error.excerpt(String::from_utf8_lossy(&log).into_owned()))
+                }
+                login => login,
+            },
         }
     };
     context.interrupt.guard(waiting).await

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::data::{self, Plan};
 use super::revive::stop_cleanly;
-use super::{Instance, address, endpoint_of, generation_record, launch, lineage, ready};
+use super::{Instance, address, collect, endpoint_of, generation_record, launch, lineage, ready};
 use crate::db::connect::Address;
 use crate::db::{inspect, scram};
 use crate::engine::{Engine, Generation, Launch, MadeWith, Role, Server};
@@ -45,7 +45,7 @@ impl Instance<'_> {
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let number = self.next_number(&engine, &self.recorded()?).await?;
 
-        self.begin("reset")?;
+        self.begin(&collect::making(number))?;
         let record = self.recorded()?;
         let former = record.current.unwrap_or_default();
         context.events.step("preparing a fresh database beside the running one");
@@ -90,7 +90,8 @@ impl Instance<'_> {
             return Ok(None);
         }
         let context = self.context;
-        let engine = self.settle().await?;
+        // Not `settle`: this is also the way out when the current data is gone.
+        let engine = self.engine(&self.recorded()?).await?;
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
                 .because("only reset makes one, and it is kept for seven days")

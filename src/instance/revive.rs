@@ -255,22 +255,28 @@ impl Instance<'_> {
         let has_current = generations.iter().any(|one| Some(one.number) == record.current);
         let stranger =
             |server: &Server| server.role == Role::Instance && !is_known(server.generation);
-        if has_current && !servers.iter().any(stranger) {
+        if servers.iter().any(stranger)
+            && let Some(rebuilt) = self.rebuild_from(&engine).await?
+            && rebuilt.current.is_some()
+        {
+            self.record = Some(rebuilt);
+            self.tidy().await?;
             return Ok(engine);
         }
-        match self.rebuild_from(&engine).await? {
-            Some(rebuilt) if rebuilt.current.is_some() => {
-                self.record = Some(rebuilt);
-                self.tidy().await?;
-                Ok(engine)
-            }
-            _ => {
-                let name = record.owner.generation_name(record.current.unwrap_or_default());
-                Err(Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
-                    .because("something other than devdb removed it")
-                    .hint("devdb down --purge --yes && devdb up   begins anew"))
-            }
+        if has_current {
+            return Ok(engine);
         }
+        let name = record.owner.generation_name(record.current.unwrap_or_default());
+        let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
+            .because("something other than devdb removed it");
+        Err(match record.latest_former() {
+            Some(former) if generations.iter().any(|one| one.number == former.number) => error
+                .hint(format!(
+                    "devdb undo   goes back to generation {}, which is kept",
+                    former.number
+                )),
+            _ => error.hint("devdb down --purge --yes && devdb up   begins anew"),
+        })
     }
 }
 

@@ -103,7 +103,12 @@ fn reset(report: &ResetReport, style: Style) -> String {
     applied(&mut text, &report.applied, style);
     let former = report.former_generation;
     match report.former_kept {
-        false => _ = writeln!(text, "  generation {former} is removed"),
+        false => {
+            _ = writeln!(
+                text,
+                "  generation {former} is removed: wiped, or nobody had written to it"
+            );
+        }
         true => {
             _ = writeln!(
                 text,

@@ -85,7 +85,7 @@ fn github(name: &str, value: &str) -> String {
 /// Bare where no reader could misunderstand, in single quotes (nothing in them means anything)
 /// where that is possible, else in double quotes.
 fn dotenv_value(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }

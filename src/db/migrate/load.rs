@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::spec::Files;
 
 /// A project's migrations, complete and checked, in the order of their versions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MigrationSet {
     files: Vec<MigrationFile>,
 }

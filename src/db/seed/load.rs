@@ -16,7 +16,7 @@ use crate::spec::Files;
 const DEFAULT_PROFILE: &str = "dev";
 
 /// A project's seeds for one profile, checked, in the order in which they are applied.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SeedSet {
     pub(super) profile: String,
     pub(super) files: Vec<SeedFile>,
