@@ -6,6 +6,7 @@
 
 mod account;
 mod children;
+mod copy;
 mod launch;
 mod log;
 mod place;
