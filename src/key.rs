@@ -48,6 +48,11 @@ impl KeySource {
         }
     }
 
+    /// Whether it is devdb's own, which nobody else has.
+    pub fn is_made_here(&self) -> bool {
+        self.variable.1.is_none()
+    }
+
     /// Encrypts with the key, which is looked for, or made, when the first value comes.
     pub fn encrypter(&self, events: &Events) -> Encrypt {
         let source = self.clone();

@@ -10,6 +10,8 @@ pub mod db;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod fingerprint;
+pub mod golden;
 pub mod instance;
 pub mod interrupt;
 pub mod key;

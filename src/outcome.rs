@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::db::connect::Address;
+use crate::golden::Found;
 use crate::instance::How;
 use crate::spec::{EngineKind, Owner};
 
@@ -124,6 +125,17 @@ pub struct Applied {
     pub seeds_pending: Vec<String>,
     /// Seed files that have changed since they were applied; `reset` applies them.
     pub seeds_changed: Vec<String>,
+    /// The golden state that a new database started from.
+    pub golden: Option<GoldenReport>,
+}
+
+/// A golden state that a database started from.
+#[derive(Debug, Clone, Serialize)]
+pub struct GoldenReport {
+    /// Its fingerprint: 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// How much of it was cached.
+    pub found: Found,
 }
 
 /// What `reset` and `undo` did.

@@ -43,7 +43,7 @@ pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Re
         generation: replaced.current,
         former_generation: replaced.former,
         former_kept: replaced.kept,
-        applied: replaced.applied,
+        applied: replaced.golden.map(|golden| golden.applied).unwrap_or_default(),
         took_ms: millis(begun.elapsed()),
     })))
 }

@@ -7,7 +7,7 @@ use crate::cli::UpArgs;
 use crate::config::Overrides;
 use crate::error::Result;
 use crate::event::Event;
-use crate::instance::{self, Context, How, Instance, Observed, Plan, data};
+use crate::instance::{self, Context, How, Instance, Observed, Plan, Running, data};
 use crate::outcome::{Outcome, Report, UpReport};
 
 /// `devdb up`
@@ -48,12 +48,16 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         }
     }
     let mut instance = Instance::open(context).await?;
-    let (_, server, how) = instance.ensure_running().await?;
+    let Running { server, how, golden } = instance.ensure_running(plan).await?;
     let ready = begun.elapsed();
     context.events.emit(Event::Ready { took: ready });
     let record = instance.recorded()?;
     let address = instance::address(&record, instance::endpoint_of(&server)?);
-    let populated = data::populate(context, &address, plan).await?;
+    let mut populated = data::populate(context, &address, plan).await?;
+    if let Some(golden) = golden {
+        populated.applied = golden.applied.clone();
+        golden.release();
+    }
     Ok(populated.into_report(&record, how, &address, begun))
 }
 

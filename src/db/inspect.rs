@@ -65,6 +65,27 @@ pub async fn next_transaction(address: &Address) -> Result<String> {
     Ok(next)
 }
 
+/// Takes the password of the user away, for good: nobody can log in any more. Returns the
+/// transaction id that the next writer gets.
+///
+/// # Errors
+/// `NotReady` when the server does not answer, `Unexpected` when it refuses.
+pub async fn forget_password(address: &Address) -> Result<u64> {
+    let failed = || format!("cannot take the password of {:?} away", address.user);
+    let mut connection = address.connect().await?;
+    sqlx::raw_sql("ALTER ROLE CURRENT_USER PASSWORD NULL")
+        .execute(&mut connection)
+        .await
+        .or_fail(Kind::Unexpected, failed)?;
+    let next: i64 =
+        sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+            .fetch_one(&mut connection)
+            .await
+            .or_fail(Kind::Unexpected, failed)?;
+    connect::close(connection).await;
+    Ok(u64::try_from(next).unwrap_or_default())
+}
+
 /// Version, start time, size and clients, in one query.
 ///
 /// # Errors

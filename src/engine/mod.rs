@@ -13,9 +13,11 @@
 
 pub mod docker;
 mod engines;
+pub mod golden;
 pub mod native;
 
 pub use engines::Engines;
+pub use golden::{Builder, BuilderLaunch, GoldenLabel, GoldenState, Platform};
 
 use std::time::Duration;
 
@@ -109,6 +111,8 @@ pub struct Generation {
     pub created: Option<DateTime<Utc>>,
     /// PostgreSQL's major version of the data, the database and the user it was made with.
     pub made_with: MadeWith,
+    /// The fingerprint of the golden state it is a copy of.
+    pub origin: Option<String>,
 }
 
 /// What a data directory cannot change any more.
@@ -152,9 +156,10 @@ pub struct Launch<'a> {
     pub spec: &'a ServerSpec,
     /// The port on 127.0.0.1; none: any free one.
     pub port: Option<u16>,
-    /// For an empty generation: the SCRAM-SHA-256 verifier of the user's password
-    /// (`SCRAM-SHA-256$4096:…`, see `db::scram`). initdb stores a verifier as it is, so the
-    /// password itself never enters the container. None when the data directory is initialised.
+    /// For the first launch of a generation, empty or a copy of a golden state: the SCRAM-SHA-256
+    /// verifier of the user's password (`SCRAM-SHA-256$4096:…`, see `db::scram`). PostgreSQL stores
+    /// a verifier as it is, so the password itself never enters the container. None when the user
+    /// has a password.
     pub verifier: Option<&'a str>,
 }
 

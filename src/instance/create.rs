@@ -1,40 +1,38 @@
 //! The first generation of an instance.
 
-use secrecy::ExposeSecret;
-
-use super::{
-    Context, Instance, address, endpoint_of, generation_record, launch, new_password, ready,
-};
-use crate::db::scram;
-use crate::engine::{Engine, MadeWith, Server};
+use super::clone::Cloned;
+use super::{Context, Instance, Plan, address, endpoint_of, launch, new_password, ready};
+use crate::engine::{Engine, Server};
 use crate::error::Result;
+use crate::golden::{self, Golden};
 use crate::spec::PortChoice;
 use crate::state::record::SCHEMA;
 use crate::state::{Lock, Record, Why, ports};
+
+/// An instance that was made.
+pub(super) struct Created {
+    /// Its server.
+    pub server: Server,
+    /// What it started from.
+    pub golden: Golden,
+}
 
 /// The number of an instance's first generation.
 const FIRST: u32 = 1;
 
 impl Instance<'_> {
-    /// Makes the instance on an engine that has nothing of it: port, password, an empty generation,
-    /// a server on it that accepts logins. When it fails or is interrupted nothing of it is left.
+    /// Makes the instance on an engine that has nothing of it: the golden state of its files, then
+    /// port, password, a copy of that state, and a server on it that accepts logins. When it fails
+    /// or is interrupted nothing of it is left.
     ///
     /// # Errors
-    /// Those of launching and waiting.
-    pub(super) async fn create(&mut self, engine: &Engine) -> Result<Server> {
+    /// Those of migrating, seeding, launching and waiting.
+    pub(super) async fn create(&mut self, engine: &Engine, plan: &Plan) -> Result<Created> {
         let context = self.context;
         let record = context.interrupt.guard(reserve(context, &self.key, engine)).await?;
         self.record = Some(record.clone());
-        context.events.step("creating the database server");
-        let spec = &context.spec;
-        if let Err(error) = engine.create_generation(&spec.owner, FIRST, &spec.server).await {
-            // Nothing was made, so nothing is removed but the record.
-            context.store.remove(&self.key)?;
-            self.record = None;
-            return Err(error);
-        }
-        match self.create_on(engine, record).await {
-            Ok(server) => Ok(server),
+        match self.create_on(engine, record, plan).await {
+            Ok(created) => Ok(created),
             Err(error) => {
                 // Not interruptible: this is the cleaning up. Where it fails, the record's note
                 // makes the next command go on with it.
@@ -50,22 +48,25 @@ impl Instance<'_> {
         }
     }
 
-    async fn create_on(&mut self, engine: &Engine, mut record: Record) -> Result<Server> {
+    async fn create_on(
+        &mut self,
+        engine: &Engine,
+        mut record: Record,
+        plan: &Plan,
+    ) -> Result<Created> {
         let context = self.context;
-        let spec = &context.spec;
-        let made_with = MadeWith::of(&spec.server, engine.kind());
-        let verifier = scram::verifier(record.password.expose_secret());
-        let guard = &context.interrupt;
-
+        let golden = golden::obtain(context, engine, plan).await?;
+        context.events.step("creating the database server");
+        let Cloned { generation, verifier } =
+            self.clone_golden(engine, &record, &golden, FIRST, Why::Up).await?;
         let server = launch::instance(context, engine, &mut record, FIRST, Some(&verifier)).await?;
         // `point_at` before the wait: the address is made from the current generation.
-        record.point_at(generation_record(FIRST, made_with, Why::Up), server.handle.clone());
+        record.point_at(generation, server.handle.clone());
         ready::wait(context, engine, &server, &address(&record, endpoint_of(&server)?)).await?;
-        guard.guard(engine.mark_complete(&server)).await?;
         record.under_way = None;
         context.store.save(&record)?;
         self.record = Some(record);
-        Ok(server)
+        Ok(Created { server, golden })
     }
 }
 

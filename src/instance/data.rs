@@ -40,6 +40,16 @@ impl Plan {
         }
     }
 
+    /// The same without the seeds.
+    pub fn without_seeds(&self) -> Plan {
+        Plan {
+            migrations: self.migrations.clone(),
+            seeds: SeedSet::default(),
+            migrate: self.migrate,
+            seed: false,
+        }
+    }
+
     /// Reads the files of `spec`. Nothing is touched; a bad file is an error here and not halfway.
     ///
     /// # Errors

@@ -4,13 +4,14 @@
 //! its first step, and clears the note after its last. Whoever takes the lock next and finds the
 //! note tidies up first, so a killed command costs nothing but a little of the next one's time.
 
+mod clone;
 mod collect;
 mod create;
 pub mod data;
 mod launch;
 mod lineage;
 mod observe;
-mod ready;
+pub mod ready;
 mod rebuild;
 mod remove;
 mod reset;
@@ -35,13 +36,13 @@ use crate::state::{GenerationRecord, Lock, Record, Store, Why};
 pub use data::Plan;
 pub use observe::{Observed, record};
 pub use reset::Replaced;
-pub use revive::How;
+pub use revive::{How, Running};
 
 /// How long a server whose data matters gets to end cleanly.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to wait for another devdb's work on the same instance.
-const LOCK_PATIENCE: Duration = Duration::from_secs(300);
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What every command needs of the world.
 #[derive(Clone)]
@@ -148,7 +149,7 @@ pub fn recorded_address(record: &Record) -> Address {
 }
 
 /// 32 letters and digits: 190 bits, and nothing that a URL, a shell or SASLprep would change.
-fn new_password() -> SecretString {
+pub fn new_password() -> SecretString {
     SecretString::from(Alphanumeric.sample_string(&mut rand::rng(), 32))
 }
 

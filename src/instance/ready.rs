@@ -1,5 +1,7 @@
 //! Waiting until a server really accepts logins, and noticing at once when it never will.
 
+use std::time::{Duration, Instant};
+
 use crate::db::connect::{Address, wait_for_login};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
@@ -8,6 +10,23 @@ use super::Context;
 
 /// How many lines of its log explain a server that does not answer.
 const LOG_TAIL: usize = 10;
+
+/// Waits for a login to a server whose user gets a password only when it is up: until then it
+/// refuses every one.
+///
+/// # Errors
+/// `NotReady`, and `LoginRefused` when the password is still refused after `timeout`.
+pub async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match wait_for_login(address, timeout).await {
+            Err(error) if error.kind() == Kind::LoginRefused && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            login => return login,
+        }
+    }
+}
 
 /// Waits for a login over TCP with a query, while watching for the server's death.
 ///

@@ -1,25 +1,22 @@
 //! Replacing an instance's data: another generation is made (reset) or chosen (undo) beside the
 //! running one, and only when it is complete the old server makes room for it, on the same port.
 
-use secrecy::ExposeSecret;
-
-use super::data::{self, Plan};
+use super::clone::Cloned;
+use super::data::Plan;
 use super::revive::stop_cleanly;
-use super::{Instance, address, collect, endpoint_of, generation_record, launch, lineage, ready};
-use crate::db::connect::Address;
-use crate::db::{inspect, scram};
-use crate::engine::{Engine, Generation, Launch, MadeWith, Role, Server};
+use super::{Instance, address, collect, launch, lineage};
+use crate::db::inspect;
+use crate::engine::{Engine, Generation, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
-use crate::outcome::Applied;
-use crate::spec::ServerSpec;
+use crate::golden::{self, Golden};
 use crate::state::{GenerationRecord, Record, Why};
 
 /// What a swap did.
 pub struct Replaced {
     /// The running server.
     pub server: Server,
-    /// What was applied to the generation that is current now.
-    pub applied: Applied,
+    /// What the generation that is current now started from.
+    pub golden: Option<Golden>,
     /// The generation that was current before.
     pub former: u32,
     /// Whether that one is kept: not when it was wiped, nor when nobody had written to it.
@@ -48,22 +45,20 @@ impl Instance<'_> {
         self.begin(&collect::making(number))?;
         let record = self.recorded()?;
         let former = record.current.unwrap_or_default();
-        context.events.step("preparing a fresh database beside the running one");
-        let built = self.build(&engine, &record, number, plan).await;
-        let (applied, baseline) = match built {
-            Ok(built) => built,
+        let prepared = async {
+            let golden = golden::obtain(context, &engine, plan).await?;
+            let cloned = self.clone_golden(&engine, &record, &golden, number, Why::Reset).await?;
+            Ok((golden, cloned))
+        };
+        let (golden, Cloned { generation, verifier }) = match prepared.await {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let error = self.given_up(&engine, number, error).await;
                 return Err(error.hint("nothing was replaced: the database is as it was before"));
             }
         };
         context.events.step("swapping");
-        let made_with = MadeWith::of(&context.spec.server, engine.kind());
-        let new = GenerationRecord {
-            baseline: Some(baseline),
-            ..generation_record(number, made_with, Why::Reset)
-        };
-        let server = match self.swap(&engine, record, new).await {
+        let server = match self.swap(&engine, record, generation, Some(&verifier)).await {
             Ok(server) => server,
             Err(error) => {
                 return Err(self.given_up(&engine, number, error).await);
@@ -75,7 +70,8 @@ impl Instance<'_> {
         self.done()?;
         self.collect(&engine).await;
         let kept = self.recorded()?.former_generations().contains(&former);
-        Ok(Some(Replaced { server, applied, former, kept, current: number }))
+        let golden = Some(golden);
+        Ok(Some(Replaced { server, golden, former, kept, current: number }))
     }
 
     /// Points the instance at the generation that was current before this one. Done twice, it is as
@@ -106,10 +102,10 @@ impl Instance<'_> {
         let current = target.number;
         // A person chose it: from now on it counts.
         let chosen = GenerationRecord { replaced: None, baseline: None, ..target };
-        let server = self.swap(&engine, record, chosen).await?;
+        let server = self.swap(&engine, record, chosen, None).await?;
         self.done()?;
         let kept = true;
-        Ok(Some(Replaced { server, applied: Applied::default(), former, kept, current }))
+        Ok(Some(Replaced { server, golden: None, former, kept, current }))
     }
 
     async fn next_number(&self, engine: &Engine, record: &Record) -> Result<u32> {
@@ -119,53 +115,15 @@ impl Instance<'_> {
         Ok(highest.unwrap_or(0) + 1)
     }
 
-    /// A complete new generation, made by a private server that is gone afterwards.
-    async fn build(
-        &self,
-        engine: &Engine,
-        record: &Record,
-        number: u32,
-        plan: &Plan,
-    ) -> Result<(Applied, String)> {
-        let context = self.context;
-        let spec = builder_spec(&context.spec.server);
-        let verifier = scram::verifier(record.password.expose_secret());
-        let guard = &context.interrupt;
-        engine.create_generation(&record.owner, number, &context.spec.server).await?;
-        let launch = Launch {
-            owner: &record.owner,
-            generation: number,
-            role: Role::Builder,
-            spec: &spec,
-            port: None,
-            verifier: Some(&verifier),
-        };
-        // Not interrupted halfway, as in `launch::instance`.
-        let builder = engine.launch(&launch).await?;
-        let endpoint = endpoint_of(&builder)?;
-        let address = Address {
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            database: spec.database.clone(),
-            user: spec.user.clone(),
-            password: record.password.clone(),
-        };
-        ready::wait(context, engine, &builder, &address).await?;
-        let applied = data::populate(context, &address, plan).await?.applied;
-        let baseline = guard.guard(inspect::next_transaction(&address)).await?;
-        guard.guard(engine.mark_complete(&builder)).await?;
-        stop_cleanly(context, engine, record, &builder).await?;
-        engine.remove_server(&builder).await?;
-        Ok((applied, baseline))
-    }
-
     /// Stops the old server, launches one on another generation in its place, and records that.
     /// When it fails the old server runs again if it ran; the other generation's data is untouched.
+    /// `verifier`: of the password, for a generation that has none yet.
     async fn swap(
         &mut self,
         engine: &Engine,
         mut record: Record,
         new: GenerationRecord,
+        verifier: Option<&str>,
     ) -> Result<Server> {
         let context = self.context;
         let number = new.number;
@@ -177,7 +135,7 @@ impl Instance<'_> {
                 stop_cleanly(context, engine, &record, old).await?;
                 *old = engine.set_aside(old).await?;
             }
-            let server = launch::instance(context, engine, &mut record, number, None).await?;
+            let server = launch::instance(context, engine, &mut record, number, verifier).await?;
             record.point_at(new, server.handle.clone());
             self.log_in(engine, &record, &server).await?;
             context.store.save(&record)?;
@@ -263,12 +221,4 @@ impl Instance<'_> {
         }
         Ok(())
     }
-}
-
-/// A builder's data becomes a person's: what it commits one by one may be lost in a crash (it is
-/// then built again), but the clean stop at its end writes everything to disk.
-fn builder_spec(spec: &ServerSpec) -> ServerSpec {
-    let mut spec = spec.clone();
-    spec.settings.entry("synchronous_commit".into()).or_insert_with(|| "off".into());
-    spec
 }

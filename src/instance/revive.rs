@@ -5,11 +5,13 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-use super::{Context, Instance, address, endpoint_of, launch, lineage, ready};
+use super::create::Created;
+use super::{Context, Instance, Plan, address, endpoint_of, launch, lineage, ready};
 use crate::db::connect::wait_for_login;
 use crate::db::{inspect, scram};
 use crate::engine::{Engine, MadeWith, Role, Server};
 use crate::error::{Error, Kind, Result};
+use crate::golden::Golden;
 use crate::spec::PortChoice;
 use crate::state::Record;
 
@@ -27,12 +29,22 @@ pub enum How {
     Relaunched,
 }
 
+/// A server that accepts logins.
+pub struct Running {
+    /// The server.
+    pub server: Server,
+    /// What had to be done to get it.
+    pub how: How,
+    /// What a new instance started from.
+    pub golden: Option<Golden>,
+}
+
 impl Instance<'_> {
     /// A running server of the instance that accepts logins, made if there is none.
     ///
     /// # Errors
     /// Every kind that creating, starting and waiting have; data is as it was before.
-    pub async fn ensure_running(&mut self) -> Result<(Engine, Server, How)> {
+    pub async fn ensure_running(&mut self, plan: &Plan) -> Result<Running> {
         self.tidy().await?;
         if self.record.is_none() {
             let context = self.context;
@@ -42,8 +54,8 @@ impl Instance<'_> {
             self.record = self.rebuild_from(&engine).await?;
             self.tidy().await?;
             if self.record.is_none() {
-                let server = self.create(&engine).await?;
-                return Ok((engine, server, How::Created));
+                let Created { server, golden } = self.create(&engine, plan).await?;
+                return Ok(Running { server, how: How::Created, golden: Some(golden) });
             }
         }
         let engine = self.settle().await?;
@@ -56,7 +68,7 @@ impl Instance<'_> {
         self.begin("up")?;
         let (server, how) = self.revive(&engine, self.recorded()?).await?;
         self.done()?;
-        Ok((engine, server, how))
+        Ok(Running { server, how, golden: None })
     }
 
     async fn revive(&mut self, engine: &Engine, mut record: Record) -> Result<(Server, How)> {

@@ -21,17 +21,42 @@ impl Lock {
     /// # Errors
     /// `Locked` when it is still held after `patience`.
     pub async fn take(path: &Path, patience: Duration, events: &Events) -> Result<Lock> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .or_fail(Kind::Config, || format!("cannot open the lock {}", path.display()))?;
+        Lock::wait(path, patience, events, File::try_lock).await
+    }
+
+    /// The same, together with others who share it and with nobody who takes it.
+    ///
+    /// # Errors
+    /// `Locked` when somebody still holds it alone after `patience`.
+    pub async fn share(path: &Path, patience: Duration, events: &Events) -> Result<Lock> {
+        Lock::wait(path, patience, events, File::try_lock_shared).await
+    }
+
+    /// Takes the lock if nobody holds it.
+    ///
+    /// # Errors
+    /// `Locked` when somebody does.
+    pub fn take_now(path: &Path) -> Result<Lock> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(error) => {
+                Err(error).or_fail(Kind::Locked, || format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+
+    async fn wait(
+        path: &Path,
+        patience: Duration,
+        events: &Events,
+        attempt: fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Lock> {
+        let file = open(path)?;
         let begun = Instant::now();
         let mut said = false;
         loop {
-            match file.try_lock() {
+            match attempt(&file) {
                 Ok(()) => return Ok(Lock { _file: file }),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => {
@@ -55,6 +80,16 @@ impl Lock {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .or_fail(Kind::Config, || format!("cannot open the lock {}", path.display()))
 }
 
 #[cfg(test)]

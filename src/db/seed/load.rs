@@ -47,6 +47,11 @@ impl SeedSet {
         &self.files
     }
 
+    /// The profile they are of.
+    pub fn profile(&self) -> &str {
+        &self.profile
+    }
+
     /// Whether an encryption key is needed to apply them: `!encrypt` occurs.
     pub fn needs_key(&self) -> bool {
         self.files.iter().any(|file| match &file.content {

@@ -35,17 +35,8 @@ impl Docker {
     /// # Errors
     /// When the daemon refuses.
     pub async fn mark_complete(&self, server: &Server) -> Result<()> {
-        let completion = Completion {
-            schema: SCHEMA,
-            owner: server.owner.clone(),
-            generation: server.generation,
-            completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        };
-        let text = serde_json::to_vec(&completion)
-            .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())?;
-        let mut archive = Archive::new();
-        archive.file(PATH, &text, 0o644)?;
-        self.upload(&server.handle, &server.name, archive.finish()?).await
+        let mark = archive(&server.owner, server.generation)?;
+        self.upload(&server.handle, &server.name, mark).await
     }
 
     /// Whether a generation carries the mark: read through a throw-away container, which is
@@ -71,9 +62,7 @@ impl Docker {
             launch_digest: String::new(),
             port: None,
         };
-        let created = generation.created.unwrap_or_else(Utc::now);
-        let Generation { owner, number, made_with, .. } = generation;
-        let labels = label::of_volume(owner, *number, made_with, created);
+        let labels = label::of_generation(generation, Utc::now());
         let body = ContainerCreateBody {
             image: Some(spec.image.clone()),
             labels: Some(label::of_container(&name, &mark)),
@@ -100,6 +89,21 @@ impl Docker {
         };
         Ok(unpack(&archive))
     }
+}
+
+/// The mark of a generation, to be unpacked over a container's root.
+pub(super) fn archive(owner: &Owner, generation: u32) -> Result<Vec<u8>> {
+    let completion = Completion {
+        schema: SCHEMA,
+        owner: owner.clone(),
+        generation,
+        completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    let text = serde_json::to_vec(&completion)
+        .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())?;
+    let mut archive = Archive::new();
+    archive.file(PATH, &text, 0o644)?;
+    archive.finish()
 }
 
 /// What cannot be read is no mark.

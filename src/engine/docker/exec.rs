@@ -12,6 +12,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::{Docker, failure};
 use crate::engine::Server;
 use crate::error::{Error, Kind, Result};
+use crate::spec::{Durability, ServerSpec};
 
 /// The OS user that owns the server. By name: its number differs from image to image.
 const OS_USER: &str = "postgres";
@@ -33,8 +34,19 @@ impl Docker {
     /// # Errors
     /// `NotRunning` when the server does not run, `Unexpected` when it refuses.
     pub async fn set_password(&self, server: &Server, user: &str, verifier: &str) -> Result<()> {
-        let what = || format!("cannot set the password of \"{user}\" in \"{}\"", server.name);
         let command = psql_command(user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
+        self.alter_password(server, command, user, verifier).await
+    }
+
+    /// `command` ends up as psql.
+    async fn alter_password(
+        &self,
+        server: &Server,
+        command: Vec<String>,
+        user: &str,
+        verifier: &str,
+    ) -> Result<()> {
+        let what = || format!("cannot set the password of \"{user}\" in \"{}\"", server.name);
         let mut process = self.spawn(server, command, false).await?;
         // The server's log may show statements; not this one.
         let statement = format!(
@@ -60,6 +72,34 @@ impl Docker {
                     .because(format!("psql in the container ended with code {code}"))
                     .because(said.trim()))
             }
+        }
+    }
+
+    /// Gives the user of a generation that has just been copied a password, as soon as the server
+    /// is up; until then nobody gets in. A server that dies instead is returned as it is: whoever
+    /// waits for it finds out why.
+    pub(super) async fn give_password(
+        &self,
+        server: Server,
+        spec: &ServerSpec,
+        verifier: &str,
+    ) -> Result<Server> {
+        // One process for all of it: each costs the daemon 50 ms and more. The copy was made by the
+        // daemon, which syncs nothing.
+        let sync = match spec.durability {
+            Durability::Full => "sync -f \"$PGDATA\" &&",
+            Durability::Relaxed | Durability::None => "",
+        };
+        let script =
+            format!("until pg_isready -q -h 127.0.0.1; do sleep 0.01; done; {sync} exec \"$@\"");
+        let psql = psql_command(&spec.user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
+        let shell = ["sh", "-c", &script, "devdb"].map(str::to_owned);
+        let command = shell.into_iter().chain(psql).collect();
+        let given = self.alter_password(&server, command, &spec.user, verifier).await;
+        let now = self.server(&server.handle).await?.unwrap_or(server);
+        match given {
+            Err(error) if now.is_running() => Err(error),
+            _ => Ok(now),
         }
     }
 

@@ -17,6 +17,10 @@ pub struct Image {
     pub bytes: Option<u64>,
     /// `PG_MAJOR` of its environment: what the official image says it holds.
     pub major: Option<u16>,
+    /// Its operating system and processor: `linux/amd64`.
+    pub machine: String,
+    /// What starts its command.
+    pub(super) entrypoint: Vec<String>,
     /// The directories it declares as VOLUME.
     pub(super) volumes: Vec<String>,
     /// Whether its processes start as root, as the official image's do.
@@ -133,7 +137,13 @@ impl From<ImageInspect> for Image {
         Image {
             id: inspected.id.unwrap_or_default(),
             bytes: inspected.size.and_then(|size| u64::try_from(size).ok()),
+            machine: format!(
+                "{}/{}",
+                inspected.os.unwrap_or_default(),
+                inspected.architecture.unwrap_or_default()
+            ),
             major,
+            entrypoint: config.entrypoint.unwrap_or_default(),
             volumes: config.volumes.unwrap_or_default(),
             starts_as_root: matches!(
                 config.user.as_deref().unwrap_or_default().split(':').next(),

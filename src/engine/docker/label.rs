@@ -12,6 +12,8 @@
 //! | `devdb.port` | containers: the fixed port on 127.0.0.1, where there is one |
 //! | `devdb.major`, `devdb.image`, `devdb.database`, `devdb.user` | volumes: [`MadeWith`] |
 //! | `devdb.created` | volumes: when, RFC 3339 |
+//! | `devdb.golden-origin` | volumes: the fingerprint of the golden state it is a copy of |
+//! | `devdb.golden` | images: [`crate::engine::GoldenLabel`], JSON |
 //!
 //! A container inherits the labels of its image, and an image those of the container it was
 //! committed from. So labels count only on an object that bears the name they carry
@@ -45,6 +47,10 @@ const IMAGE: &str = "devdb.image";
 const DATABASE: &str = "devdb.database";
 const USER: &str = "devdb.user";
 const CREATED: &str = "devdb.created";
+const ORIGIN: &str = "devdb.golden-origin";
+
+/// On images: what a golden state holds.
+pub(super) const GOLDEN: &str = "devdb.golden";
 
 /// Labels, as the daemon has them.
 pub(super) type Labels = HashMap<String, String>;
@@ -95,14 +101,24 @@ pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
     labels
 }
 
+/// The labels that a volume has, or had.
+pub(super) fn of_generation(generation: &Generation, now: DateTime<Utc>) -> Labels {
+    let Generation { owner, number, made_with, created, origin, .. } = generation;
+    of_volume(owner, *number, made_with, created.unwrap_or(now), origin.as_deref())
+}
+
 /// A volume's labels.
 pub(super) fn of_volume(
     owner: &Owner,
     number: u32,
     made_with: &MadeWith,
     created: DateTime<Utc>,
+    origin: Option<&str>,
 ) -> Labels {
     let mut labels = of_owner(&owner.generation_name(number), owner, number);
+    if let Some(fingerprint) = origin {
+        labels.insert(ORIGIN.into(), fingerprint.into());
+    }
     labels.insert(MAJOR.into(), made_with.major.to_string());
     labels.insert(IMAGE.into(), made_with.image.clone());
     labels.insert(DATABASE.into(), made_with.database.clone());
@@ -174,6 +190,7 @@ fn generation(name: &str, labels: &Labels) -> Option<Generation> {
             database: labels.get(DATABASE)?.clone(),
             user: labels.get(USER)?.clone(),
         },
+        origin: labels.get(ORIGIN).cloned(),
         owner,
     })
 }
@@ -308,7 +325,7 @@ mod tests {
         };
         let owner = mark().owner;
         let created = Utc::now();
-        let labels = of_volume(&owner, 2, &made_with, created);
+        let labels = of_volume(&owner, 2, &made_with, created, None);
         let Reading::Ours(read) = read_volume(&owner.generation_name(2), &labels) else {
             panic!("not ours: {labels:?}");
         };

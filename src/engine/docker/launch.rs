@@ -13,7 +13,7 @@ use super::container::{CONTAINER_PORT, HOST, gone};
 use super::image::Image;
 use super::label::{self, Labels, Mark};
 use super::{Docker, MOUNT, PGDATA, failure};
-use crate::engine::{Launch, MadeWith, Role, Server};
+use crate::engine::{Generation, Launch, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, INITDB_OPTIONS, ServerSpec};
 
@@ -22,7 +22,7 @@ use crate::spec::{EngineKind, INITDB_OPTIONS, ServerSpec};
 const VERIFIER: &str = "/etc/devdb-password";
 
 /// Shared memory for parallel queries; Docker's own 64 MB is soon used up.
-const SHARED_MEMORY_BYTES: i64 = 256 << 20;
+pub(super) const SHARED_MEMORY_BYTES: i64 = 256 << 20;
 
 /// Seconds that `docker stop` and a stopping daemon wait before they kill. PostgreSQL writes a
 /// checkpoint in that time.
@@ -45,12 +45,12 @@ impl Docker {
             self.generation(&volume),
             self.inspect_image(&launch.spec.image)
         );
-        if generation?.is_none() {
-            return Err(Error::new(Kind::Unexpected, format!("there is no volume \"{volume}\"")));
-        }
+        let generation = generation?.ok_or_else(|| {
+            Error::new(Kind::Unexpected, format!("there is no volume \"{volume}\""))
+        })?;
         let image = image?.ok_or_else(|| missing_image(&launch.spec.image))?;
-        let id = self.create(&name, body(launch, &name, &volume, &image)).await?;
-        match self.bring_up(&id, &name, launch, &image).await {
+        let id = self.create(&name, body(launch, &name, &generation, &image)).await?;
+        match self.bring_up(&id, &name, launch, &generation, &image).await {
             Ok(server) => Ok(server),
             Err(error) => {
                 // The first failure is the one to tell; a container that stays is labelled and
@@ -66,13 +66,19 @@ impl Docker {
         id: &str,
         name: &str,
         launch: &Launch<'_>,
+        generation: &Generation,
         image: &Image,
     ) -> Result<Server> {
-        if let Some(verifier) = launch.verifier {
+        let is_copy = generation.origin.is_some();
+        if let Some(verifier) = launch.verifier.filter(|_| !is_copy) {
             self.upload(id, name, first_start_files(verifier, image)?).await?;
         }
         self.start_created(id, name, launch.port).await?;
-        self.server(id).await?.ok_or_else(|| gone(name))
+        let server = self.server(id).await?.ok_or_else(|| gone(name))?;
+        match launch.verifier.filter(|_| is_copy) {
+            Some(verifier) => self.give_password(server, launch.spec, verifier).await,
+            None => Ok(server),
+        }
     }
 
     /// Creates a container and returns its id.
@@ -107,13 +113,18 @@ fn container_name(launch: &Launch<'_>) -> String {
     }
 }
 
-fn missing_image(reference: &str) -> Error {
+pub(super) fn missing_image(reference: &str) -> Error {
     Error::new(Kind::Image, format!("the image \"{reference}\" is not there"))
         .because("somebody removed it meanwhile")
         .hint("devdb up    pulls it again")
 }
 
-fn body(launch: &Launch<'_>, name: &str, volume: &str, image: &Image) -> ContainerCreateBody {
+fn body(
+    launch: &Launch<'_>,
+    name: &str,
+    generation: &Generation,
+    image: &Image,
+) -> ContainerCreateBody {
     let spec = launch.spec;
     let mark = Mark {
         owner: launch.owner.clone(),
@@ -122,13 +133,11 @@ fn body(launch: &Launch<'_>, name: &str, volume: &str, image: &Image) -> Contain
         launch_digest: spec.launch_digest(EngineKind::Docker, launch.port),
         port: launch.port,
     };
-    let made_with = MadeWith::of(spec, EngineKind::Docker);
-    let labels = label::of_volume(launch.owner, launch.generation, &made_with, Utc::now());
-    let binding = PortBinding {
-        host_ip: Some(HOST.to_owned()),
-        // 0: the daemon draws a free one.
-        host_port: Some(launch.port.unwrap_or(0).to_string()),
-    };
+    let labels = label::of_generation(generation, Utc::now());
+    let mut environment = environment(spec, &[]);
+    if launch.verifier.is_some() && generation.origin.is_none() {
+        environment.push(format!("POSTGRES_PASSWORD_FILE={VERIFIER}"));
+    }
     let restart = match launch.role {
         Role::Instance => RestartPolicyNameEnum::UNLESS_STOPPED,
         Role::Builder => RestartPolicyNameEnum::NO,
@@ -136,17 +145,17 @@ fn body(launch: &Launch<'_>, name: &str, volume: &str, image: &Image) -> Contain
     ContainerCreateBody {
         image: Some(spec.image.clone()),
         cmd: Some(command(spec)),
-        env: Some(environment(spec, launch.verifier.is_some())),
+        env: Some(environment),
         labels: Some(label::of_container(name, &mark)),
         exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
         healthcheck: Some(healthcheck()),
         stop_timeout: Some(STOP_SECONDS),
         host_config: Some(HostConfig {
-            port_bindings: Some(HashMap::from([(CONTAINER_PORT.to_owned(), Some(vec![binding]))])),
+            port_bindings: Some(port_bindings(launch.port)),
             restart_policy: Some(RestartPolicy { name: Some(restart), ..Default::default() }),
             shm_size: Some(SHARED_MEMORY_BYTES),
             init: Some(false),
-            ..mounts(volume, labels, image, false)
+            ..mounts(&generation.handle, labels, image, false)
         }),
         ..Default::default()
     }
@@ -168,32 +177,43 @@ pub(super) fn mounts(volume: &str, labels: Labels, image: &Image, read_only: boo
             volume_options: Some(MountVolumeOptions { labels: Some(labels), ..Default::default() }),
             ..Default::default()
         }]),
-        tmpfs: Some(image.volumes.iter().map(|path| (path.clone(), String::new())).collect()),
+        tmpfs: Some(tmpfs(image)),
         ..Default::default()
     }
 }
 
-fn command(spec: &ServerSpec) -> Vec<String> {
+/// A tmpfs over each VOLUME of the image.
+pub(super) fn tmpfs(image: &Image) -> HashMap<String, String> {
+    image.volumes.iter().map(|path| (path.clone(), String::new())).collect()
+}
+
+/// PostgreSQL's port, published on 127.0.0.1: at `port`, or at a free one that the daemon draws.
+pub(super) fn port_bindings(port: Option<u16>) -> HashMap<String, Option<Vec<PortBinding>>> {
+    let binding = PortBinding {
+        host_ip: Some(HOST.to_owned()),
+        host_port: Some(port.unwrap_or(0).to_string()),
+    };
+    HashMap::from([(CONTAINER_PORT.to_owned(), Some(vec![binding]))])
+}
+
+pub(super) fn command(spec: &ServerSpec) -> Vec<String> {
     let settings = spec.launch_settings();
     let settings =
         settings.iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
     std::iter::once("postgres".to_owned()).chain(settings).collect()
 }
 
-fn environment(spec: &ServerSpec, first_start: bool) -> Vec<String> {
+/// What the image's entrypoint goes by; `initdb` are further options of initdb's.
+pub(super) fn environment(spec: &ServerSpec, initdb: &[&str]) -> Vec<String> {
     // initdb trusts every connection from the container's own 127.0.0.1 otherwise, and with
     // rootless Podman those through the published port come from there.
-    let initdb = format!("{} --auth-host=scram-sha-256", INITDB_OPTIONS.join(" "));
-    let mut environment = vec![
+    let options = [INITDB_OPTIONS, &["--auth-host=scram-sha-256"], initdb].concat().join(" ");
+    vec![
         format!("POSTGRES_USER={}", spec.user),
         format!("POSTGRES_DB={}", spec.database),
-        format!("POSTGRES_INITDB_ARGS={initdb}"),
+        format!("POSTGRES_INITDB_ARGS={options}"),
         format!("PGDATA={PGDATA}"),
-    ];
-    if first_start {
-        environment.push(format!("POSTGRES_PASSWORD_FILE={VERIFIER}"));
-    }
-    environment
+    ]
 }
 
 /// Over TCP, because while the image initialises its server listens on the socket only. One
@@ -209,6 +229,13 @@ fn healthcheck() -> HealthConfig {
         start_period: Some(60 * SECOND),
         start_interval: Some(SECOND),
     }
+}
+
+/// A mount point that an image whose processes are not root may write to.
+pub(super) fn writable_mount_point() -> Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    archive.directory(MOUNT, 0o1777)?;
+    archive.finish()
 }
 
 /// What must be there before the first start: the verifier, readable for whoever the entrypoint
@@ -268,6 +295,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::engine::MadeWith;
     use crate::spec::{Durability, Owner};
 
     fn spec() -> ServerSpec {
@@ -309,7 +337,15 @@ mod tests {
             port: Some(15_432),
             verifier: Some("SCRAM-SHA-256$secret"),
         };
-        let body = body(&launch, &container_name(&launch), "volume", &image());
+        let generation = Generation {
+            handle: "volume".into(),
+            owner: owner.clone(),
+            number: 1,
+            created: None,
+            made_with: MadeWith::of(&spec, EngineKind::Docker),
+            origin: None,
+        };
+        let body = body(&launch, &container_name(&launch), &generation, &image());
         let text = serde_json::to_string(&body).unwrap();
         assert!(!text.contains("SCRAM"), "{text}");
         assert!(text.contains("POSTGRES_PASSWORD_FILE=/etc/devdb-password"), "{text}");

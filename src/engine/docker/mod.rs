@@ -7,6 +7,7 @@
 //! bollard is known here and nowhere else. It sends requests without a version, so the daemon
 //! answers each in its own newest; nothing here needs more than 1.41.
 
+mod builder;
 mod completion;
 mod container;
 mod context;
@@ -14,6 +15,7 @@ mod credentials;
 mod discover;
 mod exec;
 mod failure;
+mod golden;
 mod image;
 mod label;
 mod launch;
@@ -28,6 +30,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
+pub use builder::Builder;
 pub use discover::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
 pub use image::{Image, PrepareError};
 pub use pull::PullFailure;

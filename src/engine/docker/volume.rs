@@ -47,6 +47,17 @@ impl Docker {
         number: u32,
         spec: &ServerSpec,
     ) -> Result<Generation> {
+        self.make_volume(owner, number, spec, None).await
+    }
+
+    /// The same, to be filled with the golden state of that fingerprint.
+    pub(super) async fn make_volume(
+        &self,
+        owner: &Owner,
+        number: u32,
+        spec: &ServerSpec,
+        origin: Option<&str>,
+    ) -> Result<Generation> {
         let name = owner.generation_name(number);
         if self.generation(&name).await?.is_some() {
             return Err(Error::new(
@@ -55,7 +66,7 @@ impl Docker {
             ));
         }
         let made_with = MadeWith::of(spec, EngineKind::Docker);
-        let labels = label::of_volume(owner, number, &made_with, Utc::now());
+        let labels = label::of_volume(owner, number, &made_with, Utc::now(), origin);
         let request = VolumeCreateRequest {
             name: Some(name.clone()),
             labels: Some(labels.clone()),

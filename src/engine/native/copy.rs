@@ -65,6 +65,20 @@ fn take_owner(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Bytes of the files in a directory and below it.
+///
+/// # Errors
+/// The file system's own.
+pub(super) fn size(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { size(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
 /// Waits until everything that was written to the file system of `path` is on disk. One call for a
 /// thousand files takes a fraction of syncing each.
 ///

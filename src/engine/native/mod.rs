@@ -7,6 +7,7 @@
 mod account;
 mod children;
 mod copy;
+mod golden;
 mod launch;
 mod log;
 mod place;
@@ -16,6 +17,8 @@ mod record;
 mod standalone;
 mod store;
 mod verbs;
+
+pub use golden::Builder;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

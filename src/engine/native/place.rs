@@ -170,6 +170,7 @@ impl Place {
             number: record.number,
             created: Some(record.created),
             made_with: record.made_with,
+            origin: record.origin,
         }
     }
 }

@@ -27,6 +27,9 @@ pub(super) struct GenerationRecord {
     pub made_with: MadeWith,
     /// Set when initdb and the database are done: what lacks it is never started.
     pub initialised: bool,
+    /// The fingerprint of the golden state it is a copy of.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 /// `server.json`: the note of a server, which exists from before its first process until it is

@@ -8,6 +8,7 @@
 //!     log                         what its servers said
 //!     server.json                 the note of its server, while there is one
 //!     complete                    written last
+//! <root>/golden/                  golden states (see [`super::golden`])
 //! <root>/s/<key>/                 the sockets of the instance's servers, where the path is short
 //! ```
 //!
@@ -194,16 +195,48 @@ impl Store {
             return Ok(());
         }
         let parent = place.parent();
-        let trash = parent.join(format!("{TRASH}{}", uuid::Uuid::new_v4().simple()));
-        fs::rename(place.directory(), &trash).or_fail(Kind::Unexpected, || {
-            format!("cannot remove {}", place.directory().display())
-        })?;
-        let deleted = delete(&trash)
-            .or_fail(Kind::Unexpected, || format!("cannot remove {}", trash.display()));
+        let deleted = self.discard(place.directory());
         sweep(parent);
         // Fails while another generation is there, which is right.
         let _ = fs::remove_dir(parent);
         deleted
+    }
+
+    /// Where golden states are.
+    pub fn golden(&self) -> PathBuf {
+        self.root.join("golden")
+    }
+
+    /// A directory for a golden state that is being made: gone when it is dropped.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be made.
+    pub fn new_golden(&self) -> Result<tempfile::TempDir> {
+        let directory = self.golden();
+        self.make_directory(&directory)?;
+        let cannot = || format!("cannot make a directory in {}", directory.display());
+        let fresh = tempfile::Builder::new()
+            .prefix(NEW)
+            .tempdir_in(&directory)
+            .or_fail(Kind::Unexpected, cannot)?;
+        fs::set_permissions(fresh.path(), self.mode()).or_fail(Kind::Unexpected, cannot)?;
+        Ok(fresh)
+    }
+
+    /// Removes a directory below the root: gone for everyone at once, and from the disk when this
+    /// returns.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be removed.
+    pub fn discard(&self, directory: &Path) -> Result<()> {
+        let parent = directory.parent().unwrap_or(&self.root);
+        let trash = parent.join(format!("{TRASH}{}", uuid::Uuid::new_v4().simple()));
+        let cannot = || format!("cannot remove {}", directory.display());
+        match fs::rename(directory, &trash) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.or_fail(Kind::Unexpected, cannot)?,
+        }
+        delete(&trash).or_fail(Kind::Unexpected, || format!("cannot remove {}", trash.display()))
     }
 
     /// A directory for the sockets of an instance's servers, private and short enough.
@@ -302,7 +335,8 @@ fn number_in(name: &str) -> Option<u32> {
     (name == format!("g{number}")).then_some(number)
 }
 
-fn names(directory: &Path) -> Result<Vec<String>> {
+/// The names of what is in a directory, sorted; none when there is no such directory.
+pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = match fs::read_dir(directory) {
         Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect(),
         Err(error)

@@ -96,6 +96,7 @@ impl Native {
             created: Utc::now(),
             made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: false,
+            origin: None,
         };
         let place = self.store.create(&record)?;
         Ok(place.generation(record))

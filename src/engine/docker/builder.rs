@@ -1,0 +1,280 @@
+//! Builders: containers whose life is tied to devdb's connection. The data directory lies in the
+//! container's own file system, so a commit captures it.
+//!
+//! The container's first process is a small shell script (`builder.sh`) that ends when its
+//! standard input does: when devdb is killed, the daemon closes it, and the container, which
+//! removes itself, is gone half a second later. One that was created and never started waits for
+//! the next command of its instance.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::errors::Error as Refusal;
+use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
+use bollard::query_parameters::AttachContainerOptionsBuilder;
+use futures_util::{Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+
+use super::Docker;
+use super::container::{CONTAINER_PORT, gone};
+use super::image::Image;
+use super::label::{self, Mark};
+use super::launch::{self, missing_image};
+use crate::engine::{BuilderLaunch, Endpoint, Exit, GoldenLabel, GoldenState, Role, Server};
+use crate::error::{Error, Kind, Result};
+use crate::spec::EngineKind;
+
+const SCRIPT: &str = include_str!("builder.sh");
+
+/// Where the script may put what must not get into an image.
+const SCRATCH: &str = "/run/devdb-builder";
+
+/// How the script says that the server has ended.
+const ENDED: &str = "devdb-builder: the server ended with code ";
+
+/// How many lines of its output explain an end.
+const TAIL_LINES: usize = 20;
+
+/// How long a server without durability takes to stop, at worst.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A container that bakes a golden state.
+pub struct Builder {
+    docker: Docker,
+    server: Server,
+    endpoint: Endpoint,
+    /// Closing it ends the container.
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    watched: Watched,
+    /// The configuration that images made of it get.
+    pub(super) image: Image,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Docker {
+    /// Starts a builder. When it fails, no container is left behind.
+    ///
+    /// # Errors
+    /// `Image` when the image or the golden state is not there, and those of the daemon.
+    pub async fn start_builder(&self, launch: &BuilderLaunch<'_>) -> Result<Builder> {
+        let reference = launch.from.map_or(launch.spec.image.as_str(), |state| &state.handle);
+        let image = self.inspect_image(reference).await?.ok_or_else(|| missing_image(reference))?;
+        let name = format!("{}-builder", launch.owner.base_name());
+        if let Some(left) = self.owned(&name).await? {
+            self.remove_container(&left.id, &name).await?;
+        }
+        let id = self.create(&name, body(launch, &name, reference, &image)).await?;
+        match self.bring_up_builder(&id, &name, launch, image).await {
+            Ok(builder) => Ok(builder),
+            Err(error) => {
+                // The first failure is the one to tell; the container is labelled.
+                let _ = self.remove_container(&id, &name).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up_builder(
+        &self,
+        id: &str,
+        name: &str,
+        launch: &BuilderLaunch<'_>,
+        image: Image,
+    ) -> Result<Builder> {
+        if launch.from.is_none() && !image.starts_as_root {
+            self.upload(id, name, launch::writable_mount_point()?).await?;
+        }
+        let options = AttachContainerOptionsBuilder::new()
+            .stream(true)
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
+        let attached = self.client.attach_container(id, Some(options)).await;
+        let AttachContainerResults { output, mut input } = attached.map_err(|refusal| {
+            self.failed(&refusal, format!("cannot attach to the container \"{name}\""))
+        })?;
+        let watched = Watched::new(output);
+        self.start_created(id, name, None).await?;
+        send(&mut input, launch.verifier, name).await?;
+        let server = self.server(id).await?.ok_or_else(|| gone(name))?;
+        let endpoint = server.endpoint.clone().ok_or_else(|| {
+            // It ended before anybody could ask for its port.
+            Error::new(Kind::NotReady, format!("the container \"{name}\" ended at once"))
+                .excerpt(watched.tail())
+        })?;
+        Ok(Builder { docker: self.clone(), server, endpoint, input, watched, image })
+    }
+}
+
+impl Builder {
+    /// Where it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Waits until its server ends.
+    pub async fn exited(&self) -> Exit {
+        let code = self.watched.ended().await;
+        Exit { code, log_tail: self.watched.tail() }
+    }
+
+    /// Publishes its data as it is; the container is paused for that.
+    ///
+    /// # Errors
+    /// When the daemon refuses.
+    pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
+        self.docker.commit(&self.server, &self.image, label, true).await.map(drop)
+    }
+
+    /// Stops the server and publishes the data.
+    ///
+    /// # Errors
+    /// `Unexpected` when it does not stop cleanly, and when the daemon refuses.
+    pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
+        let name = &self.server.name;
+        send(&mut self.input, "stop", name).await?;
+        let ended = tokio::time::timeout(PATIENCE, self.watched.ended()).await;
+        match ended {
+            Ok(Some(0)) => {}
+            _ => {
+                return Err(Error::new(Kind::Unexpected, format!("cannot stop \"{name}\""))
+                    .excerpt(self.watched.tail()));
+            }
+        }
+        self.docker.commit(&self.server, &self.image, label, false).await
+    }
+
+    /// Removes the container.
+    ///
+    /// # Errors
+    /// When the daemon refuses.
+    pub async fn discard(self) -> Result<()> {
+        self.docker.remove_container(&self.server.handle, &self.server.name).await
+    }
+}
+
+fn body(
+    launch: &BuilderLaunch<'_>,
+    name: &str,
+    reference: &str,
+    image: &Image,
+) -> ContainerCreateBody {
+    let mark = Mark {
+        owner: launch.owner.clone(),
+        generation: 0,
+        role: Role::Builder,
+        launch_digest: launch.spec.launch_digest(EngineKind::Docker, None),
+        port: None,
+    };
+    let origin = if launch.from.is_some() { "golden" } else { "new" };
+    let shell = ["sh", "-c", SCRIPT, "devdb-builder", origin].map(str::to_owned);
+    let mut environment = launch::environment(launch.spec, &["--no-sync"]);
+    if launch.from.is_none() {
+        environment.push(format!("POSTGRES_PASSWORD_FILE={SCRATCH}/password"));
+    }
+    let mut tmpfs = launch::tmpfs(image);
+    tmpfs.insert(SCRATCH.to_owned(), String::new());
+    ContainerCreateBody {
+        image: Some(reference.to_owned()),
+        entrypoint: Some(shell.into_iter().chain(image.entrypoint.iter().cloned()).collect()),
+        cmd: Some(launch::command(launch.spec)),
+        env: Some(environment),
+        labels: Some(label::of_container(name, &mark)),
+        exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..Default::default()
+        }),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(HostConfig {
+            auto_remove: Some(true),
+            port_bindings: Some(launch::port_bindings(None)),
+            shm_size: Some(launch::SHARED_MEMORY_BYTES),
+            init: Some(false),
+            tmpfs: Some(tmpfs),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+async fn send(input: &mut Pin<Box<dyn AsyncWrite + Send>>, line: &str, name: &str) -> Result<()> {
+    let sent = async {
+        input.write_all(line.as_bytes()).await?;
+        input.write_all(b"\n").await?;
+        input.flush().await
+    };
+    sent.await.map_err(|error| {
+        Error::new(Kind::Unexpected, format!("the connection to \"{name}\" broke")).because(error)
+    })
+}
+
+/// What a builder says, read as it comes so that it never waits for a reader.
+struct Watched {
+    /// None while the server runs; then its exit code, where it was told.
+    end: watch::Receiver<Option<Option<i64>>>,
+    lines: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Watched {
+    fn new(output: Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>) -> Self {
+        let (sender, end) = watch::channel(None);
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = Arc::clone(&lines);
+        tokio::spawn(async move {
+            let mut output = output;
+            while let Some(Ok(part)) = output.next().await {
+                for line in String::from_utf8_lossy(part.as_ref()).lines() {
+                    if let Some(code) = line.strip_prefix(ENDED) {
+                        // Nobody may be waiting.
+                        let _ = sender.send(Some(code.trim().parse().ok()));
+                    } else {
+                        keep(&kept, line);
+                    }
+                }
+            }
+            sender.send_if_modified(|end| {
+                let unknown = end.is_none();
+                end.get_or_insert(None);
+                unknown
+            });
+        });
+        Watched { end, lines }
+    }
+
+    /// Waits for the server's end; its exit code where it was told.
+    async fn ended(&self) -> Option<i64> {
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.flatten(),
+            Err(_) => None,
+        }
+    }
+
+    fn tail(&self) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn keep(lines: &Mutex<VecDeque<String>>, line: &str) {
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.len() == TAIL_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line.to_owned());
+}

@@ -1,0 +1,30 @@
+# The first process of a builder's container: a server whose life is tied to devdb's connection.
+# Standard input: the verifier of the builder's password, then `stop`; when it ends, because devdb
+# has ended, so does the container.
+# $1: `new` for an empty data directory, `golden` for one that is there; then the image's own
+# entrypoint and command.
+IFS= read -r verifier || exit 1
+origin=$1
+shift
+if [ "$origin" = new ]; then
+    # On a tmpfs: nothing of it gets into an image.
+    (umask 077 && printf '%s\n' "$verifier" >/run/devdb-builder/password)
+else
+    # Nobody has a password for a golden state.
+    {
+        until pg_isready -q -h 127.0.0.1; do
+            sleep 0.02
+        done
+        printf 'ALTER ROLE :"name" PASSWORD %s;\n' "'$verifier'" |
+            psql -Xq -v ON_ERROR_STOP=1 -v name="$POSTGRES_USER" -U "$POSTGRES_USER" -d postgres
+    } &
+fi
+{
+    "$@" </dev/null
+    echo "devdb-builder: the server ended with code $?"
+} &
+while IFS= read -r line; do
+    if [ "$line" = stop ]; then
+        kill -INT "$(head -n 1 "$PGDATA/postmaster.pid")"
+    fi
+done

@@ -1,0 +1,312 @@
+//! Golden states as directories, beside the instances of the same store:
+//!
+//! ```text
+//! <root>/golden/<fingerprint>/
+//!     golden.json                 its label
+//!     pgdata/                     the data directory
+//! ```
+//!
+//! One appears whole, with its label, or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use super::record::{self, GenerationRecord, SCHEMA};
+use super::store::Store;
+use super::{Native, copy};
+use crate::engine::golden::LABEL_SCHEMA;
+use crate::engine::{
+    BuilderLaunch, Endpoint, Exit, Generation, GoldenLabel, GoldenState, Launch, MadeWith,
+    Platform, Role, Server,
+};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
+
+/// The file with the label.
+const LABEL: &str = "golden.json";
+
+/// The number of the directory that a builder works in: no generation of an instance has it.
+const BUILDER: u32 = 0;
+
+/// How long a server without durability takes to stop, at worst.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// `golden.json`.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    schema: u32,
+    label: GoldenLabel,
+    /// Bytes of its files.
+    bytes: u64,
+}
+
+/// A process that bakes a golden state, on a directory of its own.
+#[derive(Debug)]
+pub struct Builder {
+    native: Native,
+    server: Server,
+    endpoint: Endpoint,
+}
+
+impl Native {
+    /// The version of the programs and the machine.
+    ///
+    /// # Errors
+    /// `NoEngine` when there are no such programs.
+    pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
+        let programs = self.programs_for(spec.major, spec.bin_dir.as_deref())?;
+        let machine = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+        let name = format!("native {} {machine}", programs.version);
+        Ok(Platform { exact: name.clone(), name })
+    }
+
+    /// Every golden state of this store.
+    ///
+    /// # Errors
+    /// `Unexpected` when the directory cannot be read.
+    pub async fn golden_states(&self) -> Result<Vec<GoldenState>> {
+        let directory = self.store.golden();
+        let mut states = Vec::new();
+        for name in super::store::names(&directory)? {
+            let place = directory.join(name);
+            match read_mark(&place) {
+                Ok(Some(state)) => states.push(state),
+                Ok(None) => {}
+                Err(error) => tracing::warn!("{} is left out: {error}", place.display()),
+            }
+        }
+        Ok(states)
+    }
+
+    /// Starts a builder.
+    ///
+    /// # Errors
+    /// Those of launching; nothing is left behind.
+    pub async fn start_builder(&self, launch: &BuilderLaunch<'_>) -> Result<Builder> {
+        let BuilderLaunch { owner, spec, from, verifier } = launch;
+        self.remove_builder(owner).await?;
+        let record = GenerationRecord {
+            schema: SCHEMA,
+            owner: (*owner).clone(),
+            number: BUILDER,
+            created: Utc::now(),
+            made_with: MadeWith::of(spec, EngineKind::Native),
+            initialised: from.is_some(),
+            origin: from.map(|state| state.label.fingerprint.clone()),
+        };
+        let started = async {
+            let place = self.store.create(&record)?;
+            if let Some(state) = from {
+                clone_data(Path::new(&state.handle), place.directory(), false).await?;
+            }
+            let launch = Launch {
+                owner,
+                generation: BUILDER,
+                role: Role::Builder,
+                spec,
+                port: None,
+                verifier: Some(verifier),
+            };
+            self.launch(&launch).await
+        };
+        match started.await {
+            Ok(server) => {
+                let endpoint = server.endpoint.clone().ok_or_else(|| {
+                    Error::new(Kind::Unexpected, format!("{} has no port", server.name))
+                })?;
+                Ok(Builder { native: self.clone(), server, endpoint })
+            }
+            Err(error) => {
+                // The first failure is the one to tell; the directory has the instance's mark.
+                let _ = self.remove_builder(owner).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn remove_builder(&self, owner: &Owner) -> Result<()> {
+        let place = self.store.place(owner, BUILDER);
+        if place.require()?.is_none() {
+            return Ok(());
+        }
+        self.clear_away(&place).await?;
+        let store = Arc::clone(&self.store);
+        blocking("remove a builder", move || store.remove(&place)).await
+    }
+
+    /// Makes a generation that is a copy of a golden state.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn clone_golden(
+        &self,
+        state: &GoldenState,
+        owner: &Owner,
+        number: u32,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        let record = GenerationRecord {
+            schema: SCHEMA,
+            owner: owner.clone(),
+            number,
+            created: Utc::now(),
+            made_with: MadeWith::of(spec, EngineKind::Native),
+            initialised: true,
+            origin: Some(state.label.fingerprint.clone()),
+        };
+        let place = self.store.create(&record)?;
+        let durable = spec.durability == Durability::Full;
+        let cloned = clone_data(Path::new(&state.handle), place.directory(), durable).await;
+        match cloned.and_then(|()| place.mark_complete()) {
+            Ok(()) => Ok(place.generation(record)),
+            Err(error) => {
+                // Half a copy is of no use. The first failure is the one to tell.
+                let store = Arc::clone(&self.store);
+                let _ = blocking("remove it", move || store.remove(&place)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a golden state.
+    ///
+    /// # Errors
+    /// `Unexpected` when its files cannot be removed.
+    pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        let place = PathBuf::from(&state.handle);
+        blocking("remove a golden state", move || store.discard(&place)).await
+    }
+}
+
+impl Builder {
+    /// Where it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Waits until it ends.
+    pub async fn exited(&self) -> Exit {
+        self.native.exited(&self.server).await
+    }
+
+    /// Publishes a copy of its data. A running server's files change while they are copied, so it
+    /// is stopped for that and started again.
+    ///
+    /// # Errors
+    /// `Unexpected` with what the file system, or the server, says.
+    pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
+        self.native.stop(&self.server, PATIENCE).await?;
+        self.capture(label, Capture::Copy).await?;
+        self.server = self.native.start(&self.server).await?;
+        Ok(())
+    }
+
+    /// Stops the server and publishes its data directory, which it has no more after that.
+    ///
+    /// # Errors
+    /// `Unexpected` when it does not stop, and with what the file system says.
+    pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
+        self.native.stop(&self.server, PATIENCE).await?;
+        self.capture(label, Capture::Move).await
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// `Unexpected` when its process does not end or its files cannot be removed.
+    pub async fn discard(self) -> Result<()> {
+        self.native.remove_builder(&self.server.owner).await
+    }
+
+    async fn capture(&self, label: &GoldenLabel, how: Capture) -> Result<GoldenState> {
+        let from = self.native.store.place(&self.server.owner, BUILDER).directory().to_owned();
+        let store = Arc::clone(&self.native.store);
+        let label = label.clone();
+        blocking("publish a golden state", move || publish(&store, &from, label, how)).await
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Capture {
+    Copy,
+    Move,
+}
+
+fn publish(store: &Store, from: &Path, label: GoldenLabel, how: Capture) -> Result<GoldenState> {
+    let target = store.golden().join(label.name());
+    let what = || format!("cannot publish the golden state {}", target.display());
+    let draft = store.new_golden()?;
+    let data = (from.join("pgdata"), draft.path().join("pgdata"));
+    let taken = match how {
+        Capture::Copy => copy::tree(&data.0, &data.1, &|_| false),
+        Capture::Move => fs::rename(&data.0, &data.1),
+    };
+    taken.or_fail(Kind::Unexpected, what).map_err(|error| with_room(error, &target))?;
+    let bytes = copy::size(&data.1).or_fail(Kind::Unexpected, what)?;
+    // The builder wrote without syncing anything: all of it before the name that vouches for it.
+    copy::sync(draft.path()).or_fail(Kind::Unexpected, what)?;
+    record::write(
+        &draft.path().join(LABEL),
+        &Mark { schema: SCHEMA, label: label.clone(), bytes },
+    )?;
+    match fs::rename(draft.path(), &target) {
+        Ok(()) => {}
+        // Another process was first: the same fingerprint, the same state.
+        Err(_) if matches!(read_mark(&target), Ok(Some(_))) => {}
+        Err(error) => return Err(error).or_fail(Kind::Unexpected, what),
+    }
+    Ok(GoldenState { handle: target.to_string_lossy().into_owned(), label, bytes })
+}
+
+/// A state whose label is there, is understood, and names this directory.
+fn read_mark(place: &Path) -> Result<Option<GoldenState>> {
+    let mark: Option<Mark> = record::read(&place.join(LABEL))?;
+    Ok(mark
+        .filter(|mark| mark.label.schema <= LABEL_SCHEMA && place.ends_with(mark.label.name()))
+        .map(|Mark { label, bytes, .. }| GoldenState {
+            handle: place.to_string_lossy().into_owned(),
+            label,
+            bytes,
+        }))
+}
+
+/// Copies the data directory of one place to another.
+async fn clone_data(from: &Path, to: &Path, durable: bool) -> Result<()> {
+    let (from, to) = (from.join("pgdata"), to.join("pgdata"));
+    blocking("copy a golden state", move || {
+        let copied = copy::tree(&from, &to, &|_| false);
+        let copied = copied.and_then(|()| if durable { copy::sync(&to) } else { Ok(()) });
+        copied
+            .or_fail(Kind::Unexpected, || {
+                format!("cannot copy {} to {}", from.display(), to.display())
+            })
+            .map_err(|error| with_room(error, &to))
+    })
+    .await
+}
+
+fn with_room(error: Error, place: &Path) -> Error {
+    if error.causes().iter().any(|cause| cause.contains("No space left")) {
+        let place = place.parent().unwrap_or(place);
+        return error
+            .hint(format!("make room on the disk: df -h {}", place.display()))
+            .hint("devdb cache prune   removes golden states that have not been used for long");
+    }
+    error
+}
+
+/// Thousands of files: not on the runtime's own threads.
+async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .or_fail(Kind::Unexpected, || format!("cannot {what}"))?
+}

@@ -1,0 +1,194 @@
+//! Golden states: the longest cached prefix of a plan is found, the rest is baked in a private
+//! builder and published, so that the next database like it is a copy of a few files.
+//!
+//! A bake publishes the state after the last migration, which a new migration builds on, and the
+//! one with the seeds. Whatever fails in the builder touches no instance.
+
+mod bake;
+mod prune;
+
+use chrono::Utc;
+use serde::Serialize;
+
+use crate::engine::golden::LABEL_SCHEMA;
+use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform};
+use crate::error::Result;
+use crate::fingerprint::{Chain, KeyPart, Step};
+use crate::instance::{Context, LOCK_PATIENCE, Plan};
+use crate::outcome::{Applied, GoldenReport};
+use crate::state::Lock;
+
+pub use prune::{Limits, Pruned, prune};
+
+/// So many states on each other, and the next is baked from the empty database again: engines have
+/// a limit of about 125 layers, and each costs a little at every start.
+const DEPTH_MAX: u32 = 20;
+
+/// How much of a state was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Found {
+    /// All of it.
+    Hit,
+    /// Some of its migrations.
+    Prefix,
+    /// The empty database at best.
+    Miss,
+}
+
+/// A state to start from.
+pub struct Golden {
+    /// The state itself.
+    pub state: GoldenState,
+    /// How much of it was there.
+    pub found: Found,
+    /// What is in it.
+    pub applied: Applied,
+    /// While somebody holds it nothing is pruned.
+    in_use: Lock,
+}
+
+impl Golden {
+    fn new(context: &Context, plan: &Plan, state: GoldenState, found: Found, in_use: Lock) -> Self {
+        prune::touch(context, &state.label);
+        Golden { found, applied: applied(plan, &state, found), state, in_use }
+    }
+
+    /// Tells that it has been copied.
+    pub fn release(self) {
+        drop(self.in_use);
+    }
+}
+
+/// Where a plan's state stands in the cache of an engine.
+pub struct Standing {
+    /// The states on the way.
+    pub chain: Chain,
+    /// The best that is there, with the step it is.
+    pub best: Option<(Step, GoldenState)>,
+    /// What a state made here depends on.
+    platform: Platform,
+    /// Whether the state with the seeds is for this machine only.
+    is_local: bool,
+}
+
+impl Standing {
+    /// Looks. Nothing is changed.
+    ///
+    /// # Errors
+    /// When the engine does not answer or the key of `!encrypt` cannot be read.
+    pub async fn look(context: &Context, engine: &Engine, plan: &Plan) -> Result<Standing> {
+        let spec = &context.spec.server;
+        let (platform, states) = tokio::join!(engine.platform(spec), engine.golden_states());
+        let (platform, states) = (platform?, states?);
+        let needs_key = plan.seed && plan.seeds.needs_key();
+        let key = match needs_key {
+            true => Some(KeyPart::of(&context.key.announced(&context.events)?.to_base64())),
+            false => None,
+        };
+        let chain = Chain::of(spec, &platform, plan, key.as_ref());
+        let best = best(&chain, states, &platform);
+        let is_local = needs_key && context.key.is_made_here();
+        Ok(Standing { chain, best, platform, is_local })
+    }
+
+    /// How much is there.
+    pub fn found(&self) -> Found {
+        match &self.best {
+            _ if self.hit().is_some() => Found::Hit,
+            Some((step, _)) if step.migrations > 0 => Found::Prefix,
+            _ => Found::Miss,
+        }
+    }
+
+    /// The whole state, when it is there.
+    fn hit(&self) -> Option<GoldenState> {
+        let (step, state) = self.best.as_ref()?;
+        (step == self.chain.target() && state.label.clean).then(|| state.clone())
+    }
+
+    fn label(&self, context: &Context, engine: &Engine, step: &Step) -> GoldenLabel {
+        GoldenLabel {
+            schema: LABEL_SCHEMA,
+            fingerprint: step.fingerprint.clone(),
+            clean: false,
+            depth: self.best.as_ref().map_or(0, |(_, state)| state.label.depth + 1),
+            platform: self.platform.exact.clone(),
+            made_with: MadeWith::of(&context.spec.server, engine.kind()),
+            project: context.spec.owner.project.clone(),
+            migrations: step.migrations,
+            seeds: step.seeds,
+            created: Utc::now(),
+            next_transaction: 0,
+            local: self.is_local && step.seeds > 0,
+        }
+    }
+}
+
+/// The longest step of `chain` that is there; a clean state before one for builders only. States of
+/// another server are passed over, and so are piles that have grown too high to build on.
+fn best(
+    chain: &Chain,
+    states: Vec<GoldenState>,
+    platform: &Platform,
+) -> Option<(Step, GoldenState)> {
+    let mut usable: Vec<GoldenState> =
+        states.into_iter().filter(|state| state.label.platform == platform.exact).collect();
+    // The clean one of two with the same fingerprint is found first.
+    usable.sort_by_key(|state| !state.label.clean);
+    let target = &chain.target().fingerprint;
+    chain.longest_first().find_map(|step| {
+        let is_it = |state: &&GoldenState| {
+            let label = &state.label;
+            label.fingerprint == step.fingerprint
+                && (label.depth < DEPTH_MAX || (label.clean && &label.fingerprint == target))
+        };
+        usable.iter().find(is_it).map(|state| (step.clone(), state.clone()))
+    })
+}
+
+/// The state of a plan: found, or baked now. The instance's lock is held, so nobody else of this
+/// instance is at it.
+///
+/// # Errors
+/// Those of migrating and seeding, and of the engine. Nothing but finished states is left.
+pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<Golden> {
+    let guard = &context.interrupt;
+    let in_use = use_cache(context).await?;
+    let look = || guard.guard(Standing::look(context, engine, plan));
+    let standing = look().await?;
+    if let Some(state) = standing.hit() {
+        return Ok(Golden::new(context, plan, state, Found::Hit, in_use));
+    }
+    let name = format!("golden-{}", &standing.chain.target().fingerprint[..24]);
+    let file = context.store.lock_file(&name);
+    let _alone = guard.guard(Lock::take(&file, LOCK_PATIENCE, &context.events)).await?;
+    // Another process may have baked it while this one waited.
+    let standing = look().await?;
+    if let Some(state) = standing.hit() {
+        return Ok(Golden::new(context, plan, state, Found::Hit, in_use));
+    }
+    let found = standing.found();
+    let state = bake::bake(context, engine, plan, &standing).await?;
+    Ok(Golden::new(context, plan, state, found, in_use))
+}
+
+/// While this is held nothing is pruned from the cache by this user.
+async fn use_cache(context: &Context) -> Result<Lock> {
+    let file = context.store.lock_file("golden");
+    let waiting = Lock::share(&file, LOCK_PATIENCE, &context.events);
+    context.interrupt.guard(waiting).await
+}
+
+fn applied(plan: &Plan, state: &GoldenState, found: Found) -> Applied {
+    let names = |count: usize, names: &mut dyn Iterator<Item = String>| names.take(count).collect();
+    let label = &state.label;
+    let mut migrations = plan.migrations.files().iter().map(|file| file.name().to_owned());
+    let mut seeds = plan.seeds.files().iter().map(|file| file.name().to_owned());
+    Applied {
+        migrations_applied: names(label.migrations, &mut migrations),
+        seeds_applied: names(label.seeds, &mut seeds),
+        golden: Some(GoldenReport { fingerprint: label.fingerprint.clone(), found }),
+        ..Applied::default()
+    }
+}
