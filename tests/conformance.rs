@@ -474,6 +474,7 @@ async fn a_stranger_is_never_touched(bench: Arc<Bench>) {
         number: 1,
         created: None,
         made_with: MadeWith::of(&bench.spec, bench.engine.kind()),
+        origin: None,
     };
     assert_eq!(kind_of(bench.engine.remove_generation(&disguised).await), Kind::NotOurs);
     assert!(stranger.is_untouched());

@@ -7,8 +7,8 @@ use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Instance, Plan, Replaced};
-use crate::outcome::{Outcome, Place, Report, ResetReport};
+use crate::instance::{self, Context, Instance, Plan, Replaced};
+use crate::outcome::{Applied, Outcome, Place, Report, ResetReport};
 
 /// `devdb reset`
 pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
@@ -28,12 +28,22 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         let report = bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
-    let report = report(&instance, replaced, begun)?;
+    let report = report(&context, &instance, replaced, begun).await?;
     Ok(Outcome { command: "reset", report, exit: 0 })
 }
 
 /// What a swap came to.
-pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Result<Report> {
+pub async fn report(
+    context: &Context,
+    instance: &Instance<'_>,
+    replaced: Replaced,
+    begun: Instant,
+) -> Result<Report> {
+    let took_ms = millis(begun.elapsed());
+    let applied = match replaced.golden {
+        Some(golden) => golden.release(context, Applied::default()).await,
+        None => Applied::default(),
+    };
     let record = instance.recorded()?;
     let address = instance::address(&record, instance::endpoint_of(&replaced.server)?);
     Ok(Report::Reset(Box::new(ResetReport {
@@ -43,7 +53,7 @@ pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Re
         generation: replaced.current,
         former_generation: replaced.former,
         former_kept: replaced.kept,
-        applied: replaced.golden.map(|golden| golden.applied).unwrap_or_default(),
-        took_ms: millis(begun.elapsed()),
+        applied,
+        took_ms,
     })))
 }

@@ -44,19 +44,40 @@ pub struct Golden {
     pub found: Found,
     /// What is in it.
     pub applied: Applied,
+    engine: Engine,
     /// While somebody holds it nothing is pruned.
     in_use: Lock,
 }
 
 impl Golden {
-    fn new(context: &Context, plan: &Plan, state: GoldenState, found: Found, in_use: Lock) -> Self {
+    fn new(
+        context: &Context,
+        engine: &Engine,
+        plan: &Plan,
+        state: GoldenState,
+        found: Found,
+        in_use: Lock,
+    ) -> Self {
         prune::touch(context, &state.label);
-        Golden { found, applied: applied(plan, &state, found), state, in_use }
+        let (engine, applied) = (engine.clone(), applied(plan, &state, found));
+        Golden { found, applied, state, engine, in_use }
     }
 
-    /// Tells that it has been copied.
-    pub fn release(self) {
+    /// Tells that it has been copied, and makes room in the cache for what was baked. Returns what
+    /// is in it, and what `found` says is still to do.
+    pub async fn release(self, context: &Context, found: Applied) -> Applied {
         drop(self.in_use);
+        if self.found != Found::Hit
+            && let Err(error) = prune(context, &self.engine, &Limits::default()).await
+        {
+            context.events.warn(format!("the cache could not be pruned: {error}"));
+        }
+        Applied {
+            migrations_applied: self.applied.migrations_applied,
+            seeds_applied: self.applied.seeds_applied,
+            golden: self.applied.golden,
+            ..found
+        }
     }
 }
 
@@ -158,7 +179,7 @@ pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<G
     let look = || guard.guard(Standing::look(context, engine, plan));
     let standing = look().await?;
     if let Some(state) = standing.hit() {
-        return Ok(Golden::new(context, plan, state, Found::Hit, in_use));
+        return Ok(Golden::new(context, engine, plan, state, Found::Hit, in_use));
     }
     let name = format!("golden-{}", &standing.chain.target().fingerprint[..24]);
     let file = context.store.lock_file(&name);
@@ -166,11 +187,11 @@ pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<G
     // Another process may have baked it while this one waited.
     let standing = look().await?;
     if let Some(state) = standing.hit() {
-        return Ok(Golden::new(context, plan, state, Found::Hit, in_use));
+        return Ok(Golden::new(context, engine, plan, state, Found::Hit, in_use));
     }
     let found = standing.found();
     let state = bake::bake(context, engine, plan, &standing).await?;
-    Ok(Golden::new(context, plan, state, found, in_use))
+    Ok(Golden::new(context, engine, plan, state, found, in_use))
 }
 
 /// While this is held nothing is pruned from the cache by this user.

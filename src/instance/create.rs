@@ -1,10 +1,10 @@
 //! The first generation of an instance.
 
-use super::clone::Cloned;
+use super::prepare::Prepared;
 use super::{Context, Instance, Plan, address, endpoint_of, launch, new_password, ready};
 use crate::engine::{Engine, Server};
 use crate::error::Result;
-use crate::golden::{self, Golden};
+use crate::golden::Golden;
 use crate::spec::PortChoice;
 use crate::state::record::SCHEMA;
 use crate::state::{Lock, Record, Why, ports};
@@ -55,10 +55,9 @@ impl Instance<'_> {
         plan: &Plan,
     ) -> Result<Created> {
         let context = self.context;
-        let golden = golden::obtain(context, engine, plan).await?;
+        let Prepared { generation, verifier, golden } =
+            self.prepare(engine, &record, plan, FIRST, Why::Up).await?;
         context.events.step("creating the database server");
-        let Cloned { generation, verifier } =
-            self.clone_golden(engine, &record, &golden, FIRST, Why::Up).await?;
         let server = launch::instance(context, engine, &mut record, FIRST, Some(&verifier)).await?;
         // `point_at` before the wait: the address is made from the current generation.
         record.point_at(generation, server.handle.clone());

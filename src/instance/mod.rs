@@ -4,13 +4,13 @@
 //! its first step, and clears the note after its last. Whoever takes the lock next and finds the
 //! note tidies up first, so a killed command costs nothing but a little of the next one's time.
 
-mod clone;
 mod collect;
 mod create;
 pub mod data;
 mod launch;
 mod lineage;
 mod observe;
+mod prepare;
 pub mod ready;
 mod rebuild;
 mod remove;

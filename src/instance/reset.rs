@@ -1,14 +1,14 @@
 //! Replacing an instance's data: another generation is made (reset) or chosen (undo) beside the
 //! running one, and only when it is complete the old server makes room for it, on the same port.
 
-use super::clone::Cloned;
 use super::data::Plan;
+use super::prepare::Prepared;
 use super::revive::stop_cleanly;
 use super::{Instance, address, collect, launch, lineage};
 use crate::db::inspect;
 use crate::engine::{Engine, Generation, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
-use crate::golden::{self, Golden};
+use crate::golden::Golden;
 use crate::state::{GenerationRecord, Record, Why};
 
 /// What a swap did.
@@ -45,12 +45,8 @@ impl Instance<'_> {
         self.begin(&collect::making(number))?;
         let record = self.recorded()?;
         let former = record.current.unwrap_or_default();
-        let prepared = async {
-            let golden = golden::obtain(context, &engine, plan).await?;
-            let cloned = self.clone_golden(&engine, &record, &golden, number, Why::Reset).await?;
-            Ok((golden, cloned))
-        };
-        let (golden, Cloned { generation, verifier }) = match prepared.await {
+        let prepared = self.prepare(&engine, &record, plan, number, Why::Reset).await;
+        let Prepared { generation, verifier, golden } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 let error = self.given_up(&engine, number, error).await;

@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 
 use super::Style;
 use crate::error::{Error, Kind};
+use crate::golden::Found;
 use crate::instance::How;
 use crate::outcome::{
     Applied, ConfigReport, DoctorReport, InitReport, ListReport, MigrationsReport, Report,
@@ -128,7 +129,12 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
         done.push(format!("{} applied", count(applied.seeds_applied.len(), "seed file")));
     }
     if !done.is_empty() {
-        _ = writeln!(text, "  {}", done.join(", "));
+        let origin = match applied.golden.as_ref().map(|golden| golden.found) {
+            Some(Found::Hit) => ", all from the cache",
+            Some(Found::Prefix) => ", the first of them from the cache",
+            Some(Found::Miss) | None => "",
+        };
+        _ = writeln!(text, "  {}{origin}", done.join(", "));
     }
     let left = [
         (&applied.migrations_pending, "not applied", "devdb migrate applies it"),

@@ -178,17 +178,13 @@ fn body(
     };
     let origin = if launch.from.is_some() { "golden" } else { "new" };
     let shell = ["sh", "-c", SCRIPT, "devdb-builder", origin].map(str::to_owned);
-    let mut environment = launch::environment(launch.spec, &["--no-sync"]);
-    if launch.from.is_none() {
-        environment.push(format!("POSTGRES_PASSWORD_FILE={SCRATCH}/password"));
-    }
     let mut tmpfs = launch::tmpfs(image);
     tmpfs.insert(SCRATCH.to_owned(), String::new());
     ContainerCreateBody {
         image: Some(reference.to_owned()),
         entrypoint: Some(shell.into_iter().chain(image.entrypoint.iter().cloned()).collect()),
         cmd: Some(launch::command(launch.spec)),
-        env: Some(environment),
+        env: Some(launch::environment(launch.spec, &["--no-sync"])),
         labels: Some(label::of_container(name, &mark)),
         exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
         healthcheck: Some(HealthConfig {
@@ -237,13 +233,19 @@ impl Watched {
         let kept = Arc::clone(&lines);
         tokio::spawn(async move {
             let mut output = output;
+            // Both streams come in pieces of any length.
+            let (mut said, mut complained) = (Vec::new(), Vec::new());
             while let Some(Ok(part)) = output.next().await {
-                for line in String::from_utf8_lossy(part.as_ref()).lines() {
-                    if let Some(code) = line.strip_prefix(ENDED) {
+                let buffer = match &part {
+                    LogOutput::StdErr { .. } => &mut complained,
+                    _ => &mut said,
+                };
+                buffer.extend_from_slice(part.as_ref());
+                for line in whole_lines(buffer) {
+                    match line.strip_prefix(ENDED) {
                         // Nobody may be waiting.
-                        let _ = sender.send(Some(code.trim().parse().ok()));
-                    } else {
-                        keep(&kept, line);
+                        Some(code) => drop(sender.send(Some(code.trim().parse().ok()))),
+                        None => keep(&kept, line),
                     }
                 }
             }
@@ -271,10 +273,17 @@ impl Watched {
     }
 }
 
-fn keep(lines: &Mutex<VecDeque<String>>, line: &str) {
+/// Takes the lines that are complete.
+fn whole_lines(buffer: &mut Vec<u8>) -> Vec<String> {
+    let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let lines: Vec<u8> = buffer.drain(..end).collect();
+    String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
+}
+
+fn keep(lines: &Mutex<VecDeque<String>>, line: String) {
     let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
     if lines.len() == TAIL_LINES {
         lines.pop_front();
     }
-    lines.push_back(line.to_owned());
+    lines.push_back(line);
 }

@@ -8,7 +8,9 @@ origin=$1
 shift
 if [ "$origin" = new ]; then
     # On a tmpfs: nothing of it gets into an image.
-    (umask 077 && printf '%s\n' "$verifier" >/run/devdb-builder/password)
+    POSTGRES_PASSWORD_FILE=/run/devdb-builder/password
+    (umask 077 && printf '%s\n' "$verifier" >"$POSTGRES_PASSWORD_FILE")
+    export POSTGRES_PASSWORD_FILE
 else
     # Nobody has a password for a golden state.
     {

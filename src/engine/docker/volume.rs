@@ -1,14 +1,19 @@
 //! Generations: named volumes.
 
+use std::time::{Duration, Instant};
+
 use bollard::models::{Volume, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::Utc;
 
 use super::label::{self, Object, Reading};
 use super::{Docker, failure};
-use crate::engine::{Generation, MadeWith};
+use crate::engine::{Generation, MadeWith, Role};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner, ServerSpec};
+
+/// How long a container that holds a volume may take to appear.
+const HELPER_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Docker {
     /// Every generation devdb made here, of one instance or of all. Those of a newer devdb are
@@ -97,13 +102,40 @@ impl Docker {
         if self.generation(name).await?.is_none() {
             return Ok(());
         }
-        match self.client.remove_volume(name, None::<RemoveVolumeOptions>).await {
-            Ok(()) => Ok(()),
-            Err(refusal) if failure::is_missing(&refusal) => Ok(()),
-            Err(refusal) => {
-                Err(self.failed(&refusal, format!("cannot remove the volume \"{name}\"")))
+        let deadline = Instant::now() + HELPER_PATIENCE;
+        loop {
+            match self.client.remove_volume(name, None::<RemoveVolumeOptions>).await {
+                Ok(()) => return Ok(()),
+                Err(refusal) if failure::is_missing(&refusal) => return Ok(()),
+                // A daemon whose client was killed while it filled the volume makes the container
+                // for that all the same, late.
+                Err(refusal)
+                    if failure::status(&refusal) == Some(409)
+                        && Instant::now() < deadline
+                        && self.remove_helpers(generation).await? =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(refusal) => {
+                    let what = format!("cannot remove the volume \"{name}\"");
+                    return Err(self.failed(&refusal, what));
+                }
             }
         }
+    }
+
+    /// Removes containers that were made to look into a generation's volume, or to fill it, and
+    /// never started. False when something else uses it.
+    async fn remove_helpers(&self, generation: &Generation) -> Result<bool> {
+        let servers = self.servers(Some(&generation.owner.key())).await?;
+        let of_it = servers.iter().filter(|server| server.generation == generation.number);
+        if of_it.clone().any(|server| server.role == Role::Instance || server.is_running()) {
+            return Ok(false);
+        }
+        for helper in of_it {
+            self.remove_server(helper).await?;
+        }
+        Ok(true)
     }
 
     /// The generation of that name, none if there is no such volume.
