@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use super::{Instance, Plan, generation_record};
 use crate::db::scram;
 use crate::engine::{Engine, MadeWith};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::golden::{self, Golden};
 use crate::state::{GenerationRecord, Record, Why};
 
@@ -44,7 +44,7 @@ impl Instance<'_> {
             let attempt = async {
                 let golden = golden::obtain(self.context, engine, plan).await?;
                 engine.clone_golden(&golden.state, &record.owner, number, spec).await?;
-                Ok(golden)
+                Ok::<Golden, Error>(golden)
             };
             match attempt.await {
                 Err(error) if error.kind() == Kind::Image && left > 0 => {}
