@@ -140,8 +140,8 @@ impl Engine {
         }
     }
 
-    /// Makes a generation that is a copy of a clean golden state, complete and marked so. Its
-    /// first launch gives the user a password.
+    /// Makes a generation that is a copy of a clean golden state. Its first launch gives the user a
+    /// password.
     ///
     /// # Errors
     /// As [`Engine::create_generation`]; nothing is left behind.
@@ -153,6 +153,12 @@ impl Engine {
         spec: &ServerSpec,
     ) -> Result<Generation> {
         each!(self.clone_golden(state, owner, number, spec))
+    }
+
+    /// Whether copying a golden state takes so long that the next copy is better made beside
+    /// something else.
+    pub fn copies_slowly(&self) -> bool {
+        matches!(self, Engine::Docker(_))
     }
 
     /// Removes a golden state. Generations that were made from it are not touched. Nothing happens

@@ -64,6 +64,10 @@ impl Instance<'_> {
                 engine.remove_generation(&generation).await?;
             }
         }
+        if let Some(record) = &mut self.record {
+            // It was not complete, so it is gone.
+            record.spare = None;
+        }
         self.done()
     }
 
@@ -149,6 +153,7 @@ impl Instance<'_> {
     }
 }
 
+/// Whether a generation counts; a copy made ahead does not yet.
 fn is_recorded(record: &Record, generation: &Generation) -> bool {
     record.generations.iter().any(|recorded| recorded.number == generation.number)
 }

@@ -17,9 +17,6 @@ pub(super) struct Created {
     pub golden: Golden,
 }
 
-/// The number of an instance's first generation.
-const FIRST: u32 = 1;
-
 impl Instance<'_> {
     /// Makes the instance on an engine that has nothing of it: the golden state of its files, then
     /// port, password, a copy of that state, and a server on it that accepts logins. When it fails
@@ -30,14 +27,13 @@ impl Instance<'_> {
     pub(super) async fn create(&mut self, engine: &Engine, plan: &Plan) -> Result<Created> {
         let context = self.context;
         let record = context.interrupt.guard(reserve(context, &self.key, engine)).await?;
-        self.record = Some(record.clone());
-        match self.create_on(engine, record, plan).await {
+        self.record = Some(record);
+        match self.create_on(engine, plan).await {
             Ok(created) => Ok(created),
             Err(error) => {
                 // Not interruptible: this is the cleaning up. Where it fails, the record's note
                 // makes the next command go on with it.
-                let discarded = self.discard(engine, FIRST).await;
-                match discarded.and_then(|()| context.store.remove(&self.key)) {
+                match self.discard_everything(engine).await {
                     Ok(()) => self.record = None,
                     Err(worse) => {
                         return Err(error.because(format!("and cleaning up failed: {worse}")));
@@ -48,20 +44,18 @@ impl Instance<'_> {
         }
     }
 
-    async fn create_on(
-        &mut self,
-        engine: &Engine,
-        mut record: Record,
-        plan: &Plan,
-    ) -> Result<Created> {
+    async fn create_on(&mut self, engine: &Engine, plan: &Plan) -> Result<Created> {
         let context = self.context;
-        let Prepared { generation, verifier, golden } =
-            self.prepare(engine, &record, plan, FIRST, Why::Up).await?;
+        let Prepared { number, generation, verifier, golden, .. } =
+            self.prepare(engine, plan, Why::Up).await?;
         context.events.step("creating the database server");
-        let server = launch::instance(context, engine, &mut record, FIRST, Some(&verifier)).await?;
+        let mut record = self.recorded()?;
+        let launch = launch::instance(context, engine, &mut record, number, Some(&verifier));
+        let server = launch.await?;
         // `point_at` before the wait: the address is made from the current generation.
         record.point_at(generation, server.handle.clone());
         ready::wait(context, engine, &server, &address(&record, endpoint_of(&server)?)).await?;
+        context.interrupt.guard(engine.mark_complete(&server)).await?;
         record.under_way = None;
         context.store.save(&record)?;
         self.record = Some(record);
@@ -88,6 +82,7 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         password: new_password(),
         current: None,
         server: None,
+        spare: None,
         generations: Vec::new(),
         under_way: Some("up".into()),
         directory: context.directory.clone(),

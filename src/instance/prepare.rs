@@ -1,13 +1,14 @@
-//! A new generation: the golden state of the project's files, copied.
+//! A new generation: the golden state of the project's files, copied; and the copy made ahead, so
+//! that the next reset need not wait for one.
 
 use secrecy::ExposeSecret;
 
-use super::{Instance, Plan, generation_record};
+use super::{Instance, Plan, collect, generation_record};
 use crate::db::scram;
-use crate::engine::{Engine, MadeWith};
-use crate::error::{Error, Kind, Result};
+use crate::engine::{Engine, Generation, MadeWith};
+use crate::error::{Kind, Result};
 use crate::golden::{self, Golden};
-use crate::state::{GenerationRecord, Record, Why};
+use crate::state::{GenerationRecord, Spare, Why};
 
 /// How often a state is looked for that somebody else's command prunes from the cache between its
 /// being found and its being used.
@@ -15,52 +16,116 @@ const TRIES: usize = 3;
 
 /// A generation that is ready to be launched.
 pub(super) struct Prepared {
+    /// Its number.
+    pub number: u32,
     /// What the record will say of it.
     pub generation: GenerationRecord,
     /// What its first launch gives the user: the instance's password, which stays the same.
     pub verifier: String,
     /// What it is a copy of.
     pub golden: Golden,
+    /// A number that is still free.
+    pub next: u32,
 }
 
 impl Instance<'_> {
-    /// Makes generation `number` a copy of the plan's golden state, which is baked first where it
-    /// is not there. Copying is not interrupted halfway; whatever fails leaves nothing.
+    /// Makes a generation that is a copy of the plan's golden state, which is baked first where it
+    /// is not there. The record then says that it is being made, until it is recorded.
     ///
     /// # Errors
-    /// Those of migrating and seeding, and of the engine.
+    /// Those of migrating and seeding, and of the engine; nothing was made then.
     pub(super) async fn prepare(
-        &self,
+        &mut self,
         engine: &Engine,
-        record: &Record,
         plan: &Plan,
-        number: u32,
         why: Why,
     ) -> Result<Prepared> {
-        let spec = &self.context.spec.server;
         let mut left = TRIES;
-        let golden = loop {
+        loop {
             left -= 1;
-            let attempt = async {
-                let golden = golden::obtain(self.context, engine, plan).await?;
-                engine.clone_golden(&golden.state, &record.owner, number, spec).await?;
-                Ok::<Golden, Error>(golden)
-            };
-            match attempt.await {
+            match self.prepare_once(engine, plan, why).await {
                 Err(error) if error.kind() == Kind::Image && left > 0 => {}
-                golden => break golden?,
+                prepared => return prepared,
+            }
+        }
+    }
+
+    async fn prepare_once(&mut self, engine: &Engine, plan: &Plan, why: Why) -> Result<Prepared> {
+        let context = self.context;
+        let golden = golden::obtain(context, engine, plan).await?;
+        let on_engine = engine.generations(Some(&self.key)).await?;
+        let mut next = self.next_number(&on_engine);
+        let number = match self.take_spare(&on_engine, &golden.state.label.fingerprint)? {
+            Some(number) => number,
+            None => {
+                self.begin(&collect::making(next))?;
+                let owner = self.recorded()?.owner;
+                let spec = &context.spec.server;
+                // Not interrupted halfway: an engine that has been asked for a copy makes it.
+                engine.clone_golden(&golden.state, &owner, next, spec).await?;
+                next += 1;
+                next - 1
             }
         };
-        let made_with = MadeWith::of(spec, engine.kind());
+        let made_with = MadeWith::of(&context.spec.server, engine.kind());
         // Setting the password is one transaction; whatever comes after it is somebody's writing.
         let untouched = golden.state.label.next_transaction + 1;
-        Ok(Prepared {
-            generation: GenerationRecord {
-                baseline: Some(untouched.to_string()),
-                ..generation_record(number, made_with, why)
-            },
-            verifier: scram::verifier(record.password.expose_secret()),
-            golden,
-        })
+        let generation = GenerationRecord {
+            baseline: Some(untouched.to_string()),
+            ..generation_record(number, made_with, why)
+        };
+        let verifier = scram::verifier(self.recorded()?.password.expose_secret());
+        Ok(Prepared { number, generation, verifier, golden, next })
+    }
+
+    fn next_number(&self, on_engine: &[Generation]) -> u32 {
+        let record = self.record.as_ref();
+        let recorded = record.into_iter().flat_map(|record| &record.generations);
+        let numbers = recorded.map(|generation| generation.number);
+        let highest = on_engine.iter().map(|generation| generation.number).chain(numbers).max();
+        highest.unwrap_or(0) + 1
+    }
+
+    /// The number of the copy that was made ahead, when it is of this state and still there. From
+    /// now on it is being made into a generation.
+    fn take_spare(&mut self, on_engine: &[Generation], fingerprint: &str) -> Result<Option<u32>> {
+        let spare = self.record.as_ref().and_then(|record| record.spare.clone());
+        let is_it = |spare: &Spare| {
+            let is_there = |generation: &Generation| {
+                generation.number == spare.number
+                    && generation.origin.as_deref() == Some(fingerprint)
+            };
+            spare.fingerprint == fingerprint && on_engine.iter().any(is_there)
+        };
+        let Some(spare) = spare.filter(is_it) else { return Ok(None) };
+        if let Some(record) = &mut self.record {
+            record.spare = None;
+        }
+        self.begin(&collect::making(spare.number))?;
+        Ok(Some(spare.number))
+    }
+
+    /// Notes a copy that was made ahead; the one before it, of a state that is no longer wanted, is
+    /// removed. What goes wrong with that costs the next reset a little time.
+    pub(super) async fn keep_spare(&mut self, engine: &Engine, spare: Result<Generation>) {
+        self.drop_spare(engine).await;
+        match (spare, &mut self.record) {
+            (Ok(Generation { number, origin: Some(fingerprint), .. }), Some(record)) => {
+                record.spare = Some(Spare { number, fingerprint });
+            }
+            (Err(error), _) => tracing::debug!("no copy was made ahead: {error}"),
+            _ => {}
+        }
+    }
+
+    /// Removes the copy that was made ahead.
+    pub(super) async fn drop_spare(&mut self, engine: &Engine) {
+        let Some(spare) = self.record.as_mut().and_then(|record| record.spare.take()) else {
+            return;
+        };
+        if let Err(error) = self.discard(engine, spare.number).await {
+            let number = spare.number;
+            self.context.events.warn(format!("the copy made ahead ({number}) is there: {error}"));
+        }
     }
 }

@@ -34,6 +34,8 @@ impl Instance<'_> {
             stop_cleanly(self.context, &engine, &record, server).await?;
             engine.remove_server(server).await?;
         }
+        self.drop_spare(&engine).await;
+        record.spare = None;
         record.server = None;
         record.under_way = None;
         self.context.store.save(&record)?;

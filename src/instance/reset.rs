@@ -4,7 +4,7 @@
 use super::data::Plan;
 use super::prepare::Prepared;
 use super::revive::stop_cleanly;
-use super::{Instance, address, collect, launch, lineage};
+use super::{Instance, address, launch, lineage};
 use crate::db::inspect;
 use crate::engine::{Engine, Generation, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
@@ -40,26 +40,35 @@ impl Instance<'_> {
         let engine = self.settle().await?;
         lineage::check_engine(engine.kind(), context.spec.engine)?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        let number = self.next_number(&engine, &self.recorded()?).await?;
-
-        self.begin(&collect::making(number))?;
-        let record = self.recorded()?;
-        let former = record.current.unwrap_or_default();
-        let prepared = self.prepare(&engine, &record, plan, number, Why::Reset).await;
-        let Prepared { generation, verifier, golden } = match prepared {
+        self.begin("reset")?;
+        let former = self.recorded()?.current.unwrap_or_default();
+        let prepared = match self.prepare(&engine, plan, Why::Reset).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                let error = self.given_up(&engine, number, error).await;
+                let error = self.given_up(&engine, &[], error).await;
                 return Err(error.hint("nothing was replaced: the database is as it was before"));
             }
         };
         context.events.step("swapping");
-        let server = match self.swap(&engine, record, generation, Some(&verifier)).await {
-            Ok(server) => server,
-            Err(error) => {
-                return Err(self.given_up(&engine, number, error).await);
+        let Prepared { number, generation, verifier, golden, next } = prepared;
+        let record = self.recorded()?;
+        let owner = record.owner.clone();
+        let ahead = async {
+            let spec = &context.spec.server;
+            match engine.copies_slowly() {
+                true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
+                false => None,
             }
         };
+        let swap = self.swap(&engine, record, generation, Some(&verifier));
+        let (swapped, ahead) = tokio::join!(swap, ahead);
+        let server = match swapped {
+            Ok(server) => server,
+            Err(error) => return Err(self.given_up(&engine, &[number, next], error).await),
+        };
+        if let Some(spare) = ahead {
+            self.keep_spare(&engine, spare).await;
+        }
         if wipe {
             self.forget(former)?;
         }
@@ -104,13 +113,6 @@ impl Instance<'_> {
         Ok(Some(Replaced { server, golden: None, former, kept, current }))
     }
 
-    async fn next_number(&self, engine: &Engine, record: &Record) -> Result<u32> {
-        let on_engine = engine.generations(Some(&self.key)).await?;
-        let recorded = record.generations.iter().map(|generation| generation.number);
-        let highest = on_engine.iter().map(|generation| generation.number).chain(recorded).max();
-        Ok(highest.unwrap_or(0) + 1)
-    }
-
     /// Stops the old server, launches one on another generation in its place, and records that.
     /// When it fails the old server runs again if it ran; the other generation's data is untouched.
     /// `verifier`: of the password, for a generation that has none yet.
@@ -134,6 +136,9 @@ impl Instance<'_> {
             let server = launch::instance(context, engine, &mut record, number, verifier).await?;
             record.point_at(new, server.handle.clone());
             self.log_in(engine, &record, &server).await?;
+            if verifier.is_some() {
+                context.interrupt.guard(engine.mark_complete(&server)).await?;
+            }
             context.store.save(&record)?;
             Ok::<Server, Error>(server)
         };
@@ -176,11 +181,16 @@ impl Instance<'_> {
         }
     }
 
-    /// Removes what was made of a generation that is not to be. What goes wrong with that is the
-    /// lesser evil: the note of what is under way stays, and the next command tidies up.
-    async fn given_up(&mut self, engine: &Engine, number: u32, error: Error) -> Error {
-        let discarded = self.discard(engine, number).await;
-        match discarded.and_then(|()| self.done()) {
+    /// Removes what was made for a swap that is not to be. What goes wrong with that is the lesser
+    /// evil: the note of what is under way stays, and the next command tidies up.
+    async fn given_up(&mut self, engine: &Engine, made: &[u32], error: Error) -> Error {
+        let discard = async {
+            for number in made {
+                self.discard(engine, *number).await?;
+            }
+            Ok(())
+        };
+        match discard.await.and_then(|()| self.done()) {
             Ok(()) => error,
             Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
         }

@@ -10,5 +10,5 @@ pub mod record;
 pub mod store;
 
 pub use lock::Lock;
-pub use record::{GenerationRecord, Record, Why};
+pub use record::{GenerationRecord, Record, Spare, Why};
 pub use store::Store;

@@ -32,6 +32,9 @@ pub struct Record {
     pub current: Option<u32>,
     /// The engine's handle of the current server; none when it is down.
     pub server: Option<String>,
+    /// A generation that nobody has used: a copy made ahead for the next reset.
+    #[serde(default)]
+    pub spare: Option<Spare>,
     /// Every generation that counts: the current one and those kept.
     pub generations: Vec<GenerationRecord>,
     /// What is under way. Set before the first step and cleared after the last, so that the next
@@ -60,6 +63,15 @@ pub struct GenerationRecord {
     /// Whether nobody had written to it when it stopped being current (or a person gave it up): it
     /// need not be kept.
     pub untouched: bool,
+}
+
+/// A copy of a golden state, made ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spare {
+    /// Its number.
+    pub number: u32,
+    /// What it is a copy of.
+    pub fingerprint: String,
 }
 
 /// What made a generation.
@@ -139,6 +151,7 @@ pub(crate) mod tests {
             password: SecretString::from("secret"),
             current: None,
             server: None,
+            spare: None,
             generations: Vec::new(),
             under_way: None,
             directory: None,

@@ -35,8 +35,17 @@ impl Docker {
     /// # Errors
     /// When the daemon refuses.
     pub async fn mark_complete(&self, server: &Server) -> Result<()> {
-        let mark = archive(&server.owner, server.generation)?;
-        self.upload(&server.handle, &server.name, mark).await
+        let completion = Completion {
+            schema: SCHEMA,
+            owner: server.owner.clone(),
+            generation: server.generation,
+            completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        };
+        let text = serde_json::to_vec(&completion)
+            .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())?;
+        let mut archive = Archive::new();
+        archive.file(PATH, &text, 0o644)?;
+        self.upload(&server.handle, &server.name, archive.finish()?).await
     }
 
     /// Whether a generation carries the mark: read through a throw-away container, which is
@@ -89,21 +98,6 @@ impl Docker {
         };
         Ok(unpack(&archive))
     }
-}
-
-/// The mark of a generation, to be unpacked over a container's root.
-pub(super) fn archive(owner: &Owner, generation: u32) -> Result<Vec<u8>> {
-    let completion = Completion {
-        schema: SCHEMA,
-        owner: owner.clone(),
-        generation,
-        completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-    };
-    let text = serde_json::to_vec(&completion)
-        .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())?;
-    let mut archive = Archive::new();
-    archive.file(PATH, &text, 0o644)?;
-    archive.finish()
 }
 
 /// What cannot be read is no mark.

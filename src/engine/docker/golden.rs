@@ -12,7 +12,7 @@ use chrono::Utc;
 use super::image::Image;
 use super::label::{self, GOLDEN, Mark};
 use super::launch::{missing_image, mounts};
-use super::{Docker, completion, failure};
+use super::{Docker, failure};
 use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{Generation, GoldenLabel, GoldenState, Platform, Role, Server};
 use crate::error::{Kind, Result, ResultExt};
@@ -85,8 +85,7 @@ impl Docker {
     /// Makes a volume that is a copy of a golden state.
     ///
     /// Docker fills an empty volume when a container that mounts it over a directory of its image
-    /// is created. That container is never started; the mark of completion is put into the volume
-    /// through it, and it is removed.
+    /// is created. That container is never started, and removed.
     ///
     /// # Errors
     /// As the contract has it.
@@ -131,10 +130,7 @@ impl Docker {
             ..Default::default()
         };
         let id = self.create(&name, body).await?;
-        let mark = completion::archive(&generation.owner, generation.number)?;
-        let marked = self.upload(&id, &name, mark).await;
-        self.remove_container(&id, &name).await?;
-        marked
+        self.remove_container(&id, &name).await
     }
 
     /// Removes the image's name, and its layers that no other image is built on.

@@ -162,7 +162,7 @@ impl Native {
         let place = self.store.create(&record)?;
         let durable = spec.durability == Durability::Full;
         let cloned = clone_data(Path::new(&state.handle), place.directory(), durable).await;
-        match cloned.and_then(|()| place.mark_complete()) {
+        match cloned {
             Ok(()) => Ok(place.generation(record)),
             Err(error) => {
                 // Half a copy is of no use. The first failure is the one to tell.
