@@ -141,6 +141,10 @@ mod tests {
         assert_eq!(project.names(&["migrations/**/*.sql", "migrations/1.sql"]), all);
         assert_eq!(project.names(&["migrations/*"]), all[..1]);
         assert_eq!(project.names(&["pack*", "migrations/.2.sql.swp"]).len(), 2);
+        let mut below = project.command(&["x"], &["../package.json", "*.sql"]);
+        below.directory.push("migrations");
+        let found = find(&below, "seeds.inputs").unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["../package.json", "1.sql"]);
     }
 
     #[test]

@@ -77,14 +77,16 @@ impl Foreign {
         events: &Events,
     ) -> Result<()> {
         run::run(self, address, environment, events).await?;
-        if inputs::fingerprint(self.purpose, &self.command)? != self.fingerprint {
-            let purpose = self.purpose.as_str();
-            events.warn(format!(
-                "{} changed files that {purpose}.inputs names; name only what it reads, or it \
-                 counts as changed each time",
-                self.command
-            ));
+        let now = inputs::fingerprint(self.purpose, &self.command);
+        if now.is_ok_and(|now| now == self.fingerprint) {
+            return Ok(());
         }
+        events.warn(format!(
+            "{} changed files that {}.inputs names; name only what it reads, or it counts as \
+             changed each time",
+            self.command,
+            self.purpose.as_str()
+        ));
         Ok(())
     }
 
