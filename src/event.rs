@@ -71,6 +71,19 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
+    /// A line that another tool's migration or seed command said; without the password.
+    CommandSaid {
+        /// The line.
+        line: String,
+    },
+    /// Another tool's migration or seed command has ended well, which is recorded.
+    CommandRan {
+        /// The command.
+        command: String,
+        /// How long it took.
+        #[serde(serialize_with = "millis")]
+        took: Duration,
+    },
     /// The instance had to move to another port.
     PortMoved {
         /// The port it had.

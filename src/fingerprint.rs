@@ -5,8 +5,9 @@
 //! the seeds. A new migration at the end leaves every link before it as it was. Line endings do not
 //! count; a changed comment does.
 
+use crate::db::seed::SeedSet;
 use crate::engine::Platform;
-use crate::instance::Plan;
+use crate::instance::{Plan, Source};
 use crate::spec::{INITDB_OPTIONS, ServerSpec, digest};
 
 /// Changes when what a link consists of changes, so that nothing old is found under a new meaning.
@@ -70,7 +71,7 @@ impl KeyPart {
 }
 
 impl Chain {
-    /// The chain of `plan` on a server as `spec` says. `key` is needed where `!encrypt` occurs.
+    /// The chain of `plan` on a server as `spec` says. `key`: where the seeds' values depend on it.
     pub fn of(spec: &ServerSpec, platform: &Platform, plan: &Plan, key: Option<&KeyPart>) -> Self {
         let mut chain = Chain { steps: vec![base(spec, platform)] };
         if !plan.migrate {
@@ -79,21 +80,39 @@ impl Chain {
         if !spec.extensions.is_empty() {
             chain.link(&[&["extensions".to_owned()], spec.extensions.as_slice()].concat(), 0, 0);
         }
-        for file in plan.migrations.files() {
-            let link = ["migration".to_owned(), file.name().to_owned(), file.fingerprint()];
-            chain.link(&link, 1, 0);
+        match &plan.migrations {
+            Source::Files(set) => {
+                for file in set.files() {
+                    let link = ["migration".to_owned(), file.name().to_owned(), file.fingerprint()];
+                    chain.link(&link, 1, 0);
+                }
+            }
+            Source::Command(tool) => {
+                chain.link(&["migrations of".to_owned(), tool.fingerprint().to_owned()], 1, 0);
+            }
         }
-        if plan.seed && !plan.seeds.files().is_empty() {
-            let mut link = vec!["seeds".to_owned(), plan.seeds.profile().to_owned()];
-            for file in plan.seeds.files() {
-                link.extend([file.name().to_owned(), file.checksum().to_owned()]);
-            }
-            if plan.seeds.needs_key() {
-                link.extend(key.map(|KeyPart(part)| part.clone()));
-            }
-            chain.link(&link, 0, plan.seeds.files().len());
+        if plan.seed {
+            chain.link_seeds(&plan.seeds, key);
         }
         chain
+    }
+
+    fn link_seeds(&mut self, seeds: &Source<SeedSet>, key: Option<&KeyPart>) {
+        let (mut link, count) = match seeds {
+            Source::Files(set) if set.files().is_empty() => return,
+            Source::Files(set) => {
+                let mut link = vec!["seeds".to_owned(), set.profile().to_owned()];
+                for file in set.files() {
+                    link.extend([file.name().to_owned(), file.checksum().to_owned()]);
+                }
+                (link, set.files().len())
+            }
+            Source::Command(tool) => {
+                (vec!["seeds of".to_owned(), tool.fingerprint().to_owned()], 1)
+            }
+        };
+        link.extend(key.map(|KeyPart(part)| part.clone()));
+        self.link(&link, 0, count);
     }
 
     /// The state that has everything.
@@ -175,8 +194,8 @@ mod tests {
     fn plan(root: &Path) -> Plan {
         let files = |name: &str| Files::Directory { path: root.join(name), required: false };
         Plan {
-            migrations: migrate::load(&files("migrations")).unwrap(),
-            seeds: seed::load(&files("seeds"), "dev").unwrap(),
+            migrations: Source::Files(migrate::load(&files("migrations")).unwrap()),
+            seeds: Source::Files(seed::load(&files("seeds"), "dev").unwrap()),
             migrate: true,
             seed: true,
         }
@@ -184,7 +203,9 @@ mod tests {
 
     fn chain_of(root: &Path, spec: &ServerSpec, key: Option<&str>) -> Chain {
         let platform = Platform { name: "linux/amd64".into(), exact: "x".into() };
-        Chain::of(spec, &platform, &plan(root), key.map(KeyPart::of).as_ref())
+        let plan = plan(root);
+        let key = key.filter(|_| plan.needs_key()).map(KeyPart::of);
+        Chain::of(spec, &platform, &plan, key.as_ref())
     }
 
     fn project() -> tempfile::TempDir {

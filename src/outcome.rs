@@ -115,6 +115,8 @@ pub struct UpReport {
 /// What was applied to a database, and what was left.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Applied {
+    /// Other tools' commands that this command ran, migrations first.
+    pub commands_run: Vec<String>,
     /// Migrations that this command applied.
     pub migrations_applied: Vec<String>,
     /// Migrations that are pending all the same (`--no-migrate`).

@@ -85,6 +85,33 @@ pub enum Files {
     },
     /// The sample project built into the binary.
     Embedded,
+    /// Another tool brings them.
+    Command(ForeignCommand),
+}
+
+/// Another tool's command that migrates or seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignCommand {
+    /// The program and its arguments, never empty; no shell sees them.
+    pub argv: Vec<String>,
+    /// Globs, relative to `directory`, of the files that decide what it does.
+    pub inputs: Vec<String>,
+    /// Where it runs: the project's directory (absolute).
+    pub directory: PathBuf,
+}
+
+impl std::fmt::Display for ForeignCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_plain = |word: &str| !word.is_empty() && !word.contains([' ', '\t', '\n', '"']);
+        for (index, word) in self.argv.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            match is_plain(word) {
+                true => write!(f, "{space}{word}")?,
+                false => write!(f, "{space}{word:?}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Who an instance belongs to. What an engine makes carries all of it as labels.

@@ -7,7 +7,7 @@ use std::path::Path;
 use devdb::config::{self, Config, Environment, Origin, Overrides, Project};
 use devdb::error::{Error, Kind};
 use devdb::resolve::resolve;
-use devdb::spec::{Durability, EngineChoice, Files, PortChoice};
+use devdb::spec::{Durability, EngineChoice, Files, ForeignCommand, PortChoice};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -312,14 +312,62 @@ fn what_this_version_lacks_is_said_plainly() {
     let branch = shown(&Case::new("isolation: branch\n").error());
     assert!(branch.contains("devdb.yaml:1:12"), "{branch}");
     assert!(branch.contains("\"branch\" is not supported by this version"), "{branch}");
-    for (yaml, key) in [
-        ("migrations:\n  command: [npm, run, x]\n", "migrations.command"),
-        ("seeds:\n  inputs: [a]\n", "seeds.inputs"),
+}
+
+#[test]
+fn another_tools_command_takes_the_place_of_files() {
+    let case = Case::new(
+        "migrations:\n  command: [npm, run, \"db:migrate\"]\n  inputs: [\"migrations/**\"]\n\
+         seeds:\n  command: [./seed, 'two words', 5]\n  inputs: [src/seed.ts, '*.csv']\n",
+    );
+    let config = case.load();
+    let command = |argv: &[&str], inputs: &[&str]| {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let directory = case.root().to_owned();
+        Files::Command(ForeignCommand { argv: owned(argv), inputs: owned(inputs), directory })
+    };
+    let settings = &config.settings;
+    assert_eq!(settings.migrations, command(&["npm", "run", "db:migrate"], &["migrations/**"]));
+    let seeds = command(&["./seed", "two words", "5"], &["src/seed.ts", "*.csv"]);
+    assert_eq!(settings.seeds, seeds);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let value = |key: &str| {
+        let found = config.origins.iter().find(|setting| setting.key == key);
+        found.map(|setting| format!("{} ({})", setting.value, setting.origin))
+    };
+    assert_eq!(value("migrations.command").unwrap(), "npm run db:migrate (devdb.yaml:2)");
+    assert_eq!(value("seeds.command").unwrap(), "./seed \"two words\" 5 (devdb.yaml:5)");
+    assert_eq!(value("seeds.inputs").unwrap(), "src/seed.ts, *.csv (devdb.yaml:6)");
+    assert_eq!(value("migrations.path"), None);
+
+    let profile = Case::new("seeds: {command: [x], inputs: [y]}\n").with("DEVDB_PROFILE", "demo");
+    let warnings = profile.load().warnings;
+    assert_eq!(warnings, ["seeds.profile (DEVDB_PROFILE) means nothing to seeds.command"]);
+}
+
+#[test]
+fn a_command_that_cannot_be_used_is_shown_where_it_stands() {
+    for (yaml, place, says) in [
+        ("migrations:\n  command: [npm, run, x]\n", "2:12", "needs migrations.inputs"),
+        ("seeds:\n  inputs: [a]\n", "2:11", "no seeds.command"),
+        ("seeds:\n  command: npm run x\n  inputs: [a]\n", "2:12", "one word an item"),
+        ("seeds:\n  command: [a]\n  inputs: a/**\n", "3:11", "one glob an item"),
+        ("seeds:\n  command: []\n  inputs: [a]\n", "2:12", "the list is empty"),
+        ("seeds:\n  command: [a]\n  inputs: []\n", "3:11", "the list is empty"),
+        ("seeds:\n  command: ['', b]\n  inputs: [a]\n", "2:12", "no name"),
+        ("seeds:\n  command: [a, [b]]\n  inputs: [a]\n", "2:16", "expected a single value"),
+        ("seeds:\n  command: [a]\n  inputs: [b, '']\n", "3:15", "the glob is empty"),
+        ("seeds:\n  command: [a]\n  inputs: ['a/***']\n", "3:12", "is no glob"),
+        ("seeds:\n  command: [a]\n  inputs: [/etc/*]\n", "3:12", "absolute"),
+        ("seeds:\n  path: s\n  command: [a]\n  inputs: [a]\n", "3:12", "devdb.yaml:2"),
+        ("seeds:\n  comand: [a]\n", "2:3", "did you mean command?"),
     ] {
         let text = shown(&Case::new(yaml).error());
-        assert!(text.contains(key) && text.contains("does not run other tools'"), "{text}");
-        assert!(text.contains("devdb.yaml:2:3"), "{text}");
+        assert!(text.contains(&format!("devdb.yaml:{place}:")), "{text}");
+        assert!(text.contains(says), "{says:?} is not in\n{text}");
     }
+    let case = Case::new("migrations: {command: [a], inputs: [b]}\n").with("DEVDB_MIGRATIONS", ".");
+    assert!(shown(&case.error()).contains("DEVDB_MIGRATIONS"));
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use secrecy::ExposeSecret;
-
 use super::{App, said};
 use crate::cli::{EnvArgs, EnvFormat, Format as OutputFormat};
 use crate::config::Overrides;
@@ -61,24 +59,7 @@ fn update(file: &Path, format: Format, variables: &[(String, String)]) -> Result
 /// What an application needs to connect.
 fn variables(context: &Context, with_key: bool) -> Result<Vec<(String, String)>> {
     let address = instance::recorded_address(&instance::record(context)?);
-    let password = address.password.expose_secret();
-    let port = address.port.to_string();
-    let url = address.url();
-    let mut all: Vec<(String, String)> = [
-        ("DATABASE_URL", url.as_str()),
-        ("DATABASE_HOST", &address.host),
-        ("DATABASE_PORT", &port),
-        ("DATABASE_NAME", &address.database),
-        ("DATABASE_USER", &address.user),
-        ("DATABASE_PASSWORD", password),
-        ("PGHOST", &address.host),
-        ("PGPORT", &port),
-        ("PGDATABASE", &address.database),
-        ("PGUSER", &address.user),
-        ("PGPASSWORD", password),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
+    let mut all = Vec::from(address.variables().map(|(name, value)| (name.to_owned(), value)));
     if with_key {
         let name = context.key.variable.0.clone();
         all.push((name, context.key.key()?.key.to_base64().to_string()));

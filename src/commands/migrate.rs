@@ -27,17 +27,20 @@ async fn apply(context: &Context) -> Result<Outcome> {
     let plan = Plan { seed: false, ..Plan::load(&context.spec, true, false)? };
     let observed = context.interrupt.guard(Observed::look(context)).await?;
     let address = instance::address(&observed.record, instance::endpoint_of(observed.running()?)?);
-    let populated = data::populate(context, &address, &plan).await?;
+    let populated = data::migrate(context, &address, &plan).await?;
     let report = populated.into_report(&observed.record, How::Unchanged, &address, begun);
     Ok(Outcome { command: "migrate", report: Report::Up(Box::new(report)), exit: 0 })
 }
 
 fn new(context: &Context, name: &str) -> Result<Outcome> {
-    let Files::Directory { path, .. } = &context.spec.migrations.files else {
-        return Err(Error::new(Kind::Config, "there is no project here to add a migration to")
-            .because("without a devdb.yaml devdb uses the sample project, which is built in")
-            .hint("devdb init            makes this directory a project")
-            .hint("devdb init --sample   and starts it from the sample"));
+    let path = match &context.spec.migrations.files {
+        Files::Directory { path, .. } => path,
+        Files::Command(command) => {
+            return Err(Error::new(Kind::Config, "another tool keeps the migrations here")
+                .because(format!("migrations.command is {command}"))
+                .hint("make the file with that tool"));
+        }
+        Files::Embedded => return Err(no_project()),
     };
     let file: PathBuf = migrate::new_file(
         path,
@@ -46,6 +49,13 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
         embedded::template("migration.sql").unwrap_or_default(),
     )?;
     Ok(said("migrate new", true, format!("wrote {}", file.display())))
+}
+
+fn no_project() -> Error {
+    Error::new(Kind::Config, "there is no project here to add a migration to")
+        .because("without a devdb.yaml devdb uses the sample project, which is built in")
+        .hint("devdb init            makes this directory a project")
+        .hint("devdb init --sample   and starts it from the sample")
 }
 
 async fn status(context: &Context, check: bool) -> Result<Outcome> {

@@ -121,6 +121,7 @@ impl App {
             engines,
             events: self.events.clone(),
             interrupt: self.interrupt.clone(),
+            environment: self.environment.clone(),
             directory,
             key,
         })

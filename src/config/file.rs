@@ -108,6 +108,12 @@ pub struct MigrationsSection {
     /// Whether a file older than the newest applied one may be applied. Default: refuse.
     #[schemars(schema_with = "out_of_order_schema")]
     pub out_of_order: Option<Text>,
+    /// Another tool's command that migrates, instead of `path`: a list, no shell reads it.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub command: Option<Vec<Text>>,
+    /// Globs, relative to this file, of the files that the command reads.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub inputs: Option<Vec<Text>>,
 }
 
 /// The project's seeds.
@@ -121,6 +127,12 @@ pub struct SeedsSection {
     /// Which subdirectory goes on top of the common files. Default: dev.
     #[schemars(with = "String", length(min = 1))]
     pub profile: Option<Text>,
+    /// Another tool's command that seeds, instead of `path`: a list, no shell reads it.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub command: Option<Vec<Text>>,
+    /// Globs, relative to this file, of the files that the command reads.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub inputs: Option<Vec<Text>>,
 }
 
 /// Encrypted values.
@@ -290,17 +302,16 @@ fn refused(source: &Source, marks: &Marks, error: &serde_yaml::Error) -> Error {
         Some((path, mark)) => (mark.value, path),
         None => (Place::at(line, column), "this"),
     };
-    source.error(place, &format!("{name} is {found}, expected {expected}")).hint(hint)
+    let failure = source.error(place, &format!("{name} is {found}, expected {expected}"));
+    match name.rsplit_once('.') {
+        Some((_, "command")) => failure.hint("one word an item: [npm, run, \"db:migrate\"]"),
+        Some((_, "inputs")) => failure.hint("one glob an item: [\"migrations/**\"]"),
+        _ => failure.hint(hint),
+    }
 }
 
 fn unknown_key(source: &Source, path: &str, place: Place, word: &str, known: &[&str]) -> Error {
     let failure = source.error(place, &format!("unknown key {path:?}"));
-    if matches!(path, "migrations.command" | "migrations.inputs" | "seeds.command" | "seeds.inputs")
-    {
-        return failure
-            .because("this version of devdb does not run other tools' commands")
-            .hint("remove it; devdb applies SQL migrations and YAML, SQL and CSV seeds itself");
-    }
     if let Some(meant) = nearest(word, known.iter().copied()) {
         return failure.hint(format!("did you mean {meant}?"));
     }

@@ -21,6 +21,7 @@ pub struct Key {
 
 type InFlags = fn(&Overrides) -> Option<&String>;
 type InFile = fn(&Document) -> Option<&Text>;
+type InFileList = fn(&Document) -> Option<&Vec<Text>>;
 
 const fn key(name: &'static str, variable: &'static str) -> Key {
     Key { name, variable: Some(variable), flag: None, file: None }
@@ -40,7 +41,7 @@ impl Key {
     }
 }
 
-/// Every setting with one value. `postgres.settings` and `postgres.extensions` are in files only.
+/// Every setting with one value. Lists, and `postgres.settings`, are in files only.
 pub const KEYS: &[Key] = &[
     key("project", "DEVDB_PROJECT").file(|d| d.project.as_ref()),
     key("developer", "DEVDB_DEVELOPER").flag("--developer", |f| f.developer.as_ref()),
@@ -122,6 +123,42 @@ impl Given<'_> {
     /// The check's, with the place.
     pub fn check<T>(&self, check: fn(&str) -> Result<T, Problem>) -> Result<T> {
         check(&self.text).map_err(|problem| self.error(&problem))
+    }
+}
+
+/// A list in a file.
+pub struct List<'a> {
+    key: &'static str,
+    file: &'a ConfigFile,
+    items: &'a [Text],
+}
+
+impl List<'_> {
+    /// What the items mean.
+    ///
+    /// # Errors
+    /// The check's, with the place of the item.
+    pub fn check<T>(&self, check: fn(&str) -> Result<T, Problem>) -> Result<Vec<T>> {
+        let checked = self.items.iter().enumerate().map(|(index, Text(text))| {
+            check(text)
+                .map_err(|problem| self.file.problem(&format!("{}.{index}", self.key), &problem))
+        });
+        checked.collect()
+    }
+
+    /// Who said it.
+    pub fn origin(&self) -> Origin {
+        Origin::File { path: self.file.path.clone(), line: self.file.line(self.key) }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The error for a list that cannot be used, where it stands.
+    pub fn error(&self, problem: &Problem) -> Error {
+        self.file.problem(self.key, problem)
     }
 }
 
@@ -218,25 +255,23 @@ impl<'a> Layers<'a> {
         check: fn(&str) -> Result<String, Problem>,
     ) -> Result<Vec<String>> {
         const KEY: &str = "postgres.extensions";
-        let found = self
-            .files
-            .iter()
-            .find_map(|file| Some((file, file.document.postgres.as_ref()?.extensions.as_ref()?)));
-        let Some((file, listed)) = found else {
+        let Some(list) = self.list(KEY, |d| d.postgres.as_ref()?.extensions.as_ref()) else {
             self.record(KEY, "", Origin::Default);
             return Ok(Vec::new());
         };
         let mut extensions = Vec::new();
-        for (index, Text(text)) in listed.iter().enumerate() {
-            let name =
-                check(text).map_err(|problem| file.problem(&format!("{KEY}.{index}"), &problem))?;
+        for name in list.check(check)? {
             if !extensions.contains(&name) {
                 extensions.push(name);
             }
         }
-        let origin = Origin::File { path: file.path.clone(), line: file.line(KEY) };
-        self.record(KEY, &extensions.join(", "), origin);
+        self.record(KEY, &extensions.join(", "), list.origin());
         Ok(extensions)
+    }
+
+    /// A list of the strongest file that has it.
+    pub fn list(&self, key: &'static str, get: InFileList) -> Option<List<'a>> {
+        self.files.iter().find_map(|file| Some(List { key, file, items: get(&file.document)? }))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod dotenv;
 pub mod environment;
 pub mod identity;
 
+mod command;
 mod discovery;
 mod file;
 mod layers;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::command;
 use super::layers::{Given, Layers};
 use super::values::{self, Problem};
 use super::{Environment, Origin, Project};
@@ -88,10 +89,16 @@ pub(super) fn decide(
             "port {number} is below 1024: on most machines only root may listen there"
         ));
     }
-    let migrations = directory(layers, "migrations.path", "migrations", project, root)?;
+    let migrations = match command::decide(layers, &command::MIGRATIONS, root, warnings)? {
+        Some(command) => Files::Command(command),
+        None => directory(layers, "migrations.path", "migrations", project, root)?,
+    };
     let allow_out_of_order =
         layers.decide("migrations.out_of_order", || "refuse".into()).check(values::out_of_order)?;
-    let seeds = directory(layers, "seeds.path", "seeds", project, root)?;
+    let seeds = match command::decide(layers, &command::SEEDS, root, warnings)? {
+        Some(command) => Files::Command(command),
+        None => directory(layers, "seeds.path", "seeds", project, root)?,
+    };
     let profile = layers.decide("seeds.profile", || "dev".into()).check(values::profile)?;
     let key_env =
         layers.decide("secrets.key_env", || "ENCRYPTION_KEY".into()).check(values::variable)?;

@@ -53,6 +53,35 @@ impl Address {
         url
     }
 
+    /// What a program finds in its environment to connect, whichever of the usual names it reads.
+    pub fn variables(&self) -> [(&'static str, String); 12] {
+        let password = self.password.expose_secret();
+        [
+            ("DATABASE_URL", self.url()),
+            ("DATABASE_HOST", self.host.clone()),
+            ("DATABASE_PORT", self.port.to_string()),
+            ("DATABASE_NAME", self.database.clone()),
+            ("DATABASE_USER", self.user.clone()),
+            ("DATABASE_PASSWORD", password.to_owned()),
+            ("PGHOST", self.host.clone()),
+            ("PGPORT", self.port.to_string()),
+            ("PGDATABASE", self.database.clone()),
+            ("PGUSER", self.user.clone()),
+            ("PGPASSWORD", password.to_owned()),
+            // Go's driver, and so dbmate, would insist on TLS.
+            ("PGSSLMODE", "disable".to_owned()),
+        ]
+    }
+
+    /// `text` with `***` wherever the password is in it, as it is or percent-encoded.
+    pub fn mask(&self, text: &str) -> String {
+        let password = self.password.expose_secret();
+        if password.is_empty() {
+            return text.to_owned();
+        }
+        text.replace(password, "***").replace(&encode(password), "***")
+    }
+
     fn options(&self) -> PgConnectOptions {
         // Every field is set: `new_without_pgpass` fills them from PG* variables, and none of
         // those may ever redirect devdb. (PGOPTIONS has no setter; `main` drops it.)
@@ -209,5 +238,11 @@ mod tests {
     fn a_masked_url_hides_the_password_and_so_does_debug() {
         assert_eq!(address().masked_url(), "postgresql://anna.b%40x:***@127.0.0.1:25432/Mix%20ed");
         assert!(!format!("{:?}", address()).contains("p:/w"));
+    }
+
+    #[test]
+    fn a_text_is_masked_however_the_password_is_written() {
+        let said = address().mask(&format!("{} or p:/w", address().url()));
+        assert_eq!(said, format!("{} or ***", address().masked_url()));
     }
 }

@@ -59,8 +59,11 @@ impl Folder {
     /// # Errors
     /// `Config` when a person named a directory that is not there.
     pub fn open(files: &Files, embedded: &'static Dir<'static>, setting: &str) -> Result<Folder> {
-        let Files::Directory { path, required } = files else {
-            return Ok(Folder::Embedded(embedded));
+        let (path, required) = match files {
+            Files::Directory { path, required } => (path, required),
+            Files::Embedded => return Ok(Folder::Embedded(embedded)),
+            // Another tool's files are its own business.
+            Files::Command(_) => return Ok(Folder::Absent),
         };
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Ok(Folder::Disk(path.clone())),

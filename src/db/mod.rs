@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod embedded;
 mod files;
+pub mod foreign;
 pub mod inspect;
 pub mod migrate;
 mod place;

@@ -59,12 +59,25 @@ pub(super) async fn lock_error(
     patience: Duration,
     error: &sqlx::Error,
 ) -> Error {
-    let message = format!("cannot take the {what} lock of database {:?}", address.database);
-    if !server_error::has_code(error, LOCK_NOT_AVAILABLE) {
-        return server_error::explain(Error::new(Kind::Unexpected, message), error);
+    if server_error::has_code(error, LOCK_NOT_AVAILABLE) {
+        return lock_held(address, key, what, patience).await;
     }
+    server_error::explain(Error::new(Kind::Unexpected, no_lock(address, what)), error)
+}
+
+fn no_lock(address: &Address, what: &str) -> String {
+    format!("cannot take the {what} lock of database {:?}", address.database)
+}
+
+/// The failure to get an advisory lock within `patience`, naming who holds it.
+pub(super) async fn lock_held(
+    address: &Address,
+    key: i64,
+    what: &str,
+    patience: Duration,
+) -> Error {
     let waited = humantime::format_duration(patience);
-    let failure = Error::new(Kind::Locked, message);
+    let failure = Error::new(Kind::Locked, no_lock(address, what));
     // The connection that waited may be in a failed transaction; another one asks.
     let holders = match address.try_connect().await {
         Ok(mut connection) => holders_of_lock(&mut connection, key).await.unwrap_or_default(),

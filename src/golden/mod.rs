@@ -14,7 +14,7 @@ use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform};
 use crate::error::Result;
 use crate::fingerprint::{Chain, KeyPart, Step};
-use crate::instance::{Context, LOCK_PATIENCE, Plan};
+use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
 use crate::state::Lock;
 
@@ -75,6 +75,7 @@ impl Golden {
         Applied {
             migrations_applied: self.applied.migrations_applied,
             seeds_applied: self.applied.seeds_applied,
+            commands_run: self.applied.commands_run,
             golden: self.applied.golden,
             ..found
         }
@@ -102,14 +103,10 @@ impl Standing {
         let spec = &context.spec.server;
         let (platform, states) = tokio::join!(engine.platform(spec), engine.golden_states());
         let (platform, states) = (platform?, states?);
-        let needs_key = plan.seed && plan.seeds.needs_key();
-        let key = match needs_key {
-            true => Some(KeyPart::of(&context.key.announced(&context.events)?.to_base64())),
-            false => None,
-        };
+        let key = key_part(context, plan)?;
         let chain = Chain::of(spec, &platform, plan, key.as_ref());
         let best = best(&chain, states, &platform);
-        let is_local = needs_key && context.key.is_made_here();
+        let is_local = plan.needs_key() && context.key.is_made_here();
         Ok(Standing { chain, best, platform, is_local })
     }
 
@@ -201,15 +198,40 @@ async fn use_cache(context: &Context) -> Result<Lock> {
     context.interrupt.guard(waiting).await
 }
 
+/// What the seeds' values depend on besides their files. A command may encrypt too, with a key that
+/// it finds in its environment.
+fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
+    let may_encrypt = plan.seed && matches!(plan.seeds, Source::Command(_));
+    if plan.needs_key() || (may_encrypt && !context.key.is_made_here()) {
+        let key = context.key.announced(&context.events)?;
+        return Ok(Some(KeyPart::of(&key.to_base64())));
+    }
+    Ok(None)
+}
+
 fn applied(plan: &Plan, state: &GoldenState, found: Found) -> Applied {
-    let names = |count: usize, names: &mut dyn Iterator<Item = String>| names.take(count).collect();
     let label = &state.label;
-    let mut migrations = plan.migrations.files().iter().map(|file| file.name().to_owned());
-    let mut seeds = plan.seeds.files().iter().map(|file| file.name().to_owned());
-    Applied {
-        migrations_applied: names(label.migrations, &mut migrations),
-        seeds_applied: names(label.seeds, &mut seeds),
+    let mut applied = Applied {
         golden: Some(GoldenReport { fingerprint: label.fingerprint.clone(), found }),
         ..Applied::default()
+    };
+    match &plan.migrations {
+        Source::Files(set) => {
+            let names = set.files().iter().map(|file| file.name().to_owned());
+            applied.migrations_applied = names.take(label.migrations).collect();
+        }
+        Source::Command(tool) => {
+            applied.commands_run.extend((label.migrations > 0).then(|| tool.label()));
+        }
     }
+    match &plan.seeds {
+        Source::Files(set) => {
+            let names = set.files().iter().map(|file| file.name().to_owned());
+            applied.seeds_applied = names.take(label.seeds).collect();
+        }
+        Source::Command(tool) => {
+            applied.commands_run.extend((label.seeds > 0).then(|| tool.label()));
+        }
+    }
+    applied
 }

@@ -4,25 +4,42 @@ use std::time::{Duration, Instant};
 
 use crate::db::connect::Connection;
 
+use super::commands::{self, Standing};
 use super::{Context, How};
 use crate::db::connect::{self, Address};
 use crate::db::inspect;
 use crate::db::migrate::{self, MigrationSet};
 use crate::db::seed::{self, SeedSet};
 use crate::error::Result;
+use crate::foreign::{Foreign, Purpose};
 use crate::outcome::{Applied, MigrationsReport, Place, SeedsReport, UpReport};
-use crate::spec::InstanceSpec;
+use crate::spec::{Files, InstanceSpec};
 use crate::state::Record;
 
 /// How long to wait for another program that migrates the same database.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Who brings the migrations or the seeds.
+#[derive(Clone)]
+pub enum Source<Set> {
+    /// devdb, from these files.
+    Files(Set),
+    /// Another tool. Its [`Foreign::fingerprint`] stands for the state that it brings.
+    Command(Foreign),
+}
+
+impl<Set: Default> Default for Source<Set> {
+    fn default() -> Self {
+        Source::Files(Set::default())
+    }
+}
+
 /// What should be in a database: the files, read and found good before anything is touched.
 pub struct Plan {
     /// Migrations.
-    pub migrations: MigrationSet,
+    pub migrations: Source<MigrationSet>,
     /// Seeds.
-    pub seeds: SeedSet,
+    pub seeds: Source<SeedSet>,
     /// Whether to apply migrations.
     pub migrate: bool,
     /// Whether to apply seeds, when none has been applied yet.
@@ -33,8 +50,8 @@ impl Plan {
     /// Nothing is to be applied, and no file is read.
     pub fn nothing() -> Plan {
         Plan {
-            migrations: MigrationSet::default(),
-            seeds: SeedSet::default(),
+            migrations: Source::default(),
+            seeds: Source::default(),
             migrate: false,
             seed: false,
         }
@@ -44,10 +61,15 @@ impl Plan {
     pub fn without_seeds(&self) -> Plan {
         Plan {
             migrations: self.migrations.clone(),
-            seeds: SeedSet::default(),
+            seeds: Source::default(),
             migrate: self.migrate,
             seed: false,
         }
+    }
+
+    /// Whether the values of the seeds depend on the key of `!encrypt`.
+    pub fn needs_key(&self) -> bool {
+        self.seed && matches!(&self.seeds, Source::Files(seeds) if seeds.needs_key())
     }
 
     /// Reads the files of `spec`. Nothing is touched; a bad file is an error here and not halfway.
@@ -56,8 +78,16 @@ impl Plan {
     /// `Config` and `Seed`, with file and line.
     pub fn load(spec: &InstanceSpec, migrate: bool, seed: bool) -> Result<Plan> {
         Ok(Plan {
-            migrations: migrate::load(&spec.migrations.files)?,
-            seeds: seed::load(&spec.seeds.files, &spec.seeds.profile)?,
+            migrations: match &spec.migrations.files {
+                Files::Command(command) => {
+                    Source::Command(Foreign::load(Purpose::Migrations, command)?)
+                }
+                files => Source::Files(migrate::load(files)?),
+            },
+            seeds: match &spec.seeds.files {
+                Files::Command(command) => Source::Command(Foreign::load(Purpose::Seeds, command)?),
+                files => Source::Files(seed::load(files, &spec.seeds.profile)?),
+            },
             migrate,
             // Seeds of tables that are not there yet would only fail.
             seed: seed && migrate,
@@ -123,21 +153,56 @@ async fn populate_unguarded(
     if plan.migrate {
         inspect::ensure_extensions(&mut connection, &context.spec.server.extensions).await?;
     }
-    let found = migrate::status(&mut connection, &plan.migrations).await?;
-    if plan.migrate && !found.is_current() {
-        applied.migrations_applied = run_migrations(context, address, plan).await?;
-    } else {
-        applied.migrations_pending = found.pending.into_iter().map(|file| file.file).collect();
+    match &plan.migrations {
+        Source::Files(set) => {
+            let found = migrate::status(&mut connection, set).await?;
+            if plan.migrate && !found.is_current() {
+                applied.migrations_applied = run_migrations(context, address, set).await?;
+            } else {
+                applied.migrations_pending =
+                    found.pending.into_iter().map(|file| file.file).collect();
+            }
+        }
+        Source::Command(tool) => {
+            let found = commands::standing(&mut connection, tool).await?;
+            let is_due = |standing| standing != Standing::Current;
+            if plan.migrate && is_due(found) {
+                applied.commands_run.extend(commands::run(context, address, tool, is_due).await?);
+            } else {
+                applied.migrations_pending = commands::migrations(tool, found).pending;
+            }
+        }
     }
-    let found = seed::status(&mut connection, &plan.seeds).await?;
+    let found = seeds_on(&mut connection, plan).await?;
     if plan.seed && found.applied.is_empty() && !found.pending.is_empty() {
-        applied.seeds_applied = run_seeds(context, address, plan).await?;
+        run_seeds(context, address, plan, &mut applied).await?;
     } else {
         applied.seeds_pending = found.pending;
         applied.seeds_changed = found.changed;
     }
     connect::close(connection).await;
     Ok(Populated { applied, server_version })
+}
+
+/// Brings the database to what the migrations of `plan` say. Another tool's command is run also
+/// when it has nothing to do as far as devdb knows: a person asked for it.
+///
+/// # Errors
+/// `Drift`, `Migration`, `Locked`, `Interrupted`.
+pub async fn migrate(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+    let Source::Command(tool) = &plan.migrations else {
+        return populate(context, address, plan).await;
+    };
+    let work = async {
+        let mut connection = address.connect().await?;
+        inspect::ensure_extensions(&mut connection, &context.spec.server.extensions).await?;
+        connect::close(connection).await;
+        let ran = commands::run(context, address, tool, |_| true).await?;
+        let mut populated = populate_unguarded(context, address, plan).await?;
+        populated.applied.commands_run.extend(ran);
+        Ok(populated)
+    };
+    context.interrupt.guard(work).await
 }
 
 /// Applies the seed files that have not been applied yet.
@@ -148,11 +213,9 @@ pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<P
     let work = async {
         let mut connection = address.connect().await?;
         let server_version = connect::server_version(&connection);
-        let mut applied = Applied {
-            seeds_applied: run_seeds(context, address, plan).await?,
-            ..Applied::default()
-        };
-        let left = seed::status(&mut connection, &plan.seeds).await?;
+        let mut applied = Applied::default();
+        run_seeds(context, address, plan, &mut applied).await?;
+        let left = seeds_on(&mut connection, plan).await?;
         applied.seeds_pending = left.pending;
         applied.seeds_changed = left.changed;
         connect::close(connection).await;
@@ -161,16 +224,34 @@ pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<P
     context.interrupt.guard(work).await
 }
 
-async fn run_migrations(context: &Context, address: &Address, plan: &Plan) -> Result<Vec<String>> {
+async fn run_migrations(
+    context: &Context,
+    address: &Address,
+    set: &MigrationSet,
+) -> Result<Vec<String>> {
     let allow = context.spec.migrations.allow_out_of_order;
-    let run = migrate::run(address, &plan.migrations, allow, LOCK_PATIENCE, &context.events);
+    let run = migrate::run(address, set, allow, LOCK_PATIENCE, &context.events);
     Ok(run.await?.into_iter().map(|migration| migration.file).collect())
 }
 
-async fn run_seeds(context: &Context, address: &Address, plan: &Plan) -> Result<Vec<String>> {
-    let encrypt = context.key.encrypter(&context.events);
-    let outcome = seed::apply(address, &plan.seeds, encrypt, &context.events).await?;
-    Ok(outcome.applied.into_iter().map(|seed| seed.file).collect())
+async fn run_seeds(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+    applied: &mut Applied,
+) -> Result<()> {
+    match &plan.seeds {
+        Source::Files(set) => {
+            let encrypt = context.key.encrypter(&context.events);
+            let outcome = seed::apply(address, set, encrypt, &context.events).await?;
+            applied.seeds_applied = outcome.applied.into_iter().map(|seed| seed.file).collect();
+        }
+        Source::Command(tool) => {
+            let is_due = |standing| standing == Standing::Never;
+            applied.commands_run.extend(commands::run(context, address, tool, is_due).await?);
+        }
+    }
+    Ok(())
 }
 
 /// Where migrations stand.
@@ -183,7 +264,13 @@ pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsRepo
 }
 
 async fn migrations_on(connection: &mut Connection, plan: &Plan) -> Result<MigrationsReport> {
-    let status = migrate::status(connection, &plan.migrations).await?;
+    let set = match &plan.migrations {
+        Source::Files(set) => set,
+        Source::Command(tool) => {
+            return Ok(commands::migrations(tool, commands::standing(connection, tool).await?));
+        }
+    };
+    let status = migrate::status(connection, set).await?;
     let applied = |list: &[migrate::AppliedMigration]| -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
     };
@@ -212,13 +299,24 @@ pub async fn survey(
     let mut connection = address.connect().await?;
     let facts = inspect::server(&mut connection).await?;
     let migrations = migrations_on(&mut connection, plan).await?;
-    let seeds = seed::status(&mut connection, &plan.seeds).await?;
+    let profile = context.spec.seeds.profile.clone();
+    let seeds = SeedsReport { profile, ..seeds_on(&mut connection, plan).await? };
     connect::close(connection).await;
-    let seeds = SeedsReport {
-        profile: context.spec.seeds.profile.clone(),
-        applied: seeds.applied.into_iter().map(|seed| seed.file).collect(),
-        pending: seeds.pending,
-        changed: seeds.changed,
-    };
     Ok((facts, migrations, seeds))
+}
+
+/// Where seeds stand, whatever the profile.
+async fn seeds_on(connection: &mut Connection, plan: &Plan) -> Result<SeedsReport> {
+    Ok(match &plan.seeds {
+        Source::Files(set) => {
+            let status = seed::status(connection, set).await?;
+            SeedsReport {
+                profile: String::new(),
+                applied: status.applied.into_iter().map(|seed| seed.file).collect(),
+                pending: status.pending,
+                changed: status.changed,
+            }
+        }
+        Source::Command(tool) => commands::seeds(tool, commands::standing(connection, tool).await?),
+    })
 }

@@ -5,6 +5,7 @@
 //! note tidies up first, so a killed command costs nothing but a little of the next one's time.
 
 mod collect;
+mod commands;
 mod create;
 pub mod data;
 mod launch;
@@ -24,6 +25,7 @@ use chrono::Utc;
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
 
+use crate::config::environment::Environment;
 use crate::db::connect::Address;
 use crate::engine::{Endpoint, Engine, Engines, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
@@ -33,7 +35,7 @@ use crate::key::KeySource;
 use crate::spec::InstanceSpec;
 use crate::state::{GenerationRecord, Lock, Record, Store, Why};
 
-pub use data::Plan;
+pub use data::{Plan, Source};
 pub use observe::{Observed, record};
 pub use reset::Replaced;
 pub use revive::{How, Running};
@@ -57,6 +59,8 @@ pub struct Context {
     pub events: Events,
     /// Whether to stop.
     pub interrupt: Interrupt,
+    /// What programs that devdb runs inherit.
+    pub environment: Environment,
     /// Where the project is; none for the sample.
     pub directory: Option<PathBuf>,
     /// Where the key of `!encrypt` comes from.

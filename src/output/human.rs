@@ -121,7 +121,8 @@ fn reset(report: &ResetReport, style: Style) -> String {
 }
 
 fn applied(text: &mut String, applied: &Applied, style: Style) {
-    let mut done = Vec::new();
+    let mut done: Vec<String> =
+        applied.commands_run.iter().map(|command| format!("{command} ran")).collect();
     if !applied.migrations_applied.is_empty() {
         done.push(format!("{} applied", count(applied.migrations_applied.len(), "migration")));
     }

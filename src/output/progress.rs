@@ -91,6 +91,10 @@ impl Progress {
                 };
                 Some(format!("{}  {file}{rows} {}", style.green("seeded"), self.took(*took)))
             }
+            Event::CommandSaid { line } if verbose => Some(format!("  {} {line}", style.dim("|"))),
+            Event::CommandRan { command, took } => {
+                Some(format!("{}     {command} {}", style.green("ran"), self.took(*took)))
+            }
             Event::PortMoved { from, to } => Some(format!(
                 "{} port {from} is taken by another program; moved to port {to}",
                 style.yellow("note:")
@@ -127,9 +131,10 @@ impl Bars {
                 self.layer(layer, status, *current, *total);
             }
             Event::Pulled { .. } => self.end_layers(),
-            Event::Ready { .. } | Event::MigrationApplied { .. } | Event::SeedApplied { .. } => {
-                self.end_spinner();
-            }
+            Event::Ready { .. }
+            | Event::MigrationApplied { .. }
+            | Event::SeedApplied { .. }
+            | Event::CommandRan { .. } => self.end_spinner(),
             _ => {}
         }
     }

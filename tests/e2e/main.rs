@@ -8,6 +8,7 @@
 mod bad_input;
 mod concurrent;
 mod docker;
+mod foreign;
 mod interrupts;
 mod lifecycle;
 mod output;

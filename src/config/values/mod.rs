@@ -262,6 +262,29 @@ pub fn path(text: &str) -> Checked<String> {
     Ok(text.to_owned())
 }
 
+/// One of `migrations.command` or `seeds.command`.
+pub fn word_of_command(text: &str) -> Checked<String> {
+    if text.contains('\0') {
+        return problem("the word has a NUL in it", "remove it");
+    }
+    Ok(text.to_owned())
+}
+
+/// One of `migrations.inputs` or `seeds.inputs`: a glob.
+pub fn input(text: &str) -> Checked<String> {
+    const EXAMPLE: &str = "write a glob relative to devdb.yaml: migrations/**, src/seed.ts";
+    if text.is_empty() || text.contains('\0') {
+        return problem("the glob is empty", EXAMPLE);
+    }
+    if text.starts_with('/') {
+        return problem(format!("{text:?} is an absolute path, another on each machine"), EXAMPLE);
+    }
+    match glob::Pattern::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => problem(format!("{text:?} is no glob: {}", error.msg), EXAMPLE),
+    }
+}
+
 /// A database's name made from a project's: lower case ASCII letters, digits and `_`, so that
 /// nobody has to quote it.
 pub fn database_for(project: &str) -> String {
@@ -374,6 +397,7 @@ mod tests {
             let _ = (engine(&text), version(&text), port(&text));
             let _ = (image(&text), image_major(&text), setting_value(Some(&text)));
             let _ = (setting_name(&text), profile(&text), variable(&text), user(&text));
+            let _ = (word_of_command(&text), input(&text));
         }
 
         #[test]

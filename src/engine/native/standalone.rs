@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal};
 use tokio::io::AsyncWriteExt;
 
 use super::account::{self, Account};
@@ -17,6 +16,7 @@ use super::programs::Programs;
 use super::store::give;
 use crate::engine::MadeWith;
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::process_group::ProcessGroup;
 use crate::spec::{Durability, INITDB_OPTIONS};
 
 /// The same order and case rules on every machine, whatever languages it has. The second is for
@@ -181,31 +181,14 @@ async fn run(mut command: Command, input: &str) -> Result<Output> {
         .kill_on_drop(true)
         .spawn()
         .or_fail(Kind::Unexpected, cannot)?;
-    let mut group = Group::led_by(child.id());
+    let mut group = ProcessGroup::led_by(child.id());
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not read it will say why not.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
     let output = child.wait_with_output().await.or_fail(Kind::Unexpected, cannot)?;
-    group.0 = None;
+    group.release();
     Ok(output)
-}
-
-/// A process group that is killed on drop: initdb has children of its own.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn led_by(pid: Option<u32>) -> Self {
-        Group(pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-        }
-    }
 }
 
 /// A quoted identifier in ASCII on one line, whatever is in the name: single-user mode takes a

@@ -1,0 +1,119 @@
+//! What other tools' commands have done to a database: the table `_devdb.commands`.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::connect::Address;
+use super::{server_error, session};
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// The advisory lock of who runs a command: `devdb` and a number, in ASCII. Seeds have the first.
+const LOCK: i64 = 0x6465_7664_6202;
+
+/// How long to wait for another devdb that runs one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The fingerprint that the command for `purpose` (`migrations`, `seeds`) was last run with; none
+/// when it never was. Changes nothing.
+///
+/// # Errors
+/// When the connection is lost, or `_devdb.commands` is not devdb's table.
+pub async fn recorded(connection: &mut PgConnection, purpose: &str) -> Result<Option<String>> {
+    let failed = || "cannot read the table _devdb.commands".to_owned();
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_devdb.commands') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .or_fail(Kind::Unexpected, failed)?;
+    if !exists {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT fingerprint FROM _devdb.commands WHERE purpose = $1")
+        .bind(purpose)
+        .fetch_optional(connection)
+        .await
+        .or_fail(Kind::Unexpected, failed)
+}
+
+/// The right to run a command on a database, which one devdb has at a time. It ends with its
+/// connection at the latest.
+pub struct Turn(PgConnection);
+
+impl Turn {
+    /// Waits for the turn.
+    ///
+    /// # Errors
+    /// `Locked` when another devdb has been at it for a minute, `NotReady` without a login.
+    pub async fn take(address: &Address) -> Result<Turn> {
+        let mut connection = session::open(address).await?;
+        let deadline = Instant::now() + PATIENCE;
+        // Asked again and again: a statement that waits has a snapshot, and CREATE INDEX
+        // CONCURRENTLY of the tool whose end it waits for would in turn wait for that.
+        while !try_lock(&mut connection).await? {
+            if Instant::now() >= deadline {
+                return Err(session::lock_held(address, LOCK, "command", PATIENCE).await);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(Turn(connection))
+    }
+
+    /// As [`recorded`]: another devdb may have run it in the meantime.
+    ///
+    /// # Errors
+    /// Those of [`recorded`].
+    pub async fn recorded(&mut self, purpose: &str) -> Result<Option<String>> {
+        recorded(&mut self.0, purpose).await
+    }
+
+    /// Records that the command was run, and ends the turn.
+    ///
+    /// # Errors
+    /// `Unexpected` when the database refuses.
+    pub async fn record(mut self, purpose: &str, command: &str, fingerprint: &str) -> Result<()> {
+        let connection = &mut self.0;
+        let recording = async {
+            let mut transaction = connection.begin().await?;
+            ensure_table(&mut transaction).await?;
+            sqlx::query(
+                "INSERT INTO _devdb.commands (purpose, command, fingerprint) VALUES ($1, $2, $3) \
+                 ON CONFLICT (purpose) DO UPDATE SET command = excluded.command, \
+                     fingerprint = excluded.fingerprint, run_at = now()",
+            )
+            .bind(purpose)
+            .bind(command)
+            .bind(fingerprint)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await
+        };
+        recording.await.map_err(|error| {
+            let message = format!("cannot record that {command} was run");
+            server_error::explain(Error::new(Kind::Unexpected, message), &error)
+        })?;
+        super::connect::close(self.0).await;
+        Ok(())
+    }
+}
+
+async fn try_lock(connection: &mut PgConnection) -> Result<bool> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(LOCK)
+        .fetch_one(connection)
+        .await
+        .or_fail(Kind::Unexpected, || "cannot ask for the command lock".into())
+}
+
+async fn ensure_table(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "CREATE SCHEMA IF NOT EXISTS _devdb; \
+         CREATE TABLE IF NOT EXISTS _devdb.commands ( \
+             purpose text PRIMARY KEY, \
+             command text NOT NULL, \
+             fingerprint text NOT NULL, \
+             run_at timestamptz NOT NULL DEFAULT now())",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The files that decide what a command does, found and read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+use sha2::{Digest, Sha256};
+
+use super::Purpose;
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::{ForeignCommand, digest};
+
+/// Changes when what is hashed, or how, changes.
+const FORMAT: &str = "command 1";
+
+/// As shells match: `*` stays in its directory, and hidden files have to be named.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// See [`super::Foreign::fingerprint`].
+pub(super) fn fingerprint(purpose: Purpose, command: &ForeignCommand) -> Result<String> {
+    let setting = format!("{}.inputs", purpose.as_str());
+    // How many words there are keeps a word and a file's name apart.
+    let mut parts = vec![FORMAT.to_owned(), command.argv.len().to_string()];
+    parts.extend(command.argv.iter().cloned());
+    for (name, path) in find(command, &setting)? {
+        let content = std::fs::read(&path)
+            .or_fail(Kind::Config, || format!("{setting}: cannot read {}", path.display()))?;
+        parts.push(name);
+        parts.push(checksum(&content));
+    }
+    Ok(digest(&parts))
+}
+
+/// Every file that a glob matches, by its name relative to the project.
+fn find(command: &ForeignCommand, setting: &str) -> Result<BTreeMap<String, PathBuf>> {
+    let directory = &command.directory;
+    let root = Pattern::escape(&directory.to_string_lossy());
+    let mut found = BTreeMap::new();
+    for input in &command.inputs {
+        // By itself `**` matches directories only; what people mean is what is in them.
+        let below = if input.ends_with("**") { "/*" } else { "" };
+        let cannot = || format!("{setting}: cannot look for {input:?}");
+        let paths = glob::glob_with(&format!("{root}/{input}{below}"), MATCHING)
+            .or_fail(Kind::Config, cannot)?;
+        let mut matches = false;
+        for path in paths {
+            let path = path.or_fail(Kind::Config, cannot)?;
+            if !path.is_dir() {
+                matches = true;
+                found.insert(relative(&path, directory), path);
+            }
+        }
+        if !matches {
+            return Err(matches_nothing(command, setting, input));
+        }
+    }
+    Ok(found)
+}
+
+fn relative(path: &Path, directory: &Path) -> String {
+    path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+fn matches_nothing(command: &ForeignCommand, setting: &str, input: &str) -> Error {
+    let failure = Error::new(Kind::Config, format!("{setting}: {input:?} matches no file"))
+        .because(format!("looked in {}", command.directory.display()));
+    let plain = input.trim_end_matches('/');
+    match command.directory.join(plain).is_dir() {
+        true => failure.hint(format!("{plain}/**   names every file below a directory")),
+        false => failure
+            .hint(format!("correct `{setting}` in devdb.yaml: it names what {command} reads")),
+    }
+}
+
+/// SHA-256, hexadecimal; of a text (no NUL in it) with LF line endings.
+fn checksum(content: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    let is_text = !content.contains(&0);
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\r\n") {
+            Some(text) if is_text => {
+                hash.update(text);
+                hash.update(b"\n");
+            }
+            _ => hash.update(line),
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Project(tempfile::TempDir);
+
+    impl Project {
+        fn new() -> Self {
+            let project = Project(tempfile::Builder::new().prefix("a [b] ").tempdir().unwrap());
+            project.write("migrations/1.sql", b"select 1;\n");
+            project.write("migrations/deep/er/2.sql", b"select 2;\n");
+            project
+        }
+
+        fn write(&self, name: &str, content: &[u8]) {
+            let path = self.0.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+
+        fn command(&self, argv: &[&str], inputs: &[&str]) -> ForeignCommand {
+            let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            ForeignCommand {
+                argv: owned(argv),
+                inputs: owned(inputs),
+                directory: self.0.path().to_owned(),
+            }
+        }
+
+        fn names(&self, inputs: &[&str]) -> Vec<String> {
+            find(&self.command(&["x"], inputs), "migrations.inputs").unwrap().into_keys().collect()
+        }
+
+        fn fingerprint(&self, argv: &[&str]) -> String {
+            let command = self.command(argv, &["migrations/**"]);
+            fingerprint(Purpose::Migrations, &command).unwrap()
+        }
+    }
+
+    #[test]
+    fn globs_find_files_and_no_hidden_ones() {
+        let project = Project::new();
+        project.write("migrations/.2.sql.swp", b"");
+        project.write("package.json", b"{}");
+        let all = ["migrations/1.sql", "migrations/deep/er/2.sql"];
+        assert_eq!(project.names(&["migrations/**"]), all);
+        assert_eq!(project.names(&["migrations/**/*.sql", "migrations/1.sql"]), all);
+        assert_eq!(project.names(&["migrations/*"]), all[..1]);
+        assert_eq!(project.names(&["pack*", "migrations/.2.sql.swp"]).len(), 2);
+        let mut below = project.command(&["x"], &["../package.json", "*.sql"]);
+        below.directory.push("migrations");
+        let found = find(&below, "seeds.inputs").unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["../package.json", "1.sql"]);
+    }
+
+    #[test]
+    fn a_glob_that_matches_nothing_is_an_error() {
+        let project = Project::new();
+        for (input, hint) in
+            [("migration/**", "correct"), ("migrations", "migrations/**"), ("a.ts", "correct")]
+        {
+            let command = project.command(&["x"], &["migrations/**", input]);
+            let error = fingerprint(Purpose::Migrations, &command).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.message().contains(&format!("{input:?}")), "{error}");
+            assert!(error.hints()[0].contains(hint), "{:?}", error.hints());
+        }
+    }
+
+    #[test]
+    fn words_names_and_contents_count_and_line_endings_do_not() {
+        let project = Project::new();
+        let first = project.fingerprint(&["npm", "run"]);
+        assert_eq!(first.len(), 64);
+        assert_ne!(first, project.fingerprint(&["npm run"]));
+        assert_ne!(first, project.fingerprint(&["npm", "run", "migrations/1.sql"]));
+        project.write("migrations/1.sql", b"select 1;\r\n");
+        assert_eq!(first, project.fingerprint(&["npm", "run"]));
+        project.write("migrations/1.sql", b"select 1; -- a comment\n");
+        assert_ne!(first, project.fingerprint(&["npm", "run"]));
+        project.write("migrations/1.sql", b"select 1;\n");
+        project.write("migrations/3.sql", b"");
+        assert_ne!(first, project.fingerprint(&["npm", "run"]));
+    }
+
+    #[test]
+    fn a_binary_file_is_taken_as_it_is() {
+        assert_eq!(checksum(b"a\r\nb"), checksum(b"a\nb"));
+        assert_ne!(checksum(b"\0a\r\nb"), checksum(b"\0a\nb"));
+        assert_ne!(checksum(b"a\rb"), checksum(b"ab"));
+    }
+}

@@ -1,0 +1,262 @@
+//! Running a command and listening to it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use super::{Foreign, Purpose};
+use crate::config::environment::Environment;
+use crate::db::connect::Address;
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::event::{Event, Events};
+use crate::process_group::ProcessGroup;
+
+/// How many of the last lines an error shows: node writes 24 about one failed statement.
+const TAIL: usize = 40;
+
+/// How long to listen on after the command has ended: something that it left in the background
+/// may hold its output open for good.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// See [`Foreign::run`].
+pub(super) async fn run(
+    foreign: &Foreign,
+    address: &Address,
+    environment: &Environment,
+    events: &Events,
+) -> Result<()> {
+    events.step(format!("running {}", address.mask(&foreign.label())));
+    let mut child = start(foreign, address, environment)?;
+    let mut group = ProcessGroup::led_by(child.id());
+    let listener = Listener { address, events, tail: Mutex::default() };
+    let status = listener.listen_to(&mut child).await;
+    let status =
+        status.or_fail(Kind::Unexpected, || format!("cannot wait for {}", foreign.command))?;
+    group.release();
+    match status.success() {
+        true => Ok(()),
+        false => Err(listener.failure(foreign, status)),
+    }
+}
+
+fn start(foreign: &Foreign, address: &Address, environment: &Environment) -> Result<Child> {
+    let command = &foreign.command;
+    let (name, arguments) = command.argv.split_first().ok_or_else(|| {
+        Error::new(Kind::Config, format!("{}.command is empty", foreign.purpose.as_str()))
+    })?;
+    // With a slash it is relative to the project, as its inputs are.
+    let program = match name.contains('/') {
+        true => command.directory.join(name),
+        false => PathBuf::from(name),
+    };
+    let mut spawning = Command::new(program);
+    // What the person's own environment says about another server must not lead the tool there.
+    for name in environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
+        spawning.env_remove(name);
+    }
+    spawning
+        .args(arguments)
+        .envs(address.variables())
+        .current_dir(&command.directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| cannot_start(foreign, name, &error))
+}
+
+fn cannot_start(foreign: &Foreign, program: &str, error: &io::Error) -> Error {
+    let setting = format!("{}.command", foreign.purpose.as_str());
+    let failure = Error::new(Kind::Config, format!("{setting}: cannot run {program:?}"));
+    match error.kind() {
+        io::ErrorKind::NotFound if program.contains('/') => failure
+            .because(format!("there is no such file in {}", foreign.command.directory.display()))
+            .because("or the interpreter that its first line names is not installed")
+            .hint(format!(
+                "install what it comes with (npm ci), or correct `{setting}` in devdb.yaml"
+            )),
+        io::ErrorKind::NotFound => failure
+            .because("there is no program of this name on PATH")
+            .hint(format!("install it, or correct `{setting}` in devdb.yaml"))
+            .hint("a program of the project itself has a slash: node_modules/.bin/dbmate"),
+        io::ErrorKind::PermissionDenied => {
+            failure.because(error).hint(format!("chmod +x {program}"))
+        }
+        _ => failure.because(error),
+    }
+}
+
+/// What hears every line of a command.
+struct Listener<'a> {
+    address: &'a Address,
+    events: &'a Events,
+    tail: Mutex<VecDeque<String>>,
+}
+
+impl Listener<'_> {
+    async fn listen_to(&self, child: &mut Child) -> io::Result<ExitStatus> {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ended = CancellationToken::new();
+        let waiting = async {
+            let status = child.wait().await;
+            ended.cancel();
+            status
+        };
+        let too_long = async {
+            ended.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let listening = async {
+            tokio::select! {
+                _ = async { tokio::join!(self.hear(stdout), self.hear(stderr)) } => {}
+                () = too_long => {}
+            }
+        };
+        let (status, ()) = tokio::join!(waiting, listening);
+        status
+    }
+
+    async fn hear(&self, stream: Option<impl AsyncRead + Unpin>) {
+        let Some(stream) = stream else { return };
+        let mut lines = BufReader::new(stream).split(b'\n');
+        while let Ok(Some(line)) = lines.next_segment().await {
+            let line = self.address.mask(String::from_utf8_lossy(&line).trim_end());
+            let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+            if tail.len() == TAIL {
+                tail.pop_front();
+            }
+            tail.push_back(line.clone());
+            drop(tail);
+            self.events.emit(Event::CommandSaid { line });
+        }
+    }
+
+    fn failure(self, foreign: &Foreign, status: ExitStatus) -> Error {
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("it ended with exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal} ended it"),
+            (None, None) => "it ended badly".to_owned(),
+        };
+        let said = self.tail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let purpose = foreign.purpose.as_str();
+        let label = self.address.mask(&foreign.label());
+        let failure = Error::new(foreign.failure(), format!("{purpose}.command failed: {label}"))
+            .because(how)
+            .excerpt(Vec::from(said).join("\n"));
+        match foreign.purpose {
+            Purpose::Migrations => failure,
+            Purpose::Seeds => failure.hint("devdb reset   begins anew, when half of it is there"),
+        }
+        .hint("--verbose     shows everything that it says")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Instant;
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::spec::ForeignCommand;
+
+    fn address() -> Address {
+        Address {
+            host: "127.0.0.1".into(),
+            port: 25_432,
+            database: "shop".into(),
+            user: "anna".into(),
+            password: SecretString::from("s3cret"),
+        }
+    }
+
+    /// `sh` as any program that a project may name.
+    async fn run_script(script: &str) -> (Result<()>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("input"), "").unwrap();
+        let argv = ["sh", "-c", script].map(str::to_owned).into();
+        let inputs = vec!["input".to_owned()];
+        let command = ForeignCommand { argv, inputs, directory: directory.path().to_owned() };
+        let foreign = Foreign::load(Purpose::Migrations, &command).unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&said);
+        let events = Events::new(move |event| match event {
+            Event::CommandSaid { line } => sink.lock().unwrap().push(line),
+            Event::Warning { text } => sink.lock().unwrap().push(format!("warning: {text}")),
+            _ => {}
+        });
+        let environment = Environment::from_pairs::<&str, &str>([]);
+        let result = foreign.run(&address(), &environment, &events).await;
+        let said = said.lock().unwrap().clone();
+        (result, said)
+    }
+
+    #[tokio::test]
+    async fn it_finds_the_database_and_says_no_password() {
+        let script = "echo $DATABASE_URL; echo $PGHOST $PGPORT $PGSSLMODE >&2; cat; \
+                      test $PGPASSWORD = s3cret";
+        let (result, mut said) = run_script(script).await;
+        result.unwrap();
+        said.sort();
+        assert_eq!(said, ["127.0.0.1 25432 disable", "postgresql://anna:***@127.0.0.1:25432/shop"]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_ends_with_its_last_lines() {
+        let script = "i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo line $i; done; \
+                      echo $DATABASE_PASSWORD; exit 3";
+        let error = run_script(script).await.0.unwrap_err();
+        assert_eq!(error.kind(), Kind::Migration);
+        assert_eq!(error.causes(), ["it ended with exit code 3"]);
+        let lines: Vec<&str> = error.excerpt_text().unwrap().lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[39]), (TAIL, "line 12", "***"));
+        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn what_it_leaves_in_the_background_is_not_waited_for() {
+        let begun = Instant::now();
+        let (result, said) = run_script("echo done; sleep 5 &").await;
+        result.unwrap();
+        assert_eq!(said, ["done"]);
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_command_that_writes_its_inputs_is_warned_about() {
+        let (result, said) = run_script("echo changed > input").await;
+        result.unwrap();
+        assert!(said[0].contains("migrations.inputs"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_named() {
+        for (program, why) in [("no-such-program", "on PATH"), ("bin/none", "no such file")] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join("input"), "").unwrap();
+            let command = ForeignCommand {
+                argv: vec![program.into()],
+                inputs: vec!["input".into()],
+                directory: directory.path().to_owned(),
+            };
+            let foreign = Foreign::load(Purpose::Seeds, &command).unwrap();
+            let environment = Environment::from_pairs::<&str, &str>([]);
+            let (address, events) = (address(), Events::silent());
+            let error = foreign.run(&address, &environment, &events).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert_eq!(error.message(), format!("seeds.command: cannot run {program:?}"));
+            assert!(error.causes()[0].contains(why), "{error}");
+        }
+    }
+}
