@@ -28,12 +28,9 @@ for project in "$sqlx" "$dbmate" "$node"; do
     run_quietly devdb_in "$project" reset
 done
 for ((i = 0; i < RUNS; i++)); do
-    pause
-    timed 'reset, sqlx migrations' devdb_in "$sqlx" reset
-    pause
-    timed 'reset, dbmate' devdb_in "$dbmate" reset
-    pause
-    timed 'reset, node-pg-migrate' devdb_in "$node" reset
+    timed_reset 'reset, sqlx migrations' "$sqlx"
+    timed_reset 'reset, dbmate' "$dbmate"
+    timed_reset 'reset, node-pg-migrate' "$node"
 done
 compare 'reset, dbmate' 'reset, sqlx migrations' 1.3
 compare 'reset, node-pg-migrate' 'reset, sqlx migrations' 1.3

@@ -47,6 +47,29 @@ devdb_in() {
     "$DEVDB" -C "$@"
 }
 
+# query URL SQL
+query() {
+    psql "$1" --no-psqlrc -qAt -v ON_ERROR_STOP=1 -c "$2"
+}
+
+# holds DIRECTORY SQL ANSWER: a command that did nothing is fast, too.
+holds() {
+    local answer
+    answer=$(query "$(devdb_in "$1" url)" "$2")
+    [[ $answer == "$3" ]] || {
+        echo "bench: $1: $2 is $answer and not $3" >&2
+        return 1
+    }
+}
+
+# timed_reset NAME DIRECTORY: of a database that somebody has changed.
+timed_reset() {
+    query "$(devdb_in "$2" url)" 'DELETE FROM gateways'
+    pause
+    timed "$1" devdb_in "$2" reset
+    holds "$2" 'SELECT count(*) FROM gateways' 12
+}
+
 # change_first_migration DIRECTORY: nothing but the base state fits afterwards.
 change_first_migration() {
     local files=("$1"/migrations/*.sql)

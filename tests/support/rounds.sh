@@ -11,15 +11,14 @@ measure_native_resets() {
     run_quietly devdb_in "$large" reset
     run_quietly handmade_native "$data" "$port" "$small"
     for ((i = 0; i < RUNS; i++)); do
-        pause
-        timed 'native reset, 4 migrations' devdb_in "$small" reset
-        pause
-        timed 'native reset, 1000 migrations' devdb_in "$large" reset
+        timed_reset 'native reset, 4 migrations' "$small"
+        timed_reset 'native reset, 1000 migrations' "$large"
         pause
         timed 'native script, 4 migrations' handmade_native "$data" "$port" "$small"
         pause
         timed 'native script, 1000 migrations' handmade_native "$data" "$port" "$large"
     done
+    holds "$large" 'SELECT count(*) FROM _sqlx_migrations' 1000
 }
 
 # measure_snapshots PROJECT PORT: of devdb's database and of the one at that port.
@@ -32,10 +31,13 @@ measure_snapshots() {
         timed 'snapshot save, 450 MB' devdb_in "$project" snapshot save bench
         pause
         timed 'DSLR snapshot, 450 MB' dslr "$port" snapshot bench
+        query "$(devdb_in "$project" url)" 'DROP TABLE readings_7'
+        query "$(peer_url "$port")" 'DROP TABLE readings_7'
         pause
         timed 'snapshot restore, 450 MB' devdb_in "$project" snapshot restore bench
         pause
         timed 'DSLR restore, 450 MB' dslr "$port" restore bench
+        holds "$project" 'SELECT count(*) FROM readings_7' 88000
         run_quietly devdb_in "$project" snapshot rm bench
         run_quietly dslr "$port" delete bench
     done
