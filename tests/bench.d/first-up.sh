@@ -28,6 +28,9 @@ until_usable() {
     now_us
 }
 
+# The client, when the `up` beside it has failed.
+trap 'jobs -p | xargs --no-run-if-empty kill' EXIT
+
 project=$(new_project first-up docker)
 port=$(free_port)
 # Whoever comes second finds the disk warm, so a round that does not count first.

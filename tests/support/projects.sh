@@ -90,7 +90,7 @@ remove_projects() {
         devdb_in "$directory" cache clear --yes >/dev/null 2>&1 || :
     done
     rm -rf "$SCRATCH/projects"
-    remove_native_stores
+    remove_native_store
 }
 
 # native_store: where the native engine keeps this run's data. As root that is
@@ -104,13 +104,9 @@ native_store() {
     record=$(grep -lsF "\"$DEVDB_DATA_DIR\"" /var/lib/devdb/*/store.json) && dirname "$record"
 }
 
-remove_native_stores() {
+remove_native_store() {
     local store
-    while store=$(native_store) && [[ -d $store ]]; do
-        if mountpoint -q "$store"; then
-            umount "$store"
-        else
-            rm -rf --one-file-system "$store"
-        fi
-    done
+    store=$(native_store) || return 0
+    # A mount point stays.
+    rm -rf --one-file-system "$store" 2>/dev/null || :
 }
