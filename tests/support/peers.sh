@@ -119,9 +119,9 @@ install_node_tools() {
 
 # Whatever a topic that was cut short has left.
 remove_peers() {
-    docker ps --all --quiet --filter "name=^/?$NAME" | xargs --no-run-if-empty docker rm --force --volumes >/dev/null 2>&1 || :
-    docker volume ls --quiet --filter "name=^$NAME" | xargs --no-run-if-empty docker volume rm --force >/dev/null 2>&1 || :
-    docker network ls --quiet --filter "name=^$NAME" | xargs --no-run-if-empty docker network rm >/dev/null 2>&1 || :
+    docker ps --all --quiet --filter "name=^/?$NAME" 2>/dev/null | xargs --no-run-if-empty docker rm --force --volumes >/dev/null 2>&1 || :
+    docker volume ls --quiet --filter "name=^$NAME" 2>/dev/null | xargs --no-run-if-empty docker volume rm --force >/dev/null 2>&1 || :
+    docker network ls --quiet --filter "name=^$NAME" 2>/dev/null | xargs --no-run-if-empty docker network rm >/dev/null 2>&1 || :
     local data
     for data in "$SCRATCH/native/data" "/var/lib/$NAME/data"; do
         [[ ! -d $data ]] || stop_handmade_native "$data"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The projects that are measured, and devdb in them. Needs NAME, SCRATCH, ROOT,
-# SUPPORT and DEVDB.
+# The projects that are measured, and devdb in them. Needs SCRATCH, ROOT,
+# SUPPORT, DEVDB, and PRIVATE_DATA: its data directory in this run.
 
 # new_project NAME ENGINE: four migrations of the sample project and twelve
 # seeded rows, of the kind and number that the hand-made script loads: both sides
@@ -98,10 +98,10 @@ remove_projects() {
 native_store() {
     local record
     if ((EUID != 0)); then
-        echo "$DEVDB_DATA_DIR/native"
+        echo "$PRIVATE_DATA/native"
         return
     fi
-    record=$(grep -lsF "\"$DEVDB_DATA_DIR\"" /var/lib/devdb/*/store.json) && dirname "$record"
+    record=$(grep -lsF "\"$PRIVATE_DATA\"" /var/lib/devdb/*/store.json) && dirname "$record"
 }
 
 remove_native_store() {
