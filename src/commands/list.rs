@@ -72,6 +72,8 @@ fn recorded(
 ) {
     let listed = entry(found, &record.owner, record.engine);
     listed.recorded = true;
+    // A copy that was made ahead is nobody's data.
+    listed.generations = listed.generations.saturating_sub(usize::from(record.spare.is_some()));
     listed.port = listed.port.or(Some(record.port));
     listed.directory = record.directory;
     if !asked.contains(&record.engine) {

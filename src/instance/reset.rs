@@ -55,7 +55,7 @@ impl Instance<'_> {
         let owner = record.owner.clone();
         let ahead = async {
             let spec = &context.spec.server;
-            match engine.copies_slowly() {
+            match engine.copies_slowly() && !wipe {
                 true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
                 false => None,
             }

@@ -2,9 +2,9 @@
 # What people write by hand in devdb's place: a container, a loop that waits
 # for it, sqlx-cli for the migrations, psql for the seeds.
 #
-#   handmade.sh NAME PORT MIGRATIONS      sqlx and psql are on PATH
+#   handmade.sh NAME PORT PROJECT      sqlx and psql are on PATH
 set -euo pipefail
-name=$1 port=$2 migrations=$3
+name=$1 port=$2 project=$3
 
 export PGPASSWORD=bench
 url=postgres://postgres:$PGPASSWORD@127.0.0.1:$port/app
@@ -18,6 +18,5 @@ until psql "$url" --no-psqlrc -qAtc 'select 1' >/dev/null 2>&1; do
     sleep 0.05
 done
 
-sqlx migrate run --source "$migrations" --database-url "$url" >/dev/null
-psql "$url" --no-psqlrc -q -v ON_ERROR_STOP=1 --single-transaction \
-    -f "$(dirname "${BASH_SOURCE[0]}")/handmade-seeds.sql"
+sqlx migrate run --source "$project/migrations" --database-url "$url" >/dev/null
+cat "$project"/seeds/*.sql | psql "$url" --no-psqlrc -q -v ON_ERROR_STOP=1 --single-transaction

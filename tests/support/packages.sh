@@ -38,6 +38,10 @@ apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
+has_server_programs() {
+    [[ -x /usr/lib/postgresql/15/bin/initdb ]] || [[ $(initdb --version 2>/dev/null) == *' 15.'* ]]
+}
+
 # Debian's server package makes a cluster on port 5432 and starts it, unless
 # told not to beforehand; only its programs are wanted.
 install_postgres_programs() {

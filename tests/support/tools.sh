@@ -1,0 +1,39 @@
+# shellcheck shell=bash
+# Other people's migration tools, the real ones, for the tests that run them:
+# dbmate and node-pg-migrate from npm, sqlx-cli from crates.io. Kept between
+# runs in target/peers. Needs packages.sh. These versions run on Debian's node.
+
+PEERS_NPM=(dbmate@2.36.0 node-pg-migrate@7.9.1 pg@8.16.3)
+PEERS_SQLX='^0.9'
+
+# install_peers DIR
+install_peers() {
+    need node:nodejs npm:npm || return
+    install_npm_peers "$1" && install_sqlx_cli "$1"
+}
+
+# What is named after the versions is written last: the mark that all is there.
+install_npm_peers() {
+    local mark=$1/npm/${PEERS_NPM[*]} log
+    mark=${mark// /+}
+    [[ ! -e $mark ]] || return 0
+    echo "installing ${PEERS_NPM[*]}"
+    log=$(mktemp)
+    mkdir -p "$1/npm"
+    echo '{ "private": true }' >"$1/npm/package.json"
+    if npm install --prefix "$1/npm" --no-audit --no-fund --ignore-scripts "${PEERS_NPM[@]}" >"$log" 2>&1; then
+        : >"$mark"
+    else
+        tail -n 20 "$log" >&2
+        because "npm cannot install ${PEERS_NPM[*]}"
+    fi
+    rm -f "$log"
+    [[ -e $mark ]]
+}
+
+install_sqlx_cli() {
+    [[ ! -x $1/bin/sqlx ]] || return 0
+    echo "building sqlx-cli"
+    cargo install --quiet sqlx-cli --version "$PEERS_SQLX" --locked --no-default-features \
+        --features postgres,rustls --root "$1" || because "cargo cannot install sqlx-cli"
+}
