@@ -7,6 +7,7 @@
 mod collect;
 mod create;
 pub mod data;
+mod known;
 mod launch;
 mod lineage;
 mod observe;
@@ -32,6 +33,7 @@ use crate::key::KeySource;
 use crate::spec::InstanceSpec;
 use crate::state::{GenerationRecord, Lock, Record, Store, Why};
 
+pub use collect::lifetimes;
 pub use data::Plan;
 pub use observe::{Observed, record};
 pub use reset::Replaced;
@@ -84,6 +86,7 @@ impl<'a> Instance<'a> {
         let lock = context.interrupt.guard(waiting).await?;
         let mut instance = Instance { context, _lock: lock, key, record: None };
         instance.record = instance.load_or_rebuild().await?;
+        instance.note_use()?;
         Ok(instance)
     }
 

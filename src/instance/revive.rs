@@ -56,6 +56,7 @@ impl Instance<'_> {
         self.begin("up")?;
         let (server, how) = self.revive(&engine, self.recorded()?).await?;
         self.done()?;
+        self.collect(&engine).await;
         Ok((engine, server, how))
     }
 

@@ -15,29 +15,27 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock at `path`, none when somebody holds it.
+    ///
+    /// # Errors
+    /// `Config` when it cannot be opened.
+    pub fn at_once(path: &Path) -> Result<Option<Lock>> {
+        let file = open(path)?;
+        Ok(is_free(&file, path)?.then_some(Lock { _file: file }))
+    }
+
     /// Takes the lock at `path`, waiting `patience` for whoever holds it, and saying so after a
     /// second.
     ///
     /// # Errors
     /// `Locked` when it is still held after `patience`.
     pub async fn take(path: &Path, patience: Duration, events: &Events) -> Result<Lock> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .or_fail(Kind::Config, || format!("cannot open the lock {}", path.display()))?;
+        let file = open(path)?;
         let begun = Instant::now();
         let mut said = false;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => {
-                    return Err(error)
-                        .or_fail(Kind::Config, || format!("cannot lock {}", path.display()));
-                }
+            if is_free(&file, path)? {
+                return Ok(Lock { _file: file });
             }
             if begun.elapsed() >= patience {
                 return Err(Error::new(Kind::Locked, "another devdb is working on this instance")
@@ -57,6 +55,27 @@ impl Lock {
     }
 }
 
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .or_fail(Kind::Config, || format!("cannot open the lock {}", path.display()))
+}
+
+/// Whether the lock was free; it is taken then.
+fn is_free(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(error).or_fail(Kind::Config, || format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +86,7 @@ mod tests {
         let path = home.path().join("a.lock");
         let short = Duration::from_millis(50);
         let first = Lock::take(&path, short, &Events::silent()).await.unwrap();
+        assert!(Lock::at_once(&path).unwrap().is_none());
         let refused = Lock::take(&path, short, &Events::silent()).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::Locked);
         drop(first);

@@ -21,6 +21,7 @@ mod logs;
 mod psql;
 mod pull;
 mod terminal;
+mod usage;
 mod volume;
 mod watch;
 

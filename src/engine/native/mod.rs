@@ -15,6 +15,7 @@ pub mod programs;
 mod record;
 mod standalone;
 mod store;
+mod usage;
 mod verbs;
 
 use std::ffi::OsString;
