@@ -43,6 +43,7 @@ pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Re
         generation: replaced.current,
         former_generation: replaced.former,
         former_kept: replaced.kept,
+        kept_days: record.retention.days,
         applied: replaced.applied,
         took_ms: millis(begun.elapsed()),
     })))

@@ -99,10 +99,8 @@ pub(super) fn decide(
     let key_env =
         layers.decide("secrets.key_env", || "ENCRYPTION_KEY".into()).check(values::variable)?;
     let usual = Retention::default();
-    let keep =
-        layers.decide("generations.keep", || usual.keep.to_string()).check(values::keep)?;
-    let days =
-        layers.decide("generations.days", || usual.days.to_string()).check(values::days)?;
+    let keep = layers.decide("generations.keep", || usual.keep.to_string()).check(values::keep)?;
+    let days = layers.decide("generations.days", || usual.days.to_string()).check(values::days)?;
     Ok(Settings {
         project: name,
         developer,

@@ -101,7 +101,7 @@ impl Instance<'_> {
     }
 
     /// The server to keep: the recorded one when it is of the current generation, else any that is.
-    fn keeper<'s>(&self, record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
+    pub(super) fn keeper<'s>(&self, record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
         let current = |server: &&Server| {
             server.role == Role::Instance && Some(server.generation) == record.current
         };
@@ -145,7 +145,7 @@ impl Instance<'_> {
     }
 }
 
-fn is_recorded(record: &Record, generation: &Generation) -> bool {
+pub(super) fn is_recorded(record: &Record, generation: &Generation) -> bool {
     record.generations.iter().any(|recorded| recorded.number == generation.number)
 }
 
@@ -159,7 +159,7 @@ pub(super) fn expired(record: &Record) -> Vec<u32> {
 /// Until when each former generation is kept, the newest first: as many as the project keeps of
 /// those that somebody wrote to, for its days after they were replaced, and the others no longer
 /// than they were current.
-pub fn lifetimes(record: &Record) -> Vec<(u32, DateTime<Utc>)> {
+pub(super) fn lifetimes(record: &Record) -> Vec<(u32, DateTime<Utc>)> {
     let days = TimeDelta::days(record.retention.days.into());
     let mut former: Vec<&GenerationRecord> = record
         .generations

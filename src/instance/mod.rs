@@ -7,6 +7,8 @@
 mod collect;
 mod create;
 pub mod data;
+mod garbage;
+mod history;
 mod known;
 mod launch;
 mod lineage;
@@ -33,8 +35,9 @@ use crate::key::KeySource;
 use crate::spec::InstanceSpec;
 use crate::state::{GenerationRecord, Lock, Record, Store, Why};
 
-pub use collect::lifetimes;
 pub use data::Plan;
+pub use garbage::{Garbage, Reason};
+pub use history::generations;
 pub use observe::{Observed, record};
 pub use reset::Replaced;
 pub use revive::How;

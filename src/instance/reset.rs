@@ -94,7 +94,9 @@ impl Instance<'_> {
         let engine = self.engine(&self.recorded()?).await?;
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
-                .because("only reset makes one, and it is kept for a time (generations in devdb.yaml)")
+                .because(
+                    "only reset makes one, and it is kept for a time (generations in devdb.yaml)",
+                )
                 .hint("devdb generations   shows what is kept"));
         };
         lineage::check(&target.made_with, &MadeWith::of(&context.spec.server, engine.kind()))?;

@@ -6,8 +6,10 @@
 )]
 
 mod bad_input;
+mod branch;
 mod concurrent;
 mod docker;
+mod gc;
 mod interrupts;
 mod lifecycle;
 mod output;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bollard::models::Volume;
-use bollard::query_parameters::{DataUsageOptionsBuilder, ListVolumesOptions};
+use bollard::query_parameters::ListVolumesOptions;
 
+use super::Docker;
 use super::label::{self, Reading};
-use super::{Docker, failure};
 use crate::error::Result;
 
 impl Docker {
@@ -30,31 +30,25 @@ impl Docker {
 
     async fn measured_volumes(&self) -> Result<Vec<Volume>> {
         let what = "cannot ask the engine for the sizes of volumes";
-        let options =
-            DataUsageOptionsBuilder::new()._type(vec!["volume".into()]).verbose(true).build();
-        let usage = self.client.df(Some(options)).await;
-        let usage = usage.map_err(|refusal| self.failed(&refusal, what))?;
-        if let Some(volumes) = usage.volume_usage {
-            let items = volumes.items.unwrap_or_default().into_iter();
-            return Ok(items.filter_map(|item| serde_json::from_value(item).ok()).collect());
-        }
-        // Daemons before API 1.52 answer in a shape that bollard knows no longer. It is that of the
-        // list of volumes, so it is read as one.
+        // bollard cannot write `type=volume`, without which images are measured too.
         let client = self.client.clone().with_request_modifier(|mut request| {
             let uri = request.uri().to_string();
-            let path = uri.rfind("/volumes").map_or(uri.as_str(), |end| &uri[..end]);
-            if let Ok(uri) = format!("{path}/system/df?type=volume").parse() {
+            let end = uri.rfind("/system/df").or_else(|| uri.rfind("/volumes"));
+            let daemon = end.map_or(uri.as_str(), |end| &uri[..end]);
+            if let Ok(uri) = format!("{daemon}/system/df?type=volume&verbose=1").parse() {
                 *request.uri_mut() = uri;
             }
             request
         });
-        match client.list_volumes(None::<ListVolumesOptions>).await {
-            Ok(answer) => Ok(answer.volumes.unwrap_or_default()),
-            Err(refusal) if failure::status(&refusal).is_none() => {
-                Err(self.failed(&refusal, what))
-            }
-            // A size is a service, not a promise.
-            Err(_) => Ok(Vec::new()),
+        let usage = client.df(None).await.map_err(|refusal| self.failed(&refusal, what))?;
+        if let Some(volumes) = usage.volume_usage {
+            let items = volumes.items.unwrap_or_default().into_iter();
+            return Ok(items.filter_map(|item| serde_json::from_value(item).ok()).collect());
         }
+        // Daemons before API 1.52 answer in a shape that bollard no longer knows. It is that of the
+        // list of volumes, so it is read as one.
+        let answer = client.list_volumes(None::<ListVolumesOptions>).await;
+        let answer = answer.map_err(|refusal| self.failed(&refusal, what))?;
+        Ok(answer.volumes.unwrap_or_default())
     }
 }
