@@ -4,6 +4,7 @@
 //! record names. What has no record is perhaps another user's.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -94,12 +95,12 @@ struct Sizes(BTreeMap<EngineKind, BTreeMap<String, u64>>);
 impl Sizes {
     /// None when the engine does not know it of one of them.
     async fn of(&mut self, engine: &Engine, garbage: &Garbage) -> Option<u64> {
-        if !self.0.contains_key(&engine.kind()) {
+        let sizes = match self.0.entry(engine.kind()) {
+            Entry::Occupied(known) => known.into_mut(),
             // What takes how much is good to know, and no reason to remove nothing.
-            self.0.insert(engine.kind(), engine.sizes(None).await.unwrap_or_default());
-        }
-        let known = self.0.get(&engine.kind());
-        let size = |handle: &String| known.and_then(|sizes| sizes.get(handle)).copied();
+            Entry::Vacant(new) => new.insert(engine.sizes(None).await.unwrap_or_default()),
+        };
+        let size = |handle: &String| sizes.get(handle).copied();
         garbage.generations.iter().map(|generation| size(&generation.handle)).sum()
     }
 }
