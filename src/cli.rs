@@ -103,6 +103,10 @@ pub enum Command {
     Reset(ResetArgs),
     /// Bring back the database from before the last reset; done twice, it is as it was
     Undo(UndoArgs),
+    /// List the generations of the database: when and why each was made, how long it is kept
+    Generations,
+    /// Remove what is of no use any more: expired generations, instances of gone branches and directories
+    Gc(GcArgs),
     /// Show what runs, where, and what is pending
     Status(StatusArgs),
     /// List every instance on this machine
@@ -202,7 +206,7 @@ pub struct StartArgs {
 #[command(
     after_help = "The new database is prepared beside the running one. Only when it is complete the old one\n\
     makes room, on the same port and with the same password. The old data is kept for seven\n\
-    days (the last two of them).\n\n\
+    days (the last two of them, unless configured).\n\n\
     Examples:\n  devdb reset          a fresh database\n  \
     devdb reset --wipe   and give the old one's disk space back at once"
 )]
@@ -234,6 +238,20 @@ pub struct UndoArgs {
     /// How long to wait for the server: 90s, 3m [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub timeout: Option<Duration>,
+}
+
+/// `devdb gc`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Looks at every instance that you have a record of, in all your projects. Without --yes\n\
+    nothing is removed.\n\n\
+    Examples:\n  devdb gc          show what would be removed, and why\n  \
+    devdb gc --yes    remove it, for good"
+)]
+pub struct GcArgs {
+    /// Remove what is shown
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `devdb status`

@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::db::connect::Address;
-use crate::golden::Found;
-use crate::instance::How;
+use crate::golden::Cached;
+use crate::instance::{How, Reason};
 use crate::spec::{EngineKind, Owner};
+use crate::state::Why;
 
 /// A command's result and its exit code.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub enum Report {
     Status(Box<StatusReport>),
     /// `list`.
     List(ListReport),
+    /// `generations`.
+    Generations(Box<GenerationsReport>),
+    /// `gc`.
+    Gc(Box<GcReport>),
     /// `url`.
     Url(UrlReport),
     /// `migrate status`.
@@ -137,7 +142,7 @@ pub struct GoldenReport {
     /// Its fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
     /// How much of it was cached.
-    pub found: Found,
+    pub cached: Cached,
 }
 
 /// What `reset` and `undo` did.
@@ -156,6 +161,8 @@ pub struct ResetReport {
     pub former_generation: u32,
     /// Whether the former one is kept: not when it was wiped, nor when nobody had written to it.
     pub former_kept: bool,
+    /// For how many days, if it is.
+    pub kept_days: u16,
     /// What was applied to the new generation.
     #[serde(flatten)]
     pub applied: Applied,
@@ -285,6 +292,74 @@ pub struct Listed {
     pub current: bool,
     /// Whether this user has a record of it.
     pub recorded: bool,
+}
+
+/// What `generations` shows.
+#[derive(Debug, Serialize)]
+pub struct GenerationsReport {
+    /// Whose instance.
+    pub owner: Owner,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// Every generation, the newest first.
+    pub generations: Vec<GenerationRow>,
+    /// Why something could not be told.
+    pub troubles: Vec<String>,
+}
+
+/// One generation.
+#[derive(Debug, Serialize)]
+pub struct GenerationRow {
+    /// Its number.
+    pub number: u32,
+    /// Whether the instance points at it.
+    pub current: bool,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// What made it.
+    pub why: Why,
+    /// When it stopped being current.
+    pub replaced: Option<DateTime<Utc>>,
+    /// Bytes on disk, where the engine knows.
+    pub bytes: Option<u64>,
+    /// Whether somebody may have written to it since it was made; none when nobody can tell.
+    pub written: Option<bool>,
+    /// When it will be collected; in the past: by the next command. None for the current one.
+    pub kept_until: Option<DateTime<Utc>>,
+}
+
+/// What `gc` found, and did.
+#[derive(Debug, Default, Serialize)]
+pub struct GcReport {
+    /// Whether it was to be removed.
+    pub yes: bool,
+    /// What is of no use any more.
+    pub found: Vec<Found>,
+    /// Instances that another devdb works on.
+    pub locked: Vec<Owner>,
+    /// What could not be looked at or removed, and why.
+    pub troubles: Vec<String>,
+}
+
+/// What of one instance is of no use any more, for one reason.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    /// Whose it is.
+    pub owner: Owner,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// Why.
+    pub reason: Reason,
+    /// Where its project is, or was.
+    pub directory: Option<PathBuf>,
+    /// Generations, with their data.
+    pub generations: Vec<u32>,
+    /// What the engine calls all of it.
+    pub objects: Vec<String>,
+    /// Bytes on disk, where the engine knows.
+    pub bytes: Option<u64>,
+    /// What of it is still there after the removal.
+    pub left: Vec<String>,
 }
 
 /// What `url` prints. The one report that carries a password: that is what it is for.

@@ -19,6 +19,7 @@ pub fn resolve(config: &Config, project_id: &str, timeout: Option<Duration>) -> 
             developer: settings.developer.clone(),
             instance: settings.instance.clone(),
         },
+        of_branch: settings.of_branch,
         engine: settings.engine,
         server: ServerSpec {
             major: settings.version,
@@ -37,6 +38,7 @@ pub fn resolve(config: &Config, project_id: &str, timeout: Option<Duration>) -> 
             allow_out_of_order: settings.allow_out_of_order,
         },
         seeds: SeedSpec { files: settings.seeds.clone(), profile: settings.profile.clone() },
+        retention: settings.retention,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
     }
 }

@@ -64,6 +64,30 @@ pub enum Durability {
     None,
 }
 
+/// What has an instance of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Every developer, in every checkout.
+    Developer,
+    /// Every git branch of a checkout, too.
+    Branch,
+}
+
+/// Which former generations are kept for `undo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// How many that somebody wrote to.
+    pub keep: u16,
+    /// For how many days after they were replaced.
+    pub days: u16,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { keep: 2, days: 7 }
+    }
+}
+
 /// Which host port to publish on 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortChoice {
@@ -244,6 +268,8 @@ pub struct SeedSpec {
 pub struct InstanceSpec {
     /// Whose it is.
     pub owner: Owner,
+    /// Whether it is named after the branch that is checked out.
+    pub of_branch: bool,
     /// Which engine is wanted.
     pub engine: EngineChoice,
     /// The server.
@@ -254,6 +280,8 @@ pub struct InstanceSpec {
     pub migrations: MigrationSpec,
     /// Seeds.
     pub seeds: SeedSpec,
+    /// What is kept for `undo`.
+    pub retention: Retention,
     /// How long to wait for a server to accept logins.
     pub timeout: Duration,
 }

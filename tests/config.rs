@@ -7,7 +7,7 @@ use std::path::Path;
 use devdb::config::{self, Config, Environment, Origin, Overrides, Project};
 use devdb::error::{Error, Kind};
 use devdb::resolve::resolve;
-use devdb::spec::{Durability, EngineChoice, Files, ForeignCommand, PortChoice};
+use devdb::spec::{Durability, EngineChoice, Files, ForeignCommand, PortChoice, Retention};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -112,7 +112,8 @@ fn every_key_is_read() {
          settings: { shared_buffers: 256MB, jit: off, max_connections: 0050, log_statement: 'all', \
          track_io_timing: true }\n  extensions: [pg_trgm, hstore, pg_trgm]\n  durability: none\n  \
          port: 15432\nmigrations:\n  path: ./db/migrations\n  out_of_order: allow\nseeds:\n  \
-         path: db/seeds\n  profile: demo\nsecrets: { key_env: APP_KEY }\n",
+         path: db/seeds\n  profile: demo\nsecrets: { key_env: APP_KEY }\n\
+         generations: { keep: 5, days: 30 }\n",
     );
     fs::create_dir_all(case.root().join("db/migrations")).unwrap();
     fs::create_dir_all(case.root().join("db/seeds")).unwrap();
@@ -129,6 +130,8 @@ fn every_key_is_read() {
     assert_eq!(spec.server.extensions, ["pg_trgm", "hstore"]);
     assert_eq!(spec.port, PortChoice::Fixed(15432));
     assert_eq!(spec.timeout.as_secs(), 60);
+    assert_eq!(spec.retention, Retention { keep: 5, days: 30 });
+    assert!(!spec.of_branch);
     assert!(spec.migrations.allow_out_of_order);
     assert_eq!(
         spec.migrations.files,
@@ -203,6 +206,9 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
         .with("DEVDB_SEEDS", ".")
         .with("DEVDB_KEY_ENV", "K")
         .with("DEVDB_INSTANCE", "i")
+        .with("DEVDB_ISOLATION", "branch")
+        .with("DEVDB_GENERATIONS_KEEP", "0")
+        .with("DEVDB_GENERATIONS_DAYS", "3650")
         .with("DEVDB_TEST_ANYTHING", "1")
         .with("DEVDB_DATA_DIR", "/tmp/x")
         .with("DEVDB_LOG", "debug");
@@ -217,6 +223,7 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
     );
     assert_eq!((settings.database.as_str(), settings.user.as_str()), ("d", "u"));
     assert_eq!((settings.profile.as_str(), settings.instance.as_str()), ("test", "i"));
+    assert_eq!(settings.retention, Retention { keep: 0, days: 3650 });
     assert_eq!(settings.durability, Durability::Relaxed);
     assert_eq!(settings.key_env, "K");
 }
@@ -305,13 +312,6 @@ fn an_unknown_key_is_shown_with_the_nearest() {
     let local = Case::new("");
     local.write("devdb.local.yaml", "engin: native\n");
     assert!(shown(&local.error()).contains("devdb.local.yaml:1:1"));
-}
-
-#[test]
-fn what_this_version_lacks_is_said_plainly() {
-    let branch = shown(&Case::new("isolation: branch\n").error());
-    assert!(branch.contains("devdb.yaml:1:12"), "{branch}");
-    assert!(branch.contains("\"branch\" is not supported by this version"), "{branch}");
 }
 
 #[test]
@@ -485,7 +485,17 @@ fn the_schema_describes_every_key_and_nothing_else() {
     let schema = config::schema();
     assert_eq!(schema["additionalProperties"], false);
     let text = schema.to_string();
-    for word in ["project", "isolation", "bin_dir", "out_of_order", "key_env", "relaxed", "65535"] {
+    for word in [
+        "project",
+        "branch",
+        "generations",
+        "3650",
+        "bin_dir",
+        "out_of_order",
+        "key_env",
+        "relaxed",
+        "65535",
+    ] {
         assert!(text.contains(word), "{word} is not in {schema:#}");
     }
     assert!(!text.contains("\"required\"") && !text.contains("null"), "{schema:#}");

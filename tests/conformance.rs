@@ -50,6 +50,7 @@ on_each_engine![
     a_server_set_aside_comes_back,
     another_server_on_the_same_generation_takes_its_place,
     lists_name_exactly_what_is_there,
+    generations_have_sizes,
     completeness_is_a_mark,
     a_crash_is_reported_at_once_with_its_reason,
     a_taken_port_is_an_error_that_leaves_nothing,
@@ -308,6 +309,21 @@ async fn lists_name_exactly_what_is_there(bench: Arc<Bench>) {
     assert!(all.iter().any(|generation| generation.owner == bert && generation.number == 1));
     let all = bench.engine.servers(None).await.unwrap();
     assert!(all.iter().any(|found| found.handle == server.handle));
+}
+
+async fn generations_have_sizes(bench: Arc<Bench>) {
+    let (anna, bert) = (bench.owner("anna"), bench.owner("bert"));
+    let server = bench.make(&anna, 1, Role::Instance).await;
+    bench.log_in(&server).await;
+    bench.engine.create_generation(&bert, 1, &bench.spec).await.unwrap();
+    let handle = bench.generations(&anna).await.remove(0).handle;
+    let sizes = bench.engine.sizes(Some(&anna.key())).await.unwrap();
+    assert_eq!(sizes.keys().collect::<Vec<_>>(), [&handle]);
+    // A new cluster: neither next to nothing nor counted twice.
+    assert!((20 << 20..200 << 20).contains(&sizes[&handle]), "{sizes:?}");
+    let all = bench.engine.sizes(None).await.unwrap();
+    assert!(all[&bench.generations(&bert).await.remove(0).handle] < sizes[&handle]);
+    assert!(all.contains_key(&handle));
 }
 
 async fn completeness_is_a_mark(bench: Arc<Bench>) {

@@ -5,6 +5,8 @@ mod config;
 mod doctor;
 mod down;
 mod env;
+mod gc;
+mod generations;
 mod init;
 mod list;
 mod logs;
@@ -165,6 +167,8 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
         Command::Start(args) => start::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,
         Command::Undo(args) => undo::run(app, args).await,
+        Command::Generations => generations::run(app).await,
+        Command::Gc(args) => gc::run(app, args).await,
         Command::Status(args) => status::run(app, args).await,
         Command::List => list::run(app).await,
         Command::Url => url::run(app),

@@ -53,6 +53,7 @@ pub async fn report(
         generation: replaced.current,
         former_generation: replaced.former,
         former_kept: replaced.kept,
+        kept_days: record.retention.days,
         applied,
         took_ms,
     })))

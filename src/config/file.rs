@@ -46,7 +46,8 @@ pub struct Document {
     /// What runs the servers. Default: auto.
     #[schemars(with = "EngineChoice")]
     pub engine: Option<Text>,
-    /// Who shares an instance: every developer has one of their own. Default: developer.
+    /// What has an instance of its own in a checkout: the developer, or each git branch. Default:
+    /// developer.
     #[schemars(schema_with = "isolation_schema")]
     pub isolation: Option<Text>,
     /// The PostgreSQL server.
@@ -61,6 +62,9 @@ pub struct Document {
     /// Encrypted values.
     #[schemars(with = "SecretsSection")]
     pub secrets: Option<SecretsSection>,
+    /// The data from before a reset, for `devdb undo`.
+    #[schemars(with = "GenerationsSection")]
+    pub generations: Option<GenerationsSection>,
 }
 
 /// The PostgreSQL server.
@@ -145,8 +149,21 @@ pub struct SecretsSection {
     pub key_env: Option<Text>,
 }
 
+/// The data from before a reset, for `devdb undo`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "keys below it, like `keep: 2`")]
+#[schemars(rename = "generations")]
+pub struct GenerationsSection {
+    /// How many former generations that somebody wrote to are kept. Default: 2.
+    #[schemars(with = "u16", range(min = 0, max = 100))]
+    pub keep: Option<Text>,
+    /// For how many days after they were replaced. Default: 7.
+    #[schemars(with = "u16", range(min = 0, max = 3650))]
+    pub days: Option<Text>,
+}
+
 fn isolation_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "enum": ["developer"] })
+    json_schema!({ "enum": ["developer", "branch"] })
 }
 
 fn out_of_order_schema(_: &mut SchemaGenerator) -> Schema {

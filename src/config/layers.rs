@@ -49,7 +49,7 @@ pub const KEYS: &[Key] = &[
     key("engine", "DEVDB_ENGINE")
         .flag("--engine", |f| f.engine.as_ref())
         .file(|d| d.engine.as_ref()),
-    Key::file_only("isolation", |d| d.isolation.as_ref()),
+    key("isolation", "DEVDB_ISOLATION").file(|d| d.isolation.as_ref()),
     key("postgres.version", "DEVDB_POSTGRES")
         .flag("--postgres", |f| f.postgres.as_ref())
         .file(|d| d.postgres.as_ref()?.version.as_ref()),
@@ -69,6 +69,10 @@ pub const KEYS: &[Key] = &[
         .flag("--profile", |f| f.profile.as_ref())
         .file(|d| d.seeds.as_ref()?.profile.as_ref()),
     key("secrets.key_env", "DEVDB_KEY_ENV").file(|d| d.secrets.as_ref()?.key_env.as_ref()),
+    key("generations.keep", "DEVDB_GENERATIONS_KEEP")
+        .file(|d| d.generations.as_ref()?.keep.as_ref()),
+    key("generations.days", "DEVDB_GENERATIONS_DAYS")
+        .file(|d| d.generations.as_ref()?.days.as_ref()),
 ];
 
 /// A value and who said it.

@@ -1,6 +1,7 @@
 //! devdb.yaml, the environment and flags, merged: every setting validated, every default decided,
 //! and for each a record of who said it.
 
+pub mod branch;
 pub mod dotenv;
 pub mod environment;
 pub mod identity;
@@ -79,6 +80,8 @@ pub enum Origin {
         /// The line of the value, counted from 1.
         line: usize,
     },
+    /// The branch that is checked out.
+    Branch,
     /// devdb.
     Default,
 }
@@ -91,6 +94,7 @@ impl fmt::Display for Origin {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 write!(f, "{name}:{line}")
             }
+            Origin::Branch => f.write_str("git branch"),
             Origin::Default => f.write_str("default"),
         }
     }

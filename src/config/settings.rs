@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::command;
 use super::layers::{Given, Layers};
 use super::values::{self, Problem};
-use super::{Environment, Origin, Project};
+use super::{Environment, Origin, Project, branch};
 use crate::error::{Result, nearest};
-use crate::spec::{Durability, EngineChoice, Files, PortChoice};
+use crate::spec::{Durability, EngineChoice, Files, Isolation, PortChoice, Retention};
 
 /// PostgreSQL's major version where nobody names one.
 pub const DEFAULT_VERSION: u16 = 15;
@@ -22,6 +22,8 @@ pub struct Settings {
     pub developer: String,
     /// The instance's name.
     pub instance: String,
+    /// Whether that is the name of the branch that is checked out.
+    pub of_branch: bool,
     /// Which engine is wanted.
     pub engine: EngineChoice,
     /// PostgreSQL's major version.
@@ -54,6 +56,8 @@ pub struct Settings {
     pub profile: String,
     /// The environment variable with the encryption key.
     pub key_env: String,
+    /// What is kept for `undo`.
+    pub retention: Retention,
 }
 
 /// Decides every setting, in the order in which `devdb config` shows them.
@@ -70,9 +74,8 @@ pub(super) fn decide(
     };
     let name = layers.decide("project", || default_name(project)).check(values::label)?;
     let developer = layers.decide("developer", || environment.os_user()).check(values::label)?;
-    let instance = layers.decide("instance", || "main".into()).check(values::label)?;
+    let (instance, of_branch) = instance(layers, project, warnings)?;
     let engine = layers.decide("engine", || "auto".into()).check(values::engine)?;
-    layers.decide("isolation", || "developer".into()).check(values::isolation)?;
     let (version, image, image_chosen) = version_and_image(layers)?;
     let bin_dir = bin_dir(layers, root)?;
     let database = layers
@@ -102,10 +105,14 @@ pub(super) fn decide(
     let profile = layers.decide("seeds.profile", || "dev".into()).check(values::profile)?;
     let key_env =
         layers.decide("secrets.key_env", || "ENCRYPTION_KEY".into()).check(values::variable)?;
+    let usual = Retention::default();
+    let keep = layers.decide("generations.keep", || usual.keep.to_string()).check(values::keep)?;
+    let days = layers.decide("generations.days", || usual.days.to_string()).check(values::days)?;
     Ok(Settings {
         project: name,
         developer,
         instance,
+        of_branch,
         engine,
         version,
         image,
@@ -122,7 +129,31 @@ pub(super) fn decide(
         seeds,
         profile,
         key_env,
+        retention: Retention { keep, days },
     })
+}
+
+/// The instance's name, and whether it is the branch's: a name that somebody gives wins.
+fn instance(
+    layers: &mut Layers<'_>,
+    project: &Project,
+    warnings: &mut Vec<String>,
+) -> Result<(String, bool)> {
+    let isolation = layers.decide("isolation", || "developer".into());
+    if isolation.check(values::isolation)? == Isolation::Branch
+        && layers.given("instance").is_none()
+    {
+        if let Project::Directory { root } = project {
+            let name = branch::current(root)
+                .and_then(|name| values::instance(&name))
+                .map_err(|problem| isolation.error(&problem))?;
+            layers.record("instance", &name, Origin::Branch);
+            return Ok((name, true));
+        }
+        warnings.push("the sample project is nobody's checkout: it has one instance".to_owned());
+    }
+    let name = layers.decide("instance", || "main".into()).check(values::instance)?;
+    Ok((name, false))
 }
 
 /// The directory's name, so far as it can be one.

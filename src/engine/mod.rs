@@ -19,6 +19,7 @@ pub mod native;
 pub use engines::Engines;
 pub use golden::{Builder, BuilderLaunch, GoldenLabel, GoldenState, Platform};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -240,6 +241,15 @@ impl Engine {
     /// When the engine does not answer.
     pub async fn generations(&self, key: Option<&str>) -> Result<Vec<Generation>> {
         each!(self.generations(key))
+    }
+
+    /// Bytes on disk of every generation devdb made here, of one instance or of all, by handle.
+    /// What the engine cannot tell is left out. Slow: every file is looked at.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
+        each!(self.sizes(key))
     }
 
     /// Makes an empty generation, labelled. Its first launch initialises it.

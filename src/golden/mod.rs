@@ -27,7 +27,7 @@ const DEPTH_MAX: u32 = 20;
 /// How much of a state was there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Found {
+pub enum Cached {
     /// All of it.
     Hit,
     /// Some of its migrations.
@@ -41,7 +41,7 @@ pub struct Golden {
     /// The state itself.
     pub state: GoldenState,
     /// How much of it was there.
-    pub found: Found,
+    pub cached: Cached,
     /// What is in it.
     pub applied: Applied,
     engine: Engine,
@@ -55,19 +55,19 @@ impl Golden {
         engine: &Engine,
         plan: &Plan,
         state: GoldenState,
-        found: Found,
+        cached: Cached,
         in_use: Lock,
     ) -> Self {
         prune::touch(context, &state.label);
-        let (engine, applied) = (engine.clone(), applied(plan, &state, found));
-        Golden { found, applied, state, engine, in_use }
+        let (engine, applied) = (engine.clone(), applied(plan, &state, cached));
+        Golden { cached, applied, state, engine, in_use }
     }
 
     /// Tells that it has been copied, and makes room in the cache for what was baked. Returns what
     /// is in it, and what `found` says is still to do.
     pub async fn release(self, context: &Context, found: Applied) -> Applied {
         drop(self.in_use);
-        if self.found != Found::Hit
+        if self.cached != Cached::Hit
             && let Err(error) = prune(context, &self.engine, &Limits::default()).await
         {
             context.events.warn(format!("the cache could not be pruned: {error}"));
@@ -111,11 +111,11 @@ impl Standing {
     }
 
     /// How much is there.
-    pub fn found(&self) -> Found {
+    pub fn cached(&self) -> Cached {
         match &self.best {
-            _ if self.hit().is_some() => Found::Hit,
-            Some((step, _)) if step.migrations > 0 => Found::Prefix,
-            _ => Found::Miss,
+            _ if self.hit().is_some() => Cached::Hit,
+            Some((step, _)) if step.migrations > 0 => Cached::Prefix,
+            _ => Cached::Miss,
         }
     }
 
@@ -176,7 +176,7 @@ pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<G
     let look = || guard.guard(Standing::look(context, engine, plan));
     let standing = look().await?;
     if let Some(state) = standing.hit() {
-        return Ok(Golden::new(context, engine, plan, state, Found::Hit, in_use));
+        return Ok(Golden::new(context, engine, plan, state, Cached::Hit, in_use));
     }
     let name = format!("golden-{}", &standing.chain.target().fingerprint[..24]);
     let file = context.store.lock_file(&name);
@@ -184,11 +184,11 @@ pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<G
     // Another process may have baked it while this one waited.
     let standing = look().await?;
     if let Some(state) = standing.hit() {
-        return Ok(Golden::new(context, engine, plan, state, Found::Hit, in_use));
+        return Ok(Golden::new(context, engine, plan, state, Cached::Hit, in_use));
     }
-    let found = standing.found();
+    let cached = standing.cached();
     let state = bake::bake(context, engine, plan, &standing).await?;
-    Ok(Golden::new(context, engine, plan, state, found, in_use))
+    Ok(Golden::new(context, engine, plan, state, cached, in_use))
 }
 
 /// While this is held nothing is pruned from the cache by this user.
@@ -209,10 +209,10 @@ fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
     Ok(None)
 }
 
-fn applied(plan: &Plan, state: &GoldenState, found: Found) -> Applied {
+fn applied(plan: &Plan, state: &GoldenState, cached: Cached) -> Applied {
     let label = &state.label;
     let mut applied = Applied {
-        golden: Some(GoldenReport { fingerprint: label.fingerprint.clone(), found }),
+        golden: Some(GoldenReport { fingerprint: label.fingerprint.clone(), cached }),
         ..Applied::default()
     };
     match &plan.migrations {

@@ -43,7 +43,9 @@ pub struct Pruned {
 /// When the engine does not answer.
 pub async fn prune(context: &Context, engine: &Engine, limits: &Limits) -> Result<Pruned> {
     let mut pruned = Pruned::default();
-    let Ok(_alone) = Lock::take_now(&context.store.lock_file("golden")) else { return Ok(pruned) };
+    let Some(_alone) = Lock::at_once(&context.store.lock_file("golden"))? else {
+        return Ok(pruned);
+    };
     let mut states = engine.golden_states().await?;
     states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
     let now = SystemTime::now();

@@ -1,15 +1,11 @@
 //! Tidying up: what a command that was cut short left behind, and generations past their time.
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Instance;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::state::{GenerationRecord, Record};
-
-/// How many former generations are kept, and for how long.
-const KEPT: usize = 2;
-const KEPT_DAYS: i64 = 7;
 
 /// What the record says is under way while everything is removed.
 pub(super) const PURGE: &str = "purge";
@@ -109,7 +105,7 @@ impl Instance<'_> {
     }
 
     /// The server to keep: the recorded one when it is of the current generation, else any that is.
-    fn keeper<'s>(&self, record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
+    pub(super) fn keeper<'s>(&self, record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
         let current = |server: &&Server| {
             server.role == Role::Instance && Some(server.generation) == record.current
         };
@@ -154,14 +150,22 @@ impl Instance<'_> {
 }
 
 /// Whether a generation counts; a copy made ahead does not yet.
-fn is_recorded(record: &Record, generation: &Generation) -> bool {
+pub(super) fn is_recorded(record: &Record, generation: &Generation) -> bool {
     record.generations.iter().any(|recorded| recorded.number == generation.number)
 }
 
-/// The former generations that nobody wrote to, and of the others those beyond the newest two and
-/// those replaced over seven days ago.
-fn expired(record: &Record) -> Vec<u32> {
-    let oldest_kept = Utc::now() - TimeDelta::days(KEPT_DAYS);
+/// The former generations whose time is over.
+pub(super) fn expired(record: &Record) -> Vec<u32> {
+    let now = Utc::now();
+    let over = lifetimes(record).into_iter().filter(|(_, end)| *end <= now);
+    over.map(|(number, _)| number).collect()
+}
+
+/// Until when each former generation is kept, the newest first: as many as the project keeps of
+/// those that somebody wrote to, for its days after they were replaced, and the others no longer
+/// than they were current.
+pub(super) fn lifetimes(record: &Record) -> Vec<(u32, DateTime<Utc>)> {
+    let days = TimeDelta::days(record.retention.days.into());
     let mut former: Vec<&GenerationRecord> = record
         .generations
         .iter()
@@ -169,10 +173,67 @@ fn expired(record: &Record) -> Vec<u32> {
         .collect();
     former.sort_by_key(|generation| std::cmp::Reverse(generation.age()));
     let mut kept = 0;
-    former.retain(|generation| {
-        let keep = !generation.untouched && kept < KEPT && generation.age().0 >= oldest_kept;
-        kept += usize::from(keep);
-        !keep
-    });
-    former.iter().map(|generation| generation.number).collect()
+    let lifetime = |generation: &GenerationRecord| {
+        let (replaced, number) = generation.age();
+        let keep = match generation.untouched {
+            // One as good as this has come after it, unless `undo` went back from this one: then it
+            // stays for another `undo`, and takes no other's place.
+            true => record.current.is_some_and(|current| current < number),
+            false => {
+                kept += 1;
+                kept <= record.retention.keep
+            }
+        };
+        (number, if keep { replaced + days } else { replaced })
+    };
+    former.into_iter().map(lifetime).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Retention;
+    use crate::state::record::tests::{generation, sample};
+
+    /// A record whose generations before the last were replaced so many days ago.
+    fn record(current: u32, replaced: &[(u32, i64)], retention: Retention) -> Record {
+        let mut record = sample("anna", 20_000);
+        record.retention = retention;
+        record.current = Some(current);
+        record.generations.push(generation(current));
+        for (number, days) in replaced {
+            let mut former = generation(*number);
+            former.replaced = Some(Utc::now() - TimeDelta::days(*days));
+            record.generations.push(former);
+        }
+        record
+    }
+
+    #[test]
+    fn count_and_days_decide() {
+        let all = [(1, 9), (2, 3), (3, 1), (4, 0)];
+        for (keep, days, gone) in [
+            (2, 7, vec![2, 1]),
+            (4, 7, vec![1]),
+            (4, 30, vec![]),
+            (3, 2, vec![2, 1]),
+            (0, 30, vec![4, 3, 2, 1]),
+            (100, 0, vec![4, 3, 2, 1]),
+        ] {
+            let record = record(5, &all, Retention { keep, days });
+            assert_eq!(expired(&record), gone, "{keep} for {days} days");
+        }
+    }
+
+    #[test]
+    fn what_nobody_wrote_to_is_kept_for_an_undo_of_the_undo_only() {
+        let mut record = record(2, &[(1, 1), (3, 0)], Retention { keep: 1, days: 7 });
+        for generation in &mut record.generations {
+            generation.untouched = generation.number == 3;
+        }
+        assert_eq!(expired(&record), Vec::<u32>::new(), "3 takes no place of 1");
+        record.current = Some(4);
+        record.generations[0].number = 4;
+        assert_eq!(expired(&record), [3]);
+    }
 }

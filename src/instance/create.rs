@@ -86,6 +86,8 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         generations: Vec::new(),
         under_way: Some("up".into()),
         directory: context.directory.clone(),
+        of_branch: context.spec.of_branch,
+        retention: context.spec.retention,
     };
     context.store.save(&record)?;
     Ok(record)

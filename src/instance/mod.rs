@@ -8,6 +8,9 @@ mod collect;
 mod commands;
 mod create;
 pub mod data;
+mod garbage;
+mod history;
+mod known;
 mod launch;
 mod lineage;
 mod observe;
@@ -36,6 +39,8 @@ use crate::spec::InstanceSpec;
 use crate::state::{GenerationRecord, Lock, Record, Store, Why};
 
 pub use data::{Plan, Source};
+pub use garbage::{Garbage, Reason};
+pub use history::generations;
 pub use observe::{Observed, record};
 pub use reset::Replaced;
 pub use revive::{How, Running};
@@ -89,6 +94,7 @@ impl<'a> Instance<'a> {
         let lock = context.interrupt.guard(waiting).await?;
         let mut instance = Instance { context, _lock: lock, key, record: None };
         instance.record = instance.load_or_rebuild().await?;
+        instance.note_use()?;
         Ok(instance)
     }
 

@@ -1,6 +1,6 @@
 //! Looking at an instance without its lock and without changing anything.
 
-use super::{Context, lineage};
+use super::{Context, known, lineage};
 use crate::engine::{Engine, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::PortChoice;
@@ -83,7 +83,8 @@ impl Observed {
             return Ok(None);
         };
         let Some(current) = record.current_generation().cloned() else { return Ok(None) };
-        if record.under_way.is_some() || record.server.is_none() {
+        let settled = record.under_way.is_none() && known::is_settled(context, &record);
+        if !settled || record.server.is_none() {
             return Ok(None);
         }
         lineage::check_engine(record.engine, context.spec.engine)?;

@@ -72,6 +72,8 @@ impl Instance<'_> {
             // What is incomplete is rubbish of a first `up` that was cut short: tidied up next.
             under_way: Some("rebuild".into()),
             directory: self.context.directory.clone(),
+            of_branch: self.context.spec.of_branch,
+            retention: self.context.spec.retention,
         };
         self.context.store.save(&record)?;
         if let Some(number) = current {

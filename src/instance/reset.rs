@@ -95,8 +95,10 @@ impl Instance<'_> {
         let engine = self.engine(&self.recorded()?).await?;
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
-                .because("only reset makes one, and it is kept for seven days")
-                .hint("devdb status   shows what is kept"));
+                .because(
+                    "only reset makes one, and it is kept for a time (generations in devdb.yaml)",
+                )
+                .hint("devdb generations   shows what is kept"));
         };
         lineage::check(&target.made_with, &MadeWith::of(&context.spec.server, engine.kind()))?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
@@ -109,7 +111,8 @@ impl Instance<'_> {
         let chosen = GenerationRecord { replaced: None, baseline: None, ..target };
         let server = self.swap(&engine, record, chosen, None).await?;
         self.done()?;
-        let kept = true;
+        self.collect(&engine).await;
+        let kept = self.recorded()?.former_generations().contains(&former);
         Ok(Some(Replaced { server, golden: None, former, kept, current }))
     }
 

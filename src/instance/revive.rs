@@ -68,6 +68,7 @@ impl Instance<'_> {
         self.begin("up")?;
         let (server, how) = self.revive(&engine, self.recorded()?).await?;
         self.done()?;
+        self.collect(&engine).await;
         Ok(Running { server, how, golden: None })
     }
 

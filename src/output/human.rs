@@ -6,9 +6,9 @@ use chrono::Utc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::Style;
+use super::{Style, kept};
 use crate::error::{Error, Kind};
-use crate::golden::Found;
+use crate::golden::Cached;
 use crate::instance::How;
 use crate::outcome::{
     Applied, ConfigReport, DoctorReport, InitReport, ListReport, MigrationsReport, Report,
@@ -26,6 +26,8 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::Reset(reset) => self::reset(reset, style),
         Report::Status(status) => self::status(status, style),
         Report::List(list) => self::list(list, style),
+        Report::Generations(report) => kept::generations(report, style),
+        Report::Gc(report) => kept::gc(report, style),
         Report::Url(url) => format!("{}\n", url.url),
         Report::Migrations(migrations) => self::migrations(migrations, style),
         Report::Config(config) => self::config(config, style),
@@ -55,7 +57,7 @@ pub fn failure(error: &Error, style: Style) -> String {
     text
 }
 
-fn who(owner: &Owner) -> String {
+pub(super) fn who(owner: &Owner) -> String {
     match owner.instance.as_str() {
         "main" => format!("{} for {}", owner.project, owner.developer),
         name => format!("{} for {}, instance {name}", owner.project, owner.developer),
@@ -107,13 +109,14 @@ fn reset(report: &ResetReport, style: Style) -> String {
         false => {
             _ = writeln!(
                 text,
-                "  generation {former} is removed: wiped, or nobody had written to it"
+                "  generation {former} is removed: wiped, not to be kept, or nobody had written to it"
             );
         }
         true => {
             _ = writeln!(
                 text,
-                "  generation {former} is kept for seven days (devdb undo goes back)"
+                "  generation {former} is kept for {} (devdb undo goes back)",
+                count(report.kept_days.into(), "day"),
             );
         }
     }
@@ -130,10 +133,10 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
         done.push(format!("{} applied", count(applied.seeds_applied.len(), "seed file")));
     }
     if !done.is_empty() {
-        let origin = match applied.golden.as_ref().map(|golden| golden.found) {
-            Some(Found::Hit) => ", all from the cache",
-            Some(Found::Prefix) => ", the first of them from the cache",
-            Some(Found::Miss) | None => "",
+        let origin = match applied.golden.as_ref().map(|golden| golden.cached) {
+            Some(Cached::Hit) => ", all from the cache",
+            Some(Cached::Prefix) => ", the first of them from the cache",
+            Some(Cached::Miss) | None => "",
         };
         _ = writeln!(text, "  {}{origin}", done.join(", "));
     }
@@ -341,18 +344,18 @@ fn doctor(report: &DoctorReport, style: Style) -> String {
     text
 }
 
-fn plain_table(header: &[&str]) -> Table {
+pub(super) fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.to_vec());
     table
 }
 
 /// Without the blanks that pad every line to the table's width.
-fn trimmed(table: &Table) -> String {
+pub(super) fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 

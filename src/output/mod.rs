@@ -2,6 +2,7 @@
 //! JSON are two renderings of the same outcome.
 
 mod human;
+mod kept;
 mod progress;
 
 use std::io::{self, IsTerminal, Write};

@@ -14,7 +14,19 @@ pub struct Lock {
     _file: File,
 }
 
+/// How a lock is asked for: alone, or together with others.
+type Attempt = fn(&File) -> std::result::Result<(), TryLockError>;
+
 impl Lock {
+    /// Takes the lock at `path`, none when somebody holds it.
+    ///
+    /// # Errors
+    /// `Config` when it cannot be opened.
+    pub fn at_once(path: &Path) -> Result<Option<Lock>> {
+        let file = open(path)?;
+        Ok(is_free(&file, path, File::try_lock)?.then_some(Lock { _file: file }))
+    }
+
     /// Takes the lock at `path`, waiting `patience` for whoever holds it, and saying so after a
     /// second.
     ///
@@ -32,37 +44,18 @@ impl Lock {
         Lock::wait(path, patience, events, File::try_lock_shared).await
     }
 
-    /// Takes the lock if nobody holds it.
-    ///
-    /// # Errors
-    /// `Locked` when somebody does.
-    pub fn take_now(path: &Path) -> Result<Lock> {
-        let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(error) => {
-                Err(error).or_fail(Kind::Locked, || format!("cannot lock {}", path.display()))
-            }
-        }
-    }
-
     async fn wait(
         path: &Path,
         patience: Duration,
         events: &Events,
-        attempt: fn(&File) -> Result<(), TryLockError>,
+        attempt: Attempt,
     ) -> Result<Lock> {
         let file = open(path)?;
         let begun = Instant::now();
         let mut said = false;
         loop {
-            match attempt(&file) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => {
-                    return Err(error)
-                        .or_fail(Kind::Config, || format!("cannot lock {}", path.display()));
-                }
+            if is_free(&file, path, attempt)? {
+                return Ok(Lock { _file: file });
             }
             if begun.elapsed() >= patience {
                 return Err(Error::new(Kind::Locked, "another devdb is working on this instance")
@@ -92,6 +85,17 @@ fn open(path: &Path) -> Result<File> {
         .or_fail(Kind::Config, || format!("cannot open the lock {}", path.display()))
 }
 
+/// Whether the lock was free; it is held then.
+fn is_free(file: &File, path: &Path, attempt: Attempt) -> Result<bool> {
+    match attempt(file) {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(error).or_fail(Kind::Config, || format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +106,7 @@ mod tests {
         let path = home.path().join("a.lock");
         let short = Duration::from_millis(50);
         let first = Lock::take(&path, short, &Events::silent()).await.unwrap();
+        assert!(Lock::at_once(&path).unwrap().is_none());
         let refused = Lock::take(&path, short, &Events::silent()).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::Locked);
         drop(first);

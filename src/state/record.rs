@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::engine::MadeWith;
-use crate::spec::{EngineKind, Owner};
+use crate::spec::{EngineKind, Owner, Retention};
 
 /// The version of the record's layout that this devdb writes.
 pub const SCHEMA: u32 = 1;
@@ -40,8 +40,14 @@ pub struct Record {
     /// What is under way. Set before the first step and cleared after the last, so that the next
     /// command knows that one before it was cut short.
     pub under_way: Option<String>,
-    /// Where the project was when it was last used, for people.
+    /// Where the project was when the instance was last used; none for the sample.
     pub directory: Option<PathBuf>,
+    /// Whether it was made for, and named after, a git branch.
+    #[serde(default)]
+    pub of_branch: bool,
+    /// What the project keeps for `undo`, as of its last use.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// A generation that counts.
@@ -155,10 +161,12 @@ pub(crate) mod tests {
             generations: Vec::new(),
             under_way: None,
             directory: None,
+            of_branch: false,
+            retention: Retention::default(),
         }
     }
 
-    fn generation(number: u32) -> GenerationRecord {
+    pub(crate) fn generation(number: u32) -> GenerationRecord {
         GenerationRecord {
             number,
             made_with: MadeWith {

@@ -6,9 +6,11 @@
 )]
 
 mod bad_input;
+mod branch;
 mod concurrent;
 mod docker;
 mod foreign;
+mod gc;
 mod interrupts;
 mod lifecycle;
 mod output;

@@ -4,7 +4,7 @@
 mod image;
 
 use crate::error::nearest;
-use crate::spec::{Durability, EngineChoice, PortChoice};
+use crate::spec::{Durability, EngineChoice, Isolation, PortChoice};
 pub use image::{image, image_major};
 
 /// PostgreSQL's major versions that devdb serves.
@@ -51,15 +51,13 @@ pub fn engine(text: &str) -> Checked<EngineChoice> {
     )
 }
 
-/// `isolation`: `branch` is for a later version.
-pub fn isolation(text: &str) -> Checked<()> {
-    if text == "branch" {
-        return problem(
-            "\"branch\" is not supported by this version of devdb",
-            "isolation: developer is the only value so far",
-        );
-    }
-    word(text, "a kind of isolation", &[("developer", ())])
+/// `isolation`.
+pub fn isolation(text: &str) -> Checked<Isolation> {
+    word(
+        text,
+        "a kind of isolation",
+        &[("developer", Isolation::Developer), ("branch", Isolation::Branch)],
+    )
 }
 
 /// `postgres.durability`.
@@ -118,18 +116,48 @@ fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// A name for people: the project, a developer, an instance.
+/// A name for people: the project, a developer.
 pub fn label(text: &str) -> Checked<String> {
+    name_of_at_most(100, text)
+}
+
+/// An instance's name: git's branches have longer ones than people.
+pub fn instance(text: &str) -> Checked<String> {
+    name_of_at_most(255, text)
+}
+
+fn name_of_at_most(limit: usize, text: &str) -> Checked<String> {
     if text.trim().is_empty() {
-        return problem("the name is empty", "write a name of 1 to 100 characters");
+        return problem("the name is empty", format!("write a name of 1 to {limit} characters"));
     }
-    if text.chars().count() > 100 || has_control(text) {
+    if text.chars().count() > limit || has_control(text) {
         return problem(
             format!("{text:?} is no usable name"),
-            "write a name of 1 to 100 characters, without control characters",
+            format!("write a name of 1 to {limit} characters, without control characters"),
         );
     }
     Ok(text.to_owned())
+}
+
+/// `generations.keep`: how many.
+pub fn keep(text: &str) -> Checked<u16> {
+    number(text, "a number of generations", 100)
+}
+
+/// `generations.days`: how long.
+pub fn days(text: &str) -> Checked<u16> {
+    number(text, "a number of days", 3650)
+}
+
+/// A whole number from 0.
+fn number(text: &str, what: &str, most: u16) -> Checked<u16> {
+    match text.parse::<u16>() {
+        Ok(number) if number <= most => Ok(number),
+        _ => problem(
+            format!("{text:?} is not {what}"),
+            format!("use a whole number from 0 to {most}"),
+        ),
+    }
 }
 
 fn identifier(text: &str, what: &str) -> Checked<String> {
@@ -340,11 +368,23 @@ mod tests {
         assert!(engine("doker").unwrap_err().hint.contains("did you mean docker?"));
         assert!(engine("Docker").unwrap_err().hint.contains("did you mean docker?"));
         assert!(durability("ful").unwrap_err().hint.contains("did you mean full?"));
-        assert!(isolation("branch").unwrap_err().what.contains("not supported by this version"));
+        assert!(isolation("branches").unwrap_err().hint.contains("did you mean branch?"));
+    }
+
+    #[test]
+    fn retention_is_a_whole_number_within_reason() {
+        assert_eq!((keep("0"), keep("100"), days("3650")), (Ok(0), Ok(100), Ok(3650)));
+        for bad in ["101", "-1", "", "2.5", "two", "99999999999"] {
+            assert!(keep(bad).unwrap_err().hint.contains("0 to 100"), "{bad}");
+        }
+        assert!(days("3651").unwrap_err().what.contains("a number of days"));
     }
 
     #[test]
     fn names() {
+        assert!(label(&"a".repeat(101)).is_err());
+        assert!(instance(&"a/B".repeat(85)).is_ok());
+        assert!(instance(&"a".repeat(256)).is_err());
         assert!(database(&"a".repeat(63)).is_ok());
         assert!(database(&"ä".repeat(32)).is_err(), "64 bytes");
         for bad in ["", "a\0b", "template1"] {

@@ -1,0 +1,140 @@
+//! `devdb gc`: what of this user's instances is of no use any more, and, when told so, its removal.
+//!
+//! Only what has a record here is looked at, each instance under its lock, on the engine that the
+//! record names. What has no record is perhaps another user's.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::App;
+use crate::cli::GcArgs;
+use crate::config::{Overrides, branch};
+use crate::engine::Engine;
+use crate::error::{Kind, Result};
+use crate::instance::{Context, Garbage, Instance, Reason};
+use crate::outcome::{Found, GcReport, Outcome, Report};
+use crate::spec::EngineKind;
+use crate::state::Record;
+
+/// `devdb gc`
+pub async fn run(app: &App, args: GcArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let mut report = GcReport { yes: args.yes, ..GcReport::default() };
+    let mut records = Vec::new();
+    for record in context.store.load_all()? {
+        match record {
+            Ok(record) => records.push(record),
+            Err(error) => report.troubles.push(error.to_string()),
+        }
+    }
+    let homes = homes(&context, &records);
+    let mut sizes = Sizes::default();
+    for record in records {
+        let gone = gone(&record, &homes);
+        let context = context.of_record(&record);
+        let found = sweep(&context, gone, args.yes, &mut sizes, &mut report).await;
+        if let Err(error) = found {
+            if error.kind() == Kind::Interrupted {
+                return Err(error);
+            }
+            let owner = &record.owner;
+            let whose = format!("{} of {} ({})", owner.project, owner.developer, owner.instance);
+            report.troubles.push(format!("{whose}: {error}"));
+        }
+    }
+    let exit = u8::from(args.yes && report.found.iter().any(|found| !found.left.is_empty()));
+    Ok(Outcome { command: "gc", report: Report::Gc(Box::new(report)), exit })
+}
+
+/// One instance, under its lock.
+async fn sweep(
+    context: &Context,
+    gone: Option<Reason>,
+    yes: bool,
+    sizes: &mut Sizes,
+    report: &mut GcReport,
+) -> Result<()> {
+    let guard = &context.interrupt;
+    let Some(mut instance) = Instance::open_at_once(context)? else {
+        report.locked.push(context.spec.owner.clone());
+        return Ok(());
+    };
+    let Some((engine, found)) = guard.guard(instance.garbage(gone)).await? else { return Ok(()) };
+    for garbage in found {
+        let bytes = sizes.of(&engine, &garbage).await;
+        let objects = garbage.handles();
+        report.found.push(Found {
+            owner: context.spec.owner.clone(),
+            engine: engine.kind(),
+            reason: garbage.reason,
+            directory: context.directory.clone(),
+            generations: garbage.generations.iter().map(|one| one.number).collect(),
+            left: if yes { objects.clone() } else { Vec::new() },
+            objects,
+            bytes,
+        });
+        if yes {
+            // Not interruptible: this is the cleaning up.
+            let removed = instance.remove_garbage(&engine, &garbage).await;
+            let left = instance.still_there(&engine, &garbage).await?;
+            if let Some(found) = report.found.last_mut() {
+                found.left = left;
+            }
+            removed?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that generations take, asked of each engine once: it is slow.
+#[derive(Default)]
+struct Sizes(BTreeMap<EngineKind, BTreeMap<String, u64>>);
+
+impl Sizes {
+    /// None when the engine does not know it of one of them.
+    async fn of(&mut self, engine: &Engine, garbage: &Garbage) -> Option<u64> {
+        let sizes = match self.0.entry(engine.kind()) {
+            Entry::Occupied(known) => known.into_mut(),
+            // What takes how much is good to know, and no reason to remove nothing.
+            Entry::Vacant(new) => new.insert(engine.sizes(None).await.unwrap_or_default()),
+        };
+        let size = |handle: &String| sizes.get(handle).copied();
+        garbage.generations.iter().map(|generation| size(&generation.handle)).sum()
+    }
+}
+
+/// Where each project is: here, or in a directory that one of its records names and that is there.
+/// A project that was moved keeps its id, and only the instances used since know the new place.
+fn homes(context: &Context, records: &[Record]) -> BTreeMap<String, PathBuf> {
+    let mut homes = BTreeMap::new();
+    for record in records {
+        if let Some(directory) = record.directory.as_ref().filter(|directory| !is_gone(directory)) {
+            homes.insert(record.owner.project_id.clone(), directory.clone());
+        }
+    }
+    if let Some(here) = &context.directory {
+        homes.insert(context.spec.owner.project_id.clone(), here.clone());
+    }
+    homes
+}
+
+/// Whether nothing is there. What cannot be looked at is not gone.
+fn is_gone(directory: &Path) -> bool {
+    directory
+        .symlink_metadata()
+        .is_err_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
+/// Why a whole instance is of no use any more; none when it may be. The sample's never is.
+fn gone(record: &Record, homes: &BTreeMap<String, PathBuf>) -> Option<Reason> {
+    record.directory.as_ref()?;
+    match homes.get(&record.owner.project_id) {
+        None => Some(Reason::DirectoryGone),
+        Some(home) if record.of_branch && branch::is_gone(home, &record.owner.instance) => {
+            Some(Reason::BranchGone)
+        }
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,54 @@
+//! How much disk generations take.
+
+use std::collections::BTreeMap;
+
+use bollard::models::Volume;
+use bollard::query_parameters::ListVolumesOptions;
+
+use super::Docker;
+use super::label::{self, Reading};
+use crate::error::Result;
+
+impl Docker {
+    /// Bytes of every generation, of one instance or of all, by handle; without those that the
+    /// daemon does not know the size of. The daemon walks through the files: slow.
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
+        let volumes = self.measured_volumes().await?;
+        let wanted = volumes.into_iter().filter_map(|volume| {
+            let Reading::Ours(generation) = label::read_volume(&volume.name, &volume.labels) else {
+                return None;
+            };
+            let is_wanted = key.is_none_or(|key| generation.owner.key() == key);
+            let bytes = u64::try_from(volume.usage_data?.size).ok()?;
+            is_wanted.then_some((generation.handle, bytes))
+        });
+        Ok(wanted.collect())
+    }
+
+    async fn measured_volumes(&self) -> Result<Vec<Volume>> {
+        let what = "cannot ask the engine for the sizes of volumes";
+        // bollard cannot write `type=volume`, without which images are measured too.
+        let client = self.client.clone().with_request_modifier(|mut request| {
+            let uri = request.uri().to_string();
+            let end = uri.rfind("/system/df").or_else(|| uri.rfind("/volumes"));
+            let daemon = end.map_or(uri.as_str(), |end| &uri[..end]);
+            if let Ok(uri) = format!("{daemon}/system/df?type=volume&verbose=1").parse() {
+                *request.uri_mut() = uri;
+            }
+            request
+        });
+        let usage = client.df(None).await.map_err(|refusal| self.failed(&refusal, what))?;
+        if let Some(volumes) = usage.volume_usage {
+            let items = volumes.items.unwrap_or_default().into_iter();
+            return Ok(items.filter_map(|item| serde_json::from_value(item).ok()).collect());
+        }
+        // Daemons before API 1.52 answer in a shape that bollard no longer knows. It is that of the
+        // list of volumes, so it is read as one.
+        let answer = client.list_volumes(None::<ListVolumesOptions>).await;
+        let answer = answer.map_err(|refusal| self.failed(&refusal, what))?;
+        Ok(answer.volumes.unwrap_or_default())
+    }
+}

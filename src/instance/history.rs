@@ -1,0 +1,80 @@
+//! The generations of an instance, for people: how each came, what it is worth, how long it stays.
+
+use std::collections::BTreeMap;
+
+use super::{Context, address, collect, observe};
+use crate::db::inspect;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::outcome::{GenerationRow, GenerationsReport};
+use crate::state::{GenerationRecord, Record};
+
+/// Every generation that the record has, the newest first. Takes no lock and changes nothing; what
+/// an engine that does not answer would tell is left out.
+///
+/// # Errors
+/// `NoInstance` when there is none.
+pub async fn generations(context: &Context) -> Result<GenerationsReport> {
+    let record = observe::record(context)?;
+    let mut troubles = Vec::new();
+    let mut sizes = BTreeMap::new();
+    let mut is_written = None;
+    match engine_of(context, &record).await {
+        Err(error) => troubles.push(error.to_string()),
+        Ok(engine) => {
+            match sizes_of(&engine, &record).await {
+                Ok(found) => sizes = found,
+                Err(error) => troubles.push(error.to_string()),
+            }
+            is_written = current_is_written(context, &engine, &record).await;
+        }
+    }
+    let ends: BTreeMap<_, _> = collect::lifetimes(&record).into_iter().collect();
+    let row = |generation: &GenerationRecord| {
+        let current = Some(generation.number) == record.current;
+        GenerationRow {
+            number: generation.number,
+            current,
+            created: generation.created,
+            why: generation.why,
+            replaced: generation.replaced.filter(|_| !current),
+            bytes: sizes.get(&generation.number).copied(),
+            written: if current { is_written } else { Some(!generation.untouched) },
+            kept_until: ends.get(&generation.number).copied(),
+        }
+    };
+    let mut generations: Vec<GenerationRow> = record.generations.iter().map(row).collect();
+    generations.sort_by_key(|row| std::cmp::Reverse(row.number));
+    Ok(GenerationsReport {
+        owner: record.owner.clone(),
+        engine: record.engine,
+        generations,
+        troubles,
+    })
+}
+
+async fn engine_of(context: &Context, record: &Record) -> Result<Engine> {
+    let engine = context.engines.of_record(record, &context.spec.server).await?;
+    observe::same_engine(&engine, record).await?;
+    Ok(engine)
+}
+
+/// Bytes by number.
+async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>> {
+    let key = record.owner.key();
+    let sizes = engine.sizes(Some(&key)).await?;
+    let generations = engine.generations(Some(&key)).await?.into_iter();
+    let sized = generations.filter_map(|one| Some((one.number, *sizes.get(&one.handle)?)));
+    Ok(sized.collect())
+}
+
+/// Whether somebody may have written to the current generation; none when nobody can tell: it does not
+/// run, or devdb did not see it new.
+async fn current_is_written(context: &Context, engine: &Engine, record: &Record) -> Option<bool> {
+    let baseline = record.current_generation()?.baseline.as_ref()?;
+    let server = engine.server(record.server.as_ref()?).await.ok()??;
+    let endpoint = server.endpoint.as_ref().filter(|_| server.is_running())?;
+    let address = address(record, endpoint);
+    let next = context.interrupt.guard(inspect::next_transaction(&address)).await.ok()?;
+    Some(*baseline != next)
+}

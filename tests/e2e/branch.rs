@@ -1,0 +1,161 @@
+//! isolation: branch: an instance per git branch, on real repositories.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{Ran, Sandbox, finish, psql};
+
+crate::on_both_engines!(
+    two_branches_have_two_databases_and_switching_back_finds_the_old_one,
+    a_worktree_has_databases_of_its_own,
+    awkward_names_of_branches_work_and_stay_apart,
+);
+
+/// git with a cleared environment.
+#[track_caller]
+pub fn git(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command
+        .args(["-c", "user.name=T", "-c", "user.email=t@localhost", "-C"])
+        .arg(directory)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    finish(command).ok().line()
+}
+
+/// A small project in a repository, on branch main, with one commit.
+pub fn repository(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.write("devdb.yaml", "project: shop\nisolation: branch\n");
+    git(&sandbox.work(), &["init", "-q", "-b", "main"]);
+    git(&sandbox.work(), &["add", "."]);
+    git(&sandbox.work(), &["commit", "-q", "-m", "all"]);
+}
+
+/// The instance's name and where that came from, as `devdb config` has it.
+fn named(ran: Ran) -> (String, String) {
+    let config = ran.ok().json();
+    let settings = config["result"]["settings"].as_array().unwrap().clone();
+    let row = settings.iter().find(|row| row["key"] == "instance").unwrap();
+    (row["value"].as_str().unwrap().to_owned(), row["origin"].as_str().unwrap().to_owned())
+}
+
+fn name_here(sandbox: &Sandbox) -> String {
+    let (name, origin) = named(sandbox.run(&["config", "--json"]));
+    assert_eq!(origin, "git branch");
+    name
+}
+
+fn two_branches_have_two_databases_and_switching_back_finds_the_old_one(sandbox: &Sandbox) {
+    repository(sandbox);
+    sandbox.run(&["up"]).ok();
+    let on_main = sandbox.url();
+    sandbox.sql("insert into items (name) values ('of main')");
+
+    git(&sandbox.work(), &["switch", "-q", "-c", "Feature/Big-One"]);
+    sandbox.run(&["status"]).ok().says("not there yet");
+    sandbox.run(&["up"]).ok().says("Feature/Big-One");
+    let on_feature = sandbox.url();
+    assert_ne!(on_feature, on_main);
+    assert_eq!(sandbox.sql("select string_agg(name, ',') from items"), "First");
+    sandbox.sql("insert into items (name) values ('of the feature')");
+    // A tag of the same name changes nothing.
+    git(&sandbox.work(), &["tag", "Feature/Big-One"]);
+    assert_eq!(name_here(sandbox), "Feature/Big-One");
+    assert_eq!(sandbox.url(), on_feature);
+
+    git(&sandbox.work(), &["switch", "-q", "main"]);
+    assert_eq!(sandbox.url(), on_main);
+    let up = sandbox.run(&["up", "--json"]).ok().json();
+    assert_eq!(up["result"]["how"], "unchanged");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'of main'"), "1");
+    sandbox.run(&["list"]).ok().says("Feature/Big-One");
+
+    // A name that somebody gives wins, wherever it is given.
+    let flag = sandbox.run(&["url", "--instance", "Feature/Big-One"]).ok().line();
+    assert_eq!(flag, on_feature);
+    let mut variable = sandbox.command(&["config", "--json"]);
+    variable.env("DEVDB_INSTANCE", "mine");
+    assert_eq!(named(finish(variable)), ("mine".into(), "DEVDB_INSTANCE".into()));
+    let mut variable = sandbox.command(&["config", "--json"]);
+    variable.env("DEVDB_ISOLATION", "developer");
+    assert_eq!(named(finish(variable)), ("main".into(), "default".into()));
+
+    // A hook of git has variables that lead to another repository.
+    let mut hook = sandbox.command(&["url"]);
+    hook.env("GIT_DIR", "/nonexistent").env("GIT_WORK_TREE", "/");
+    assert_eq!(finish(hook).ok().line(), on_main);
+}
+
+fn a_worktree_has_databases_of_its_own(sandbox: &Sandbox) {
+    repository(sandbox);
+    git(&sandbox.work(), &["branch", "side"]);
+    sandbox.run(&["up"]).ok();
+    git(&sandbox.work(), &["switch", "-q", "side"]);
+    sandbox.run(&["up"]).ok();
+    let in_checkout = sandbox.url();
+    sandbox.sql("insert into items (name) values ('of the checkout')");
+    git(&sandbox.work(), &["switch", "-q", "main"]);
+
+    let tree = sandbox.home().join("tree");
+    git(&sandbox.work(), &["worktree", "add", "-q", &tree.to_string_lossy(), "side"]);
+    sandbox.run_in(&tree, &["up"]).ok().says("side");
+    let in_tree = sandbox.run_in(&tree, &["url"]).ok().line();
+    assert_ne!(in_tree, in_checkout);
+    assert_eq!(psql(&in_tree, "select count(*) from items").ok().line(), "1");
+    assert_eq!(psql(&in_checkout, "select count(*) from items").ok().line(), "2");
+    sandbox.run(&["gc"]).ok().says("nothing to remove");
+
+    // Without its worktree the one is of no use; the other's branch is still there.
+    git(&sandbox.work(), &["worktree", "remove", "--force", &tree.to_string_lossy()]);
+    sandbox.run(&["gc", "--yes"]).ok().says("side").says("is gone");
+    assert_ne!(psql(&in_tree, "select 1").code, 0);
+    assert_eq!(psql(&in_checkout, "select count(*) from items").ok().line(), "2");
+}
+
+fn awkward_names_of_branches_work_and_stay_apart(sandbox: &Sandbox) {
+    repository(sandbox);
+    let long = |end: &str| format!("Ünï/{}/{end}", "Long".repeat(48));
+    let mut urls = Vec::new();
+    for name in [long("a"), long("b")] {
+        assert!(name.chars().count() >= 198);
+        git(&sandbox.work(), &["switch", "-q", "-c", &name]);
+        assert_eq!(name_here(sandbox), name);
+        sandbox.run(&["up"]).ok();
+        urls.push(sandbox.url());
+        sandbox.sql("insert into items (name) values ('mine')");
+        assert_eq!(sandbox.sql("select count(*) from items"), "2");
+    }
+    assert_ne!(urls[0], urls[1]);
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+
+    git(&sandbox.work(), &["switch", "-q", "--detach"]);
+    let commit = git(&sandbox.work(), &["rev-parse", "HEAD"]);
+    assert_eq!(name_here(sandbox), format!("detached-{}", &commit[..12]));
+    sandbox.run(&["up"]).ok();
+    assert!(!urls.contains(&sandbox.url()));
+    sandbox.run(&["gc"]).ok().says("nothing to remove");
+}
+
+#[test]
+fn names_where_there_is_no_commit_or_no_git() {
+    let Some(sandbox) = Sandbox::new(crate::sandbox::On::Native, "no git") else { return };
+    sandbox.project();
+    sandbox.write("devdb.yaml", "project: shop\nisolation: branch\n");
+    sandbox
+        .run(&["up"])
+        .exits(3)
+        .says("devdb.yaml:2:12")
+        .says("not a git repository")
+        .says("--instance");
+    let named = named(sandbox.run(&["config", "--json", "--instance", "by hand"]));
+    assert_eq!(named, ("by hand".into(), "--instance".into()));
+    git(&sandbox.work(), &["init", "-q", "-b", "not/born"]);
+    assert_eq!(name_here(&sandbox), "not/born");
+    let mut without = sandbox.command(&["up"]);
+    without.env("PATH", "/nonexistent");
+    finish(without).exits(3).says("git cannot be run");
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}

@@ -1,0 +1,190 @@
+//! What is kept, for how long, and what gc removes.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::branch::{git, repository};
+use crate::sandbox::{Ran, Sandbox, eventually, finish, psql, spawn};
+
+crate::on_both_engines!(
+    instances_of_gone_branches_are_shown_and_then_removed_and_only_they,
+    instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not,
+    former_generations_are_kept_as_many_and_as_long_as_configured,
+    what_a_killed_reset_left_is_shown_and_then_removed,
+);
+
+fn found(ran: &Ran) -> Vec<Value> {
+    ran.json()["result"]["found"].as_array().unwrap().clone()
+}
+
+fn instances_of_gone_branches_are_shown_and_then_removed_and_only_they(sandbox: &Sandbox) {
+    repository(sandbox);
+    sandbox.run(&["up"]).ok();
+    let on_main = sandbox.url();
+    sandbox.run(&["up", "--instance", "scratch"]).ok();
+    let scratch = sandbox.run(&["url", "--instance", "scratch"]).ok().line();
+    git(&sandbox.work(), &["switch", "-q", "-c", "done/With-It"]);
+    sandbox.run(&["up"]).ok();
+    let on_branch = sandbox.url();
+    git(&sandbox.work(), &["switch", "-q", "main"]);
+    sandbox.run(&["gc", "--yes"]).ok().says("nothing to remove");
+
+    git(&sandbox.work(), &["branch", "-q", "-D", "done/With-It"]);
+    let shown = sandbox.run(&["gc", "--json"]).ok();
+    let all = found(&shown);
+    assert_eq!(all.len(), 1, "{}", shown.stdout);
+    assert_eq!(all[0]["reason"], "branch_gone");
+    assert_eq!(all[0]["owner"]["instance"], "done/With-It");
+    assert!(all[0]["bytes"].as_u64().unwrap() > 1_000_000, "{}", shown.stdout);
+    sandbox.run(&["gc"]).ok().says("would remove").says("done/With-It").says("MiB");
+    for url in [&on_main, &scratch, &on_branch] {
+        psql(url, "select 1").ok();
+    }
+
+    let removed = found(&sandbox.run(&["gc", "--yes", "--json"]).ok());
+    assert_eq!(removed.len(), 1);
+    assert_eq!(removed[0]["left"].as_array().unwrap().len(), 0);
+    assert_ne!(psql(&on_branch, "select 1").code, 0);
+    psql(&on_main, "select 1").ok();
+    psql(&scratch, "select 1").ok();
+    let list = sandbox.run(&["list", "--json"]).ok();
+    assert!(!list.stdout.contains("With-It"), "{}", list.stdout);
+}
+
+fn instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not(
+    sandbox: &Sandbox,
+) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let kept = sandbox.url();
+    let other = sandbox.home().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("devdb.yaml"), "project: other\n").unwrap();
+    sandbox.run_in(&other, &["up"]).ok();
+    sandbox.run_in(&other, &["up", "--instance", "second"]).ok();
+    let url = sandbox.run_in(&other, &["url"]).ok().line();
+
+    // One that was moved is known again when it is used, with all its instances.
+    let moved = sandbox.home().join("moved");
+    fs::rename(&other, &moved).unwrap();
+    assert_eq!(found(&sandbox.run(&["gc", "--json"]).ok()).len(), 2);
+    assert_eq!(found(&sandbox.run_in(&moved, &["gc", "--yes", "--json"]).ok()).len(), 0);
+    sandbox.run_in(&moved, &["up"]).ok();
+    assert_eq!(found(&sandbox.run(&["gc", "--yes", "--json"]).ok()).len(), 0);
+    psql(&url, "select 1").ok();
+
+    fs::remove_dir_all(&moved).unwrap();
+    sandbox.run(&["gc"]).ok().says("other for").says("second").says("moved is gone").says("--yes");
+    psql(&url, "select 1").ok();
+
+    // Whoever works on an instance is not disturbed.
+    let all = found(&sandbox.run(&["gc", "--json"]).ok());
+    let second = all.iter().find(|one| one["owner"]["instance"] == "second").unwrap();
+    let key = key_of(sandbox, &second["owner"]);
+    let lock = File::options().write(true).open(lock_file(sandbox, &key)).unwrap();
+    lock.lock().unwrap();
+    let ran = sandbox.run(&["gc", "--yes"]).ok().says("skipped");
+    assert!(ran.stdout.contains("another devdb works on it"), "{}", ran.stdout);
+    assert_ne!(psql(&url, "select 1").code, 0);
+    lock.unlock().unwrap();
+    assert_eq!(found(&sandbox.run(&["gc", "--yes", "--json"]).ok()).len(), 1);
+    psql(&kept, "select 1").ok();
+    let list = sandbox.run(&["list", "--json"]).ok().json();
+    let mine = list["result"]["instances"].as_array().unwrap().clone();
+    let mine = mine.iter().filter(|one| one["owner"]["developer"] == sandbox.developer());
+    assert_eq!(mine.count(), 1);
+}
+
+fn key_of(sandbox: &Sandbox, owner: &Value) -> String {
+    let list = sandbox.run(&["list", "--json"]).ok().json();
+    let all = list["result"]["instances"].as_array().unwrap().clone();
+    let one = all.iter().find(|one| one["owner"] == *owner).unwrap();
+    one["key"].as_str().unwrap().to_owned()
+}
+
+fn lock_file(sandbox: &Sandbox, key: &str) -> std::path::PathBuf {
+    sandbox.data_dir().join("locks").join(format!("{key}.lock"))
+}
+
+fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.write("devdb.yaml", "project: shop\ngenerations: { keep: 3, days: 1 }\n");
+    sandbox.run(&["generations"]).exits(1).says("devdb up");
+    sandbox.run(&["up"]).ok();
+    for _ in 0..2 {
+        sandbox.sql("insert into items (name) values ('mine')");
+        sandbox.run(&["reset"]).ok().says("kept for 1 day ");
+    }
+    let shown = sandbox.run(&["generations", "--json"]).ok();
+    let rows = shown.json()["result"]["generations"].as_array().unwrap().clone();
+    let numbers = |rows: &[Value]| -> Vec<u64> {
+        rows.iter().map(|row| row["number"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(numbers(&rows), [3, 2, 1], "{}", shown.stdout);
+    let why: Vec<&str> = rows.iter().map(|row| row["why"].as_str().unwrap()).collect();
+    assert_eq!(why, ["reset", "reset", "up"]);
+    assert_eq!(rows[0]["current"], true);
+    assert_eq!(rows[0]["written"], false);
+    assert_eq!(rows[0]["kept_until"], Value::Null);
+    for row in &rows[1..] {
+        assert_eq!((&row["current"], &row["written"]), (&false.into(), &true.into()));
+        assert!(row["kept_until"].as_str() > row["replaced"].as_str(), "{row}");
+    }
+    for row in &rows {
+        assert!(row["bytes"].as_u64().unwrap() > 1_000_000, "{row}");
+    }
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["generations"]).ok().says("reset").says("MiB").says("until");
+    let written = sandbox.run(&["generations", "--json"]).ok().json();
+    assert_eq!(written["result"]["generations"][0]["written"], true);
+
+    // What `up` has nothing to do for stays; what is past its time goes with the next command.
+    assert_eq!(sandbox.run(&["up", "--json"]).ok().json()["result"]["how"], "unchanged");
+    let with = |arguments: &[&str], name: &str, value: &str| {
+        let mut command = sandbox.command(arguments);
+        command.env(name, value);
+        finish(command)
+    };
+    let left = |ran: Ran| numbers(ran.json()["result"]["generations"].as_array().unwrap());
+    with(&["up"], "DEVDB_GENERATIONS_KEEP", "1").ok();
+    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
+    sandbox.run(&["undo"]).ok();
+    sandbox.run(&["up"]).ok();
+    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
+    sandbox.run(&["undo"]).ok();
+    with(&["down"], "DEVDB_GENERATIONS_DAYS", "0").ok();
+    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
+    sandbox.run(&["undo"]).exits(1).says("no former generation");
+
+    for (name, value) in [("DEVDB_GENERATIONS_KEEP", "101"), ("DEVDB_GENERATIONS_DAYS", "a week")] {
+        with(&["up"], name, value).exits(3).says(name).says("whole number");
+    }
+}
+
+fn what_a_killed_reset_left_is_shown_and_then_removed(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let url = sandbox.url();
+    sandbox.sql("insert into items (name) values ('mine')");
+    let before = sandbox.leftovers();
+    let (mut child, _) = spawn(sandbox.command(&["reset"]));
+    eventually("something new is there", Duration::from_secs(30), || {
+        sandbox.leftovers().len() > before.len()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // An engine that was asked for a container makes it, also when nobody waits any more.
+    std::thread::sleep(Duration::from_secs(1));
+    let shown = found(&sandbox.run(&["gc", "--json"]).ok());
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0]["reason"], "cut_short");
+    assert!(sandbox.leftovers().len() > before.len(), "it was to show it only");
+    // From another directory than the project's.
+    sandbox.run_in(Path::new("/"), &["gc", "--yes"]).ok().says("removed");
+    assert_eq!(sandbox.leftovers(), before);
+    assert_eq!(psql(&url, "select count(*) from items where name = 'mine'").ok().line(), "1");
+    sandbox.run(&["gc"]).ok().says("nothing to remove");
+}
