@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
         devdb down              stop it and keep the data\n\n\
         Exit codes: 0 done, 1 failure, 2 usage, 3 configuration, 4 something is pending (--check),\n  \
         10 no engine, 11 not ready in time, 12 port or lock busy, 20 migration failed, 21 drift,\n  \
-        22 seed failed, 130 interrupted"
+        22 seed failed, 23 snapshot unusable, 130 interrupted"
 )]
 pub struct Cli {
     /// What every command takes.

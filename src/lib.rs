@@ -3,6 +3,7 @@
 //! Data flows one way: arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]; an
 //! [`engine::Engine`] makes it real; [`db`] migrates and seeds it; the outcome is printed.
 
+pub mod archive;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -55,7 +56,10 @@ pub fn run() -> ExitCode {
     trace(&environment);
     let exit = match execute(cli, environment, &output) {
         Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit),
-        Err(error) => output.error(&error).map(|()| error.kind().exit_code()),
+        Err(error) => {
+            let error = error.mind_full_disk();
+            output.error(&error).map(|()| error.kind().exit_code())
+        }
     };
     ExitCode::from(exit.unwrap_or(1))
 }

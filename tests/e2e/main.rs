@@ -8,6 +8,9 @@
 mod bad_input;
 mod branch;
 mod concurrent;
+mod daemon;
+mod disk;
+mod disk_full;
 mod docker;
 mod foreign;
 mod gc;
