@@ -42,6 +42,8 @@ pub enum Kind {
     Seed,
     /// An encrypted value cannot be read or written.
     Secret,
+    /// A snapshot cannot be taken, kept or used.
+    Snapshot,
     /// Ctrl-C or SIGTERM.
     Interrupted,
 }
@@ -60,6 +62,7 @@ impl Kind {
             Kind::Migration => 20,
             Kind::Drift => 21,
             Kind::Seed => 22,
+            Kind::Snapshot => 23,
             Kind::Interrupted => 130,
         }
     }
@@ -84,6 +87,7 @@ impl Kind {
             Kind::Drift => "drift",
             Kind::Seed => "seed",
             Kind::Secret => "secret",
+            Kind::Snapshot => "snapshot",
             Kind::Interrupted => "interrupted",
         }
     }

@@ -13,6 +13,7 @@ mod psql;
 mod reset;
 mod secret;
 mod seed;
+mod snapshot;
 mod start;
 mod status;
 mod stop;
@@ -164,6 +165,7 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
         Command::Start(args) => start::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,
         Command::Undo(args) => undo::run(app, args).await,
+        Command::Snapshot(args) => snapshot::run(app, args).await,
         Command::Status(args) => status::run(app, args).await,
         Command::List => list::run(app).await,
         Command::Url => url::run(app),

@@ -29,14 +29,14 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
     let report = report(&instance, replaced, begun)?;
-    Ok(Outcome { command: "reset", report, exit: 0 })
+    Ok(Outcome { command: "reset", report: Report::Reset(Box::new(report)), exit: 0 })
 }
 
 /// What a swap came to.
-pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Result<Report> {
+pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Result<ResetReport> {
     let record = instance.recorded()?;
     let address = instance::address(&record, instance::endpoint_of(&replaced.server)?);
-    Ok(Report::Reset(Box::new(ResetReport {
+    Ok(ResetReport {
         owner: record.owner.clone(),
         engine: record.engine,
         place: Place::from(&address),
@@ -45,5 +45,5 @@ pub fn report(instance: &Instance<'_>, replaced: Replaced, begun: Instant) -> Re
         former_kept: replaced.kept,
         applied: replaced.applied,
         took_ms: millis(begun.elapsed()),
-    })))
+    })
 }

@@ -17,7 +17,7 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
     instance::record(&context)?;
     let mut instance = Instance::open(&context).await?;
     let report = match instance.undo().await? {
-        Some(replaced) => report(&instance, replaced, begun)?,
+        Some(replaced) => Report::Reset(Box::new(report(&instance, replaced, begun)?)),
         // Removed by another devdb while this one waited for its lock.
         None => Report::Nothing,
     };

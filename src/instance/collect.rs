@@ -20,6 +20,14 @@ pub(super) fn making(number: u32) -> String {
     format!("making generation {number}")
 }
 
+/// What the record says is under way while a snapshot is being made or removed: until that is over
+/// it is nobody's.
+pub(super) fn saving(name: &str) -> String {
+    format!("{SAVING}{name}")
+}
+
+const SAVING: &str = "making snapshot ";
+
 impl Instance<'_> {
     /// Brings the engine back to what the record says, if a command before was cut short: removes
     /// servers that are not the current one and generations that never became complete, and puts
@@ -34,6 +42,7 @@ impl Instance<'_> {
         }
         let engine = self.engine(&record).await?;
         if record.under_way.as_deref() == Some(PURGE) {
+            self.discard_snapshots(&engine).await?;
             self.discard_everything(&engine).await?;
             self.record = None;
             return Ok(());
@@ -63,6 +72,9 @@ impl Instance<'_> {
             } else {
                 engine.remove_generation(&generation).await?;
             }
+        }
+        if let Some(name) = record.under_way.as_deref().and_then(|what| what.strip_prefix(SAVING)) {
+            engine.remove_snapshot(&record.owner, name).await?;
         }
         self.done()
     }
@@ -116,7 +128,19 @@ impl Instance<'_> {
             .or_else(|| servers.iter().find(current))
     }
 
-    /// Removes everything the engine has of this instance, and its record.
+    /// Removes every snapshot of this instance.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub(super) async fn discard_snapshots(&self, engine: &Engine) -> Result<()> {
+        let owner = &self.context.spec.owner;
+        for name in engine.snapshot_names(owner).await? {
+            engine.remove_snapshot(owner, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes every server and generation the engine has of this instance, and its record.
     ///
     /// # Errors
     /// When the engine refuses; the record then stays.

@@ -15,6 +15,7 @@ mod rebuild;
 mod remove;
 mod reset;
 mod revive;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use data::Plan;
 pub use observe::{Observed, record};
 pub use reset::Replaced;
 pub use revive::How;
+pub use snapshot::Saved;
 
 /// How long a server whose data matters gets to end cleanly.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -94,7 +94,7 @@ impl Instance<'_> {
         let engine = self.engine(&self.recorded()?).await?;
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
-                .because("only reset makes one, and it is kept for seven days")
+                .because("only reset and snapshot restore make one, and it is kept for seven days")
                 .hint("devdb status   shows what is kept"));
         };
         lineage::check(&target.made_with, &MadeWith::of(&context.spec.server, engine.kind()))?;
@@ -112,7 +112,7 @@ impl Instance<'_> {
         Ok(Some(Replaced { server, applied: Applied::default(), former, kept, current }))
     }
 
-    async fn next_number(&self, engine: &Engine, record: &Record) -> Result<u32> {
+    pub(super) async fn next_number(&self, engine: &Engine, record: &Record) -> Result<u32> {
         let on_engine = engine.generations(Some(&self.key)).await?;
         let recorded = record.generations.iter().map(|generation| generation.number);
         let highest = on_engine.iter().map(|generation| generation.number).chain(recorded).max();
@@ -161,7 +161,7 @@ impl Instance<'_> {
 
     /// Stops the old server, launches one on another generation in its place, and records that.
     /// When it fails the old server runs again if it ran; the other generation's data is untouched.
-    async fn swap(
+    pub(super) async fn swap(
         &mut self,
         engine: &Engine,
         mut record: Record,
@@ -169,6 +169,8 @@ impl Instance<'_> {
     ) -> Result<Server> {
         let context = self.context;
         let number = new.number;
+        // Its password is another's, perhaps, and that is as it should be.
+        let restored = new.why == Why::Restore;
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
         self.note_whether_untouched(&mut record, old.as_ref()).await;
@@ -179,7 +181,7 @@ impl Instance<'_> {
             }
             let server = launch::instance(context, engine, &mut record, number, None).await?;
             record.point_at(new, server.handle.clone());
-            self.log_in(engine, &record, &server).await?;
+            self.log_in(engine, &record, &server, restored).await?;
             context.store.save(&record)?;
             Ok::<Server, Error>(server)
         };
@@ -224,9 +226,9 @@ impl Instance<'_> {
 
     /// Removes what was made of a generation that is not to be. What goes wrong with that is the
     /// lesser evil: the note of what is under way stays, and the next command tidies up.
-    async fn given_up(&mut self, engine: &Engine, number: u32, error: Error) -> Error {
+    pub(super) async fn given_up(&mut self, engine: &Engine, number: u32, error: Error) -> Error {
         let discarded = self.discard(engine, number).await;
-        match discarded.and_then(|()| self.done()) {
+        match discarded.and_then(|()| self.settled_after(&error)) {
             Ok(()) => error,
             Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
         }

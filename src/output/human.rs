@@ -6,7 +6,7 @@ use chrono::Utc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::Style;
+use super::{Style, snapshot};
 use crate::error::{Error, Kind};
 use crate::instance::How;
 use crate::outcome::{
@@ -23,6 +23,13 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::Said(said) => format!("{}\n", said.message),
         Report::Up(up) => self::up(up, style),
         Report::Reset(reset) => self::reset(reset, style),
+        Report::Saved(saved) => snapshot::saved(saved, style),
+        Report::Snapshots(list) => snapshot::list(list, style),
+        Report::Snapshot(one) => snapshot::show(one, style),
+        Report::Restored(restored) => {
+            format!("restored {}\n{}", restored.snapshot, reset(&restored.swap, style))
+        }
+        Report::Exported(exported) => snapshot::exported(exported, style),
         Report::Status(status) => self::status(status, style),
         Report::List(list) => self::list(list, style),
         Report::Url(url) => format!("{}\n", url.url),
@@ -54,7 +61,7 @@ pub fn failure(error: &Error, style: Style) -> String {
     text
 }
 
-fn who(owner: &Owner) -> String {
+pub(super) fn who(owner: &Owner) -> String {
     match owner.instance.as_str() {
         "main" => format!("{} for {}", owner.project, owner.developer),
         name => format!("{} for {}, instance {name}", owner.project, owner.developer),
@@ -183,6 +190,9 @@ fn status(report: &StatusReport, style: Style) -> String {
             kept => format!(", {} kept", count(kept, "former one")),
         };
         rows.push(("generation", format!("{generation}{kept}")));
+    }
+    if report.snapshots > 0 {
+        rows.push(("snapshots", report.snapshots.to_string()));
     }
     let mut text = String::new();
     for (name, value) in rows {
@@ -334,21 +344,21 @@ fn doctor(report: &DoctorReport, style: Style) -> String {
     text
 }
 
-fn plain_table(header: &[&str]) -> Table {
+pub(super) fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.to_vec());
     table
 }
 
 /// Without the blanks that pad every line to the table's width.
-fn trimmed(table: &Table) -> String {
+pub(super) fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-fn seconds(millis: u64) -> String {
+pub(super) fn seconds(millis: u64) -> String {
     format!("in {:.2} s", std::time::Duration::from_millis(millis).as_secs_f64())
 }

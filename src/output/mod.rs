@@ -3,6 +3,7 @@
 
 mod human;
 mod progress;
+mod snapshot;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -13,6 +13,7 @@ mod place;
 mod process;
 pub mod programs;
 mod record;
+mod snapshot;
 mod standalone;
 mod store;
 mod verbs;

@@ -8,6 +8,7 @@
 //!     log                         what its servers said
 //!     server.json                 the note of its server, while there is one
 //!     complete                    written last
+//! <root>/<key>/snapshots/<name>/  a snapshot of the instance
 //! <root>/s/<key>/                 the sockets of the instance's servers, where the path is short
 //! ```
 //!
@@ -34,7 +35,7 @@ const SYSTEM_ROOT: &str = "/var/lib/devdb";
 const SOCKET_DIRECTORY_MAX: usize = 103 - 20;
 
 /// What is being removed: nobody looks at it any more.
-const TRASH: &str = ".trash-";
+pub(super) const TRASH: &str = ".trash-";
 
 /// What is being made: nobody looks at it yet.
 const NEW: &str = ".new-";
@@ -263,7 +264,7 @@ impl Store {
         }
     }
 
-    fn make_directory(&self, directory: &Path) -> Result<()> {
+    pub(super) fn make_directory(&self, directory: &Path) -> Result<()> {
         let missing: Vec<&Path> =
             directory.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
         for ancestor in missing.into_iter().rev() {
@@ -302,7 +303,7 @@ fn number_in(name: &str) -> Option<u32> {
     (name == format!("g{number}")).then_some(number)
 }
 
-fn names(directory: &Path) -> Result<Vec<String>> {
+pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = match fs::read_dir(directory) {
         Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect(),
         Err(error)
@@ -357,7 +358,7 @@ fn private(directory: &Path) -> Result<()> {
 
 /// Deletes what an interrupted removal or creation left behind. The caller holds the instance's
 /// lock, so nobody is at work on it; what cannot be deleted now will be another time.
-fn sweep(parent: &Path) {
+pub(super) fn sweep(parent: &Path) {
     for name in names(parent).unwrap_or_default() {
         if name.starts_with(TRASH) || name.starts_with(NEW) {
             let _ = delete(&parent.join(name));
@@ -366,7 +367,7 @@ fn sweep(parent: &Path) {
 }
 
 /// Deletes a directory that a process which is just ending may still write to.
-fn delete(directory: &Path) -> io::Result<()> {
+pub(super) fn delete(directory: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
         match fs::remove_dir_all(directory) {

@@ -1,0 +1,127 @@
+//! `devdb snapshot`
+
+use std::time::{Duration, Instant};
+
+use super::reset::report;
+use super::up::millis;
+use super::{App, said};
+use crate::cli::{SnapshotArgs, SnapshotCommand};
+use crate::config::Overrides;
+use crate::engine::{Snapshot, SnapshotName, State};
+use crate::error::{Error, Kind, Result};
+use crate::instance::{self, Context, Instance, Plan, data};
+use crate::outcome::{
+    Outcome, Report, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport,
+};
+
+/// `devdb snapshot`
+pub async fn run(app: &App, args: SnapshotArgs) -> Result<Outcome> {
+    match args.command {
+        SnapshotCommand::Save { name, message } => save(app, name, message).await,
+        SnapshotCommand::List => list(app).await,
+        SnapshotCommand::Show { name } => show(app, &name).await,
+        SnapshotCommand::Restore { name, no_migrate, timeout } => {
+            restore(app, &name, !no_migrate, timeout).await
+        }
+        SnapshotCommand::Rm { name } => remove(app, &name).await,
+        SnapshotCommand::Export { .. } | SnapshotCommand::Import { .. } => {
+            Err(Error::new(Kind::Unexpected, "not yet"))
+        }
+    }
+}
+
+async fn save(app: &App, name: Option<String>, message: Option<String>) -> Result<Outcome> {
+    let begun = Instant::now();
+    let name = match name {
+        Some(name) => SnapshotName::parse(&name)?,
+        None => SnapshotName::of_now(),
+    };
+    let context = context(app, None)?;
+    let saved = Instance::open(&context).await?.save_snapshot(&name, message).await?;
+    let report = SavedReport {
+        snapshot: saved.manifest,
+        interrupted_ms: saved.interrupted.map(millis),
+        took_ms: millis(begun.elapsed()),
+    };
+    Ok(Outcome { command: "snapshot save", report: Report::Saved(Box::new(report)), exit: 0 })
+}
+
+async fn list(app: &App) -> Result<Outcome> {
+    let mut snapshots = all(app).await?;
+    snapshots.sort_by_key(|one| {
+        (one.manifest.is_none(), one.manifest.as_ref().map(|manifest| manifest.created))
+    });
+    let report = Report::Snapshots(SnapshotsReport { snapshots });
+    Ok(Outcome { command: "snapshot list", report, exit: 0 })
+}
+
+async fn show(app: &App, name: &str) -> Result<Outcome> {
+    let name = SnapshotName::parse(name)?;
+    let snapshots = all(app).await?;
+    let Some(found) = snapshots.into_iter().find(|one| one.name == name.as_str()) else {
+        return Err(Error::new(Kind::Snapshot, format!("there is no snapshot \"{name}\""))
+            .hint("devdb snapshot list   shows them"));
+    };
+    Ok(Outcome { command: "snapshot show", report: Report::Snapshot(Box::new(found)), exit: 0 })
+}
+
+async fn all(app: &App) -> Result<Vec<SnapshotReport>> {
+    let context = context(app, None)?;
+    let snapshots = Instance::open(&context).await?.snapshots().await?;
+    let described = |Snapshot { handle, name, state }| {
+        let (manifest, trouble) = match state {
+            State::Complete(manifest) => (Some(manifest), None),
+            State::Damaged(why) => (None, Some(why)),
+            State::Unfinished => (None, Some("it was never finished".to_owned())),
+        };
+        SnapshotReport { name, handle, trouble, manifest }
+    };
+    Ok(snapshots.into_iter().map(described).collect())
+}
+
+async fn restore(
+    app: &App,
+    name: &str,
+    migrate: bool,
+    timeout: Option<Duration>,
+) -> Result<Outcome> {
+    let begun = Instant::now();
+    let name = SnapshotName::parse(name)?;
+    let context = context(app, timeout)?;
+    let plan = Plan::load(&context.spec, migrate, false)?;
+    let mut instance = Instance::open(&context).await?;
+    let mut replaced = instance.restore(&name).await?;
+    let address =
+        instance::address(&instance.recorded()?, instance::endpoint_of(&replaced.server)?);
+    let lacking = data::migrations(&address, &plan).await?.pending;
+    if migrate && !lacking.is_empty() {
+        context.events.note(format!(
+            "the snapshot is older than {}, which will be applied now",
+            lacking.join(", ")
+        ));
+    }
+    let populated = data::populate(&context, &address, &plan).await.map_err(|error| {
+        error
+            .hint("the snapshot is restored all the same; devdb migrate tries again")
+            .hint("devdb undo goes back to the database from before")
+    })?;
+    replaced.applied = populated.applied;
+    let swap = report(&instance, replaced, begun)?;
+    let report = RestoredReport { snapshot: name.to_string(), swap };
+    let report = Report::Restored(Box::new(report));
+    Ok(Outcome { command: "snapshot restore", report, exit: 0 })
+}
+
+async fn remove(app: &App, name: &str) -> Result<Outcome> {
+    let name = SnapshotName::parse(name)?;
+    let context = context(app, None)?;
+    Instance::open(&context).await?.remove_snapshot(&name).await?;
+    Ok(said("snapshot rm", true, format!("snapshot {name} is removed")))
+}
+
+/// What is needed of an instance that is there.
+fn context(app: &App, timeout: Option<Duration>) -> Result<Context> {
+    let context = app.context(Overrides::default(), timeout)?;
+    instance::record(&context)?;
+    Ok(context)
+}

@@ -1,0 +1,108 @@
+# Copies the data directory /from/pgdata to /to/pgdata, for a snapshot. POSIX sh: Alpine's image has
+# no bash. Arguments: `running` when a server runs on it, else `stopped`; `sync` to write to disk.
+#
+# Prints `copied`. Of a running server it then reads the names of WAL segments and the lines of
+# backup_label. Prints the copy's size in kB, and reads the manifest. Each text is preceded by the
+# number of its lines.
+set -u
+export LC_ALL=C
+from=/from/pgdata
+to=/to/pgdata
+
+fail() {
+    printf '%s\n' "$1" | head -n 5 >&2
+    exit 1
+}
+
+# Files of a running server may disappear before they are copied; what was to become of them is in
+# the log.
+copy() {
+    said=$(cp -a "$@" 2>&1) && return
+    if [ "$how" = running ]; then
+        said=$(printf '%s\n' "$said" | grep -v '/from/.*No such file or directory')
+    fi
+    [ -z "$said" ] || fail "$said"
+}
+
+kilobytes() {
+    du -sk "$1" 2>/dev/null | cut -f1
+}
+
+# Before anything is written: on a disk that is full, if only for a moment, a running server cannot
+# write its log, and dies.
+ensure_room() {
+    need=$(kilobytes "$from")
+    free=$(df -Pk /to | { read -r _; read -r _ _ _ free _; printf '%s' "$free"; })
+    [ "$free" -ge "$need" ] ||
+        fail "No space left on device: the copy takes $need kB, and $free kB are free"
+}
+
+copy_stopped() {
+    copy "$from" /to
+    rm -f "$to/postmaster.pid"
+}
+
+# What belongs to the running process is left out, and what is below some directories.
+copy_running() {
+    owner=$(stat -c %u:%g "$from")
+    mkdir -m 700 "$to" "$to/base" && chown "$owner" "$to" "$to/base" || exit 1
+    set --
+    for path in "$from"/* "$from"/.[!.]*; do
+        case ${path##*/} in
+        '.[!.]*' | base) ;;
+        postmaster.pid | postmaster.opts | backup_label | tablespace_map) ;;
+        pg_dynshmem | pg_notify | pg_replslot | pg_serial | pg_snapshots | pg_stat_tmp | pg_subtrans)
+            mkdir -m 700 "$to/${path##*/}" && chown "$owner" "$to/${path##*/}" || exit 1
+            ;;
+        pg_wal)
+            for directory in pg_wal pg_wal/archive_status pg_wal/summaries; do
+                [ -d "$from/$directory" ] || continue
+                mkdir -m 700 "$to/$directory" && chown "$owner" "$to/$directory" || exit 1
+            done
+            ;;
+        *) set -- "$@" "$path" ;;
+        esac
+    done
+    copy "$@" "$to"
+    set --
+    for path in "$from"/base/*; do
+        [ "${path##*/}" = pgsql_tmp ] || set -- "$@" "$path"
+    done
+    copy "$@" "$to/base"
+}
+
+lines() {
+    read -r count || exit 1
+    while [ "$count" -gt 0 ]; do
+        IFS= read -r line || exit 1
+        printf '%s\n' "$line"
+        count=$((count - 1))
+    done
+}
+
+add_end() {
+    segments=$(lines) || exit 1
+    set --
+    for segment in $segments; do
+        set -- "$@" "$from/pg_wal/$segment"
+    done
+    how=stopped
+    copy "$@" "$to/pg_wal"
+    (umask 077 && lines >"$to/backup_label") && chown "$owner" "$to/backup_label" ||
+        fail "cannot write backup_label"
+}
+
+sync_all() {
+    [ "$sync" != sync ] || sync -f /to 2>/dev/null || sync
+}
+
+how=$1
+sync=$2
+ensure_room
+"copy_$how"
+echo copied
+[ "$how" = stopped ] || add_end
+sync_all
+kilobytes "$to"
+lines >/to/snapshot.json.new && mv /to/snapshot.json.new /to/snapshot.json || fail "cannot write the manifest"
+sync_all
