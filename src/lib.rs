@@ -3,6 +3,7 @@
 //! Data flows one way: arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]; an
 //! [`engine::Engine`] makes it real; [`db`] migrates and seeds it; the outcome is printed.
 
+pub mod archive;
 pub mod cli;
 pub mod commands;
 pub mod config;

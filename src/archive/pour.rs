@@ -1,0 +1,151 @@
+//! The tar stream that goes into a file: entries, then the seal.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::entry::{Entry, Tree};
+use super::{BLOCK, DATA, SEAL, Seal};
+
+/// Why an entry was not written.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It must not be in a file.
+    Refused(String),
+    /// What it is read from failed.
+    Read(io::Error),
+    /// What it is written to failed.
+    Write(io::Error),
+}
+
+/// A tar stream that is hashed on its way to `W`.
+pub(super) struct Pour<W: Write> {
+    tar: tar::Builder<Hashed<W>>,
+    tree: Tree,
+    entries: u64,
+    bytes: u64,
+}
+
+impl<W: Write> Pour<W> {
+    pub(super) fn new(to: W) -> Self {
+        let tar = tar::Builder::new(Hashed { to, hash: Sha256::new() });
+        Pour { tar, tree: Tree::default(), entries: 0, bytes: 0 }
+    }
+
+    /// One of the JSON entries.
+    pub(super) fn text(&mut self, name: &str, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(value)?;
+        let mut header = tar::Header::new_ustar();
+        header.set_path(name)?;
+        header.set_size(text.len() as u64);
+        header.set_mode(0o600);
+        header.set_cksum();
+        self.tar.append(&header, text.as_slice())
+    }
+
+    /// One entry of the data directory; `content` gives exactly the bytes of a file.
+    pub(super) fn entry(&mut self, entry: &Entry, content: impl Read) -> Result<(), Failure> {
+        self.tree.admit(entry).map_err(Failure::Refused)?;
+        let header = entry.header(Path::new(DATA), (0, 0)).map_err(Failure::Refused)?;
+        let mut content = Watched::new(content, entry.size());
+        self.tar.append(&header, &mut content).map_err(|error| match content.failed {
+            true => Failure::Read(error),
+            false => Failure::Write(error),
+        })?;
+        self.entries += 1;
+        self.bytes += entry.size();
+        Ok(())
+    }
+
+    /// Whether the data directory itself has been written.
+    pub(super) fn is_begun(&self) -> bool {
+        self.tree.is_begun()
+    }
+
+    /// Writes the seal and the end of the tar stream.
+    pub(super) fn seal(mut self) -> io::Result<(W, Seal)> {
+        let sha256 = hexadecimal(self.tar.get_ref().hash.clone());
+        let seal = Seal { entries: self.entries, bytes: self.bytes, sha256 };
+        self.text(SEAL, &seal)?;
+        Ok((self.tar.into_inner()?.to, seal))
+    }
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hash of a tar stream that is being read, a block behind: only when an entry's header has been
+/// read does one know that it is the seal's, and does not count.
+#[derive(Default)]
+pub(super) struct Trace {
+    hash: Sha256,
+    behind: Vec<u8>,
+}
+
+impl Trace {
+    /// Takes the next bytes.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        let (settled, last) = bytes.split_at(bytes.len().saturating_sub(BLOCK));
+        let surplus = (self.behind.len() + bytes.len()).saturating_sub(BLOCK);
+        let surplus = surplus.min(self.behind.len());
+        self.hash.update(&self.behind[..surplus]);
+        self.behind.drain(..surplus);
+        self.hash.update(settled);
+        self.behind.extend_from_slice(last);
+    }
+
+    /// The hash of everything but the last block.
+    pub(super) fn before_this_block(&self) -> String {
+        hexadecimal(self.hash.clone())
+    }
+}
+
+struct Hashed<W> {
+    to: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Reads exactly so many bytes, and remembers when it was the reading that failed: copying to a full
+/// disk and copying from a broken stream end with the same sort of error.
+pub(super) struct Watched<R> {
+    from: R,
+    left: u64,
+    pub(super) failed: bool,
+}
+
+impl<R: Read> Watched<R> {
+    pub(super) fn new(from: R, size: u64) -> Self {
+        Watched { from, left: size, failed: false }
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.from.read(&mut buffer[..most]);
+        match &read {
+            Ok(0) if most > 0 => {
+                self.failed = true;
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended too early"));
+            }
+            Ok(count) => self.left -= *count as u64,
+            Err(error) => self.failed = error.kind() != io::ErrorKind::Interrupted,
+        }
+        read
+    }
+}
