@@ -1,17 +1,19 @@
 //! `devdb snapshot`
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::reset::report;
 use super::up::millis;
 use super::{App, said};
+use crate::archive::IfExists;
 use crate::cli::{SnapshotArgs, SnapshotCommand};
 use crate::config::Overrides;
 use crate::engine::{Snapshot, SnapshotName, State};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, ResultExt};
 use crate::instance::{self, Context, Instance, Plan, data};
 use crate::outcome::{
-    Outcome, Report, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport,
+    ExportedReport, Outcome, Report, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport,
 };
 
 /// `devdb snapshot`
@@ -24,9 +26,8 @@ pub async fn run(app: &App, args: SnapshotArgs) -> Result<Outcome> {
             restore(app, &name, !no_migrate, timeout).await
         }
         SnapshotCommand::Rm { name } => remove(app, &name).await,
-        SnapshotCommand::Export { .. } | SnapshotCommand::Import { .. } => {
-            Err(Error::new(Kind::Unexpected, "not yet"))
-        }
+        SnapshotCommand::Export { name, file, force } => export(app, &name, &file, force).await,
+        SnapshotCommand::Import { file, name } => import(app, &file, name.as_deref()).await,
     }
 }
 
@@ -117,6 +118,38 @@ async fn remove(app: &App, name: &str) -> Result<Outcome> {
     let context = context(app, None)?;
     Instance::open(&context).await?.remove_snapshot(&name).await?;
     Ok(said("snapshot rm", true, format!("snapshot {name} is removed")))
+}
+
+async fn export(app: &App, name: &str, file: &Path, force: bool) -> Result<Outcome> {
+    let begun = Instant::now();
+    let name = SnapshotName::parse(name)?;
+    let context = context(app, None)?;
+    let file = absolute(file)?;
+    let if_exists = if force { IfExists::Replace } else { IfExists::Refuse };
+    let exported = Instance::open(&context).await?.export_snapshot(&name, &file, if_exists).await?;
+    let report = Report::Exported(ExportedReport {
+        snapshot: name.to_string(),
+        file,
+        bytes: exported.bytes,
+        sha256: exported.seal.sha256,
+        took_ms: millis(begun.elapsed()),
+    });
+    Ok(Outcome { command: "snapshot export", report, exit: 0 })
+}
+
+async fn import(app: &App, file: &Path, name: Option<&str>) -> Result<Outcome> {
+    let begun = Instant::now();
+    let name = name.map(SnapshotName::parse).transpose()?;
+    let context = context(app, None)?;
+    let file = absolute(file)?;
+    let manifest = Instance::open(&context).await?.import_snapshot(&file, name.as_ref()).await?;
+    let report =
+        SavedReport { snapshot: manifest, interrupted_ms: None, took_ms: millis(begun.elapsed()) };
+    Ok(Outcome { command: "snapshot import", report: Report::Saved(Box::new(report)), exit: 0 })
+}
+
+fn absolute(file: &Path) -> Result<PathBuf> {
+    std::path::absolute(file).or_fail(Kind::Usage, || format!("{file:?} is no file"))
 }
 
 /// What is needed of an instance that is there.

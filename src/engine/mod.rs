@@ -19,7 +19,7 @@ pub mod native;
 mod snapshot;
 
 pub use engines::Engines;
-pub use snapshot::{BackupEnd, Manifest, SavedMigration, Snapshot, SnapshotName, State};
+pub use snapshot::{BackupEnd, Manifest, SavedMigration, Snapshot, SnapshotName, State, Stop};
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::archive::{Verified, Writer};
 use crate::error::Result;
 use crate::event::Events;
 use crate::spec::{EngineKind, Owner, ServerSpec};
@@ -434,5 +435,44 @@ impl Engine {
     /// When the engine refuses.
     pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
         each!(self.remove_snapshot(owner, name))
+    }
+
+    /// Operating system and processor of the servers it runs: `linux/amd64`.
+    ///
+    /// # Errors
+    /// Docker: when the image is not there.
+    pub async fn platform(&self, spec: &ServerSpec) -> Result<String> {
+        each!(self.platform(spec))
+    }
+
+    /// Copies a snapshot's data directory into a file that was begun, and returns it to be finished.
+    /// When asked to stop it fails soon, and so does what was begun.
+    ///
+    /// # Errors
+    /// `Snapshot`.
+    pub async fn export_snapshot(
+        &self,
+        owner: &Owner,
+        snapshot: &Snapshot,
+        spec: &ServerSpec,
+        to: Writer,
+        stop: &Stop,
+    ) -> Result<Writer> {
+        each!(self.export_snapshot(owner, snapshot, spec, to, stop))
+    }
+
+    /// Makes a snapshot from a file that was found good, as [`Engine::save_snapshot`] makes one.
+    /// `manifest` has the name it is to have here.
+    ///
+    /// # Errors
+    /// `Snapshot`; then, or when the future is dropped, an unfinished snapshot stays.
+    pub async fn import_snapshot(
+        &self,
+        owner: &Owner,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        from: Verified<Manifest>,
+    ) -> Result<Manifest> {
+        each!(self.import_snapshot(owner, manifest, spec, from))
     }
 }

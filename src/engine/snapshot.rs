@@ -1,6 +1,9 @@
 //! What a snapshot is, whichever engine keeps it: a copy of a generation's data directory, and a
 //! manifest that is written last. A copy without a manifest is rubbish of a save that was cut short.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +152,22 @@ pub struct BackupEnd {
     pub label: String,
     /// The names of the WAL segments from the backup's start to its end.
     pub segments: Vec<String>,
+}
+
+/// Asks work on another thread to end early. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks it.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What is below `pg_wal` and the like is not copied from a running server; the directories are.

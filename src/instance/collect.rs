@@ -1,8 +1,11 @@
 //! Tidying up: what a command that was cut short left behind, and generations past their time.
 
+use std::path::Path;
+
 use chrono::{TimeDelta, Utc};
 
 use super::Instance;
+use crate::archive;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::state::{GenerationRecord, Record};
@@ -25,6 +28,13 @@ pub(super) fn making(number: u32) -> String {
 pub(super) fn saving(name: &str) -> String {
     format!("{SAVING}{name}")
 }
+
+/// What the record says is under way while a file is being written.
+pub(super) fn exporting(file: &Path) -> String {
+    format!("{EXPORTING}{}", file.display())
+}
+
+const EXPORTING: &str = "exporting to ";
 
 const SAVING: &str = "making snapshot ";
 
@@ -75,6 +85,11 @@ impl Instance<'_> {
         }
         if let Some(name) = record.under_way.as_deref().and_then(|what| what.strip_prefix(SAVING)) {
             engine.remove_snapshot(&record.owner, name).await?;
+        }
+        if let Some(file) =
+            record.under_way.as_deref().and_then(|what| what.strip_prefix(EXPORTING))
+        {
+            archive::remove_drafts(Path::new(file));
         }
         self.done()
     }

@@ -16,6 +16,7 @@ mod remove;
 mod reset;
 mod revive;
 mod snapshot;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use observe::{Observed, record};
 pub use reset::Replaced;
 pub use revive::How;
 pub use snapshot::Saved;
+pub use transfer::Exported;
 
 /// How long a server whose data matters gets to end cleanly.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -172,8 +172,15 @@ impl Instance<'_> {
         context.interrupt.guard(engine.prepare(spec, &context.events)).await?;
         let (snapshot, manifest) = self.usable(&engine, name).await?;
         let made_with = MadeWith::of(spec, engine.kind());
-        lineage::check(&manifest.made_with, &made_with)
-            .map_err(|error| error.context(format!("cannot restore the snapshot \"{name}\"")))?;
+        let differences = lineage::differences(&manifest.made_with, &made_with);
+        if !differences.is_empty() {
+            return Err(Error::new(
+                Kind::Config,
+                format!("cannot restore the snapshot \"{name}\""),
+            )
+            .because(format!("its data cannot change this: {}", differences.join(", ")))
+            .hint("change the setting back (devdb config shows where each comes from)"));
+        }
         let number = self.next_number(&engine, &self.recorded()?).await?;
 
         self.begin(&collect::making(number))?;
@@ -216,7 +223,7 @@ impl Instance<'_> {
     }
 
     /// The instance's engine, with what a command before left behind removed.
-    async fn open_snapshots(&mut self) -> Result<Engine> {
+    pub(super) async fn open_snapshots(&mut self) -> Result<Engine> {
         self.tidy().await?;
         self.engine(&self.recorded()?).await
     }
@@ -228,7 +235,7 @@ impl Instance<'_> {
     }
 
     /// A snapshot that can be used, with its manifest.
-    async fn usable(
+    pub(super) async fn usable(
         &mut self,
         engine: &Engine,
         name: &SnapshotName,
@@ -254,7 +261,7 @@ impl Instance<'_> {
     }
 
     /// Makes sure that nothing has the name: what a save that was cut short left is removed.
-    async fn vacate(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
+    pub(super) async fn vacate(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
         let owner = self.recorded()?.owner;
         let names = engine.snapshot_names(&owner).await?;
         if !names.iter().any(|found| found == name.as_str()) {
@@ -275,7 +282,7 @@ impl Instance<'_> {
     }
 
     /// Removes what was copied of a snapshot that is not to be.
-    async fn unsaved(&mut self, engine: &Engine, name: &str, error: Error) -> Error {
+    pub(super) async fn unsaved(&mut self, engine: &Engine, name: &str, error: Error) -> Error {
         let removed = match self.recorded() {
             Ok(record) => engine.remove_snapshot(&record.owner, name).await,
             Err(error) => Err(error),

@@ -15,3 +15,4 @@ mod pull;
 mod reset;
 mod sandbox;
 mod secrets;
+mod snapshot;

@@ -251,7 +251,8 @@ impl Sandbox {
         }
     }
 
-    fn store(&self) -> PathBuf {
+    /// Where the native engine keeps everything of this sandbox.
+    pub fn store(&self) -> PathBuf {
         let environment = NativeEnvironment {
             bin_dir: None,
             path: None,

@@ -23,6 +23,7 @@ mod psql;
 mod pull;
 mod snapshot;
 mod terminal;
+mod transfer;
 mod volume;
 mod watch;
 

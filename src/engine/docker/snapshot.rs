@@ -19,14 +19,27 @@ use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, State};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
-const SAVE: &str = include_str!("save.sh");
-const RESTORE: &str = include_str!("restore.sh");
+const SAVE: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/save.sh"));
+const RESTORE: &str =
+    concat!(include_str!("scripts/common.sh"), include_str!("scripts/restore.sh"));
 
 /// The manifest's name in the volume.
 const MANIFEST: &str = "snapshot.json";
 
 /// See [`crate::engine::Engine`] for what each verb promises.
 impl Docker {
+    /// That of the image.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn platform(&self, spec: &ServerSpec) -> Result<String> {
+        let image = self.client.inspect_image(&spec.image).await.map_err(|refusal| {
+            self.failed(&refusal, format!("cannot inspect the image \"{}\"", spec.image))
+        })?;
+        let part = |part: Option<String>| part.unwrap_or_default();
+        Ok(format!("{}/{}", part(image.os), part(image.architecture)))
+    }
+
     /// Copies a generation's volume in a container, and writes the manifest.
     ///
     /// # Errors
@@ -38,7 +51,7 @@ impl Docker {
         spec: &ServerSpec,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Manifest> {
-        let platform = self.platform(&spec.image).await?;
+        let platform = self.platform(spec).await?;
         let target = self.create_snapshot(&generation.owner, &manifest).await?;
         let how = if end.is_some() { "running" } else { "stopped" };
         let job = Job {
@@ -127,20 +140,8 @@ impl Docker {
         snapshot: &Snapshot,
         spec: &ServerSpec,
     ) -> Result<Generation> {
-        let volumes = self.snapshot_volumes(owner).await?;
-        let Some((volume, _)) = volumes.into_iter().find(|(_, name)| *name == snapshot.name) else {
-            return Err(Error::new(
-                Kind::Snapshot,
-                format!("the volume \"{}\" is gone", snapshot.handle),
-            ));
-        };
+        let from = self.snapshot_source(owner, snapshot).await?;
         let generation = self.create_generation(owner, number, spec).await?;
-        let from = Volume {
-            name: volume.name,
-            labels: volume.labels,
-            at: "/from".into(),
-            read_only: true,
-        };
         let job = Job {
             owner,
             generation: number,
@@ -204,8 +205,33 @@ impl Docker {
         Ok(found)
     }
 
+    /// The volume of a snapshot, to be read at `/from`.
+    pub(super) async fn snapshot_source(
+        &self,
+        owner: &Owner,
+        snapshot: &Snapshot,
+    ) -> Result<Volume> {
+        let volumes = self.snapshot_volumes(owner).await?;
+        match volumes.into_iter().find(|(_, name)| *name == snapshot.name) {
+            Some((volume, _)) => Ok(Volume {
+                name: volume.name,
+                labels: volume.labels,
+                at: "/from".into(),
+                read_only: true,
+            }),
+            None => Err(Error::new(
+                Kind::Snapshot,
+                format!("the volume \"{}\" is gone", snapshot.handle),
+            )),
+        }
+    }
+
     /// Makes a snapshot's volume, without a manifest, to be filled at `/to`.
-    async fn create_snapshot(&self, owner: &Owner, manifest: &Manifest) -> Result<Volume> {
+    pub(super) async fn create_snapshot(
+        &self,
+        owner: &Owner,
+        manifest: &Manifest,
+    ) -> Result<Volume> {
         let name = label::snapshot_name(owner, &manifest.name);
         // Distinct from those of a volume that somebody makes at the same time, see
         // `create_generation`.
@@ -228,15 +254,6 @@ impl Docker {
             });
         }
         Ok(Volume { name, labels, at: "/to".into(), read_only: false })
-    }
-
-    /// Operating system and processor of an image: `linux/amd64`.
-    async fn platform(&self, reference: &str) -> Result<String> {
-        let image = self.client.inspect_image(reference).await.map_err(|refusal| {
-            self.failed(&refusal, format!("cannot inspect the image \"{reference}\""))
-        })?;
-        let part = |part: Option<String>| part.unwrap_or_default();
-        Ok(format!("{}/{}", part(image.os), part(image.architecture)))
     }
 
     /// A file of a container, none when there is no such file.
@@ -276,21 +293,21 @@ fn place_of(index: usize) -> String {
 }
 
 /// Whether a copy is worth a wait for the disk: as much as the database itself.
-fn sync_word(spec: &ServerSpec) -> &'static str {
+pub(super) fn sync_word(spec: &ServerSpec) -> &'static str {
     match spec.durability {
         Durability::None => "no-sync",
         Durability::Full | Durability::Relaxed => "sync",
     }
 }
 
-fn kilobytes(line: &str) -> Result<u64> {
+pub(super) fn kilobytes(line: &str) -> Result<u64> {
     let kilobytes: u64 = line
         .parse()
         .or_fail(Kind::Snapshot, || format!("the copy's size cannot be told: {line:?}"))?;
     Ok(kilobytes << 10)
 }
 
-fn one_line(manifest: &Manifest) -> Result<String> {
+pub(super) fn one_line(manifest: &Manifest) -> Result<String> {
     serde_json::to_string(manifest)
         .or_fail(Kind::Snapshot, || "cannot write the snapshot's manifest".into())
 }

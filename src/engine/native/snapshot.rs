@@ -11,16 +11,15 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::Utc;
 
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::{self, TRASH};
 use super::{Native, account, copy};
+use crate::archive::{Verified, Writer};
 use crate::engine::snapshot::{EMPTIED, explained};
-use crate::engine::{BackupEnd, Generation, MadeWith, Manifest, Snapshot, State};
+use crate::engine::{BackupEnd, Generation, MadeWith, Manifest, Snapshot, State, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
 
@@ -122,6 +121,74 @@ impl Native {
         Ok(place.generation(record))
     }
 
+    /// That of this machine.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn platform(&self, _spec: &ServerSpec) -> Result<String> {
+        Ok(platform())
+    }
+
+    /// Reads a directory.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn export_snapshot(
+        &self,
+        owner: &Owner,
+        snapshot: &Snapshot,
+        _spec: &ServerSpec,
+        mut to: Writer,
+        stop: &Stop,
+    ) -> Result<Writer> {
+        let from = self.store.snapshot(owner, &snapshot.name).join(PGDATA);
+        let stop = stop.clone();
+        tokio::task::spawn_blocking(move || {
+            to.append_directory(&from, &|_| stop.is_asked()).map(|()| to)
+        })
+        .await
+        .or_fail(Kind::Snapshot, || format!("cannot export {}", snapshot.handle))?
+    }
+
+    /// Unpacks into a directory, and writes the manifest.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn import_snapshot(
+        &self,
+        owner: &Owner,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        from: Verified<Manifest>,
+    ) -> Result<Manifest> {
+        let to = self.store.new_snapshot(owner, &manifest.name)?;
+        let data = to.join(PGDATA);
+        let (target, needed) = (data.clone(), from.seal().bytes);
+        blocking(&data, move || ensure_room(&target, needed, None)).await?;
+        let target = data.clone();
+        tokio::task::spawn_blocking(move || from.unpack_into(&target))
+            .await
+            .or_fail(Kind::Snapshot, || format!("cannot write {}", data.display()))?
+            .map_err(|error| {
+                let text = error.to_string();
+                explained(error, &text)
+            })?;
+        let sync = spec.durability != Durability::None;
+        let (target, account) = (data.clone(), account::for_servers()?);
+        let bytes = blocking(&data, move || {
+            if let Some(account) = account {
+                own_tree(&target, account)?;
+            }
+            if sync {
+                copy::sync(&target)?;
+            }
+            bytes_on_disk(&target)
+        });
+        let manifest = Manifest { disk_bytes: bytes.await?, ..manifest };
+        record::write(&to.join(MANIFEST), &manifest)?;
+        Ok(manifest)
+    }
+
     /// Removes a directory.
     ///
     /// # Errors
@@ -218,21 +285,21 @@ fn of_stopped(_from: &Path, path: &Path) -> bool {
 
 /// Copies a data directory on a thread of its own, which ends when nobody waits for it any more.
 async fn copy_tree(from: &Path, to: &Path, skip: fn(&Path, &Path) -> bool) -> Result<()> {
-    let wanted = Arc::new(AtomicBool::new(true));
-    let _until_dropped = Unwanted(Arc::clone(&wanted));
+    let stop = Stop::default();
+    let _until_dropped = Unwanted(stop.clone());
     let (source, target) = (from.to_owned(), to.to_owned());
     blocking(to, move || {
-        ensure_room(&source, &target)?;
-        copy::tree(&source, &target, &|path| !wanted.load(Ordering::Relaxed) || skip(&source, path))
+        ensure_room(&target, bytes_on_disk(&source)?, Some(&source))?;
+        copy::tree(&source, &target, &|path| stop.is_asked() || skip(&source, path))
     })
     .await
 }
 
-struct Unwanted(Arc<AtomicBool>);
+struct Unwanted(Stop);
 
 impl Drop for Unwanted {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.ask();
     }
 }
 
@@ -248,14 +315,15 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Fails before anything is written when there is no room for a copy: on a disk that is full, if
-/// only for a moment, a running server cannot write its log, and dies.
-fn ensure_room(from: &Path, to: &Path) -> io::Result<()> {
+/// Fails before anything is written when there is no room for so many bytes at `to`: on a disk that
+/// is full, if only for a moment, a running server cannot write its log, and dies. A copy of the
+/// data directory `from` may share its blocks.
+fn ensure_room(to: &Path, needed: u64, from: Option<&Path>) -> io::Result<()> {
     let parent = to.parent().unwrap_or(to);
     let free = rustix::fs::statvfs(parent)?;
     let free = free.f_bavail.saturating_mul(free.f_frsize);
-    let needed = bytes_on_disk(from)?;
-    if free >= needed || shares_blocks(&from.join("PG_VERSION"), parent) {
+    let is_clone = || from.is_some_and(|from| shares_blocks(&from.join("PG_VERSION"), parent));
+    if free >= needed || is_clone() {
         return Ok(());
     }
     let mib = |bytes: u64| bytes >> 20;
@@ -301,6 +369,20 @@ fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Gives everything to the account that servers run under.
+fn own_tree(directory: &Path, account: account::Account) -> io::Result<()> {
+    let own = |path: &Path| std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid));
+    own(directory)?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => own_tree(&entry.path(), account)?,
+            false => own(&entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 /// Adds the log from the start to the end of the backup, and the label that makes PostgreSQL read it.

@@ -1,18 +1,11 @@
-# Copies the data directory /from/pgdata to /to/pgdata, for a snapshot. POSIX sh: Alpine's image has
-# no bash. Arguments: `running` when a server runs on it, else `stopped`; `sync` to write to disk.
+
+# Copies the data directory /from/pgdata to /to/pgdata, for a snapshot. Arguments: `running` when a
+# server runs on it, else `stopped`; `sync` to write to disk.
 #
 # Prints `copied`. Of a running server it then reads the names of WAL segments and the lines of
-# backup_label. Prints the copy's size in kB, and reads the manifest. Each text is preceded by the
-# number of its lines.
-set -u
-export LC_ALL=C
+# backup_label. Prints the copy's size in kB, and reads the manifest.
 from=/from/pgdata
 to=/to/pgdata
-
-fail() {
-    printf '%s\n' "$1" | head -n 5 >&2
-    exit 1
-}
 
 # Files of a running server may disappear before they are copied; what was to become of them is in
 # the log.
@@ -22,19 +15,6 @@ copy() {
         said=$(printf '%s\n' "$said" | grep -v '/from/.*No such file or directory')
     fi
     [ -z "$said" ] || fail "$said"
-}
-
-kilobytes() {
-    du -sk "$1" 2>/dev/null | cut -f1
-}
-
-# Before anything is written: on a disk that is full, if only for a moment, a running server cannot
-# write its log, and dies.
-ensure_room() {
-    need=$(kilobytes "$from")
-    free=$(df -Pk /to | { read -r _; read -r _ _ _ free _; printf '%s' "$free"; })
-    [ "$free" -ge "$need" ] ||
-        fail "No space left on device: the copy takes $need kB, and $free kB are free"
 }
 
 copy_stopped() {
@@ -71,15 +51,6 @@ copy_running() {
     copy "$@" "$to/base"
 }
 
-lines() {
-    read -r count || exit 1
-    while [ "$count" -gt 0 ]; do
-        IFS= read -r line || exit 1
-        printf '%s\n' "$line"
-        count=$((count - 1))
-    done
-}
-
 add_end() {
     segments=$(lines) || exit 1
     set --
@@ -92,17 +63,12 @@ add_end() {
         fail "cannot write backup_label"
 }
 
-sync_all() {
-    [ "$sync" != sync ] || sync -f /to 2>/dev/null || sync
-}
-
 how=$1
-sync=$2
-ensure_room
+ensure_room "$(kilobytes "$from")"
 "copy_$how"
 echo copied
 [ "$how" = stopped ] || add_end
-sync_all
+sync_to "$2"
 kilobytes "$to"
-lines >/to/snapshot.json.new && mv /to/snapshot.json.new /to/snapshot.json || fail "cannot write the manifest"
-sync_all
+lines | write_whole /to/snapshot.json
+sync_to "$2"
