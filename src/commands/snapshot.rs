@@ -89,16 +89,23 @@ async fn restore(
     let begun = Instant::now();
     let name = SnapshotName::parse(name)?;
     let context = context(app, timeout)?;
-    let plan = Plan::load(&context.spec, migrate, false)?;
+    let mut plan = Plan::load(&context.spec, migrate, false)?;
     let mut instance = Instance::open(&context).await?;
     let mut replaced = instance.restore(&name).await?;
     let address =
         instance::address(&instance.recorded()?, instance::endpoint_of(&replaced.server)?);
-    let lacking = data::migrations(&address, &plan).await?.pending;
-    if migrate && !lacking.is_empty() {
+    let found = data::migrations(&address, &plan).await?;
+    if found.pending.is_empty() {
+        plan.migrate = false;
+        if found.drifted() {
+            context.events.warn(
+                "the snapshot's migrations are not those of the files (devdb migrate status)",
+            );
+        }
+    } else if migrate {
         context.events.note(format!(
             "the snapshot is older than {}, which will be applied now",
-            lacking.join(", ")
+            found.pending.join(", ")
         ));
     }
     let populated = data::populate(&context, &address, &plan).await.map_err(|error| {

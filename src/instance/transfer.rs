@@ -27,6 +27,10 @@ impl Instance<'_> {
         file: &Path,
         if_exists: IfExists,
     ) -> Result<Exported> {
+        if if_exists == IfExists::Refuse && file.exists() {
+            return Err(Error::new(Kind::Snapshot, format!("{} is there already", file.display()))
+                .hint("--force replaces it"));
+        }
         let engine = self.open_snapshots().await?;
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
@@ -81,8 +85,11 @@ impl Instance<'_> {
         let manifest = archive.manifest().payload.clone();
         let name = match name {
             Some(name) => name.clone(),
-            None => SnapshotName::parse(&manifest.name)
-                .map_err(|error| error.with_kind(Kind::Snapshot).hint("--name NAME"))?,
+            None => SnapshotName::parse(&manifest.name).map_err(|error| {
+                Error::new(Kind::Snapshot, format!("cannot use the file {}", file.display()))
+                    .because(error)
+                    .hint("--name NAME   gives the snapshot another name")
+            })?,
         };
         self.check_origin(&engine, file, &manifest).await?;
         self.vacate(&engine, &name).await?;

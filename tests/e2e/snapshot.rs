@@ -275,6 +275,8 @@ fn a_file_brings_a_snapshot_to_another_developer(sandbox: &Sandbox) {
     bert(sandbox, &["snapshot", "import", file, "--name", "again"]).ok();
     let restored = bert(sandbox, &["snapshot", "restore", "again"]).ok();
     assert!(!restored.stderr.contains("password"), "{}", restored.stderr);
+    // They have none of Anna's migration files.
+    restored.says("devdb migrate status");
     // The data is Anna's, the password is not.
     assert_eq!(bert(sandbox, &["url"]).ok().line(), url);
     assert_eq!(psql(&url, "select count(*) from items").ok().line(), "2001");
@@ -480,7 +482,7 @@ impl Drop for SmallDisk {
 fn a_full_disk_is_said_and_costs_nothing() {
     let Some(sandbox) = Sandbox::new(On::Native, "snapshot on a full disk") else { return };
     let store = sandbox.store();
-    let Some(_disk) = SmallDisk::mount(&store, &sandbox.home().join("disk"), 160) else {
+    let Some(_disk) = SmallDisk::mount(&store, &sandbox.home().join("disk"), 320) else {
         assert!(std::env::var_os("CI").is_none(), "no small file system");
         return skipped("snapshot on a full disk: no file system can be mounted here");
     };
