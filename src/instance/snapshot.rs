@@ -52,7 +52,7 @@ impl Instance<'_> {
                 Ok(saved)
             }
             Err(error) => {
-                let error = error.context(format!("cannot save the snapshot \"{name}\""));
+                let error = told(error, format!("cannot save the snapshot \"{name}\""));
                 Err(self.unsaved(&engine, name.as_str(), error).await)
             }
         }
@@ -190,7 +190,7 @@ impl Instance<'_> {
         let copying =
             engine.create_generation_from_snapshot(&record.owner, number, &snapshot, spec);
         if let Err(error) = context.interrupt.guard(copying).await {
-            let error = error.context(format!("cannot restore the snapshot \"{name}\""));
+            let error = told(error, format!("cannot restore the snapshot \"{name}\""));
             let error = self.given_up(&engine, number, error).await;
             return Err(error.hint("nothing was replaced: the database is as it was before"));
         }
@@ -331,6 +331,14 @@ fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Resul
         database_bytes: None,
         disk_bytes: 0,
     })
+}
+
+/// Says what failed; of what a person stopped that is known.
+pub(super) fn told(error: Error, what: String) -> Error {
+    match error.kind() {
+        Kind::Interrupted => error,
+        _ => error.context(what),
+    }
 }
 
 /// There is no snapshot of that name; `names` are those that there are.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::snapshot::told;
 use super::{Instance, collect, lineage};
 use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
 use crate::engine::{Engine, MadeWith, Manifest, SnapshotName, Stop};
@@ -60,7 +61,7 @@ impl Instance<'_> {
             }
             Err(error) => {
                 self.settled_after(&error)?;
-                Err(error.context(format!("cannot export the snapshot \"{name}\"")))
+                Err(told(error, format!("cannot export the snapshot \"{name}\"")))
             }
         }
     }
@@ -106,7 +107,7 @@ impl Instance<'_> {
                 Ok(manifest)
             }
             Err(error) => {
-                let error = error.context(format!("cannot import {}", file.display()));
+                let error = told(error, format!("cannot import {}", file.display()));
                 Err(self.unsaved(&engine, name.as_str(), error).await)
             }
         }

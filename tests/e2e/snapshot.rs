@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, skipped, spawn};
+use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, skipped, spawn, wait};
 
 crate::on_both_engines!(
     what_was_saved_comes_back_and_undo_brings_back_what_was_there,
@@ -18,6 +18,7 @@ crate::on_both_engines!(
     a_file_that_is_not_right_is_refused_and_nothing_made,
     a_damaged_manifest_is_named_and_never_used,
     what_a_killed_command_leaves_is_removed_by_the_next,
+    an_interrupted_command_leaves_nothing_and_the_database_serving,
     purge_removes_snapshots_too,
 );
 
@@ -439,6 +440,49 @@ fn what_a_killed_command_leaves_is_removed_by_the_next(sandbox: &Sandbox) {
     }
     sandbox.run(&["snapshot", "restore", "whole"]).ok();
     assert_eq!(checksum(sandbox), saved);
+}
+
+fn an_interrupted_command_leaves_nothing_and_the_database_serving(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) select 'mine' from generate_series(1, 100000)");
+    let url = sandbox.url();
+    let file = sandbox.path("whole.tar.zst");
+    let file = file.to_str().unwrap();
+    let save = sandbox.run(&["snapshot", "save", "whole"]).ok().took;
+    let export = sandbox.run(&["snapshot", "export", "whole", file]).ok().took;
+    let restore = sandbox.run(&["snapshot", "restore", "whole"]).ok().took;
+    let commands = [
+        (save, &["snapshot", "save", "cut"][..]),
+        (export, &["snapshot", "export", "whole", file, "--force"][..]),
+        (save, &["snapshot", "import", file, "--name", "cut"][..]),
+        (restore, &["snapshot", "restore", "whole"][..]),
+    ];
+    for (whole, arguments) in commands {
+        for step in [2, 4, 6] {
+            let (child, begun) = spawn(sandbox.command(arguments));
+            std::thread::sleep(whole * step / 8);
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+            let ran = wait((child, begun));
+            assert!([0, 130].contains(&ran.code), "{arguments:?} {step}/8\n{}", ran.stderr);
+            assert_eq!(psql(&url, "select count(*) from items").ok().line(), "100001");
+            sandbox.run(&["start"]).ok();
+            assert_eq!(helpers(sandbox), "", "{arguments:?} {step}/8");
+            let expected = match (ran.code, arguments.contains(&"cut")) {
+                (0, true) => 2,
+                _ => 1,
+            };
+            assert_eq!(kept(sandbox), expected, "{arguments:?} {step}/8");
+            let drafts = std::fs::read_dir(sandbox.work()).unwrap().flatten();
+            let drafts =
+                drafts.filter(|entry| entry.path().extension() == Some("partial".as_ref()));
+            assert_eq!(drafts.count(), 0, "{arguments:?} {step}/8");
+            if expected == 2 {
+                sandbox.run(&["snapshot", "rm", "cut"]).ok();
+            }
+        }
+    }
 }
 
 fn purge_removes_snapshots_too(sandbox: &Sandbox) {

@@ -16,6 +16,7 @@ mod record;
 mod snapshot;
 mod standalone;
 mod store;
+mod transfer;
 mod verbs;
 
 use std::ffi::OsString;

@@ -17,14 +17,13 @@ use chrono::Utc;
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::{self, TRASH};
 use super::{Native, account, copy};
-use crate::archive::{Verified, Writer};
 use crate::engine::snapshot::{EMPTIED, explained};
 use crate::engine::{BackupEnd, Generation, MadeWith, Manifest, Snapshot, State, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
 
-const MANIFEST: &str = "snapshot.json";
-const PGDATA: &str = "pgdata";
+pub(super) const MANIFEST: &str = "snapshot.json";
+pub(super) const PGDATA: &str = "pgdata";
 
 /// See [`crate::engine::Engine`] for what each verb promises.
 impl Native {
@@ -129,66 +128,6 @@ impl Native {
         Ok(platform())
     }
 
-    /// Reads a directory.
-    ///
-    /// # Errors
-    /// As the contract has it.
-    pub async fn export_snapshot(
-        &self,
-        owner: &Owner,
-        snapshot: &Snapshot,
-        _spec: &ServerSpec,
-        mut to: Writer,
-        stop: &Stop,
-    ) -> Result<Writer> {
-        let from = self.store.snapshot(owner, &snapshot.name).join(PGDATA);
-        let stop = stop.clone();
-        tokio::task::spawn_blocking(move || {
-            to.append_directory(&from, &|_| stop.is_asked()).map(|()| to)
-        })
-        .await
-        .or_fail(Kind::Snapshot, || format!("cannot export {}", snapshot.handle))?
-    }
-
-    /// Unpacks into a directory, and writes the manifest.
-    ///
-    /// # Errors
-    /// As the contract has it.
-    pub async fn import_snapshot(
-        &self,
-        owner: &Owner,
-        manifest: Manifest,
-        spec: &ServerSpec,
-        from: Verified<Manifest>,
-    ) -> Result<Manifest> {
-        let to = self.store.new_snapshot(owner, &manifest.name)?;
-        let data = to.join(PGDATA);
-        let (target, needed) = (data.clone(), from.seal().bytes);
-        blocking(&data, move || ensure_room(&target, needed, None)).await?;
-        let target = data.clone();
-        tokio::task::spawn_blocking(move || from.unpack_into(&target))
-            .await
-            .or_fail(Kind::Snapshot, || format!("cannot write {}", data.display()))?
-            .map_err(|error| {
-                let text = error.to_string();
-                explained(error, &text)
-            })?;
-        let sync = spec.durability != Durability::None;
-        let (target, account) = (data.clone(), account::for_servers()?);
-        let bytes = blocking(&data, move || {
-            if let Some(account) = account {
-                own_tree(&target, account)?;
-            }
-            if sync {
-                copy::sync(&target)?;
-            }
-            bytes_on_disk(&target)
-        });
-        let manifest = Manifest { disk_bytes: bytes.await?, ..manifest };
-        record::write(&to.join(MANIFEST), &manifest)?;
-        Ok(manifest)
-    }
-
     /// Removes a directory.
     ///
     /// # Errors
@@ -224,12 +163,12 @@ impl store::Store {
     }
 
     /// Where a snapshot is, or would be. The name is one that was checked, or found there.
-    fn snapshot(&self, owner: &Owner, name: &str) -> PathBuf {
+    pub(super) fn snapshot(&self, owner: &Owner, name: &str) -> PathBuf {
         self.snapshots_directory(owner).join(name)
     }
 
     /// Makes a snapshot's directory, without a manifest.
-    fn new_snapshot(&self, owner: &Owner, name: &str) -> Result<PathBuf> {
+    pub(super) fn new_snapshot(&self, owner: &Owner, name: &str) -> Result<PathBuf> {
         let directory = self.snapshot(owner, name);
         self.make_directory(&self.snapshots_directory(owner))?;
         fs::create_dir(&directory)
@@ -303,7 +242,7 @@ impl Drop for Unwanted {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     target: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -318,7 +257,7 @@ async fn blocking<T: Send + 'static>(
 /// Fails before anything is written when there is no room for so many bytes at `to`: on a disk that
 /// is full, if only for a moment, a running server cannot write its log, and dies. A copy of the
 /// data directory `from` may share its blocks.
-fn ensure_room(to: &Path, needed: u64, from: Option<&Path>) -> io::Result<()> {
+pub(super) fn ensure_room(to: &Path, needed: u64, from: Option<&Path>) -> io::Result<()> {
     let parent = to.parent().unwrap_or(to);
     let free = rustix::fs::statvfs(parent)?;
     let free = free.f_bavail.saturating_mul(free.f_frsize);
@@ -353,7 +292,7 @@ fn shares_blocks(_file: &Path, _directory: &Path) -> bool {
     true
 }
 
-fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
+pub(super) fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -369,20 +308,6 @@ fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
-}
-
-/// Gives everything to the account that servers run under.
-fn own_tree(directory: &Path, account: account::Account) -> io::Result<()> {
-    let own = |path: &Path| std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid));
-    own(directory)?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => own_tree(&entry.path(), account)?,
-            false => own(&entry.path())?,
-        }
-    }
-    Ok(())
 }
 
 /// Adds the log from the start to the end of the backup, and the label that makes PostgreSQL read it.

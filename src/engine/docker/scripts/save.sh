@@ -11,10 +11,10 @@ to=/to/pgdata
 # the log.
 copy() {
     said=$(cp -a "$@" 2>&1) && return
-    if [ "$how" = running ]; then
-        said=$(printf '%s\n' "$said" | grep -v '/from/.*No such file or directory')
+    left=$(printf '%s\n' "$said" | grep -v '/from/.*No such file or directory')
+    if [ "$how" = stopped ] || [ -z "$said" ] || [ -n "$left" ]; then
+        fail "${left:-cp failed: $said}"
     fi
-    [ -z "$said" ] || fail "$said"
 }
 
 copy_stopped() {
