@@ -397,12 +397,17 @@ impl Engine {
         each!(self.save_snapshot(generation, manifest, spec, end))
     }
 
-    /// Every snapshot of an instance, by name, also those that cannot be used.
+    /// Every snapshot of an instance, by name, also those that cannot be used; or the one of a name.
     ///
     /// # Errors
     /// When the engine does not answer; docker: `Image` without the image to look with.
-    pub async fn snapshots(&self, owner: &Owner, spec: &ServerSpec) -> Result<Vec<Snapshot>> {
-        each!(self.snapshots(owner, spec))
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        each!(self.snapshots(owner, only, spec))
     }
 
     /// The names of an instance's snapshots, unfinished ones perhaps among them. Cheap.

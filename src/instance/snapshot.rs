@@ -147,7 +147,7 @@ impl Instance<'_> {
     pub async fn snapshots(&mut self) -> Result<Vec<Snapshot>> {
         let engine = self.open_snapshots().await?;
         self.begin("snapshots")?;
-        let mut snapshots = self.read_snapshots(&engine).await?;
+        let mut snapshots = self.read_snapshots(&engine, None).await?;
         let owner = self.recorded()?.owner;
         for snapshot in &snapshots {
             if matches!(snapshot.state, State::Unfinished) {
@@ -228,10 +228,14 @@ impl Instance<'_> {
         self.engine(&self.recorded()?).await
     }
 
-    async fn read_snapshots(&self, engine: &Engine) -> Result<Vec<Snapshot>> {
+    async fn read_snapshots(
+        &self,
+        engine: &Engine,
+        only: Option<&SnapshotName>,
+    ) -> Result<Vec<Snapshot>> {
         let context = self.context;
         let owner = self.recorded()?.owner;
-        context.interrupt.guard(engine.snapshots(&owner, &context.spec.server)).await
+        context.interrupt.guard(engine.snapshots(&owner, only, &context.spec.server)).await
     }
 
     /// A snapshot that can be used, with its manifest.
@@ -240,18 +244,17 @@ impl Instance<'_> {
         engine: &Engine,
         name: &SnapshotName,
     ) -> Result<(Snapshot, Manifest)> {
+        let names = engine.snapshot_names(&self.recorded()?.owner).await?;
         self.begin("snapshots")?;
-        let snapshots = self.read_snapshots(engine).await?;
+        let snapshots = self.read_snapshots(engine, Some(name)).await?;
         self.done()?;
-        let names = snapshots.iter().map(|snapshot| snapshot.name.as_str());
-        let found = snapshots.iter().find(|snapshot| snapshot.name == name.as_str());
         let unusable = |why: &str| {
             Error::new(Kind::Snapshot, format!("the snapshot \"{name}\" cannot be used"))
                 .because(why)
                 .hint(format!("devdb snapshot rm {name}   removes it"))
         };
-        match found {
-            None => Err(no_such(name, names)),
+        match snapshots.first() {
+            None => Err(no_such(name, names.iter().map(String::as_str))),
             Some(snapshot) => match &snapshot.state {
                 State::Complete(manifest) => Ok((snapshot.clone(), Manifest::clone(manifest))),
                 State::Damaged(why) => Err(unusable(why)),
@@ -267,11 +270,9 @@ impl Instance<'_> {
         if !names.iter().any(|found| found == name.as_str()) {
             return Ok(());
         }
-        let unfinished = |snapshot: &Snapshot| {
-            snapshot.name == name.as_str() && matches!(snapshot.state, State::Unfinished)
-        };
+        let unfinished = |snapshot: &Snapshot| matches!(snapshot.state, State::Unfinished);
         self.begin("snapshots")?;
-        let snapshots = self.read_snapshots(engine).await?;
+        let snapshots = self.read_snapshots(engine, Some(name)).await?;
         self.done()?;
         if snapshots.iter().any(unfinished) {
             return engine.remove_snapshot(&owner, name.as_str()).await;

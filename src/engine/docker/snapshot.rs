@@ -15,7 +15,7 @@ use super::completion::mark_of;
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
 use super::{Docker, failure};
-use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, State};
+use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
@@ -83,8 +83,14 @@ impl Docker {
     ///
     /// # Errors
     /// As the contract has it.
-    pub async fn snapshots(&self, owner: &Owner, spec: &ServerSpec) -> Result<Vec<Snapshot>> {
-        let volumes = self.snapshot_volumes(owner).await?;
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        let mut volumes = self.snapshot_volumes(owner).await?;
+        volumes.retain(|(_, name)| only.is_none_or(|only| only.as_str() == name));
         if volumes.is_empty() {
             return Ok(Vec::new());
         }

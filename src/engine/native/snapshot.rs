@@ -18,7 +18,9 @@ use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::{self, TRASH};
 use super::{Native, account, copy};
 use crate::engine::snapshot::{EMPTIED, explained};
-use crate::engine::{BackupEnd, Generation, MadeWith, Manifest, Snapshot, State, Stop};
+use crate::engine::{
+    BackupEnd, Generation, MadeWith, Manifest, Snapshot, SnapshotName, State, Stop,
+};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
 
@@ -67,8 +69,14 @@ impl Native {
     ///
     /// # Errors
     /// As the contract has it.
-    pub async fn snapshots(&self, owner: &Owner, _spec: &ServerSpec) -> Result<Vec<Snapshot>> {
-        let names = self.snapshot_names(owner).await?;
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        _spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        let mut names = self.snapshot_names(owner).await?;
+        names.retain(|name| only.is_none_or(|only| only.as_str() == name));
         names
             .into_iter()
             .map(|name| {
