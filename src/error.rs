@@ -147,6 +147,26 @@ impl Error {
         self
     }
 
+    /// Adds how to make room when a full disk is the reason and nobody nearer to it has. The
+    /// kernel's words for it come through every layer: servers, daemons and programs repeat them.
+    #[must_use]
+    pub fn mind_full_disk(self) -> Self {
+        let is_full = |text: &str| {
+            let text = text.to_lowercase();
+            text.contains("no space left on device") || text.contains("disk quota exceeded")
+        };
+        let parts = &self.0;
+        let mut texts = parts.causes.iter().chain(&parts.excerpt);
+        let hinted = parts.hints.iter().any(|hint| hint.contains("make room"));
+        if hinted || !(is_full(&parts.message) || texts.any(|text| is_full(text))) {
+            return self;
+        }
+        self.hint(
+            "make room: df -h shows full disks, docker system df what Docker keeps, \
+             devdb list what devdb keeps",
+        )
+    }
+
     /// The same failure of another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
@@ -237,4 +257,20 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_hinted_at_once_wherever_it_is_said() {
+        let hints = |error: Error| error.mind_full_disk().mind_full_disk().hints().len();
+        let error = || Error::new(Kind::Unexpected, "cannot write");
+        assert_eq!(hints(error().because("denied")), 0);
+        assert_eq!(hints(error().because("write /var/x: no space left on device")), 1);
+        assert_eq!(hints(error().excerpt("FATAL: could not extend: No space left on device")), 1);
+        assert_eq!(hints(error().because("Disk quota exceeded").hint("make room on the disk")), 1);
+        assert_eq!(hints(error().context("No space left on device (os error 28)")), 1);
+    }
 }

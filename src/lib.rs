@@ -52,7 +52,10 @@ pub fn run() -> ExitCode {
     trace(&environment);
     let exit = match execute(cli, environment, &output) {
         Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit),
-        Err(error) => output.error(&error).map(|()| error.kind().exit_code()),
+        Err(error) => {
+            let error = error.mind_full_disk();
+            output.error(&error).map(|()| error.kind().exit_code())
+        }
     };
     ExitCode::from(exit.unwrap_or(1))
 }

@@ -126,7 +126,7 @@ impl<P> Archive<P> {
                 format!("cannot copy {:?} out of {}", entry.path, self.path.display()),
             )
             .because(error);
-            if full { failure.hint("free some space on that disk") } else { failure }
+            if full { failure.hint("make room on that disk") } else { failure }
         })
     }
 }

@@ -218,7 +218,7 @@ fn unwritten(path: &Path, error: io::Error) -> Error {
     let error =
         Error::new(Kind::Snapshot, format!("cannot write {}", path.display())).because(error);
     match full {
-        true => error.hint("free some space on that disk, or name a file on another"),
+        true => error.hint("make room on that disk, or name a file on another"),
         false => error.hint("name a file in a directory that you can write to"),
     }
 }

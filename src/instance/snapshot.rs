@@ -235,7 +235,9 @@ impl Instance<'_> {
     ) -> Result<Vec<Snapshot>> {
         let context = self.context;
         let owner = self.recorded()?.owner;
-        context.interrupt.guard(engine.snapshots(&owner, only, &context.spec.server)).await
+        let reading = engine.snapshots(&owner, only, &context.spec.server);
+        let read = context.interrupt.guard(reading).await;
+        read.map_err(|error| told(error, "cannot read the snapshots' manifests".to_owned()))
     }
 
     /// A snapshot that can be used, with its manifest.
@@ -334,10 +336,12 @@ fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Resul
     })
 }
 
-/// Says what failed; of what a person stopped that is known.
+/// Says what failed, as a failure of the snapshot where the engine had no better word; of what a
+/// person stopped that is known.
 pub(super) fn told(error: Error, what: String) -> Error {
     match error.kind() {
         Kind::Interrupted => error,
+        Kind::Unexpected => error.with_kind(Kind::Snapshot).context(what),
         _ => error.context(what),
     }
 }

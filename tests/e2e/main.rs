@@ -7,6 +7,9 @@
 
 mod bad_input;
 mod concurrent;
+mod daemon;
+mod disk;
+mod disk_full;
 mod docker;
 mod interrupts;
 mod lifecycle;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::sandbox::{On, Sandbox, docker, eventually, spawn, wait};
+use crate::daemon::PrivateDaemon;
+use crate::sandbox::{On, Sandbox, docker, spawn, wait};
 
 fn registry(test: &str) -> Option<(Sandbox, String)> {
     let sandbox = Sandbox::new(On::Docker, test)?;
@@ -75,53 +76,6 @@ fn auto_goes_native_only_when_that_is_no_surprise() {
     let mut command = sandbox.command(&["down", "--purge", "--yes"]);
     command.env("DEVDB_ENGINE", "auto");
     crate::sandbox::finish(command).ok();
-}
-
-/// A daemon of the test's own, so that it may die. It leaves the firewall alone, and takes the bridge
-/// of the machine's as somebody else's: with `--bridge=none` it would remove that.
-struct PrivateDaemon {
-    root: tempfile::TempDir,
-    process: std::process::Child,
-}
-
-impl PrivateDaemon {
-    fn start() -> PrivateDaemon {
-        use std::os::unix::process::CommandExt;
-        let root = tempfile::Builder::new().prefix("devdb-daemon").tempdir().unwrap();
-        let path = |name: &str| root.path().join(name).display().to_string();
-        let process = std::process::Command::new("dockerd")
-            .args(["--host", &format!("unix://{}", path("sock"))])
-            .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
-            .args(["--pidfile", &path("pid"), "--bridge=docker0", "--iptables=false"])
-            .args(["--storage-driver=vfs"])
-            .process_group(0)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = PrivateDaemon { root, process };
-        eventually("the private daemon answers", Duration::from_secs(30), || {
-            docker(&["-H", &daemon.address(), "info", "--format", "{{.ID}}"]).trim().len() > 10
-        });
-        daemon
-    }
-
-    fn address(&self) -> String {
-        format!("unix://{}/sock", self.root.path().display())
-    }
-
-    /// The whole group: its containerd goes with it.
-    fn kill(&mut self) {
-        let group = format!("-{}", self.process.id());
-        drop(std::process::Command::new("kill").args(["-KILL", "--", &group]).status());
-        drop(self.process.wait());
-    }
-}
-
-impl Drop for PrivateDaemon {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 #[test]

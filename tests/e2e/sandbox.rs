@@ -82,6 +82,8 @@ pub struct Sandbox {
     root: tempfile::TempDir,
     pub on: On,
     developer: String,
+    /// Where the engine is, when it is not the machine's.
+    daemon: Option<String>,
 }
 
 /// What a command printed, and how it ended.
@@ -142,8 +144,19 @@ impl Sandbox {
                 std::fs::create_dir(root.path().join(directory)).unwrap();
             }
             let developer = format!("Test.{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-            Sandbox { root, on, developer }
+            Sandbox { root, on, developer, daemon: None }
         })
+    }
+
+    /// From here on its commands use a daemon of the test's own, which outlives them.
+    pub fn use_daemon(&mut self, address: String) {
+        self.daemon = Some(address);
+    }
+
+    /// What a docker command prints, on the sandbox's daemon.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let host = self.daemon.as_deref().map(|address| ["-H", address]);
+        docker(&[host.as_ref().map_or(&[][..], |host| &host[..]), arguments].concat())
     }
 
     pub fn home(&self) -> PathBuf {
@@ -202,7 +215,8 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(host) = std::env::var_os("DOCKER_HOST") {
+        let daemon = self.daemon.clone().map(Into::into);
+        if let Some(host) = daemon.or_else(|| std::env::var_os("DOCKER_HOST")) {
             command.env("DOCKER_HOST", host);
         }
         command
@@ -232,8 +246,8 @@ impl Sandbox {
         match self.on {
             On::Docker => {
                 let filter = format!("label=devdb.developer={}", self.developer);
-                let mut all = docker(&["ps", "-aq", "--filter", &filter]);
-                all.push_str(&docker(&["volume", "ls", "-q", "--filter", &filter]));
+                let mut all = self.docker(&["ps", "-aq", "--filter", &filter]);
+                all.push_str(&self.docker(&["volume", "ls", "-q", "--filter", &filter]));
                 all.lines().map(str::to_owned).collect()
             }
             On::Native => {
@@ -273,11 +287,11 @@ impl Drop for Sandbox {
         match self.on {
             On::Docker => {
                 let filter = format!("label=devdb.developer={}", self.developer);
-                for id in docker(&["ps", "-aq", "--filter", &filter]).lines() {
-                    docker(&["rm", "-f", "-v", id]);
+                for id in self.docker(&["ps", "-aq", "--filter", &filter]).lines() {
+                    self.docker(&["rm", "-f", "-v", id]);
                 }
-                for name in docker(&["volume", "ls", "-q", "--filter", &filter]).lines() {
-                    docker(&["volume", "rm", "-f", name]);
+                for name in self.docker(&["volume", "ls", "-q", "--filter", &filter]).lines() {
+                    self.docker(&["volume", "rm", "-f", name]);
                 }
             }
             On::Native => {

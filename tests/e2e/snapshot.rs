@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, skipped, spawn, wait};
+use crate::daemon::PrivateDaemon;
+use crate::disk::{Fs, SmallDisk};
+use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, spawn, wait};
+
+const MB: u64 = 1 << 20;
 
 crate::on_both_engines!(
     what_was_saved_comes_back_and_undo_brings_back_what_was_there,
@@ -42,7 +46,7 @@ fn kept(sandbox: &Sandbox) -> usize {
         On::Docker => {
             let developer = format!("label=devdb.developer={}", sandbox.developer());
             let filters = ["--filter", &developer, "--filter", "label=devdb.snapshot"];
-            docker(&[&["volume", "ls", "-q"], &filters[..]].concat()).lines().count()
+            sandbox.docker(&[&["volume", "ls", "-q"], &filters[..]].concat()).lines().count()
         }
         On::Native => walk(&sandbox.store())
             .iter()
@@ -68,7 +72,8 @@ fn helpers(sandbox: &Sandbox) -> String {
     match sandbox.on {
         On::Docker => {
             let developer = format!("label=devdb.developer={}", sandbox.developer());
-            docker(&["ps", "-aq", "--filter", &developer, "--filter", "label=devdb.role=builder"])
+            let role = "label=devdb.role=builder";
+            sandbox.docker(&["ps", "-aq", "--filter", &developer, "--filter", role])
         }
         On::Native => String::new(),
     }
@@ -496,69 +501,53 @@ fn purge_removes_snapshots_too(sandbox: &Sandbox) {
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
-/// A small file system of its own, mounted over a directory.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// None where this is not to be had: not root, or no loop devices.
-    fn mount(at: &Path, image: &Path, megabytes: u64) -> Option<SmallDisk> {
-        std::fs::create_dir_all(at).unwrap();
-        std::fs::File::create(image).unwrap().set_len(megabytes << 20).unwrap();
-        let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            finish(command).code == 0
-        };
-        let made = run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_ref()])
-            && run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()]);
-        made.then(|| SmallDisk(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a server that a failed test leaves may still use it.
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
+#[test]
+fn a_full_disk_is_said_and_costs_nothing_on_native() {
+    let Some(sandbox) = Sandbox::new(On::Native, "snapshot, disk full") else { return };
+    let Some(mut disk) = SmallDisk::new(Fs::Ext4, 400 * MB, "snapshot, disk full") else { return };
+    disk.bind_over(&sandbox.store());
+    fills_up_and_recovers(&sandbox, &disk);
 }
 
 #[test]
-fn a_full_disk_is_said_and_costs_nothing() {
-    let Some(sandbox) = Sandbox::new(On::Native, "snapshot on a full disk") else { return };
-    let store = sandbox.store();
-    let Some(_disk) = SmallDisk::mount(&store, &sandbox.home().join("disk"), 320) else {
-        assert!(std::env::var_os("CI").is_none(), "no small file system");
-        return skipped("snapshot on a full disk: no file system can be mounted here");
-    };
-    std::fs::set_permissions(&store, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+fn a_full_disk_is_said_and_costs_nothing_on_docker() {
+    let Some(mut sandbox) = Sandbox::new(On::Docker, "snapshot, disk full") else { return };
+    let Some(disk) = SmallDisk::new(Fs::Ext4, 1200 * MB, "snapshot, disk full") else { return };
+    let daemon = PrivateDaemon::with_image(&disk.path(), "postgres:15");
+    sandbox.use_daemon(daemon.address());
+    fills_up_and_recovers(&sandbox, &disk);
+}
+
+fn fills_up_and_recovers(sandbox: &Sandbox, disk: &SmallDisk) {
     sandbox.project();
     sandbox.run(&["up"]).ok();
     let url = sandbox.url();
     sandbox.run(&["snapshot", "save", "small"]).ok();
     let file = sandbox.path("small.tar.zst");
-    sandbox.run(&["snapshot", "export", "small", file.to_str().unwrap()]).ok();
-    sandbox.run(&["snapshot", "rm", "small"]).ok();
-    sandbox.sql("insert into items (name) select repeat('x', 1000) from generate_series(1, 50000)");
-    for arguments in
-        [&["snapshot", "save", "large"][..], &["snapshot", "import", file.to_str().unwrap()][..]]
-    {
-        // What is left is too little for either.
-        let ballast = store.join("ballast");
-        let free = available(&store).saturating_sub(20 << 20);
-        let mut ballast_file = std::fs::File::create(&ballast).unwrap();
-        ballast_file.write_all(&vec![1; usize::try_from(free).unwrap()]).unwrap();
-        let ran = sandbox.run(arguments).exits(23).says("No space left on device");
-        ran.says("devdb snapshot rm");
-        assert_eq!(kept(&sandbox), 0, "{arguments:?}");
-        assert_eq!(psql(&url, "select count(*) from items").ok().line(), "50001");
-        std::fs::remove_file(ballast).unwrap();
+    let file = file.to_str().unwrap();
+    sandbox.run(&["snapshot", "export", "small", file]).ok();
+    for free in [20 * MB, 0] {
+        disk.fill_up_to(free);
+        for arguments in [
+            &["snapshot", "save", "large"][..],
+            &["snapshot", "import", file, "--name", "large"][..],
+            &["snapshot", "restore", "small"][..],
+        ] {
+            let ran = sandbox.run(arguments).exits(23).says("make room");
+            assert!(
+                ran.stderr.to_lowercase().contains("no space left on device"),
+                "{}",
+                ran.stderr
+            );
+            assert_eq!((kept(sandbox), helpers(sandbox)), (1, String::new()), "{arguments:?}");
+            assert_eq!(psql(&url, "select count(*) from items").ok().line(), "1");
+        }
     }
+    disk.make_room();
     assert_eq!(sandbox.sql("insert into items (name) values ('still') returning name"), "still");
+    sandbox.run(&["snapshot", "import", file, "--name", "large"]).ok();
+    sandbox.run(&["snapshot", "restore", "large"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
-}
-
-fn available(directory: &Path) -> u64 {
-    let mut command = Command::new("df");
-    command.args(["--output=avail", "-B1"]).arg(directory);
-    finish(command).stdout.lines().last().unwrap().trim().parse().unwrap()
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }

@@ -247,7 +247,7 @@ fn a_full_disk_is_told_from_a_broken_source() {
     let home = tempfile::tempdir().unwrap();
     let verified = verified(&written(home.path())).unwrap();
     let error = verified.write_tar(Path::new("x"), (0, 0), &mut Small(9000)).unwrap_err();
-    assert!(error.hints().iter().any(|hint| hint.contains("space")), "{error}");
+    assert!(error.hints().iter().any(|hint| hint.contains("make room")), "{error}");
 }
 
 #[test]

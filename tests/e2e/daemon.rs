@@ -1,0 +1,103 @@
+//! A daemon of the test's own, so that it may die, or have a small disk.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::disk;
+use crate::sandbox::{docker, eventually};
+
+/// It leaves the firewall alone, and takes the bridge of the machine's as somebody else's: with
+/// `--bridge=none` it would remove that.
+pub struct PrivateDaemon {
+    root: tempfile::TempDir,
+    process: Child,
+}
+
+impl PrivateDaemon {
+    /// A daemon that starts no containers; its data is on the machine's disk.
+    pub fn start() -> PrivateDaemon {
+        PrivateDaemon::spawn(None, &["--storage-driver=vfs"])
+    }
+
+    /// A daemon for containers, with its data in `data_root`, and an image of the machine's.
+    pub fn with_image(data_root: &Path, image: &str) -> PrivateDaemon {
+        // Addresses that the machine's daemon, which counts up from the lowest, gives to nobody.
+        let format = "{{(index .IPAM.Config 0).Subnet}}";
+        let subnet = docker(&["network", "inspect", "bridge", "--format", format]);
+        let octets: Vec<&str> = subnet.split('.').collect();
+        let [a, b, ..] = octets.as_slice() else { panic!("the bridge's subnet is {subnet}") };
+        let third = 128 + std::process::id() % 100;
+        let addresses = format!("--fixed-cidr={a}.{b}.{third}.0/24");
+        let daemon =
+            PrivateDaemon::spawn(Some(data_root), &["--storage-driver=overlay2", &addresses]);
+        let mut saved =
+            Command::new("docker").args(["save", image]).stdout(Stdio::piped()).spawn().unwrap();
+        let loaded = Command::new("docker")
+            .args(["-H", &daemon.address(), "load", "--quiet"])
+            .stdin(saved.stdout.take().unwrap())
+            .output()
+            .unwrap();
+        assert!(saved.wait().unwrap().success() && loaded.status.success(), "{loaded:?}");
+        daemon
+    }
+
+    fn spawn(data_root: Option<&Path>, more: &[&str]) -> PrivateDaemon {
+        let root = tempfile::Builder::new().prefix("devdb-daemon").tempdir().unwrap();
+        let path = |name: &str| root.path().join(name).display().to_string();
+        let data_root = data_root.map_or_else(|| path("data"), |data| data.display().to_string());
+        let process = Command::new("dockerd")
+            .args(["--host", &format!("unix://{}", path("sock"))])
+            .args(["--data-root", &data_root, "--exec-root", &path("exec")])
+            .args(["--pidfile", &path("pid"), "--bridge=docker0", "--iptables=false"])
+            .args(more)
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = PrivateDaemon { root, process };
+        eventually("the private daemon answers", Duration::from_secs(30), || {
+            docker(&["-H", &daemon.address(), "info", "--format", "{{.ID}}"]).trim().len() > 10
+        });
+        daemon
+    }
+
+    /// For `DOCKER_HOST`.
+    pub fn address(&self) -> String {
+        format!("unix://{}/sock", self.root.path().display())
+    }
+
+    /// The whole group: its containerd goes with it. Containers go on.
+    pub fn kill(&mut self) {
+        if self.is_running() {
+            let group = format!("-{}", self.process.id());
+            drop(Command::new("kill").args(["-KILL", "--", &group]).status());
+            drop(self.process.wait());
+        }
+    }
+
+    fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for PrivateDaemon {
+    fn drop(&mut self) {
+        if self.is_running() {
+            let address = self.address();
+            for id in docker(&["-H", &address, "ps", "-aq"]).lines() {
+                docker(&["-H", &address, "rm", "-f", "-v", id]);
+            }
+            // Only a daemon that ends by itself undoes its mounts.
+            drop(Command::new("kill").arg(self.process.id().to_string()).status());
+            let begun = Instant::now();
+            while self.is_running() && begun.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        self.kill();
+        disk::unmount_below(self.root.path());
+    }
+}
