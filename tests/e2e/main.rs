@@ -21,3 +21,4 @@ mod pull;
 mod reset;
 mod sandbox;
 mod secrets;
+mod snapshot;
