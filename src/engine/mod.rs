@@ -13,6 +13,7 @@
 //! An engine touches only what carries devdb's own mark. A name of devdb's without the mark is
 //! an error of kind [`Kind::NotOurs`](crate::error::Kind::NotOurs) that names the object.
 
+mod control;
 pub mod docker;
 mod engines;
 pub mod golden;
@@ -325,6 +326,15 @@ impl Engine {
     /// `Unexpected` when it still runs after `patience`.
     pub async fn stop(&self, server: &Server, patience: Duration) -> Result<()> {
         each!(self.stop(server, patience))
+    }
+
+    /// The transaction id that the next writer gets, of a server that was stopped cleanly: while it
+    /// is the same as before, nobody has written. None when that cannot be told.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
+        each!(self.next_transaction(server))
     }
 
     /// Sets a stopped server aside under another name, and perhaps another handle, so that another

@@ -4,8 +4,7 @@
 use super::data::Plan;
 use super::prepare::Prepared;
 use super::revive::stop_cleanly;
-use super::{Instance, address, launch, lineage};
-use crate::db::inspect;
+use super::{Instance, launch, lineage};
 use crate::engine::{Engine, Generation, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
@@ -60,7 +59,14 @@ impl Instance<'_> {
                 false => None,
             }
         };
-        let swap = self.swap(&engine, record, generation, Some(&verifier));
+        let swap = async {
+            let server = self.swap(&engine, record, generation, Some(&verifier)).await?;
+            if wipe {
+                self.forget(former)?;
+            }
+            self.collect(&engine).await;
+            Ok(server)
+        };
         let (swapped, ahead) = tokio::join!(swap, ahead);
         let server = match swapped {
             Ok(server) => server,
@@ -69,11 +75,7 @@ impl Instance<'_> {
         if let Some(spare) = ahead {
             self.keep_spare(&engine, spare).await;
         }
-        if wipe {
-            self.forget(former)?;
-        }
         self.done()?;
-        self.collect(&engine).await;
         let kept = self.recorded()?.former_generations().contains(&former);
         let golden = Some(golden);
         Ok(Some(Replaced { server, golden, former, kept, current: number }))
@@ -133,10 +135,10 @@ impl Instance<'_> {
         let restored = new.why == Why::Restore;
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
-        self.note_whether_untouched(&mut record, old.as_ref()).await;
         let attempt = async {
             if let Some(old) = &mut old {
                 stop_cleanly(context, engine, &record, old).await?;
+                note_whether_untouched(engine, &mut record, old).await;
                 *old = engine.set_aside(old).await?;
             }
             let server = launch::instance(context, engine, &mut record, number, verifier).await?;
@@ -167,23 +169,6 @@ impl Instance<'_> {
                     Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
                 },
             }),
-        }
-    }
-
-    /// Notes that nobody has written to the current generation since it was made, so that it need
-    /// not be kept. Whoever cannot tell keeps it.
-    async fn note_whether_untouched(&self, record: &mut Record, server: Option<&Server>) {
-        let Some(endpoint) = server.and_then(|server| server.endpoint.as_ref()) else { return };
-        let address = address(record, endpoint);
-        let Ok(now) = self.context.interrupt.guard(inspect::next_transaction(&address)).await
-        else {
-            return;
-        };
-        let current = record.current;
-        for generation in &mut record.generations {
-            if Some(generation.number) == current {
-                generation.untouched = generation.baseline.as_ref() == Some(&now);
-            }
         }
     }
 
@@ -232,5 +217,19 @@ impl Instance<'_> {
             engine.remove_generation(generation).await?;
         }
         Ok(())
+    }
+}
+
+/// Notes that nobody has written to the current generation since it was made, so that it need not be
+/// kept. Asked when its server has stopped: a client may write to the last moment. Whoever cannot
+/// tell keeps it.
+async fn note_whether_untouched(engine: &Engine, record: &mut Record, stopped: &Server) {
+    let next = engine.next_transaction(stopped).await.ok().flatten();
+    let next = next.map(|next| next.to_string());
+    let current = record.current;
+    for generation in &mut record.generations {
+        if Some(generation.number) == current {
+            generation.untouched = next.is_some() && generation.baseline == next;
+        }
     }
 }

@@ -1,15 +1,14 @@
-//! The mark of a complete generation: a small file in its volume, beside the data directory.
+//! Small files in a generation's volume: the mark of a complete one, beside the data directory, and
+//! what is read of a server that does not run.
 
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use chrono::{SecondsFormat, Utc};
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::label::{self, Mark};
 use super::launch::{Archive, mounts};
-use super::{Docker, failure};
-use crate::engine::{Generation, Role, Server};
+use super::{Docker, PGDATA};
+use crate::engine::{Generation, Role, Server, control};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Owner, ServerSpec};
 
@@ -39,6 +38,16 @@ impl Docker {
         let mut archive = Archive::new();
         archive.file(PATH, text.as_bytes(), 0o644)?;
         self.upload(&server.handle, &server.name, archive.finish()?).await
+    }
+
+    /// Read from `pg_control`.
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
+        let file = format!("{PGDATA}/global/pg_control");
+        let control = self.read_file(&server.handle, &file).await?;
+        Ok(control.and_then(|control| control::next_transaction(&control)))
     }
 
     /// Whether a generation carries the mark: read through a throw-away container, which is
@@ -72,24 +81,13 @@ impl Docker {
             ..Default::default()
         };
         let id = self.create(&name, body).await?;
-        let read = self.read_completion(&id, &generation.handle).await;
+        let read = self.read_file(&id, PATH).await;
         self.remove_container(&id, &name).await?;
-        Ok(read?.is_some_and(|completion| {
-            completion.owner == generation.owner && completion.generation == generation.number
+        // What cannot be read is no mark.
+        let mark: Option<Completion> = read?.and_then(|text| serde_json::from_slice(&text).ok());
+        Ok(mark.is_some_and(|mark| {
+            mark.owner == generation.owner && mark.generation == generation.number
         }))
-    }
-
-    async fn read_completion(&self, id: &str, volume: &str) -> Result<Option<Completion>> {
-        let options = DownloadFromContainerOptionsBuilder::new().path(PATH).build();
-        let stream = self.client.download_from_container(id, Some(options));
-        let archive: Vec<u8> = match stream.map_ok(|part| part.to_vec()).try_concat().await {
-            Ok(archive) => archive,
-            Err(refusal) if failure::is_missing(&refusal) => return Ok(None),
-            Err(refusal) => {
-                return Err(self.failed(&refusal, format!("cannot read the volume \"{volume}\"")));
-            }
-        };
-        Ok(unpack(&archive))
     }
 }
 
@@ -103,11 +101,4 @@ pub(super) fn mark_of(owner: &Owner, generation: u32) -> Result<String> {
     };
     serde_json::to_string(&completion)
         .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())
-}
-
-/// What cannot be read is no mark.
-fn unpack(archive: &[u8]) -> Option<Completion> {
-    let mut archive = tar::Archive::new(archive);
-    let entry = archive.entries().ok()?.next()?.ok()?;
-    serde_json::from_reader(entry).ok()
 }

@@ -250,8 +250,8 @@ impl Docker {
         Ok(Volume { name, labels, at: "/to".into(), read_only: false })
     }
 
-    /// A file of a container, none when there is no such file.
-    async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>> {
+    /// A file of a container, which need not run; none when there is no such file.
+    pub(super) async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>> {
         let what = || format!("cannot read {path}");
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
         let stream = self.client.download_from_container(id, Some(options));

@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use super::record::{GenerationRecord, SCHEMA};
 use super::{LOG_TAIL, Native, account, log, process, standalone};
-use crate::engine::{Exit, Generation, MadeWith, Server, Status};
+use crate::engine::{Exit, Generation, MadeWith, Server, Status, control};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::Events;
 use crate::spec::{EngineKind, Owner, ServerSpec};
@@ -196,6 +196,16 @@ impl Native {
             ))
             .excerpt(log::tail(&place.log(), note.log_start, LOG_TAIL))
             .hint("devdb logs        shows what it is busy with"))
+    }
+
+    /// Read from `pg_control`.
+    ///
+    /// # Errors
+    /// Never: what cannot be read tells nothing.
+    pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
+        let Some(place) = self.store.place_of(&server.handle) else { return Ok(None) };
+        let control = std::fs::read(place.pgdata().join("global/pg_control"));
+        Ok(control.ok().and_then(|control| control::next_transaction(&control)))
     }
 
     /// Gives its note another name.
