@@ -152,7 +152,8 @@ pub enum Command {
     after_help = "Examples:\n  devdb up                        create or start, migrate, seed\n  \
     devdb up --write-env .env       and put DATABASE_URL into .env\n  \
     devdb up --engine native        use local PostgreSQL programs, no container\n  \
-    devdb up --port 5433            on this port, or fail"
+    devdb up --port 5433            on this port, or fail\n  \
+    devdb up --from main            a new branch's database, from that of main"
 )]
 pub struct UpArgs {
     /// Which engine runs it: auto, docker or native
@@ -167,6 +168,9 @@ pub struct UpArgs {
     /// The seed profile
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Start a new instance from a copy of another's data: a branch's name, main
+    #[arg(long, value_name = "INSTANCE")]
+    pub from: Option<String>,
     /// Do not apply migrations (nor seeds)
     #[arg(long)]
     pub no_migrate: bool,

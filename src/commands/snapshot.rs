@@ -69,7 +69,7 @@ async fn show(app: &App, name: &str) -> Result<Outcome> {
 async fn all(app: &App) -> Result<Vec<SnapshotReport>> {
     let context = context(app, None)?;
     let snapshots = Instance::open(&context).await?.snapshots().await?;
-    let described = |Snapshot { handle, name, state }| {
+    let described = |Snapshot { handle, name, state, .. }| {
         let (manifest, trouble) = match state {
             State::Complete(manifest) => (Some(manifest), None),
             State::Damaged(why) => (None, Some(why)),

@@ -26,7 +26,10 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     }
     let plan = Plan::load(&context.spec, !args.no_migrate, !args.no_seed)?;
     context.key.check()?;
-    let mut report = bring_up(&context, &plan, begun).await?;
+    let mut report = match &args.from {
+        None => bring_up(&context, &plan, begun).await?,
+        Some(name) => branch_off(&context, name, &plan, begun).await?,
+    };
     if let Some(file) = args.write_env {
         super::env::write(&context, &file)?;
         report.env_file = Some(file);
@@ -57,6 +60,23 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
     if let Some(golden) = golden {
         populated.applied = golden.release(context, populated.applied).await;
     }
+    Ok(populated.into_report(&record, how, &address, begun))
+}
+
+/// A new instance with the data of another, and what it lacks of the migrations.
+async fn branch_off(
+    context: &Context,
+    from: &str,
+    plan: &Plan,
+    begun: Instant,
+) -> Result<UpReport> {
+    let mut source = context.clone();
+    source.spec.owner.instance = from.to_owned();
+    let mut instance = Instance::open(context).await?;
+    let Running { server, how, .. } = instance.branch_off(&source).await?;
+    let record = instance.recorded()?;
+    let address = instance::address(&record, instance::endpoint_of(&server)?);
+    let populated = data::populate(context, &address, plan).await?;
     Ok(populated.into_report(&record, how, &address, begun))
 }
 

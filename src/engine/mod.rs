@@ -443,7 +443,8 @@ impl Engine {
         each!(self.snapshot_names(owner))
     }
 
-    /// Makes a generation, complete, with a copy of a snapshot's data. Its first launch recovers it.
+    /// Makes a generation, complete, with a copy of a snapshot's data, of this instance or another.
+    /// Its first launch recovers it.
     ///
     /// # Errors
     /// Those of [`Engine::create_generation`], and `Snapshot`; then, or when the future is dropped,

@@ -128,6 +128,8 @@ impl Manifest {
 pub struct Snapshot {
     /// The engine's handle: a volume name; native: a directory.
     pub handle: String,
+    /// The instance it was saved of.
+    pub owner: Owner,
     /// Its name.
     pub name: String,
     /// How it is.

@@ -1,13 +1,16 @@
 //! The first generation of an instance.
 
 use super::prepare::Prepared;
-use super::{Context, Instance, Plan, address, endpoint_of, launch, new_password, ready};
-use crate::engine::{Engine, Server};
-use crate::error::Result;
+use super::{Context, Instance, Plan, collect, generation_record, launch, new_password};
+use crate::engine::{Engine, MadeWith, Server, Snapshot};
+use crate::error::{Error, Result};
 use crate::golden::Golden;
 use crate::spec::PortChoice;
 use crate::state::record::SCHEMA;
-use crate::state::{Lock, Record, Why, ports};
+use crate::state::{GenerationRecord, Lock, Record, Why, ports};
+
+/// The number of a first generation.
+const FIRST: u32 = 1;
 
 /// An instance that was made.
 pub(super) struct Created {
@@ -28,38 +31,81 @@ impl Instance<'_> {
         let context = self.context;
         let record = context.interrupt.guard(reserve(context, &self.key, engine)).await?;
         self.record = Some(record);
-        match self.create_on(engine, plan).await {
+        let created = async {
+            let Prepared { generation, verifier, golden, .. } =
+                self.prepare(engine, plan, Why::Up).await?;
+            let server = self.launch_first(engine, generation, Some(&verifier)).await?;
+            Ok(Created { server, golden })
+        };
+        match created.await {
             Ok(created) => Ok(created),
-            Err(error) => {
-                // Not interruptible: this is the cleaning up. Where it fails, the record's note
-                // makes the next command go on with it.
-                match self.discard_everything(engine).await {
-                    Ok(()) => self.record = None,
-                    Err(worse) => {
-                        return Err(error.because(format!("and cleaning up failed: {worse}")));
-                    }
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.uncreated(engine, error).await),
         }
     }
 
-    async fn create_on(&mut self, engine: &Engine, plan: &Plan) -> Result<Created> {
+    /// Makes the instance from a snapshot of another, on the engine that has it. When it fails or is
+    /// interrupted nothing of it is left.
+    ///
+    /// # Errors
+    /// Those of launching and waiting, and `Snapshot` when the copy fails.
+    pub(super) async fn create_from(
+        &mut self,
+        engine: &Engine,
+        snapshot: &Snapshot,
+    ) -> Result<Server> {
         let context = self.context;
-        let Prepared { number, generation, verifier, golden, .. } =
-            self.prepare(engine, plan, Why::Up).await?;
+        let spec = &context.spec.server;
+        let record = context.interrupt.guard(reserve(context, &self.key, engine)).await?;
+        self.record = Some(record);
+        let created = async {
+            let owner = self.recorded()?.owner;
+            self.begin(&collect::making(FIRST))?;
+            let copying = engine.create_generation_from_snapshot(&owner, FIRST, snapshot, spec);
+            context.interrupt.guard(copying).await?;
+            let made_with = MadeWith::of(spec, engine.kind());
+            let generation = generation_record(FIRST, made_with, Why::Restore);
+            self.launch_first(engine, generation, None).await
+        };
+        match created.await {
+            Ok(server) => Ok(server),
+            Err(error) => Err(self.uncreated(engine, error).await),
+        }
+    }
+
+    /// Launches the first server, on a generation that is there, and records that.
+    async fn launch_first(
+        &mut self,
+        engine: &Engine,
+        generation: GenerationRecord,
+        verifier: Option<&str>,
+    ) -> Result<Server> {
+        let context = self.context;
         context.events.step("creating the database server");
         let mut record = self.recorded()?;
-        let launch = launch::instance(context, engine, &mut record, number, Some(&verifier));
+        let launch = launch::instance(context, engine, &mut record, generation.number, verifier);
         let server = launch.await?;
         // `point_at` before the wait: the address is made from the current generation.
         record.point_at(generation, server.handle.clone());
-        ready::wait(context, engine, &server, &address(&record, endpoint_of(&server)?)).await?;
+        self.log_in(engine, &record, &server, true).await?;
+        // Setting a password may have started it anew.
+        let server = engine.server(&server.handle).await?.unwrap_or(server);
         context.interrupt.guard(engine.mark_complete(&server)).await?;
         record.under_way = None;
         context.store.save(&record)?;
         self.record = Some(record);
-        Ok(Created { server, golden })
+        Ok(server)
+    }
+
+    /// Removes what was made of an instance that is not to be. Not interruptible. Where it fails,
+    /// the record's note makes the next command go on with it.
+    async fn uncreated(&mut self, engine: &Engine, error: Error) -> Error {
+        match self.discard_everything(engine).await {
+            Ok(()) => {
+                self.record = None;
+                error
+            }
+            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
+        }
     }
 }
 

@@ -216,6 +216,16 @@ impl Instance<'_> {
         if !names.iter().any(|found| found == name.as_str()) {
             return Err(no_such(name, names.iter().map(String::as_str)));
         }
+        self.forget_snapshot(name).await
+    }
+
+    /// Removes a snapshot if it is there.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub(super) async fn forget_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
+        let engine = self.open_snapshots().await?;
+        let owner = self.recorded()?.owner;
         self.begin(&collect::saving(name.as_str()))?;
         engine.remove_snapshot(&owner, name.as_str()).await?;
         self.done()

@@ -9,6 +9,7 @@ crate::on_both_engines!(
     two_branches_have_two_databases_and_switching_back_finds_the_old_one,
     a_worktree_has_databases_of_its_own,
     awkward_names_of_branches_work_and_stay_apart,
+    a_new_branch_can_begin_with_the_data_of_another,
 );
 
 /// git with a cleared environment.
@@ -45,6 +46,24 @@ fn name_here(sandbox: &Sandbox) -> String {
     let (name, origin) = named(sandbox.run(&["config", "--json"]));
     assert_eq!(origin, "git branch");
     name
+}
+
+fn a_new_branch_can_begin_with_the_data_of_another(sandbox: &Sandbox) {
+    repository(sandbox);
+    sandbox.run(&["up"]).ok();
+    let on_main = sandbox.url();
+    sandbox.sql("insert into items (name) values ('of main')");
+    git(&sandbox.work(), &["switch", "-q", "-c", "feature"]);
+    sandbox.write("migrations/20260102000000_more.sql", "ALTER TABLE items ADD note text;\n");
+    sandbox.run(&["up", "--from", "nowhere"]).exits(1).says("\"nowhere\"").says("devdb list");
+    sandbox.run(&["up", "--from", "main"]).ok().says("1 migration applied");
+    assert_eq!(sandbox.sql("select count(*), count(note) from items"), "2|0");
+    sandbox.sql("delete from items");
+    assert_eq!(psql(&on_main, "select count(*) from items").ok().line(), "2");
+    sandbox.run(&["up", "--from", "main"]).exits(2).says("not there yet");
+    git(&sandbox.work(), &["switch", "-q", "main"]);
+    let list = sandbox.run(&["snapshot", "list", "--json"]).ok().json();
+    assert_eq!(list["result"]["snapshots"].as_array().unwrap().len(), 0, "{list}");
 }
 
 fn two_branches_have_two_databases_and_switching_back_finds_the_old_one(sandbox: &Sandbox) {

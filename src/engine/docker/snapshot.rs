@@ -108,7 +108,12 @@ impl Docker {
                     },
                 };
                 let handle = volume.name.clone();
-                snapshots.push(Snapshot { handle, name: name.clone(), state });
+                snapshots.push(Snapshot {
+                    handle,
+                    owner: owner.clone(),
+                    name: name.clone(),
+                    state,
+                });
             }
             Ok(snapshots)
         })
@@ -134,7 +139,7 @@ impl Docker {
         snapshot: &Snapshot,
         spec: &ServerSpec,
     ) -> Result<Generation> {
-        let from = self.snapshot_source(owner, snapshot).await?;
+        let from = self.snapshot_source(&snapshot.owner, snapshot).await?;
         let generation = self.create_generation(owner, number, spec).await?;
         let job = Job {
             owner,

@@ -83,7 +83,8 @@ impl Native {
             .map(|name| {
                 let directory = self.store.snapshot(owner, &name);
                 let state = state(&directory, &name)?;
-                Ok(Snapshot { handle: directory.to_string_lossy().into_owned(), name, state })
+                let handle = directory.to_string_lossy().into_owned();
+                Ok(Snapshot { handle, owner: owner.clone(), name, state })
             })
             .collect()
     }

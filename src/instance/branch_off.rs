@@ -1,0 +1,53 @@
+//! A new instance that begins with the data of another: a branch that goes on from where the branch
+//! before it stood.
+
+use super::{Context, How, Instance, Running, lineage};
+use crate::engine::{MadeWith, SnapshotName};
+use crate::error::{Error, Kind, Result};
+
+impl Instance<'_> {
+    /// Makes the instance from a snapshot of `source`'s data as it is now, which is saved for that
+    /// and removed afterwards. The other instance's clients stay connected.
+    ///
+    /// # Errors
+    /// `Usage` when this instance is there already, `NoInstance` when the other is not, and those of
+    /// saving a snapshot and of making an instance.
+    pub async fn branch_off(&mut self, source: &Context) -> Result<Running> {
+        self.tidy().await?;
+        if self.record.is_some() {
+            return Err(Error::new(Kind::Usage, "--from is for an instance that is not there yet")
+                .hint("devdb up                                  starts this one as it is")
+                .hint(
+                    "devdb snapshot export, devdb snapshot import   take data from one to another",
+                ));
+        }
+        let spec = &self.context.spec;
+        let mut other = Instance::open(source).await?;
+        other.tidy().await?;
+        let record = other.recorded().map_err(|error| {
+            let name = &source.spec.owner.instance;
+            error
+                .context(format!("there is no instance {name:?} to start from"))
+                .hint("devdb list   shows every instance")
+        })?;
+        lineage::check_engine(record.engine, spec.engine)?;
+        if let Some(current) = record.current_generation() {
+            let wanted = MadeWith::of(&spec.server, record.engine);
+            lineage::check(&current.made_with, &wanted)?;
+        }
+        let name = SnapshotName::parse(&format!("for-{}", self.key))?;
+        // Of an attempt that was killed.
+        other.forget_snapshot(&name).await?;
+        other.save_snapshot(&name, Some(format!("for {}", spec.owner.instance))).await?;
+        let made = async {
+            let engine = other.open_snapshots().await?;
+            let (snapshot, _) = other.usable(&engine, &name).await?;
+            self.create_from(&engine, &snapshot).await
+        };
+        let made = made.await;
+        let removed = other.forget_snapshot(&name).await;
+        let server = made?;
+        removed?;
+        Ok(Running { server, how: How::Created, golden: None })
+    }
+}
