@@ -162,7 +162,7 @@ async fn encrypt_all(
             }
         }
     });
-    stream::iter(encrypting.collect::<Vec<_>>()).buffer_unordered(at_a_time).try_collect().await
+    stream::iter(encrypting.collect::<Vec<_>>()).buffered(at_a_time).try_collect().await
 }
 
 async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Result<u64> {

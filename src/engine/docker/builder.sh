@@ -3,6 +3,8 @@
 # has ended, so does the container.
 # $1: `new` for an empty data directory, `golden` for one that is there; then the image's own
 # entrypoint and command.
+# Debian's images have Perl scripts of the same names first, which start ten times slower.
+PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH
 IFS= read -r verifier || exit 1
 origin=$1
 shift

@@ -10,6 +10,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, UploadToContainer
 use chrono::Utc;
 
 use super::container::{CONTAINER_PORT, HOST, gone};
+use super::exec::PROGRAMS_FIRST;
 use super::image::Image;
 use super::label::{self, Labels, Mark};
 use super::{Docker, MOUNT, PGDATA, failure};
@@ -220,9 +221,10 @@ pub(super) fn environment(spec: &ServerSpec, initdb: &[&str]) -> Vec<String> {
 /// check a second would cost 8 % of a core; engines before 25 ignore the quicker start and look
 /// for the first time after the whole interval, hence not longer.
 fn healthcheck() -> HealthConfig {
-    let test = r#"pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB""#;
+    let probe = r#"pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB""#;
+    let test = format!("{PROGRAMS_FIRST}; {probe}");
     HealthConfig {
-        test: Some(vec!["CMD-SHELL".to_owned(), test.to_owned()]),
+        test: Some(vec!["CMD-SHELL".to_owned(), test]),
         interval: Some(4 * SECOND),
         timeout: Some(3 * SECOND),
         retries: Some(3),
