@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::{Instance, Plan, collect, generation_record};
 use crate::db::scram;
-use crate::engine::{Engine, Generation, MadeWith};
+use crate::engine::{Engine, Generation, GoldenLabel, MadeWith};
 use crate::error::{Kind, Result};
 use crate::golden::{self, Golden};
 use crate::state::{GenerationRecord, Spare, Why};
@@ -55,7 +55,7 @@ impl Instance<'_> {
         let golden = golden::obtain(context, engine, plan).await?;
         let on_engine = engine.generations(Some(&self.key)).await?;
         let mut next = self.next_number(&on_engine);
-        let number = match self.take_spare(&on_engine, &golden.state.label.fingerprint)? {
+        let number = match self.take_spare(&on_engine, &golden.state.label)? {
             Some(number) => number,
             None => {
                 self.begin(&collect::making(next))?;
@@ -88,14 +88,20 @@ impl Instance<'_> {
 
     /// The number of the copy that was made ahead, when it is of this state and still there. From
     /// now on it is being made into a generation.
-    fn take_spare(&mut self, on_engine: &[Generation], fingerprint: &str) -> Result<Option<u32>> {
+    fn take_spare(
+        &mut self,
+        on_engine: &[Generation],
+        wanted: &GoldenLabel,
+    ) -> Result<Option<u32>> {
         let spare = self.record.as_ref().and_then(|record| record.spare.clone());
         let is_it = |spare: &Spare| {
             let is_there = |generation: &Generation| {
                 generation.number == spare.number
-                    && generation.origin.as_deref() == Some(fingerprint)
+                    && generation.origin.as_deref() == Some(&wanted.fingerprint)
             };
-            spare.fingerprint == fingerprint && on_engine.iter().any(is_there)
+            spare.fingerprint == wanted.fingerprint
+                && spare.platform == wanted.platform
+                && on_engine.iter().any(is_there)
         };
         let Some(spare) = spare.filter(is_it) else { return Ok(None) };
         if let Some(record) = &mut self.record {
@@ -107,11 +113,17 @@ impl Instance<'_> {
 
     /// Notes a copy that was made ahead; the one before it, of a state that is no longer wanted, is
     /// removed. What goes wrong with that costs the next reset a little time.
-    pub(super) async fn keep_spare(&mut self, engine: &Engine, spare: Result<Generation>) {
+    pub(super) async fn keep_spare(
+        &mut self,
+        engine: &Engine,
+        spare: Result<Generation>,
+        of: &GoldenLabel,
+    ) {
         self.drop_spare(engine).await;
         match (spare, &mut self.record) {
-            (Ok(Generation { number, origin: Some(fingerprint), .. }), Some(record)) => {
-                record.spare = Some(Spare { number, fingerprint });
+            (Ok(Generation { number, .. }), Some(record)) => {
+                let (fingerprint, platform) = (of.fingerprint.clone(), of.platform.clone());
+                record.spare = Some(Spare { number, fingerprint, platform });
             }
             (Err(error), _) => tracing::debug!("no copy was made ahead: {error}"),
             _ => {}

@@ -73,7 +73,7 @@ impl Instance<'_> {
             Err(error) => return Err(self.given_up(&engine, &[number, next], error).await),
         };
         if let Some(spare) = ahead {
-            self.keep_spare(&engine, spare).await;
+            self.keep_spare(&engine, spare, &golden.state.label).await;
         }
         self.done()?;
         let kept = self.recorded()?.former_generations().contains(&former);

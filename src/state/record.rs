@@ -78,6 +78,8 @@ pub struct Spare {
     pub number: u32,
     /// What it is a copy of.
     pub fingerprint: String,
+    /// Which very server made that.
+    pub platform: String,
 }
 
 /// What made a generation.
