@@ -167,6 +167,13 @@ impl Error {
         )
     }
 
+    /// The same failure without advice, where what it advises does not apply.
+    #[must_use]
+    pub fn without_hints(mut self) -> Self {
+        self.0.hints.clear();
+        self
+    }
+
     /// The same failure of another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {

@@ -190,6 +190,14 @@ impl Builder {
         }
     }
 
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        match self {
+            Builder::Docker(builder) => builder.log_tail(),
+            Builder::Native(builder) => builder.log_tail(),
+        }
+    }
+
     /// Publishes its data as it is now, under a label that is not [`GoldenLabel::clean`]; it goes
     /// on. The server must have written a checkpoint just before.
     ///

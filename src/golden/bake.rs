@@ -66,7 +66,7 @@ impl Work<'_> {
             self.publish_live(builder, chain.base()).await?;
         }
         let begun = Instant::now();
-        data::populate(context, &self.address, &plan.without_seeds()).await?;
+        data::populate(context, &self.address, &plan.without_seeds()).await.map_err(thrown_away)?;
         let is_new = standing.best.as_ref().is_none_or(|(step, _)| step != chain.migrated());
         if is_new && chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING {
             self.publish_live(builder, chain.migrated()).await?;
@@ -90,7 +90,9 @@ impl Work<'_> {
                     );
                     Err(Error::new(Kind::NotReady, what).excerpt(exit.log_tail))
                 }
-                login = ready::first_login(&self.address, self.context.spec.timeout) => login,
+                login = ready::first_login(&self.address, self.context.spec.timeout) => {
+                    login.map_err(|error| error.excerpt(builder.log_tail()))
+                }
             }
         };
         self.context.interrupt.guard(waiting).await
@@ -107,6 +109,12 @@ impl Work<'_> {
     fn label(&self, step: &Step) -> GoldenLabel {
         self.standing.label(self.context, self.engine, step)
     }
+}
+
+/// What the error of a migration says of those before it is not true here: all of them go with the
+/// builder.
+fn thrown_away(error: Error) -> Error {
+    if error.kind() == Kind::Migration { error.without_hints() } else { error }
 }
 
 fn address(builder: &Builder, spec: &ServerSpec, password: SecretString) -> Address {

@@ -277,7 +277,7 @@ fn the_environment_of_another_database_does_not_reach_a_command(sandbox: &Sandbo
     assert_eq!(seen.len(), printed.lines().count(), "{seen:?}\n{printed}");
     // That of a private server, which prepared the database.
     let url = seen.iter().find(|line| line.starts_with("DATABASE_URL=")).unwrap();
-    assert!(url.contains("@127.0.0.1:") && url.ends_with("/shop"), "{url}");
+    assert!(url.contains("@127.0.0.1:") && url.ends_with("/work"), "{url}");
     assert!(!url.contains("nobody"), "{url}");
 }
 

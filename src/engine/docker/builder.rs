@@ -128,6 +128,11 @@ impl Builder {
         Exit { code, log_tail: self.watched.tail() }
     }
 
+    /// The last lines that it said.
+    pub fn log_tail(&self) -> String {
+        self.watched.tail()
+    }
+
     /// Publishes its data as it is; the container is paused for that.
     ///
     /// # Errors

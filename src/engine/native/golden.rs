@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::Store;
-use super::{Native, copy};
+use super::{LOG_TAIL, Native, copy, log};
 use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{
     BuilderLaunch, Endpoint, Exit, Generation, GoldenLabel, GoldenState, Launch, MadeWith,
@@ -193,6 +193,12 @@ impl Builder {
     /// Waits until it ends.
     pub async fn exited(&self) -> Exit {
         self.native.exited(&self.server).await
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        let place = self.native.store.place(&self.server.owner, BUILDER);
+        log::tail(&place.log(), 0, LOG_TAIL)
     }
 
     /// Publishes a copy of its data. A running server's files change while they are copied, so it
