@@ -17,7 +17,7 @@ pub mod golden;
 pub mod native;
 
 pub use engines::Engines;
-pub use golden::{Builder, BuilderLaunch, GoldenLabel, GoldenState, Platform};
+pub use golden::{Builder, BuilderLaunch, DamagedGolden, GoldenLabel, GoldenState, Loan, Platform};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

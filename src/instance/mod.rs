@@ -4,6 +4,7 @@
 //! its first step, and clears the note after its last. Whoever takes the lock next and finds the
 //! note tidies up first, so a killed command costs nothing but a little of the next one's time.
 
+mod cache;
 mod collect;
 mod commands;
 mod create;

@@ -6,7 +6,7 @@ use chrono::Utc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::{Style, kept};
+use super::{Style, cached, kept};
 use crate::error::{Error, Kind};
 use crate::golden::Cached;
 use crate::instance::How;
@@ -28,6 +28,10 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::List(list) => self::list(list, style),
         Report::Generations(report) => kept::generations(report, style),
         Report::Gc(report) => kept::gc(report, style),
+        Report::Cache(report) => cached::list(report, style),
+        Report::Prune(report) => cached::pruned(report, style),
+        Report::Pushed(report) => cached::pushed(report, style),
+        Report::Pulled(report) => cached::pulled(report, style),
         Report::Url(url) => format!("{}\n", url.url),
         Report::Migrations(migrations) => self::migrations(migrations, style),
         Report::Config(config) => self::config(config, style),
@@ -194,6 +198,9 @@ fn status(report: &StatusReport, style: Style) -> String {
         };
         rows.push(("generation", format!("{generation}{kept}")));
     }
+    if let Some(golden) = &report.golden {
+        rows.push(("golden", cached::golden(golden)));
+    }
     let mut text = String::new();
     for (name, value) in rows {
         _ = writeln!(text, "{} {value}", style.dim(&format!("{name:<11}")));
@@ -359,6 +366,6 @@ pub(super) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-fn seconds(millis: u64) -> String {
+pub(super) fn seconds(millis: u64) -> String {
     format!("in {:.2} s", std::time::Duration::from_millis(millis).as_secs_f64())
 }

@@ -23,6 +23,7 @@ mod logs;
 mod psql;
 mod pull;
 mod terminal;
+mod transfer;
 mod usage;
 mod volume;
 mod watch;

@@ -16,6 +16,7 @@ pub mod programs;
 mod record;
 mod standalone;
 mod store;
+mod transfer;
 mod usage;
 mod verbs;
 
