@@ -141,6 +141,10 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let mut instance = Instance::open(&context).await?;
     let engine = instance.enter_cache().await?;
     let sent = async {
+        if let Reference::Registry(name) = &reference {
+            // Before anything is baked: the engine may have no registry, or the name may be none.
+            engine.lend_name(name).await?;
+        }
         let golden = golden::obtain(&context, &engine, &plan).await?;
         golden::export(&context, &engine, &golden.state, &reference).await?;
         let (fingerprint, cached) = (golden.state.label.fingerprint.clone(), golden.cached);

@@ -209,7 +209,8 @@ fn check(name: &str, label: &GoldenLabel, standing: &Standing) -> Result<()> {
         });
     }
     if !label.clean {
-        return refused("it was taken from a running server".to_owned());
+        return refused("it was taken from a running server".to_owned())
+            .map_err(|error| error.hint("devdb cache push writes one that was stopped cleanly"));
     }
     Ok(())
 }
