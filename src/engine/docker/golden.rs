@@ -21,8 +21,8 @@ use crate::spec::{Owner, ServerSpec};
 /// The repository of golden states.
 pub(super) const REPOSITORY: &str = "devdb/golden";
 
-/// How long a commit may take to name what it has made.
-const NAMELESS_SECONDS: i64 = 600;
+/// How long a commit may take to name what it has made: the next thing that the daemon does.
+const NAMELESS_SECONDS: i64 = 10;
 
 impl Docker {
     /// The image's reference and machine, and its id.
@@ -69,8 +69,9 @@ impl Docker {
         self.remove_image(&damaged.handle).await
     }
 
-    /// Removes golden states that have lost their names: two devdbs that baked the same at the same
-    /// time leave one. Not the young ones, which may be about to get theirs.
+    /// Removes golden states without a name: two devdbs that baked the same at the same time leave
+    /// one, and so may one that was killed between the two steps of a commit. Not the young ones,
+    /// which may be about to get theirs.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
