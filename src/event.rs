@@ -40,6 +40,19 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
+    /// A push has begun.
+    Pushing {
+        /// The image's reference.
+        image: String,
+    },
+    /// A push is complete.
+    Pushed {
+        /// The image's reference.
+        image: String,
+        /// How long it took.
+        #[serde(serialize_with = "millis")]
+        took: Duration,
+    },
     /// A longer step has begun; it ends with the next event.
     Step {
         /// What is being done: `Creating the database server`.

@@ -48,6 +48,17 @@ impl KeySource {
         }
     }
 
+    /// The key, none when devdb would have to make it first. Nothing is made.
+    ///
+    /// # Errors
+    /// As [`KeySource::key`].
+    pub fn existing(&self) -> Result<Option<Key>> {
+        match &self.variable {
+            (name, Some(value)) => Key::parse(value.expose_secret(), name).map(Some),
+            (_, None) => secret::existing_project_key(&self.data_dir, &self.project_id),
+        }
+    }
+
     /// Whether it is devdb's own, which nobody else has.
     pub fn is_made_here(&self) -> bool {
         self.variable.1.is_none()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::db::connect::Address;
-use crate::engine::Manifest;
+use crate::engine::{DamagedGolden, Manifest};
 use crate::golden::Cached;
 use crate::instance::{How, Reason};
 use crate::spec::{EngineKind, Owner};
@@ -57,6 +57,14 @@ pub enum Report {
     Generations(Box<GenerationsReport>),
     /// `gc`.
     Gc(Box<GcReport>),
+    /// `cache list`.
+    Cache(Box<CacheReport>),
+    /// `cache prune`, `cache clear`.
+    Prune(Box<PruneReport>),
+    /// `cache push`.
+    Pushed(Box<TransferReport>),
+    /// `cache pull`.
+    Pulled(Box<TransferReport>),
     /// `url`.
     Url(UrlReport),
     /// `migrate status`.
@@ -211,6 +219,8 @@ pub struct StatusReport {
     pub migrations: Option<MigrationsReport>,
     /// Where seeds stand.
     pub seeds: Option<SeedsReport>,
+    /// The golden state that the files want, where the engine can tell (text: with `--verbose`).
+    pub golden: Option<StatusGolden>,
     /// Why the server could not be asked although it runs.
     pub trouble: Option<String>,
 }
@@ -232,6 +242,7 @@ impl StatusReport {
             snapshots: 0,
             migrations: None,
             seeds: None,
+            golden: None,
             trouble: None,
         }
     }
@@ -431,6 +442,97 @@ pub struct Found {
     pub bytes: Option<u64>,
     /// What of it is still there after the removal.
     pub left: Vec<String>,
+}
+
+/// What `cache list` shows.
+#[derive(Debug, Default, Serialize)]
+pub struct CacheReport {
+    /// Whose states are listed; none: everybody's.
+    pub project: Option<String>,
+    /// The states, the last used first.
+    pub states: Vec<CachedState>,
+    /// What is damaged: never used, and removed by `cache prune`.
+    pub damaged: Vec<DamagedGolden>,
+    /// Engines that could not be asked, and files that cannot be read.
+    pub troubles: Vec<String>,
+}
+
+/// One golden state.
+#[derive(Debug, Serialize)]
+pub struct CachedState {
+    /// On which engine.
+    pub engine: EngineKind,
+    /// What the engine calls it.
+    pub handle: String,
+    /// Its fingerprint: 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// The project it was first made for.
+    pub project: String,
+    /// How many migrations are in it.
+    pub migrations: usize,
+    /// How many seed files are in it.
+    pub seeds: usize,
+    /// Whether databases start from it; another one serves as a beginning for the next bake only.
+    pub clean: bool,
+    /// Whether it is never sent anywhere.
+    pub local: bool,
+    /// Bytes on disk beyond what it is built on.
+    pub bytes: u64,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// When this user used it last; when it was made, where that is not known.
+    pub last_used: DateTime<Utc>,
+    /// Whether this directory's files want it now.
+    pub wanted: Option<Wanted>,
+}
+
+/// What this directory's files want of a golden state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// It is what they make.
+    Whole,
+    /// It is on the way to that.
+    Part,
+}
+
+/// What `cache prune` and `cache clear` did.
+#[derive(Debug, Default, Serialize)]
+pub struct PruneReport {
+    /// Golden states that were removed.
+    pub removed: Vec<String>,
+    /// Damaged ones that were removed.
+    pub damaged: Vec<String>,
+    /// Those that should go and are in use.
+    pub in_use: Vec<String>,
+    /// Bytes that were given back.
+    pub bytes: u64,
+}
+
+/// What `cache push` and `cache pull` did.
+#[derive(Debug, Serialize)]
+pub struct TransferReport {
+    /// The file, or the name in a registry.
+    pub reference: String,
+    /// On which engine.
+    pub engine: EngineKind,
+    /// The state's fingerprint: 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// How much of it was there.
+    pub cached: Cached,
+    /// Whether anything was sent or fetched.
+    pub changed: bool,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// Where the state that this directory's files want stands in the cache.
+#[derive(Debug, Serialize)]
+pub struct StatusGolden {
+    /// Its fingerprint: 64 hexadecimal digits. None while the key of `!encrypt` has yet to be made.
+    pub fingerprint: Option<String>,
+    /// How much of it is there.
+    pub cached: Cached,
 }
 
 /// What `url` prints. The one report that carries a password: that is what it is for.

@@ -39,6 +39,7 @@ pub fn resolve(config: &Config, project_id: &str, timeout: Option<Duration>) -> 
         },
         seeds: SeedSpec { files: settings.seeds.clone(), profile: settings.profile.clone() },
         retention: settings.retention,
+        cache: settings.cache,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
     }
 }

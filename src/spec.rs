@@ -88,6 +88,21 @@ impl Default for Retention {
     }
 }
 
+/// How much of a project's golden states is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// How many states.
+    pub states: usize,
+    /// How many bytes in all.
+    pub bytes: u64,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        CacheLimits { states: 20, bytes: 10_000_000_000 }
+    }
+}
+
 /// Which host port to publish on 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortChoice {
@@ -287,6 +302,8 @@ pub struct InstanceSpec {
     pub seeds: SeedSpec,
     /// What is kept for `undo`.
     pub retention: Retention,
+    /// What is kept of its golden states.
+    pub cache: CacheLimits,
     /// How long to wait for a server to accept logins.
     pub timeout: Duration,
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 use devdb::config::{self, Config, Environment, Origin, Overrides, Project};
 use devdb::error::{Error, Kind};
 use devdb::resolve::resolve;
-use devdb::spec::{Durability, EngineChoice, Files, ForeignCommand, PortChoice, Retention};
+use devdb::spec::{
+    CacheLimits, Durability, EngineChoice, Files, ForeignCommand, PortChoice, Retention,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -113,7 +115,7 @@ fn every_key_is_read() {
          track_io_timing: true }\n  extensions: [pg_trgm, hstore, pg_trgm]\n  durability: none\n  \
          port: 15432\nmigrations:\n  path: ./db/migrations\n  out_of_order: allow\nseeds:\n  \
          path: db/seeds\n  profile: demo\nsecrets: { key_env: APP_KEY }\n\
-         generations: { keep: 5, days: 30 }\n",
+         generations: { keep: 5, days: 30 }\ncache: { states: 7, size: 2 GB }\n",
     );
     fs::create_dir_all(case.root().join("db/migrations")).unwrap();
     fs::create_dir_all(case.root().join("db/seeds")).unwrap();
@@ -131,6 +133,7 @@ fn every_key_is_read() {
     assert_eq!(spec.port, PortChoice::Fixed(15432));
     assert_eq!(spec.timeout.as_secs(), 60);
     assert_eq!(spec.retention, Retention { keep: 5, days: 30 });
+    assert_eq!(spec.cache, CacheLimits { states: 7, bytes: 2_000_000_000 });
     assert!(!spec.of_branch);
     assert!(spec.migrations.allow_out_of_order);
     assert_eq!(
@@ -209,6 +212,8 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
         .with("DEVDB_ISOLATION", "branch")
         .with("DEVDB_GENERATIONS_KEEP", "0")
         .with("DEVDB_GENERATIONS_DAYS", "3650")
+        .with("DEVDB_CACHE_STATES", "3")
+        .with("DEVDB_CACHE_SIZE", "500MB")
         .with("DEVDB_TEST_ANYTHING", "1")
         .with("DEVDB_DATA_DIR", "/tmp/x")
         .with("DEVDB_LOG", "debug");
@@ -224,6 +229,7 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
     assert_eq!((settings.database.as_str(), settings.user.as_str()), ("d", "u"));
     assert_eq!((settings.profile.as_str(), settings.instance.as_str()), ("test", "i"));
     assert_eq!(settings.retention, Retention { keep: 0, days: 3650 });
+    assert_eq!(settings.cache, CacheLimits { states: 3, bytes: 500_000_000 });
     assert_eq!(settings.durability, Durability::Relaxed);
     assert_eq!(settings.key_env, "K");
 }
@@ -490,6 +496,7 @@ fn the_schema_describes_every_key_and_nothing_else() {
         "branch",
         "generations",
         "3650",
+        "cache",
         "bin_dir",
         "out_of_order",
         "key_env",

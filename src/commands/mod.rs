@@ -1,5 +1,6 @@
 //! One command, one file: orchestration, no printing, no engine's details, no SQL.
 
+mod cache;
 mod completions;
 mod config;
 mod doctor;
@@ -171,6 +172,7 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
         Command::Generations => generations::run(app).await,
         Command::Gc(args) => gc::run(app, args).await,
         Command::Snapshot(args) => snapshot::run(app, args).await,
+        Command::Cache(args) => cache::run(app, args).await,
         Command::Status(args) => status::run(app, args).await,
         Command::List => list::run(app).await,
         Command::Url => url::run(app),

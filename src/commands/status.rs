@@ -1,18 +1,28 @@
 //! `devdb status`
 
 use super::App;
-use crate::cli::StatusArgs;
+use crate::cli::{Format, StatusArgs};
 use crate::config::Overrides;
-use crate::engine::Status;
+use crate::engine::{Engine, Status};
 use crate::error::{Kind, Result};
+use crate::golden;
 use crate::instance::{self, Context, Observed, Plan, data};
-use crate::outcome::{Outcome, Place, Report, StatusReport};
+use crate::outcome::{Outcome, Place, Report, StatusGolden, StatusReport};
+use crate::spec::{EngineChoice, EngineKind};
 
 /// `devdb status`
 pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
-    let plan = Plan::load(&context.spec, false, false);
-    let mut report = context.interrupt.guard(look(&context, plan.as_ref().ok())).await?;
+    let plan = Plan::load(&context.spec, true, true);
+    let with_golden = app.global.verbose || app.global.format() == Format::Json;
+    let looking = async {
+        let (mut report, engine) = look(&context, plan.as_ref().ok()).await?;
+        if let (Ok(plan), true) = (&plan, with_golden) {
+            report.golden = golden(&context, engine, plan).await;
+        }
+        Ok(report)
+    };
+    let mut report = context.interrupt.guard(looking).await?;
     let mut exit = if args.check { check(&report) } else { 0 };
     if let Err(error) = plan {
         // A file in the middle of an edit is no reason to hide where the database is.
@@ -23,12 +33,22 @@ pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
 }
 
 /// `plan`: none when its files cannot be read; the database is asked all the same.
-async fn look(context: &Context, plan: Option<&Plan>) -> Result<StatusReport> {
+async fn look(context: &Context, plan: Option<&Plan>) -> Result<(StatusReport, Option<Engine>)> {
     let mut report = StatusReport::absent(context.spec.owner.clone());
     let observed = match Observed::look(context).await {
-        Err(error) if error.kind() == Kind::NoInstance => return Ok(report),
+        Err(error) if error.kind() == Kind::NoInstance => return Ok((report, None)),
         other => other?,
     };
+    describe(context, plan, &observed, &mut report).await?;
+    Ok((report, Some(observed.engine)))
+}
+
+async fn describe(
+    context: &Context,
+    plan: Option<&Plan>,
+    observed: &Observed,
+    report: &mut StatusReport,
+) -> Result<()> {
     let record = &observed.record;
     report.state = "down";
     report.engine = Some(record.engine);
@@ -36,7 +56,7 @@ async fn look(context: &Context, plan: Option<&Plan>) -> Result<StatusReport> {
     report.kept_generations = record.former_generations();
     report.place = Some(Place::from(&instance::recorded_address(record)));
     report.snapshots = observed.engine.snapshot_names(&record.owner).await?.len();
-    let Some(server) = &observed.server else { return Ok(report) };
+    let Some(server) = &observed.server else { return Ok(()) };
     match &server.status {
         Status::Stopped { .. } => report.state = "stopped",
         Status::Running { since, health } => {
@@ -57,7 +77,26 @@ async fn look(context: &Context, plan: Option<&Plan>) -> Result<StatusReport> {
             }
         }
     }
-    Ok(report)
+    Ok(())
+}
+
+/// Where the golden state of the files stands, on the engine of the instance or the one that `up`
+/// would try first. None when nobody can tell: the image is not there, a key cannot be read.
+async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Option<StatusGolden> {
+    let engine = match engine {
+        Some(engine) => engine,
+        None => {
+            let fits = |engine: &Engine| match context.spec.engine {
+                EngineChoice::Auto => true,
+                EngineChoice::Docker => engine.kind() == EngineKind::Docker,
+                EngineChoice::Native => engine.kind() == EngineKind::Native,
+            };
+            context.engines.reachable(&context.spec.server).await.into_iter().find(fits)?
+        }
+    };
+    let states = engine.golden_states().await.ok()?;
+    let sighting = golden::sight(context, &engine, plan, states).await.ok()?;
+    Some(StatusGolden { fingerprint: sighting.fingerprint, cached: sighting.cached })
 }
 
 /// 0 when it runs and everything is applied as the files say.

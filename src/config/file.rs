@@ -65,6 +65,9 @@ pub struct Document {
     /// The data from before a reset, for `devdb undo`.
     #[schemars(with = "GenerationsSection")]
     pub generations: Option<GenerationsSection>,
+    /// Golden states: prepared databases that `up` and `reset` copy.
+    #[schemars(with = "CacheSection")]
+    pub cache: Option<CacheSection>,
 }
 
 /// The PostgreSQL server.
@@ -160,6 +163,19 @@ pub struct GenerationsSection {
     /// For how many days after they were replaced. Default: 7.
     #[schemars(with = "u16", range(min = 0, max = 3650))]
     pub days: Option<Text>,
+}
+
+/// Golden states: prepared databases that `up` and `reset` copy.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "keys below it, like `states: 20`")]
+#[schemars(rename = "cache")]
+pub struct CacheSection {
+    /// How many of this project are kept. Default: 20.
+    #[schemars(with = "u16", range(min = 1, max = 1000))]
+    pub states: Option<Text>,
+    /// How much they take in all: 500MB, 10GB. Default: 10GB.
+    #[schemars(with = "String", length(min = 1))]
+    pub size: Option<Text>,
 }
 
 fn isolation_schema(_: &mut SchemaGenerator) -> Schema {

@@ -73,6 +73,8 @@ pub const KEYS: &[Key] = &[
         .file(|d| d.generations.as_ref()?.keep.as_ref()),
     key("generations.days", "DEVDB_GENERATIONS_DAYS")
         .file(|d| d.generations.as_ref()?.days.as_ref()),
+    key("cache.states", "DEVDB_CACHE_STATES").file(|d| d.cache.as_ref()?.states.as_ref()),
+    key("cache.size", "DEVDB_CACHE_SIZE").file(|d| d.cache.as_ref()?.size.as_ref()),
 ];
 
 /// A value and who said it.

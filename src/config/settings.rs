@@ -8,7 +8,7 @@ use super::layers::{Given, Layers};
 use super::values::{self, Problem};
 use super::{Environment, Origin, Project, branch};
 use crate::error::{Result, nearest};
-use crate::spec::{Durability, EngineChoice, Files, Isolation, PortChoice, Retention};
+use crate::spec::{CacheLimits, Durability, EngineChoice, Files, Isolation, PortChoice, Retention};
 
 /// PostgreSQL's major version where nobody names one.
 pub const DEFAULT_VERSION: u16 = 15;
@@ -58,6 +58,8 @@ pub struct Settings {
     pub key_env: String,
     /// What is kept for `undo`.
     pub retention: Retention,
+    /// What is kept of golden states.
+    pub cache: CacheLimits,
 }
 
 /// Decides every setting, in the order in which `devdb config` shows them.
@@ -130,6 +132,15 @@ pub(super) fn decide(
         profile,
         key_env,
         retention: Retention { keep, days },
+        cache: cache(layers)?,
+    })
+}
+
+fn cache(layers: &mut Layers<'_>) -> Result<CacheLimits> {
+    let usual = CacheLimits::default();
+    Ok(CacheLimits {
+        states: layers.decide("cache.states", || usual.states.to_string()).check(values::states)?,
+        bytes: layers.decide("cache.size", || "10GB".into()).check(values::size)?,
     })
 }
 

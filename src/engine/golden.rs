@@ -4,11 +4,15 @@
 //! A golden state is nobody's: every instance on the engine may start from it. Its label says what
 //! is in it; nobody has a password for it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Engine, Exit, Generation, MadeWith, docker, native};
-use crate::error::Result;
+use crate::archive::{Verified, Writer};
+use crate::error::{Error, Kind, Result};
+use crate::event::Events;
 use crate::spec::{Owner, ServerSpec};
 
 /// The version of [`GoldenLabel`] that this devdb writes, and the newest it understands.
@@ -66,6 +70,20 @@ impl GoldenLabel {
     }
 }
 
+/// Why a label is no golden state's; none for one that can be read, or is a newer devdb's.
+pub(super) fn unreadable(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    match serde_json::from_str::<Version>(text) {
+        Ok(Version { schema }) if schema > LABEL_SCHEMA => None,
+        _ => serde_json::from_str::<GoldenLabel>(text)
+            .err()
+            .map(|error| format!("its label cannot be read: {error}")),
+    }
+}
+
 /// A golden state that an engine has.
 #[derive(Debug, Clone, Serialize)]
 pub struct GoldenState {
@@ -77,6 +95,15 @@ pub struct GoldenState {
     pub bytes: u64,
 }
 
+/// What bears the name and the mark of a golden state, and whose label cannot be read. Never used.
+#[derive(Debug, Clone, Serialize)]
+pub struct DamagedGolden {
+    /// The engine's handle.
+    pub handle: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// How to start a builder.
 #[derive(Debug, Clone)]
 pub struct BuilderLaunch<'a> {
@@ -86,8 +113,20 @@ pub struct BuilderLaunch<'a> {
     pub spec: &'a ServerSpec,
     /// The state to start from; none: an empty data directory, initialised.
     pub from: Option<&'a GoldenState>,
+    /// A data directory in a file to start from, in place of that: whole, but nobody's word for what
+    /// is in it.
+    pub unpack: Option<&'a Arc<Verified<GoldenLabel>>>,
     /// The SCRAM verifier of the password that the builder alone has.
     pub verifier: &'a str,
+}
+
+/// A name of images that is to be given back.
+#[derive(Debug)]
+pub struct Loan {
+    /// The name.
+    pub reference: String,
+    /// The image that has it.
+    pub former: Option<String>,
 }
 
 /// A private server that bakes a golden state: on any free port, without durability, gone with
@@ -161,6 +200,96 @@ impl Engine {
     /// something else.
     pub fn copies_slowly(&self) -> bool {
         matches!(self, Engine::Docker(_))
+    }
+
+    /// Everything that bears a golden state's name and mark and whose label is damaged. What a newer
+    /// devdb made is not.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn damaged_golden(&self) -> Result<Vec<DamagedGolden>> {
+        each!(self.damaged_golden())
+    }
+
+    /// Removes what [`Engine::damaged_golden`] found.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_damaged(&self, damaged: &DamagedGolden) -> Result<()> {
+        each!(self.remove_damaged(damaged))
+    }
+
+    /// Removes what commands that were killed left half made of golden states. To be called while
+    /// nobody of this user makes any.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn sweep_golden(&self) -> Result<()> {
+        each!(self.sweep_golden())
+    }
+
+    /// Writes a golden state's data directory into a file, which is then whole. `owner`: whose
+    /// rubbish it is if devdb is killed.
+    ///
+    /// # Errors
+    /// `Snapshot` when the file cannot be written, and those of the engine. No file is left.
+    pub async fn export_golden(
+        &self,
+        state: &GoldenState,
+        owner: &Owner,
+        writer: Writer,
+    ) -> Result<()> {
+        each!(self.export_golden(state, owner, writer))
+    }
+
+    /// Remembers who has a name, before another image gets it for a while.
+    ///
+    /// # Errors
+    /// `Usage` on an engine without images.
+    pub async fn lend_name(&self, reference: &str) -> Result<Loan> {
+        self.registry()?.lend_name(reference).await
+    }
+
+    /// Gives a name back to whoever had it. The image that has it now goes, unless it has another
+    /// name.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn give_back(&self, loan: &Loan) -> Result<()> {
+        self.registry()?.give_back(loan).await
+    }
+
+    /// Sends a golden state to a registry under a name that was lent.
+    ///
+    /// # Errors
+    /// `Image` when the registry does not take it; `Usage` for a name that is none.
+    pub async fn push_golden(
+        &self,
+        state: &GoldenState,
+        reference: &str,
+        events: &Events,
+    ) -> Result<()> {
+        self.registry()?.push_golden(state, reference, events).await
+    }
+
+    /// Fetches the golden state that a registry has under a name that was lent. Its label is what it
+    /// says of itself.
+    ///
+    /// # Errors
+    /// `Image` when the registry does not have it, or has something else.
+    pub async fn pull_golden(&self, reference: &str, events: &Events) -> Result<GoldenState> {
+        self.registry()?.pull_golden(reference, events).await
+    }
+
+    fn registry(&self) -> Result<&docker::Docker> {
+        match self {
+            Engine::Docker(docker) => Ok(docker),
+            Engine::Native(_) => Err(Error::new(
+                Kind::Usage,
+                "the native engine has no images, and no registry takes anything else",
+            )
+            .hint("name a file that ends in .tar.zst")),
+        }
     }
 
     /// Removes a golden state. Generations that were made from it are not touched. Nothing happens

@@ -21,7 +21,7 @@ pub mod native;
 mod snapshot;
 
 pub use engines::Engines;
-pub use golden::{Builder, BuilderLaunch, GoldenLabel, GoldenState, Platform};
+pub use golden::{Builder, BuilderLaunch, DamagedGolden, GoldenLabel, GoldenState, Loan, Platform};
 pub use snapshot::{BackupEnd, Manifest, SavedMigration, Snapshot, SnapshotName, State, Stop};
 
 use std::collections::BTreeMap;

@@ -1,16 +1,19 @@
 //! Baking: what a cached state lacks is applied by a private server, which nobody else can log in
 //! to, and the result is published.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Standing, Step};
+use crate::archive::Verified;
 use crate::db::connect::Address;
 use crate::db::{inspect, scram};
 use crate::engine::{Builder, BuilderLaunch, Engine, GoldenLabel, GoldenState};
 use crate::error::{Error, Kind, Result};
 use crate::instance::{Context, Plan, data, new_password, ready};
+use crate::outcome::Applied;
 use crate::spec::{Durability, ServerSpec};
 
 /// A state that took less to make than this is made again sooner than it is worth keeping.
@@ -27,19 +30,53 @@ pub(super) async fn bake(
     standing: &Standing,
 ) -> Result<GoldenState> {
     context.events.step("preparing a fresh database");
+    build(context, engine, plan, standing, None).await
+}
+
+/// Publishes the data directory of a file as the target of `standing`, if its server finds that it
+/// is what the plan says.
+///
+/// # Errors
+/// `Snapshot` when it is something else, and those of the engine. The builder is gone, and nothing
+/// is kept.
+pub(super) async fn adopt(
+    context: &Context,
+    engine: &Engine,
+    plan: &Plan,
+    standing: &Standing,
+    archive: &Arc<Verified<GoldenLabel>>,
+) -> Result<GoldenState> {
+    context.events.step("checking what is in it");
+    build(context, engine, plan, standing, Some(archive)).await
+}
+
+async fn build(
+    context: &Context,
+    engine: &Engine,
+    plan: &Plan,
+    standing: &Standing,
+    unpack: Option<&Arc<Verified<GoldenLabel>>>,
+) -> Result<GoldenState> {
     let spec = builder_spec(&context.spec.server);
     let password = new_password();
     let launch = BuilderLaunch {
         owner: &context.spec.owner,
         spec: &spec,
-        from: standing.best.as_ref().map(|(_, state)| state),
+        from: match unpack {
+            Some(_) => None,
+            None => standing.best.as_ref().map(|(_, state)| state),
+        },
+        unpack,
         verifier: &scram::verifier(password.expose_secret()),
     };
     // Not interrupted halfway: an engine that has been asked for a container makes it.
     let mut builder = engine.start_builder(&launch).await?;
     let work =
         Work { context, engine, plan, standing, address: address(&builder, &spec, password) };
-    let baked = work.run(&mut builder).await;
+    let baked = match unpack {
+        Some(_) => work.check(&mut builder).await,
+        None => work.run(&mut builder).await,
+    };
     let discarded = builder.discard().await;
     match (baked, discarded) {
         (Ok(state), Ok(())) => Ok(state),
@@ -72,11 +109,50 @@ impl Work<'_> {
             self.publish_live(builder, chain.migrated()).await?;
         }
         data::populate(context, &self.address, plan).await?;
-        let guard = &context.interrupt;
+        self.publish(builder, self.label(chain.target())).await
+    }
+
+    /// Publishes what was unpacked, when there is nothing to do on it.
+    async fn check(&self, builder: &mut Builder) -> Result<GoldenState> {
+        let unlike = |error: Error| match error.kind() {
+            Kind::Interrupted => error,
+            _ => Error::new(Kind::Snapshot, "what was pulled is not what its label says")
+                .because(error.message())
+                .excerpt(error.excerpt_text().unwrap_or_default())
+                .hint("nothing of it was kept; devdb cache push again, from where it works"),
+        };
+        self.until_ready(builder).await.map_err(unlike)?;
+        let populated = data::populate(self.context, &self.address, self.plan).await;
+        let Applied {
+            commands_run,
+            migrations_applied,
+            migrations_pending,
+            seeds_applied,
+            seeds_pending,
+            seeds_changed,
+            golden: _,
+        } = populated.map_err(unlike)?.applied;
+        let lacking = [
+            commands_run,
+            migrations_applied,
+            migrations_pending,
+            seeds_applied,
+            seeds_pending,
+            seeds_changed,
+        ];
+        if let Some(first) = lacking.into_iter().flatten().next() {
+            let lacks = format!("it lacks {first}, or has another one of that name");
+            return Err(unlike(Error::new(Kind::Snapshot, lacks)));
+        }
+        let label = GoldenLabel { depth: 0, ..self.label(self.standing.chain.target()) };
+        self.publish(builder, label).await
+    }
+
+    async fn publish(&self, builder: &mut Builder, label: GoldenLabel) -> Result<GoldenState> {
+        let guard = &self.context.interrupt;
         let next_transaction = guard.guard(inspect::forget_password(&self.address)).await?;
-        let label = GoldenLabel { clean: true, next_transaction, ..self.label(chain.target()) };
         // Not interrupted halfway: what the engine has been asked for it finishes.
-        builder.publish(&label).await
+        builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
     }
 
     async fn until_ready(&self, builder: &Builder) -> Result<()> {

@@ -6,6 +6,7 @@
 
 mod bake;
 mod prune;
+mod transfer;
 
 use chrono::Utc;
 use serde::Serialize;
@@ -18,7 +19,8 @@ use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
 use crate::state::Lock;
 
-pub use prune::{Limits, Pruned, prune};
+pub use prune::{Limits, Pruned, Scope, last_used, prune};
+pub use transfer::{Imported, Reference, export, import, refuse_local};
 
 /// So many states on each other, and the next is baked from the empty database again: engines have
 /// a limit of about 125 layers, and each costs a little at every start.
@@ -67,10 +69,8 @@ impl Golden {
     /// is in it, and what `found` says is still to do.
     pub async fn release(self, context: &Context, found: Applied) -> Applied {
         drop(self.in_use);
-        if self.cached != Cached::Hit
-            && let Err(error) = prune(context, &self.engine, &Limits::default()).await
-        {
-            context.events.warn(format!("the cache could not be pruned: {error}"));
+        if self.cached != Cached::Hit {
+            prune::after_a_bake(context, &self.engine).await;
         }
         Applied {
             migrations_applied: self.applied.migrations_applied,
@@ -102,12 +102,21 @@ impl Standing {
     pub async fn look(context: &Context, engine: &Engine, plan: &Plan) -> Result<Standing> {
         let spec = &context.spec.server;
         let (platform, states) = tokio::join!(engine.platform(spec), engine.golden_states());
-        let (platform, states) = (platform?, states?);
         let key = key_part(context, plan)?;
-        let chain = Chain::of(spec, &platform, plan, key.as_ref());
+        Ok(Standing::among(context, plan, platform?, states?, key.as_ref()))
+    }
+
+    fn among(
+        context: &Context,
+        plan: &Plan,
+        platform: Platform,
+        states: Vec<GoldenState>,
+        key: Option<&KeyPart>,
+    ) -> Standing {
+        let chain = Chain::of(&context.spec.server, &platform, plan, key);
         let best = best(&chain, states, &platform);
         let is_local = plan.needs_key() && context.key.is_made_here();
-        Ok(Standing { chain, best, platform, is_local })
+        Standing { chain, best, platform, is_local }
     }
 
     /// How much is there.
@@ -123,6 +132,11 @@ impl Standing {
     fn hit(&self) -> Option<GoldenState> {
         let (step, state) = self.best.as_ref()?;
         (step == self.chain.target() && state.label.clean).then(|| state.clone())
+    }
+
+    /// The name of the lock that whoever makes the whole state holds.
+    fn lock_name(&self) -> String {
+        format!("golden-{}", &self.chain.target().fingerprint[..24])
     }
 
     fn label(&self, context: &Context, engine: &Engine, step: &Step) -> GoldenLabel {
@@ -178,8 +192,7 @@ pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<G
     if let Some(state) = standing.hit() {
         return Ok(Golden::new(context, engine, plan, state, Cached::Hit, in_use));
     }
-    let name = format!("golden-{}", &standing.chain.target().fingerprint[..24]);
-    let file = context.store.lock_file(&name);
+    let file = context.store.lock_file(&standing.lock_name());
     let _alone = guard.guard(Lock::take(&file, LOCK_PATIENCE, &context.events)).await?;
     // Another process may have baked it while this one waited.
     let standing = look().await?;
@@ -198,15 +211,55 @@ async fn use_cache(context: &Context) -> Result<Lock> {
     context.interrupt.guard(waiting).await
 }
 
-/// What the seeds' values depend on besides their files. A command may encrypt too, with a key that
+/// Where a plan's state stands, told without making a key.
+pub struct Sighting {
+    /// Of what the files want; none while the key of their `!encrypt` values has yet to be made.
+    pub fingerprint: Option<String>,
+    /// How much of it is there.
+    pub cached: Cached,
+    /// The states on the way.
+    pub chain: Chain,
+}
+
+/// Looks among states that were found before. Nothing is changed, and no key is made.
+///
+/// # Errors
+/// When the image or the programs are not there, or the key cannot be read.
+pub async fn sight(
+    context: &Context,
+    engine: &Engine,
+    plan: &Plan,
+    states: Vec<GoldenState>,
+) -> Result<Sighting> {
+    let existing = if depends_on_key(context, plan) { context.key.existing()? } else { None };
+    let is_known = existing.is_some() || !plan.needs_key();
+    let key = match existing {
+        Some(key) => Some(KeyPart::of(&key.to_base64())),
+        None if is_known => None,
+        None => Some(KeyPart::of("a key that is not made yet")),
+    };
+    let platform = engine.platform(&context.spec.server).await?;
+    let standing = Standing::among(context, plan, platform, states, key.as_ref());
+    Ok(Sighting {
+        fingerprint: is_known.then(|| standing.chain.target().fingerprint.clone()),
+        cached: standing.cached(),
+        chain: standing.chain,
+    })
+}
+
+/// Whether the seeds' values depend on more than their files. A command may encrypt too, with a key that
 /// it finds in its environment.
-fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
+fn depends_on_key(context: &Context, plan: &Plan) -> bool {
     let may_encrypt = plan.seed && matches!(plan.seeds, Source::Command(_));
-    if plan.needs_key() || (may_encrypt && !context.key.is_made_here()) {
-        let key = context.key.announced(&context.events)?;
-        return Ok(Some(KeyPart::of(&key.to_base64())));
+    plan.needs_key() || (may_encrypt && !context.key.is_made_here())
+}
+
+fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
+    if !depends_on_key(context, plan) {
+        return Ok(None);
     }
-    Ok(None)
+    let key = context.key.announced(&context.events)?;
+    Ok(Some(KeyPart::of(&key.to_base64())))
 }
 
 fn applied(plan: &Plan, state: &GoldenState, cached: Cached) -> Applied {

@@ -4,11 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::engine::{Engine, GoldenLabel, GoldenState};
-use crate::error::Result;
-use crate::instance::Context;
+use crate::engine::{DamagedGolden, Engine, GoldenLabel, GoldenState};
+use crate::error::{Kind, Result, ResultExt};
+use crate::instance::{Context, LOCK_PATIENCE};
+use crate::spec::CacheLimits;
 use crate::state::Lock;
 use crate::state::store::private_directory;
+
+/// How the names of what is being fetched begin.
+const PULL: &str = ".pull-";
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +25,32 @@ pub struct Limits {
     pub age: Option<Duration>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { count: 20, bytes: 10 << 30, age: None }
+impl Limits {
+    /// As a project's settings have it.
+    pub fn of(limits: CacheLimits) -> Self {
+        Limits { count: limits.states, bytes: limits.bytes, age: None }
+    }
+
+    /// Nothing is kept.
+    pub const NOTHING: Limits = Limits { count: 0, bytes: 0, age: None };
+}
+
+/// Which states are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// Those first made for the project of this name.
+    Project(&'a str),
+    /// Everybody's on the engine.
+    Everything,
+}
+
+impl Scope<'_> {
+    /// Whether a state is meant.
+    pub fn has(self, label: &GoldenLabel) -> bool {
+        match self {
+            Scope::Project(name) => label.project == name,
+            Scope::Everything => true,
+        }
     }
 }
 
@@ -32,37 +59,65 @@ impl Default for Limits {
 pub struct Pruned {
     /// The states.
     pub removed: Vec<GoldenState>,
+    /// What was damaged.
+    pub damaged: Vec<DamagedGolden>,
     /// Those that should go and are in use.
     pub in_use: Vec<GoldenState>,
 }
 
-/// Removes what is beyond the limits, the longest unused first. Nothing is removed while another
-/// command of this user is using the cache, and never what the engine says is in use.
+/// Removes what is beyond the limits, the longest unused first, and everything that is damaged.
+/// Waits for this user's commands that are using the cache, and never removes what the engine says
+/// is in use.
 ///
 /// # Errors
-/// When the engine does not answer.
-pub async fn prune(context: &Context, engine: &Engine, limits: &Limits) -> Result<Pruned> {
-    let mut pruned = Pruned::default();
-    let Some(_alone) = Lock::at_once(&context.store.lock_file("golden"))? else {
-        return Ok(pruned);
+/// `Locked` when they take too long, and when the engine does not answer.
+pub async fn prune(
+    context: &Context,
+    engine: &Engine,
+    scope: Scope<'_>,
+    limits: &Limits,
+) -> Result<Pruned> {
+    let file = context.store.lock_file("golden");
+    let waiting = Lock::take(&file, LOCK_PATIENCE, &context.events);
+    let _alone = context.interrupt.guard(waiting).await?;
+    prune_alone(context, engine, scope, limits).await
+}
+
+/// Makes room for what was baked: the project's states are kept within its limits, and those of all
+/// projects together within the usual ones, or its own where they are wider. Another time, when
+/// another command of this user is using the cache.
+pub(super) async fn after_a_bake(context: &Context, engine: &Engine) {
+    let (own, usual) = (context.spec.cache, CacheLimits::default());
+    let all =
+        CacheLimits { states: own.states.max(usual.states), bytes: own.bytes.max(usual.bytes) };
+    let work = async {
+        let Some(_alone) = Lock::at_once(&context.store.lock_file("golden"))? else {
+            return Ok(());
+        };
+        let project = Scope::Project(&context.spec.owner.project);
+        prune_alone(context, engine, project, &Limits::of(own)).await?;
+        prune_alone(context, engine, Scope::Everything, &Limits::of(all)).await.map(drop)
     };
-    let mut states = engine.golden_states().await?;
-    states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
-    let now = SystemTime::now();
-    let (mut count, mut bytes) = (0, 0);
-    let mut going = Vec::new();
-    for state in states {
-        let age = now.duration_since(last_used(context, &state.label)).unwrap_or_default();
-        let fits = count < limits.count
-            && bytes + state.bytes <= limits.bytes
-            && limits.age.is_none_or(|limit| age <= limit);
-        if fits {
-            count += 1;
-            bytes += state.bytes;
-        } else {
-            going.push(state);
-        }
+    let pruned: Result<()> = work.await;
+    if let Err(error) = pruned {
+        context.events.warn(format!("the cache could not be pruned: {error}"));
     }
+}
+
+async fn prune_alone(
+    context: &Context,
+    engine: &Engine,
+    scope: Scope<'_>,
+    limits: &Limits,
+) -> Result<Pruned> {
+    let mut pruned = Pruned::default();
+    for damaged in engine.damaged_golden().await? {
+        engine.remove_damaged(&damaged).await?;
+        pruned.damaged.push(damaged);
+    }
+    let mut states = engine.golden_states().await?;
+    states.retain(|state| scope.has(&state.label));
+    let mut going = beyond(context, states, limits);
     // What is built on others goes before them.
     going.sort_by_key(|state| std::cmp::Reverse(state.label.depth));
     for state in going {
@@ -77,7 +132,51 @@ pub async fn prune(context: &Context, engine: &Engine, limits: &Limits) -> Resul
             }
         }
     }
+    sweep_pulls(context);
+    engine.sweep_golden().await?;
     Ok(pruned)
+}
+
+/// The states that the limits have no room for.
+fn beyond(context: &Context, mut states: Vec<GoldenState>, limits: &Limits) -> Vec<GoldenState> {
+    states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
+    let now = SystemTime::now();
+    let (mut count, mut bytes) = (0, 0);
+    states.retain(|state| {
+        let age = now.duration_since(last_used(context, &state.label)).unwrap_or_default();
+        let fits = count < limits.count
+            && bytes + state.bytes <= limits.bytes
+            && limits.age.is_none_or(|limit| age <= limit);
+        if fits {
+            count += 1;
+            bytes += state.bytes;
+        }
+        !fits
+    });
+    states
+}
+
+/// A directory for what is being fetched: gone when it is dropped, or at the next pruning.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn new_pull(context: &Context) -> Result<tempfile::TempDir> {
+    let notes = notes(context);
+    private_directory(&notes)?;
+    tempfile::Builder::new()
+        .prefix(PULL)
+        .tempdir_in(&notes)
+        .or_fail(Kind::Unexpected, || format!("cannot make a directory in {}", notes.display()))
+}
+
+/// Removes what pulls that were killed had fetched.
+fn sweep_pulls(context: &Context) {
+    for entry in fs::read_dir(notes(context)).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PULL) {
+            // At worst it stays until the next time.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// When a state was used last by this user; when it was made, where that is not known.
@@ -89,7 +188,7 @@ pub fn last_used(context: &Context, label: &GoldenLabel) -> SystemTime {
 /// Notes that a state is being used. What goes wrong with that costs a state its place in the queue.
 pub(super) fn touch(context: &Context, label: &GoldenLabel) {
     let file = note(context, label);
-    let noted = private_directory(&context.store.root().join("golden"))
+    let noted = private_directory(&notes(context))
         .map_err(|error| error.to_string())
         .and_then(|()| fs::write(&file, []).map_err(|error| error.to_string()));
     if let Err(error) = noted {
@@ -103,5 +202,9 @@ fn forget(context: &Context, label: &GoldenLabel) {
 }
 
 fn note(context: &Context, label: &GoldenLabel) -> PathBuf {
-    context.store.root().join("golden").join(label.name())
+    notes(context).join(label.name())
+}
+
+fn notes(context: &Context) -> PathBuf {
+    context.store.root().join("golden")
 }

@@ -5,6 +5,7 @@
 //! note tidies up first, so a killed command costs nothing but a little of the next one's time.
 
 mod branch_off;
+mod cache;
 mod collect;
 mod commands;
 mod create;

@@ -6,7 +6,7 @@ use chrono::Utc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::{Style, kept, snapshot};
+use super::{Style, cached, kept, snapshot};
 use crate::error::{Error, Kind};
 use crate::golden::Cached;
 use crate::instance::How;
@@ -35,6 +35,10 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::List(list) => self::list(list, style),
         Report::Generations(report) => kept::generations(report, style),
         Report::Gc(report) => kept::gc(report, style),
+        Report::Cache(report) => cached::list(report, style),
+        Report::Prune(report) => cached::pruned(report, style),
+        Report::Pushed(report) => cached::pushed(report, style),
+        Report::Pulled(report) => cached::pulled(report, style),
         Report::Url(url) => format!("{}\n", url.url),
         Report::Migrations(migrations) => self::migrations(migrations, style),
         Report::Config(config) => self::config(config, style),
@@ -203,6 +207,9 @@ fn status(report: &StatusReport, style: Style) -> String {
     }
     if report.snapshots > 0 {
         rows.push(("snapshots", report.snapshots.to_string()));
+    }
+    if let Some(golden) = &report.golden {
+        rows.push(("golden", cached::golden(golden)));
     }
     let mut text = String::new();
     for (name, value) in rows {

@@ -56,7 +56,7 @@ fn kept(row: &GenerationRow) -> String {
     }
 }
 
-fn moment(time: DateTime<Utc>) -> String {
+pub(super) fn moment(time: DateTime<Utc>) -> String {
     time.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
 }
 

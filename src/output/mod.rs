@@ -1,6 +1,7 @@
 //! The only place that prints. Results go to stdout, everything else to stderr; human text and
 //! JSON are two renderings of the same outcome.
 
+mod cached;
 mod human;
 mod kept;
 mod progress;

@@ -76,6 +76,8 @@ impl Progress {
             Event::EngineChosen { engine, reason } => Some(format!("using {engine}: {reason}")),
             Event::Pulling { image } if self.bars.is_none() => Some(format!("pulling {image}")),
             Event::Pulled { image, took } => Some(format!("pulled {image} {}", self.took(*took))),
+            Event::Pushing { image } if self.bars.is_none() => Some(format!("pushing {image}")),
+            Event::Pushed { image, took } => Some(format!("pushed {image} {}", self.took(*took))),
             Event::Step { text } if verbose => Some(style.dim(text)),
             Event::Ready { took } if verbose => {
                 Some(format!("accepts logins {}", self.took(*took)))
@@ -130,7 +132,7 @@ impl Bars {
                 self.end_spinner();
                 self.layer(layer, status, *current, *total);
             }
-            Event::Pulled { .. } => self.end_layers(),
+            Event::Pulled { .. } | Event::Pushed { .. } => self.end_layers(),
             Event::Ready { .. }
             | Event::MigrationApplied { .. }
             | Event::SeedApplied { .. }

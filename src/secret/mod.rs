@@ -33,7 +33,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind, Result};
 use check::Verdict;
-pub use project::project_key;
+pub use project::{existing_project_key, project_key};
 
 type Cipher = AesGcm<Aes256, U16>;
 

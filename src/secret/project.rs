@@ -39,6 +39,14 @@ pub fn project_key(data_dir: &Path, project_id: &str) -> Result<(Key, bool)> {
     }
 }
 
+/// The key that devdb made for a project, none when there is none yet.
+///
+/// # Errors
+/// As [`project_key`]; nothing is made.
+pub fn existing_project_key(data_dir: &Path, project_id: &str) -> Result<Option<Key>> {
+    read(&data_dir.join("keys").join(project_id))
+}
+
 fn failed(what: &str, path: &Path) -> String {
     format!("cannot {what} the project's key {}", path.display())
 }

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod branch;
+mod cache;
 mod concurrent;
 mod daemon;
 mod disk;

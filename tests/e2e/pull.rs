@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::daemon::PrivateDaemon;
 use crate::sandbox::{On, Sandbox, docker, spawn, wait};
 
-fn registry(test: &str) -> Option<(Sandbox, String)> {
+pub fn registry(test: &str) -> Option<(Sandbox, String)> {
     let sandbox = Sandbox::new(On::Docker, test)?;
     match std::env::var("DEVDB_TEST_REGISTRY") {
         Ok(address) => Some((sandbox, address)),

@@ -1,10 +1,12 @@
 //! What each setting may be. The same text means the same thing in a file, a variable or a flag,
 //! so these functions know nothing of where it stands; whoever calls them adds that.
 
+mod cache;
 mod image;
 
 use crate::error::nearest;
 use crate::spec::{Durability, EngineChoice, Isolation, PortChoice};
+pub use cache::{size, states};
 pub use image::{image, image_major};
 
 /// PostgreSQL's major versions that devdb serves.

@@ -93,6 +93,9 @@ impl Docker {
         if launch.from.is_none() && !image.starts_as_root {
             self.upload(id, name, launch::writable_mount_point()?).await?;
         }
+        if let Some(archive) = launch.unpack {
+            self.unpack_golden(id, name, archive).await?;
+        }
         let options = AttachContainerOptionsBuilder::new()
             .stream(true)
             .stdin(true)
@@ -181,7 +184,8 @@ fn body(
         launch_digest: launch.spec.launch_digest(EngineKind::Docker, None),
         port: None,
     };
-    let origin = if launch.from.is_some() { "golden" } else { "new" };
+    let is_filled = launch.from.is_some() || launch.unpack.is_some();
+    let origin = if is_filled { "golden" } else { "new" };
     let shell = ["sh", "-c", SCRIPT, "devdb-builder", origin].map(str::to_owned);
     let mut tmpfs = launch::tmpfs(image);
     tmpfs.insert(SCRATCH.to_owned(), String::new());

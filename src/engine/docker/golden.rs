@@ -13,13 +13,16 @@ use super::image::Image;
 use super::label::{self, GOLDEN, Mark};
 use super::launch::{missing_image, mounts};
 use super::{Docker, failure};
-use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Generation, GoldenLabel, GoldenState, Platform, Role, Server};
+use crate::engine::golden::{LABEL_SCHEMA, unreadable};
+use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform, Role, Server};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Owner, ServerSpec};
 
 /// The repository of golden states.
 pub(super) const REPOSITORY: &str = "devdb/golden";
+
+/// How long a commit may take to name what it has made: the next thing that the daemon does.
+const NAMELESS_SECONDS: i64 = 10;
 
 impl Docker {
     /// The image's reference and machine, and its id.
@@ -38,16 +41,58 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
     pub async fn golden_states(&self) -> Result<Vec<GoldenState>> {
-        let filter = HashMap::from([("label".to_owned(), vec![GOLDEN.to_owned()])]);
-        let options = ListImagesOptionsBuilder::new().all(true).filters(&filter).build();
-        let listed = self
-            .client
-            .list_images(Some(options))
-            .await
-            .map_err(|refusal| self.failed(&refusal, "cannot list images"))?;
+        let listed = self.images().await?;
         let sizes: HashMap<&str, i64> =
             listed.iter().map(|image| (image.id.as_str(), image.size)).collect();
         Ok(listed.iter().filter_map(|image| golden_state(image, &sizes)).collect())
+    }
+
+    /// Every image, those below others too: what is built on one is told by its size less that.
+    async fn images(&self) -> Result<Vec<ImageSummary>> {
+        let options = ListImagesOptionsBuilder::new().all(true).build();
+        let listed = self.client.list_images(Some(options)).await;
+        listed.map_err(|refusal| self.failed(&refusal, "cannot list images"))
+    }
+
+    /// Images in the repository of golden states whose label is no golden state's.
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn damaged_golden(&self) -> Result<Vec<DamagedGolden>> {
+        Ok(self.images().await?.iter().flat_map(damaged).collect())
+    }
+
+    /// Removes such an image.
+    ///
+    /// # Errors
+    /// `Unexpected` while a container is made of it.
+    pub async fn remove_damaged(&self, damaged: &DamagedGolden) -> Result<()> {
+        self.remove_image(&damaged.handle).await
+    }
+
+    /// Removes golden states without a name: two devdbs that baked the same at the same time leave
+    /// one, and so may one that was killed between the two steps of a commit. Not the young ones,
+    /// which may be about to get theirs.
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn sweep_golden(&self) -> Result<()> {
+        let young = Utc::now().timestamp() - NAMELESS_SECONDS;
+        let images = self.images().await?;
+        let is_built_on = |id: &str| images.iter().any(|image| image.parent_id == id);
+        let nameless = images.iter().filter(|image| {
+            let has_name = image.repo_tags.iter().any(|tag| tag != "<none>:<none>");
+            image.labels.contains_key(GOLDEN)
+                && !has_name
+                && image.created < young
+                && !is_built_on(&image.id)
+        });
+        for image in nameless {
+            if let Err(error) = self.remove_image(&image.id).await {
+                tracing::debug!("{} stays: {error}", image.id);
+            }
+        }
+        Ok(())
     }
 
     /// Makes an image of a builder's file system.
@@ -75,6 +120,11 @@ impl Docker {
             labels: Some(HashMap::from([(GOLDEN.to_owned(), text)])),
             ..Default::default()
         };
+        if let Some(taken) = self.damaged_golden().await?.iter().find(|one| one.handle == reference)
+        {
+            // Its name would move to the new one, and nobody would find it any more.
+            self.remove_damaged(taken).await?;
+        }
         let before = image.bytes.unwrap_or_default();
         let committed = self.client.commit_container(options, config).await;
         let id = committed.map_err(|refusal| self.failed(&refusal, what()))?.id;
@@ -139,14 +189,30 @@ impl Docker {
     /// # Errors
     /// `Unexpected` while a container is made of it.
     pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
+        self.remove_image(&state.handle).await
+    }
+
+    /// Takes a name from an image, and removes it when that was its last and nothing needs it.
+    pub(super) async fn remove_image(&self, reference: &str) -> Result<()> {
         let options = RemoveImageOptionsBuilder::new().build();
-        match self.client.remove_image(&state.handle, Some(options), None).await {
+        match self.client.remove_image(reference, Some(options), None).await {
             Ok(_) => Ok(()),
             Err(refusal) if failure::is_missing(&refusal) => Ok(()),
-            Err(refusal) => Err(self
-                .failed(&refusal, format!("cannot remove the golden state \"{}\"", state.handle))),
+            Err(refusal) => {
+                Err(self.failed(&refusal, format!("cannot remove the image \"{reference}\"")))
+            }
         }
     }
+}
+
+/// The names in the repository of golden states of an image whose label cannot be read. One without
+/// a label is somebody's own.
+fn damaged(image: &ImageSummary) -> Vec<DamagedGolden> {
+    let Some(text) = image.labels.get(GOLDEN) else { return Vec::new() };
+    let Some(why) = unreadable(text) else { return Vec::new() };
+    let names = image.repo_tags.iter().filter(|name| name.starts_with(REPOSITORY));
+    let named = |name: &String| DamagedGolden { handle: name.clone(), why: why.clone() };
+    names.map(named).collect()
 }
 
 /// An image that carries a golden state's label and name; a layer that lost its name is none.

@@ -235,8 +235,13 @@ fn healthcheck() -> HealthConfig {
 
 /// A mount point that an image whose processes are not root may write to.
 pub(super) fn writable_mount_point() -> Result<Vec<u8>> {
+    mount_point(0o1777)
+}
+
+/// The mount point, with these permissions.
+pub(super) fn mount_point(mode: u32) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
-    archive.directory(MOUNT, 0o1777)?;
+    archive.directory(MOUNT, mode)?;
     archive.finish()
 }
 

@@ -16,6 +16,7 @@ mod discover;
 mod exec;
 mod failure;
 mod golden;
+mod golden_transfer;
 mod helper;
 mod image;
 mod label;

@@ -12,7 +12,14 @@ use crate::error::{Error, Kind};
 use crate::event::{Event, Events};
 
 /// How long a pull may go without a sign of progress.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// In which direction an image goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Pull,
+    Push,
+}
 
 /// Why an image could not be pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +141,7 @@ impl Docker {
         // Without a tag the daemon would pull every tag there is.
         let options = CreateImageOptionsBuilder::new().from_image(&with_tag(reference)).build();
         let stream = self.client.create_image(Some(options), None, login);
-        self.follow(stream, reference, events, PATIENCE).await?;
+        self.follow(stream, reference, events, PATIENCE, Way::Pull).await?;
         match self.inspect_image(reference).await {
             Ok(Some(image)) => {
                 let image_name = reference.to_owned();
@@ -143,10 +150,11 @@ impl Docker {
             }
             // A daemon that stops in good order ends the answer as if all were well.
             Err(error) if error.kind() == Kind::NoEngine => {
-                Err(failed(PullFailure::DaemonLost, reference, &error.to_string()))
+                Err(failed(Way::Pull, PullFailure::DaemonLost, reference, &error.to_string()))
             }
             Err(error) => Err(error.into()),
             Ok(None) => Err(failed(
+                Way::Pull,
                 PullFailure::RegistryError,
                 reference,
                 "the pull ended without an error and without the image",
@@ -154,13 +162,16 @@ impl Docker {
         }
     }
 
-    async fn follow(
+    /// Shows the progress of a pull or a push, to its end.
+    pub(super) async fn follow(
         &self,
         stream: impl Stream<Item = Result<CreateImageInfo, bollard::errors::Error>>,
         reference: &str,
         events: &Events,
         patience: Duration,
+        way: Way,
     ) -> Result<(), PrepareError> {
+        let failed = |failure, reference, text: &str| failed(way, failure, reference, text);
         let mut stream = std::pin::pin!(stream);
         loop {
             match tokio::time::timeout(patience, stream.next()).await {
@@ -191,15 +202,26 @@ impl Docker {
     }
 }
 
-fn failed(failure: PullFailure, reference: &str, text: &str) -> PrepareError {
+fn failed(way: Way, failure: PullFailure, reference: &str, text: &str) -> PrepareError {
     let kind = match failure {
         PullFailure::DaemonLost => Kind::NoEngine,
         _ => Kind::Image,
     };
-    let error = Error::new(kind, format!("cannot pull the image \"{reference}\""))
+    let verb = match way {
+        Way::Pull => "pull",
+        Way::Push => "push",
+    };
+    let error = Error::new(kind, format!("cannot {verb} the image \"{reference}\""))
         .because(failure.text())
-        .because(text)
-        .hint(failure.hint(reference));
+        .because(text);
+    // The hints of a pull lead to a database; a push is wanted for itself.
+    let error = match (way, failure) {
+        (Way::Push, PullFailure::Denied) => {
+            error.hint(format!("docker login {}", credentials::registry(reference)))
+        }
+        (Way::Push, _) => error.hint("check the reference, the network and the registry"),
+        (Way::Pull, _) => error.hint(failure.hint(reference)),
+    };
     PrepareError { pull: Some(failure), error }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::Store;
-use super::{LOG_TAIL, Native, copy, log};
+use super::{LOG_TAIL, Native, copy, golden_transfer, log};
 use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{
     BuilderLaunch, Endpoint, Exit, Generation, GoldenLabel, GoldenState, Launch, MadeWith,
@@ -28,7 +28,7 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
 
 /// The file with the label.
-const LABEL: &str = "golden.json";
+pub(super) const LABEL: &str = "golden.json";
 
 /// The number of the directory that a builder works in: no generation of an instance has it.
 const BUILDER: u32 = 0;
@@ -88,7 +88,7 @@ impl Native {
     /// # Errors
     /// Those of launching; nothing is left behind.
     pub async fn start_builder(&self, launch: &BuilderLaunch<'_>) -> Result<Builder> {
-        let BuilderLaunch { owner, spec, from, verifier } = launch;
+        let BuilderLaunch { owner, spec, from, unpack, verifier } = launch;
         self.remove_builder(owner).await?;
         let record = GenerationRecord {
             schema: SCHEMA,
@@ -96,13 +96,19 @@ impl Native {
             number: BUILDER,
             created: Utc::now(),
             made_with: MadeWith::of(spec, EngineKind::Native),
-            initialised: from.is_some(),
-            origin: from.map(|state| state.label.fingerprint.clone()),
+            initialised: from.is_some() || unpack.is_some(),
+            // Of what is being unpacked nobody knows yet what it is.
+            origin: from
+                .map(|state| state.label.fingerprint.clone())
+                .or_else(|| unpack.map(|_| "unpacked".to_owned())),
         };
         let started = async {
             let place = self.store.create(&record)?;
             if let Some(state) = from {
                 clone_data(Path::new(&state.handle), place.directory(), false).await?;
+            }
+            if let Some(archive) = unpack {
+                self.unpack(archive, place.directory()).await?;
             }
             let launch = Launch {
                 owner,
@@ -271,6 +277,10 @@ fn publish(store: &Store, from: &Path, label: GoldenLabel, how: Capture) -> Resu
         &draft.path().join(LABEL),
         &Mark { schema: SCHEMA, label: label.clone(), bytes },
     )?;
+    if golden_transfer::damage(&target).is_some() {
+        // Never used, and in the way of what will be.
+        store.discard(&target)?;
+    }
     match fs::rename(draft.path(), &target) {
         Ok(()) => {}
         // Another process was first: the same fingerprint, the same state.
@@ -281,7 +291,7 @@ fn publish(store: &Store, from: &Path, label: GoldenLabel, how: Capture) -> Resu
 }
 
 /// A state whose label is there, is understood, and names this directory.
-fn read_mark(place: &Path) -> Result<Option<GoldenState>> {
+pub(super) fn read_mark(place: &Path) -> Result<Option<GoldenState>> {
     let mark: Option<Mark> = record::read(&place.join(LABEL))?;
     Ok(mark
         .filter(|mark| mark.label.schema <= LABEL_SCHEMA && place.ends_with(mark.label.name()))
@@ -318,7 +328,7 @@ fn with_room(error: Error, place: &Path) -> Error {
 }
 
 /// Thousands of files: not on the runtime's own threads.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

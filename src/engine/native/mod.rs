@@ -8,6 +8,7 @@ mod account;
 mod children;
 mod copy;
 mod golden;
+mod golden_transfer;
 mod launch;
 mod log;
 mod place;

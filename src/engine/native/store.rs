@@ -400,6 +400,16 @@ pub(super) fn sweep(parent: &Path) {
     }
 }
 
+/// Deletes what an interrupted removal or creation left in a directory that nobody else works in.
+///
+/// # Errors
+/// `Unexpected` when it cannot be read.
+pub(super) fn sweep_in(directory: &Path) -> Result<()> {
+    names(directory)?;
+    sweep(directory);
+    Ok(())
+}
+
 /// Deletes a directory that a process which is just ending may still write to.
 pub(super) fn delete(directory: &Path) -> io::Result<()> {
     let mut tries = 0;

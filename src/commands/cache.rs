@@ -1,0 +1,194 @@
+//! `devdb cache`: golden states on the engines that answer, and on their way to other machines.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use super::up::millis;
+use super::{App, down};
+use crate::cli::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
+use crate::config::Overrides;
+use crate::engine::{DamagedGolden, Engine, GoldenState};
+use crate::error::{Kind, Result};
+use crate::golden::{self, Imported, Limits, Reference, Scope};
+use crate::instance::{Context, Instance, Plan};
+use crate::outcome::{
+    Applied, CacheReport, CachedState, Outcome, PruneReport, Report, TransferReport, Wanted,
+};
+
+/// `devdb cache`
+pub async fn run(app: &App, args: CacheArgs) -> Result<Outcome> {
+    match args.command {
+        CacheCommand::List { all } => list(app, all).await,
+        CacheCommand::Prune(args) => prune(app, args).await,
+        CacheCommand::Clear { all, yes } => clear(app, all, yes).await,
+        CacheCommand::Push(args) => push(app, args).await,
+        CacheCommand::Pull(args) => pull(app, args).await,
+    }
+}
+
+fn scope(context: &Context, all: bool) -> Scope<'_> {
+    if all { Scope::Everything } else { Scope::Project(&context.spec.owner.project) }
+}
+
+async fn list(app: &App, all: bool) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let mut report = CacheReport {
+        project: (!all).then(|| context.spec.owner.project.clone()),
+        ..CacheReport::default()
+    };
+    let plan = Plan::load(&context.spec, true, true);
+    for engine in context.engines.reachable(&context.spec.server).await {
+        let listing = list_on(&context, &engine, plan.as_ref().ok(), scope(&context, all));
+        match context.interrupt.guard(listing).await {
+            Ok((states, damaged)) => {
+                report.states.extend(states);
+                report.damaged.extend(damaged);
+            }
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => report.troubles.push(error.to_string()),
+        }
+    }
+    // A file in the middle of an edit is no reason to hide what there is.
+    report.troubles.extend(plan.err().map(|error| error.to_string()));
+    report.states.sort_by_key(|state| std::cmp::Reverse(state.last_used));
+    Ok(Outcome { command: "cache list", report: Report::Cache(Box::new(report)), exit: 0 })
+}
+
+async fn list_on(
+    context: &Context,
+    engine: &Engine,
+    plan: Option<&Plan>,
+    scope: Scope<'_>,
+) -> Result<(Vec<CachedState>, Vec<DamagedGolden>)> {
+    let states = engine.golden_states().await?;
+    // Without the image or the programs nobody can tell; what is there is shown all the same.
+    let sighting = match plan {
+        Some(plan) => golden::sight(context, engine, plan, states.clone()).await.ok(),
+        None => None,
+    };
+    let wanted = |state: &GoldenState| {
+        let sighting = sighting.as_ref()?;
+        let of = |fingerprint: &str| fingerprint == state.label.fingerprint;
+        if of(&sighting.chain.target().fingerprint) && state.label.clean {
+            return Some(Wanted::Whole);
+        }
+        sighting.chain.longest_first().any(|step| of(&step.fingerprint)).then_some(Wanted::Part)
+    };
+    // What another project made from the same files is as good as this one's.
+    let shown = states.iter().filter(|state| scope.has(&state.label) || wanted(state).is_some());
+    let described = shown.map(|state| {
+        let GoldenState { handle, label, bytes } = state.clone();
+        CachedState {
+            wanted: wanted(state),
+            last_used: DateTime::<Utc>::from(golden::last_used(context, &label)),
+            engine: engine.kind(),
+            handle,
+            fingerprint: label.fingerprint,
+            project: label.project,
+            migrations: label.migrations,
+            seeds: label.seeds,
+            clean: label.clean,
+            local: label.local,
+            bytes,
+            created: label.created,
+        }
+    });
+    Ok((described.collect(), engine.damaged_golden().await?))
+}
+
+async fn prune(app: &App, args: PruneArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let usual = Limits::of(context.spec.cache);
+    let limits = Limits {
+        count: args.keep.unwrap_or(usual.count),
+        bytes: args.size.map_or(usual.bytes, |size| size.as_u64()),
+        age: args.older_than,
+    };
+    let report = remove(&context, args.all, &limits).await?;
+    Ok(Outcome { command: "cache prune", report: Report::Prune(Box::new(report)), exit: 0 })
+}
+
+async fn clear(app: &App, all: bool, yes: bool) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    if !yes {
+        down::confirm(&match all {
+            true => "Remove the golden states of every project?".to_owned(),
+            false => format!("Remove the golden states of {}?", context.spec.owner.project),
+        })?;
+    }
+    let report = remove(&context, all, &Limits::NOTHING).await?;
+    let exit = u8::from(!report.in_use.is_empty());
+    Ok(Outcome { command: "cache clear", report: Report::Prune(Box::new(report)), exit })
+}
+
+async fn remove(context: &Context, all: bool, limits: &Limits) -> Result<PruneReport> {
+    let mut report = PruneReport::default();
+    for engine in context.engines.reachable(&context.spec.server).await {
+        let pruned = golden::prune(context, &engine, scope(context, all), limits).await?;
+        report.bytes += pruned.removed.iter().map(|state| state.bytes).sum::<u64>();
+        let handles = |states: Vec<GoldenState>| states.into_iter().map(|state| state.handle);
+        report.removed.extend(handles(pruned.removed));
+        report.in_use.extend(handles(pruned.in_use));
+        report.damaged.extend(pruned.damaged.into_iter().map(|damaged| damaged.handle));
+    }
+    Ok(report)
+}
+
+async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
+    let begun = Instant::now();
+    let (context, plan, reference) = transfer(app, args)?;
+    let mut instance = Instance::open(&context).await?;
+    let engine = instance.enter_cache().await?;
+    let sent = async {
+        if let Reference::Registry(name) = &reference {
+            // Before anything is baked: the engine may have no registry, or the name may be none.
+            engine.lend_name(name).await?;
+        }
+        let golden = golden::obtain(&context, &engine, &plan).await?;
+        golden::export(&context, &engine, &golden.state, &reference).await?;
+        let (fingerprint, cached) = (golden.state.label.fingerprint.clone(), golden.cached);
+        golden.release(&context, Applied::default()).await;
+        Ok(TransferReport {
+            reference: reference.to_string(),
+            engine: engine.kind(),
+            fingerprint,
+            cached,
+            changed: true,
+            took_ms: millis(begun.elapsed()),
+        })
+    };
+    let sent = sent.await;
+    instance.leave_cache()?;
+    Ok(Outcome { command: "cache push", report: Report::Pushed(Box::new(sent?)), exit: 0 })
+}
+
+async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
+    let begun = Instant::now();
+    let (context, plan, reference) = transfer(app, args)?;
+    let mut instance = Instance::open(&context).await?;
+    let engine = instance.enter_cache().await?;
+    let fetched = golden::import(&context, &engine, &plan, &reference).await;
+    instance.leave_cache()?;
+    let Imported { state, was_there } = fetched?;
+    let report = TransferReport {
+        reference: reference.to_string(),
+        engine: engine.kind(),
+        fingerprint: state.label.fingerprint,
+        cached: golden::Cached::Hit,
+        changed: !was_there,
+        took_ms: millis(begun.elapsed()),
+    };
+    Ok(Outcome { command: "cache pull", report: Report::Pulled(Box::new(report)), exit: 0 })
+}
+
+/// What both directions start from.
+fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)> {
+    let reference = Reference::parse(&args.reference)?;
+    let flags = Overrides { engine: args.engine, profile: args.profile, ..Overrides::default() };
+    let context = app.context(flags, None)?;
+    let plan = Plan::load(&context.spec, true, true)?;
+    context.key.check()?;
+    golden::refuse_local(&context, &plan)?;
+    Ok((context, plan, reference))
+}

@@ -1,0 +1,389 @@
+//! `devdb cache`: golden states listed, pruned, and carried from one home to another.
+//!
+//! The states of an engine are everybody's, so each test has a project of its own name.
+
+use std::path::Path;
+use std::time::Duration;
+
+use devdb::archive::{Archive, Content, IfExists, Writer};
+use devdb::engine::GoldenLabel;
+use serde_json::Value;
+
+use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, spawn};
+
+crate::on_both_engines!(
+    states_are_listed_pruned_and_cleared,
+    a_file_carries_a_state_to_another_home,
+    what_is_not_exactly_that_state_is_refused,
+    a_state_with_a_key_of_this_machine_stays_here,
+    damaged_states_are_named_never_used_and_removed,
+    a_killed_pull_leaves_nothing_that_is_used,
+    many_resets_leave_no_more_than_the_limits_allow,
+);
+
+/// A small project under a name that nobody else has.
+fn project(sandbox: &Sandbox) -> String {
+    let name = format!("cache {}", uuid::Uuid::new_v4().simple());
+    sandbox.project();
+    sandbox.write("devdb.yaml", &format!("project: {name}\n"));
+    name
+}
+
+/// The same project in another home.
+fn twin(sandbox: &Sandbox, name: &str) -> Sandbox {
+    let other = Sandbox::new(sandbox.on, "twin").unwrap();
+    other.project();
+    other.write("devdb.yaml", &format!("project: {name}\n"));
+    other
+}
+
+fn migration(sandbox: &Sandbox, number: usize) {
+    sandbox.write(
+        &format!("migrations/202602010000{number:02}_more.sql"),
+        &format!("CREATE TABLE more_{number} (a int);\n"),
+    );
+}
+
+/// The project's states, the last used first.
+fn states(sandbox: &Sandbox) -> Vec<Value> {
+    let list = sandbox.run(&["cache", "list", "--json"]).ok().json();
+    list["result"]["states"].as_array().unwrap().clone()
+}
+
+fn cached(ran: &Ran) -> String {
+    ran.json()["result"]["golden"]["cached"].as_str().unwrap_or("nothing").to_owned()
+}
+
+/// Docker: images that carry the project's label and have no name.
+fn dangling(name: &str) -> Vec<String> {
+    let label = |id: &str| {
+        docker(&["image", "inspect", "-f", r#"{{index .Config.Labels "devdb.golden"}}"#, id])
+    };
+    let filters = ["--filter", "dangling=true", "--filter", "label=devdb.golden"];
+    let ids = docker(&[&["image", "ls", "-q"], &filters[..]].concat());
+    ids.lines().filter(|id| label(id).contains(name)).map(str::to_owned).collect()
+}
+
+fn states_are_listed_pruned_and_cleared(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    let status = |wanted: &str| {
+        let status = sandbox.run(&["status", "--json"]).ok();
+        assert_eq!(cached(&status), wanted);
+        sandbox.run(&["status", "-v"]).ok().says(&format!("{wanted}:"));
+        assert!(!sandbox.run(&["status"]).ok().stdout.contains("golden"));
+        status.json()["result"]["golden"]["fingerprint"].as_str().unwrap().to_owned()
+    };
+    status("miss");
+    let fingerprint = cached(&sandbox.run(&["up", "--json"]).ok());
+    assert_eq!(fingerprint, "miss");
+    let fingerprint = status("hit");
+    let listed = states(sandbox);
+    let whole: Vec<_> = listed.iter().filter(|state| state["wanted"] == "whole").collect();
+    assert_eq!(whole.len(), 1, "{listed:?}");
+    assert_eq!(whole[0]["fingerprint"], fingerprint.as_str());
+    assert_eq!((&whole[0]["migrations"], &whole[0]["seeds"]), (&1.into(), &1.into()));
+    assert_eq!(whole[0]["clean"], true);
+    let bytes = whole[0]["bytes"].as_u64().unwrap();
+    assert!((1 << 20..100 << 20).contains(&bytes), "{bytes}");
+    assert!(listed.iter().any(|state| state["wanted"] == "part"), "{listed:?}");
+    sandbox.run(&["cache", "list"]).ok().says(&fingerprint[..12]).says("1 migration, 1 seed file");
+
+    migration(sandbox, 1);
+    sandbox.run(&["reset"]).ok();
+    let all = states(sandbox);
+    assert!(all.len() > listed.len());
+    sandbox.run(&["cache", "prune", "--older-than", "1h"]).ok().says("nothing to remove");
+    sandbox.run(&["cache", "prune", "--size", "much"]).exits(2);
+    sandbox.run(&["cache", "prune", "--keep", "1"]).ok().says("removed");
+    let left = states(sandbox);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["wanted"], "whole");
+    assert_eq!(cached(&sandbox.run(&["reset", "--json"]).ok()), "hit");
+
+    sandbox.run(&["cache", "clear"]).exits(2).says("--yes");
+    assert_eq!(states(sandbox).len(), 1);
+    sandbox.run(&["cache", "clear", "--yes"]).ok().says("removed");
+    assert_eq!(states(sandbox), Vec::<Value>::new());
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    status("miss");
+}
+
+fn a_file_carries_a_state_to_another_home(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    let other = twin(sandbox, &name);
+    let file = sandbox.path("state.tar.zst");
+    let path = file.to_str().unwrap();
+    let pushed = sandbox.run(&["cache", "push", path, "--json"]).ok().json();
+    assert_eq!(pushed["result"]["cached"], "miss");
+    // Once more: it is there now, and the file is replaced.
+    let pushed = sandbox.run(&["cache", "push", path, "--json"]).ok().json();
+    assert_eq!(pushed["result"]["cached"], "hit");
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+
+    let pulled = other.run(&["cache", "pull", path, "--json"]).ok().json();
+    assert_eq!(pulled["result"]["changed"], true);
+    assert_eq!(pulled["result"]["fingerprint"], pushed["result"]["fingerprint"]);
+    let again = other.run(&["cache", "pull", path, "--json"]).ok().json();
+    assert_eq!(again["result"]["changed"], false);
+    assert_eq!(other.leftovers(), Vec::<String>::new());
+    arrived(sandbox, &other);
+}
+
+/// `other` has the state, whole, and shares nothing but that with `sandbox`.
+fn arrived(sandbox: &Sandbox, other: &Sandbox) {
+    assert_eq!(cached(&other.run(&["up", "--json"]).ok()), "hit");
+    assert_eq!(other.sql("select name from items"), "First");
+    other.run(&["status", "--check"]).ok();
+    other.sql("insert into items (name) values ('mine')");
+    assert_eq!(cached(&other.run(&["reset", "--json"]).ok()), "hit");
+    other.sql("create table written (a int)");
+    let password = |url: &str| url.split(':').nth(2).unwrap().split('@').next().unwrap().to_owned();
+    let (here, there) = (sandbox.url(), other.url());
+    assert_ne!(password(&here), password(&there));
+    let crossed = there.replace(&password(&there), &password(&here));
+    assert_ne!(psql(&crossed, "select 1").code, 0, "a clone accepts another's password");
+    let none = there.replace(&format!(":{}@", password(&there)), "@");
+    let mut command = std::process::Command::new("psql");
+    command.args(["-w", &none, "-c", "select 1"]).env_remove("PGPASSWORD");
+    command.stdin(std::process::Stdio::null());
+    assert_ne!(finish(command).code, 0, "a clone accepts no password");
+}
+
+#[test]
+fn a_registry_carries_a_state_to_another_home() {
+    let Some((sandbox, registry)) = crate::pull::registry("cache push") else { return };
+    let name = project(&sandbox);
+    let other = twin(&sandbox, &name);
+    let reference = format!("{registry}/devdb-test/cache:{}", &name[6..18]);
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["cache", "push", &reference]).ok().says("pushing").says("pushed");
+    assert_eq!(docker(&["image", "ls", "-q", &reference]), "", "the name stays");
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    // What has the name here keeps it.
+    docker(&["tag", "postgres:15", &reference]);
+    other.run(&["cache", "pull", &reference]).ok().says("pulling").says("pulled");
+    let id = |name: &str| docker(&["image", "inspect", "-f", "{{.Id}}", name]);
+    assert_eq!(id(&reference), id("postgres:15"));
+    docker(&["image", "rm", &reference]);
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    assert_eq!(other.leftovers(), Vec::<String>::new());
+    arrived(&sandbox, &other);
+
+    // Another state, an image that is none, a tag and a registry that are not there.
+    migration(&other, 1);
+    other.run(&["cache", "pull", &reference]).exits(23).says("files here are not those");
+    let plain = format!("{registry}/devdb-test/pull:15");
+    other.run(&["cache", "pull", &plain]).exits(10).says("not a golden state");
+    other.run(&["cache", "pull", &format!("{registry}/devdb-test/no:1")]).exits(10);
+    let nowhere = other.run(&["cache", "push", "127.0.0.1:1/devdb-test/cache:1"]).exits(10);
+    assert!(nowhere.took < Duration::from_secs(60), "{:?}", nowhere.took);
+    assert_eq!(docker(&["image", "ls", "-q", "127.0.0.1:1/devdb-test/cache"]), "");
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+/// The same file under another label.
+fn relabelled(from: &Path, to: &Path, change: impl FnOnce(&mut GoldenLabel)) {
+    let whole = Archive::<GoldenLabel>::open(from, Content::Golden).unwrap().verify().unwrap();
+    let mut label = whole.manifest().payload.clone();
+    change(&mut label);
+    let mut tar = Vec::new();
+    whole.write_tar(Path::new("pgdata"), (0, 0), &mut tar).unwrap();
+    let mut writer = Writer::create(to, Content::Golden, &label, IfExists::Replace).unwrap();
+    writer.append_tar(tar.as_slice(), Path::new("pgdata"), &|_| false).unwrap();
+    writer.finish().unwrap();
+}
+
+fn what_is_not_exactly_that_state_is_refused(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    let other = twin(sandbox, &name);
+    let file = sandbox.path("state.tar.zst");
+    sandbox.run(&["cache", "push", file.to_str().unwrap()]).ok();
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    let bad = other.path("bad.tar.zst");
+    let refused = |what: &str| {
+        let ran = other.run(&["cache", "pull", bad.to_str().unwrap()]).exits(23).says(what);
+        assert!(ran.stderr.contains("try:"), "{}", ran.stderr);
+        assert_eq!(states(&other), Vec::<Value>::new());
+        assert_eq!(other.leftovers(), Vec::<String>::new());
+    };
+    let bytes = std::fs::read(&file).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    std::fs::write(&bad, flipped).unwrap();
+    refused("damaged");
+    std::fs::write(&bad, &bytes[..bytes.len() / 2]).unwrap();
+    refused("not whole");
+    relabelled(&file, &bad, |label| label.platform = "another".into());
+    refused("made by another server");
+    relabelled(&file, &bad, |label| label.clean = false);
+    refused("running server");
+
+    // Other files; and then a file that lies about which it was made from.
+    migration(&other, 1);
+    std::fs::copy(&file, &bad).unwrap();
+    refused("nothing of it was kept");
+    let status = other.run(&["status", "--json"]).ok().json();
+    let wanted = status["result"]["golden"]["fingerprint"].as_str().unwrap().to_owned();
+    relabelled(&file, &bad, |label| label.fingerprint.clone_from(&wanted));
+    refused("not what its label says");
+    other.write("migrations/20260201000001_more.sql", "");
+    std::fs::remove_file(other.path("migrations/20260201000001_more.sql")).unwrap();
+    other.write("seeds/010_items.yaml", "items:\n  first:\n    name: Second\n");
+    let status = other.run(&["status", "--json"]).ok().json();
+    let wanted = status["result"]["golden"]["fingerprint"].as_str().unwrap().to_owned();
+    relabelled(&file, &bad, |label| label.fingerprint.clone_from(&wanted));
+    refused("010_items.yaml");
+    assert_eq!(dangling(&name), Vec::<String>::new());
+
+    for reference in ["state", "./state.tar", "a/b@sha256:00"] {
+        other.run(&["cache", "push", reference]).exits(2).says(".tar.zst");
+    }
+    if sandbox.on == On::Native {
+        other.run(&["cache", "push", "127.0.0.1:1/a/b:c"]).exits(2).says(".tar.zst");
+    }
+    other.run(&["cache", "pull", "nowhere.tar.zst"]).exits(23).says("nowhere.tar.zst");
+}
+
+fn a_state_with_a_key_of_this_machine_stays_here(sandbox: &Sandbox) {
+    project(sandbox);
+    sandbox.write("seeds/020_items.yaml", "items:\n  second:\n    name: !encrypt hidden\n");
+    let keys = sandbox.data_dir().join("keys");
+    let status = sandbox.run(&["status", "--json"]).ok().json();
+    assert_eq!(status["result"]["golden"]["fingerprint"], Value::Null);
+    sandbox.run(&["status", "-v"]).ok().says("before there is a key");
+    sandbox.run(&["cache", "list"]).ok();
+    for verb in ["push", "pull"] {
+        sandbox.run(&["cache", verb, "x.tar.zst"]).exits(3).says("ENCRYPTION_KEY");
+    }
+    assert!(!keys.exists(), "a key was made");
+    assert!(!sandbox.path("x.tar.zst").exists());
+    sandbox.run(&["up"]).ok();
+    let status = sandbox.run(&["status", "--json"]).ok();
+    assert_eq!(cached(&status), "hit");
+
+    // With a key that others may have it goes, to those who have it.
+    let key = sandbox.run(&["secret", "keygen"]).ok().line();
+    let with = |key: &str, arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        command.env("ENCRYPTION_KEY", key);
+        finish(command)
+    };
+    with(&key, &["cache", "push", "x.tar.zst"]).ok();
+    with(&key, &["cache", "clear", "--yes"]).ok();
+    let another = sandbox.run(&["secret", "keygen"]).ok().line();
+    with(&another, &["cache", "pull", "x.tar.zst"]).exits(23).says("nothing of it was kept");
+    with(&key, &["cache", "pull", "x.tar.zst"]).ok();
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+/// Only the Docker engine is shared between homes.
+#[test]
+fn two_homes_share_a_state_unless_their_keys_differ() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "two homes") else { return };
+    let name = project(&sandbox);
+    let other = twin(&sandbox, &name);
+    let up = |home: &Sandbox, key: &str, verb: &str| {
+        let mut command = home.command(&[verb, "--json"]);
+        command.env("ENCRYPTION_KEY", key);
+        cached(&finish(command).ok())
+    };
+    let keygen = || sandbox.run(&["secret", "keygen"]).ok().line();
+    let (ours, theirs) = (keygen(), keygen());
+    assert_eq!(up(&sandbox, &ours, "up"), "miss");
+    assert_eq!(up(&other, &theirs, "up"), "hit");
+    for home in [&sandbox, &other] {
+        home.write("seeds/020_items.yaml", "items:\n  second:\n    name: !encrypt hidden\n");
+    }
+    assert_ne!(up(&sandbox, &ours, "reset"), "hit");
+    assert_ne!(up(&other, &theirs, "reset"), "hit");
+    assert_eq!(up(&other, &theirs, "reset"), "hit");
+    assert_eq!(up(&other, &ours, "reset"), "hit");
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+fn damaged_states_are_named_never_used_and_removed(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    sandbox.run(&["up"]).ok();
+    let whole = states(sandbox).into_iter().find(|state| state["wanted"] == "whole").unwrap();
+    let handle = whole["handle"].as_str().unwrap().to_owned();
+    let damage = |text: &str| match sandbox.on {
+        On::Native => std::fs::write(Path::new(&handle).join("golden.json"), text).unwrap(),
+        On::Docker => {
+            let container = format!("damage-{}", &name[6..]);
+            docker(&["create", "--name", &container, &handle]);
+            docker(&["image", "rm", &handle]);
+            let label = format!("LABEL devdb.golden={text}");
+            docker(&["commit", "--change", &label, &container, &handle]);
+            docker(&["rm", "-v", &container]);
+        }
+    };
+    for text in ["{", "nonsense"] {
+        damage(text);
+        sandbox.run(&["cache", "list"]).ok().says("damaged").says(&handle);
+        assert_ne!(cached(&sandbox.run(&["status", "--json"]).ok()), "hit");
+        assert_ne!(cached(&sandbox.run(&["reset", "--json"]).ok()), "hit");
+        // Baked again, under the name that the damaged one had.
+        assert_eq!(cached(&sandbox.run(&["reset", "--json"]).ok()), "hit");
+        assert!(!sandbox.run(&["cache", "list"]).ok().stdout.contains(&handle[..]));
+    }
+    damage("{");
+    sandbox.run(&["cache", "prune"]).ok().says(&handle);
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    let list = sandbox.run(&["cache", "list", "--json"]).ok().json();
+    assert!(!list.to_string().contains(&handle), "{list}");
+    assert_eq!(dangling(&name), Vec::<String>::new());
+}
+
+fn a_killed_pull_leaves_nothing_that_is_used(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    let other = twin(sandbox, &name);
+    let file = sandbox.path("state.tar.zst");
+    let path = file.to_str().unwrap();
+    sandbox.run(&["cache", "push", path]).ok();
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    let whole = other.run(&["cache", "pull", path]).ok().took;
+    for step in 1..=4 {
+        other.run(&["cache", "clear", "--yes"]).ok();
+        let (mut child, _) = spawn(other.command(&["cache", "pull", path]));
+        std::thread::sleep(whole * step / 5);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // A state is there whole or not at all.
+        assert!(states(&other).len() <= 1);
+    }
+    other.run(&["up"]).ok();
+    assert_eq!(other.sql("select name from items"), "First");
+    other.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(other.leftovers(), Vec::<String>::new());
+    // An image whose devdb was killed before it was named may be another's that is about to be.
+    eventually("images without a name are removed", Duration::from_secs(30), || {
+        other.run(&["cache", "clear", "--yes"]).ok();
+        dangling(&name).is_empty()
+    });
+    if sandbox.on == On::Native {
+        let left = std::fs::read_dir(other.store().join("golden")).unwrap().count();
+        assert_eq!(left, 0, "half-made states are left");
+    }
+}
+
+fn many_resets_leave_no_more_than_the_limits_allow(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    sandbox.write("devdb.yaml", &format!("project: {name}\ncache: {{ states: 3 }}\n"));
+    sandbox.run(&["up"]).ok();
+    for number in 1..=30 {
+        migration(sandbox, number);
+        sandbox.run(&["reset"]).ok();
+        let kept = states(sandbox);
+        assert!(kept.len() <= 3, "after {number}: {kept:?}");
+        assert!(kept.iter().any(|state| state["wanted"] == "whole"), "after {number}: {kept:?}");
+    }
+    assert_eq!(sandbox.sql("select count(*) from pg_tables where tablename like 'more_%'"), "30");
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    let mut command = sandbox.command(&["up"]);
+    command.env("DEVDB_CACHE_SIZE", "much");
+    finish(command).exits(3).says("DEVDB_CACHE_SIZE");
+}
