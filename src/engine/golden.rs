@@ -161,6 +161,19 @@ impl Engine {
         matches!(self, Engine::Docker(_))
     }
 
+    /// Removes what a publishing or a removal that was cut short left behind. Nobody else of this
+    /// user may be publishing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub async fn sweep_golden(&self) -> Result<()> {
+        match self {
+            // An image appears whole or not at all.
+            Engine::Docker(_) => Ok(()),
+            Engine::Native(native) => native.sweep_golden().await,
+        }
+    }
+
     /// Removes a golden state. Generations that were made from it are not touched. Nothing happens
     /// if it is gone already.
     ///

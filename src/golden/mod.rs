@@ -18,7 +18,7 @@ use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
 use crate::state::Lock;
 
-pub use prune::{Limits, Pruned, prune};
+pub use prune::{Limits, Pruned, prune, sweep};
 
 /// So many states on each other, and the next is baked from the empty database again: engines have
 /// a limit of about 125 layers, and each costs a little at every start.

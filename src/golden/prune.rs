@@ -46,6 +46,7 @@ pub async fn prune(context: &Context, engine: &Engine, limits: &Limits) -> Resul
     let Some(_alone) = Lock::at_once(&context.store.lock_file("golden"))? else {
         return Ok(pruned);
     };
+    engine.sweep_golden().await?;
     let mut states = engine.golden_states().await?;
     states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
     let now = SystemTime::now();
@@ -78,6 +79,18 @@ pub async fn prune(context: &Context, engine: &Engine, limits: &Limits) -> Resul
         }
     }
     Ok(pruned)
+}
+
+/// Removes what a bake that was cut short left half made; left for another time while a command of
+/// this user is using the cache.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn sweep(context: &Context, engine: &Engine) -> Result<()> {
+    match Lock::at_once(&context.store.lock_file("golden"))? {
+        Some(_alone) => engine.sweep_golden().await,
+        None => Ok(()),
+    }
 }
 
 /// When a state was used last by this user; when it was made, where that is not known.

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Instance;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
+use crate::golden;
 use crate::state::{GenerationRecord, Record};
 
 /// What the record says is under way while everything is removed.
@@ -29,6 +30,7 @@ impl Instance<'_> {
             return Ok(());
         }
         let engine = self.engine(&record).await?;
+        golden::sweep(self.context, &engine).await?;
         if record.under_way.as_deref() == Some(PURGE) {
             self.discard_everything(&engine).await?;
             self.record = None;

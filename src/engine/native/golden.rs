@@ -173,6 +173,19 @@ impl Native {
         }
     }
 
+    /// Removes what was being published, or removed, by a process that is no more.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be done at all; what cannot be deleted now will be another time.
+    pub async fn sweep_golden(&self) -> Result<()> {
+        let directory = self.store.golden();
+        blocking("tidy up the golden states", move || {
+            super::store::sweep(&directory);
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes a golden state.
     ///
     /// # Errors

@@ -389,9 +389,10 @@ fn private(directory: &Path) -> Result<()> {
         .hint(format!("ls -ld {}        shows whose it is", directory.display())))
 }
 
-/// Deletes what an interrupted removal or creation left behind. The caller holds the instance's
-/// lock, so nobody is at work on it; what cannot be deleted now will be another time.
-fn sweep(parent: &Path) {
+/// Deletes what an interrupted removal or creation left behind. The caller holds the lock of the
+/// instance, or of the golden states, so nobody is at work on it; what cannot be deleted now will be
+/// another time.
+pub(super) fn sweep(parent: &Path) {
     for name in names(parent).unwrap_or_default() {
         if name.starts_with(TRASH) || name.starts_with(NEW) {
             let _ = delete(&parent.join(name));
