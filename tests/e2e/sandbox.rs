@@ -45,7 +45,12 @@ pub fn available(on: On, suite: &str) -> bool {
 
 /// Says that a test cannot run. Straight to stderr: the harness swallows what passing tests print.
 pub fn skipped(what: &str) {
-    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
+    say(&format!("SKIPPED: {what}"));
+}
+
+/// A line that is seen also when the test passes.
+pub fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
