@@ -7,7 +7,7 @@ use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Context, Instance, Plan, Replaced};
+use crate::instance::{self, Instance, Plan, Replaced};
 use crate::outcome::{Applied, Outcome, Place, Report, ResetReport};
 
 /// `devdb reset`
@@ -28,20 +28,19 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         let report = bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
-    let report = report(&context, &instance, replaced, begun).await?;
+    let report = report(&mut instance, replaced, begun).await?;
     Ok(Outcome { command: "reset", report, exit: 0 })
 }
 
 /// What a swap came to.
 pub async fn report(
-    context: &Context,
-    instance: &Instance<'_>,
+    instance: &mut Instance<'_>,
     replaced: Replaced,
     begun: Instant,
 ) -> Result<Report> {
     let took_ms = millis(begun.elapsed());
     let applied = match replaced.golden {
-        Some(golden) => golden.release(context, Applied::default()).await,
+        Some(golden) => instance.release(golden, Applied::default()).await,
         None => Applied::default(),
     };
     let record = instance.recorded()?;

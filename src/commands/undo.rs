@@ -17,7 +17,7 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
     instance::record(&context)?;
     let mut instance = Instance::open(&context).await?;
     let report = match instance.undo().await? {
-        Some(replaced) => report(&context, &instance, replaced, begun).await?,
+        Some(replaced) => report(&mut instance, replaced, begun).await?,
         // Removed by another devdb while this one waited for its lock.
         None => Report::Nothing,
     };

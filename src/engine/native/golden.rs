@@ -178,8 +178,20 @@ impl Native {
     /// # Errors
     /// `Unexpected` when it cannot be done at all; what cannot be deleted now will be another time.
     pub async fn sweep_golden(&self) -> Result<()> {
-        let directory = self.store.golden();
-        blocking("tidy up the golden states", move || {
+        self.sweep_directory(self.store.golden()).await
+    }
+
+    /// The same with an instance's generations.
+    ///
+    /// # Errors
+    /// As [`Native::sweep_golden`].
+    pub async fn sweep(&self, key: &str) -> Result<()> {
+        self.sweep_directory(self.store.root().join(key)).await
+    }
+
+    async fn sweep_directory(&self, directory: PathBuf) -> Result<()> {
+        let what = format!("tidy up {}", directory.display());
+        blocking(&what, move || {
             super::store::sweep(&directory);
             Ok(())
         })
