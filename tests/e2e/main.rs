@@ -19,5 +19,6 @@ mod lifecycle;
 mod output;
 mod pull;
 mod reset;
+mod retention;
 mod sandbox;
 mod secrets;

@@ -270,6 +270,24 @@ impl Sandbox {
         }
     }
 
+    /// The name of a project that no other test has.
+    pub fn project_name(&self) -> String {
+        self.developer.to_lowercase().replace('.', "-")
+    }
+
+    /// The images of [`Sandbox::project_name`]'s golden states, by id; `more` are further arguments
+    /// of `docker image ls`.
+    pub fn golden_images(&self, more: &[&str]) -> Vec<String> {
+        let all = ["image", "ls", "-q", "--no-trunc", "--filter", "label=devdb.golden"];
+        let listed = self.docker(&[&all, more].concat());
+        let project = self.project_name();
+        let is_ours = |id: &&str| {
+            let format = r#"{{index .Config.Labels "devdb.golden"}}"#;
+            self.docker(&["image", "inspect", "--format", format, id]).contains(&project)
+        };
+        listed.lines().filter(is_ours).map(str::to_owned).collect()
+    }
+
     /// Native: where its generations are.
     pub fn store(&self) -> PathBuf {
         let environment = NativeEnvironment {

@@ -32,8 +32,7 @@ type Rows = BTreeSet<String>;
 
 impl<'a> Project<'a> {
     pub fn new(sandbox: &'a Sandbox) -> Self {
-        let name = sandbox.developer().to_lowercase().replace('.', "-");
-        sandbox.write("devdb.yaml", &format!("project: {name}\n"));
+        sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
         sandbox.write(
             "migrations/20260101000000_create_items.sql",
             "CREATE TABLE items (name text PRIMARY KEY);\n",

@@ -73,7 +73,7 @@ pub fn describe(sandbox: &Sandbox) -> String {
 /// Removes the golden states that the test made.
 pub fn remove_golden_states(sandbox: &Sandbox) {
     if sandbox.on == On::Docker {
-        for id in golden_images(sandbox, &[]) {
+        for id in sandbox.golden_images(&[]) {
             sandbox.docker(&["rmi", "-f", &id]);
         }
     }
@@ -127,19 +127,8 @@ fn volumes_of(records: &[Value]) -> BTreeSet<String> {
     records.iter().flat_map(of).collect()
 }
 
-/// The images of this test's golden states.
-fn golden_images(sandbox: &Sandbox, more: &[&str]) -> BTreeSet<String> {
-    let all = ["image", "ls", "-q", "--no-trunc", "--filter", "label=devdb.golden"];
-    let project = sandbox.developer().to_lowercase().replace('.', "-");
-    let is_ours = |id: &String| {
-        let format = r#"{{index .Config.Labels "devdb.golden"}}"#;
-        sandbox.docker(&["image", "inspect", "--format", format, id]).contains(&project)
-    };
-    lines(&sandbox.docker(&[&all, more].concat())).into_iter().filter(is_ours).collect()
-}
-
 fn dangling_images(sandbox: &Sandbox) -> impl Iterator<Item = String> {
-    let dangling = golden_images(sandbox, &["--filter", "dangling=true"]);
+    let dangling = sandbox.golden_images(&["--filter", "dangling=true"]);
     dangling.into_iter().map(|id| format!("image without a name: {id}"))
 }
 
