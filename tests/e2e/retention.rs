@@ -76,7 +76,11 @@ fn many_migrations_one_by_one_stay_under_the_limit_of_layers() {
     }
     let tables = "select count(*) from pg_tables where tablename like 'more_%'";
     assert_eq!(sandbox.sql(tables), migrations.to_string());
-    assert_eq!(deepest, DEPTH_MAX.min(u64::from(migrations - 1)), "each is built on the one before");
+    assert_eq!(
+        deepest,
+        DEPTH_MAX.min(u64::from(migrations - 1)),
+        "each is built on the one before"
+    );
     let dangling = sandbox.golden_images(&["--filter", "dangling=true"]);
     assert!(dangling.is_empty(), "{dangling:?}");
     say(&format!("{migrations} migrations, each with a reset, took {:?}", begun.elapsed()));
