@@ -18,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
         devdb env --write .env  DATABASE_URL for your application\n  \
         devdb reset             a fresh database, migrated and seeded\n  \
         devdb undo              the one from before the reset\n  \
+        devdb snapshot save     a copy to come back to\n  \
         devdb down              stop it and keep the data\n\n\
         Exit codes: 0 done, 1 failure, 2 usage, 3 configuration, 4 something is pending (--check),\n  \
         10 no engine, 11 not ready in time, 12 port or lock busy, 20 migration failed, 21 drift,\n  \
@@ -107,6 +108,8 @@ pub enum Command {
     Generations,
     /// Remove what is of no use any more: expired generations, instances of gone branches and directories
     Gc(GcArgs),
+    /// Save the database's data under a name, and come back to it
+    Snapshot(SnapshotArgs),
     /// Show what runs, where, and what is pending
     Status(StatusArgs),
     /// List every instance on this machine
@@ -185,7 +188,7 @@ pub struct UpArgs {
     devdb down --purge   remove the data too"
 )]
 pub struct DownArgs {
-    /// Remove the data too, with every generation that is kept
+    /// Remove the data too, with every generation that is kept and every snapshot
     #[arg(long)]
     pub purge: bool,
     /// Do not ask
@@ -252,6 +255,89 @@ pub struct GcArgs {
     /// Remove what is shown
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `devdb snapshot`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Saving disconnects nobody. Restoring swaps as a reset does: `devdb undo` goes back.\n\n\
+    Examples:\n  devdb snapshot save before-import -m 'orders of March'\n  \
+    devdb snapshot restore before-import\n  \
+    devdb snapshot export before-import orders.tar.zst"
+)]
+pub struct SnapshotArgs {
+    /// What to do with snapshots.
+    #[command(subcommand)]
+    pub command: SnapshotCommand,
+}
+
+/// Subcommands of `devdb snapshot`.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Save the data as it is now; clients stay connected
+    #[command(after_help = "Examples:\n  devdb snapshot save\n  \
+        devdb snapshot save before-import -m 'orders of March'")]
+    Save {
+        /// Its name [default: the time, as 20261125-101500]
+        name: Option<String>,
+        /// What to remember about it
+        #[arg(short, long, value_name = "TEXT")]
+        message: Option<String>,
+    },
+    /// List them
+    List,
+    /// Show one
+    #[command(after_help = "Example:\n  devdb snapshot show before-import")]
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Replace the database with a copy of one, and apply the migrations it lacks
+    #[command(after_help = "The present database is kept: `devdb undo` goes back to it.\n\n\
+        Examples:\n  devdb snapshot restore before-import\n  \
+        devdb snapshot restore before-import --no-migrate")]
+    Restore {
+        /// Its name
+        name: String,
+        /// Do not apply the migrations it lacks
+        #[arg(long)]
+        no_migrate: bool,
+        /// How long to wait for the server: 90s, 3m [default: 60s]
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        timeout: Option<Duration>,
+    },
+    /// Remove one, for good
+    #[command(after_help = "Example:\n  devdb snapshot rm before-import")]
+    Rm {
+        /// Its name
+        name: String,
+    },
+    /// Write one into a file, for another machine or person
+    #[command(after_help = "The file holds all data, and the hashes of its passwords.\n\n\
+        Example:\n  devdb snapshot export before-import orders.tar.zst")]
+    Export {
+        /// Its name
+        name: String,
+        /// The file, usually .tar.zst
+        file: PathBuf,
+        /// Replace FILE if it is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take one from a file that `devdb snapshot export` wrote
+    #[command(
+        after_help = "The file is read to its end and checked before anything is made. The instance must be\n\
+        there (devdb up); when the snapshot is restored it gets the instance's own password.\n\n\
+        Examples:\n  devdb snapshot import orders.tar.zst\n  \
+        devdb snapshot import orders.tar.zst --name orders-of-anna"
+    )]
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Its name here [default: the one it had]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
 }
 
 /// `devdb status`

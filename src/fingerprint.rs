@@ -202,7 +202,11 @@ mod tests {
     }
 
     fn chain_of(root: &Path, spec: &ServerSpec, key: Option<&str>) -> Chain {
-        let platform = Platform { name: "linux/amd64".into(), exact: "x".into() };
+        let platform = Platform {
+            name: "linux/amd64".into(),
+            exact: "x".into(),
+            machine: "linux/amd64".into(),
+        };
         let plan = plan(root);
         let key = key.filter(|_| plan.needs_key()).map(KeyPart::of);
         Chain::of(spec, &platform, &plan, key.as_ref())

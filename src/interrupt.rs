@@ -63,6 +63,27 @@ impl Interrupt {
         }
     }
 
+    /// Runs `work` that cannot be dropped halfway: it is asked to `stop`, and waited for.
+    ///
+    /// # Errors
+    /// Those of `work`, and `Interrupted`.
+    pub async fn guard_to_the_end<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        stop: impl FnOnce(),
+    ) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            () = self.first.cancelled() => {}
+            result = &mut work => return result,
+        }
+        stop();
+        // Its failure is what was asked for.
+        drop(work.await);
+        Err(Error::interrupted())
+    }
+
     /// From now on signals are another program's business: it gets them from the terminal itself,
     /// as often as a person likes (in psql Ctrl-C ends a query), and devdb waits for its end.
     pub fn hand_over(&self) {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::db::connect::Address;
+use crate::engine::Manifest;
 use crate::golden::Cached;
 use crate::instance::{How, Reason};
 use crate::spec::{EngineKind, Owner};
@@ -38,6 +39,16 @@ pub enum Report {
     Up(Box<UpReport>),
     /// `reset`, `undo`.
     Reset(Box<ResetReport>),
+    /// `snapshot save`, `snapshot import`.
+    Saved(Box<SavedReport>),
+    /// `snapshot list`.
+    Snapshots(SnapshotsReport),
+    /// `snapshot show`.
+    Snapshot(Box<SnapshotReport>),
+    /// `snapshot restore`.
+    Restored(Box<RestoredReport>),
+    /// `snapshot export`.
+    Exported(ExportedReport),
     /// `status`.
     Status(Box<StatusReport>),
     /// `list`.
@@ -194,6 +205,8 @@ pub struct StatusReport {
     pub generation: Option<u32>,
     /// Former generations that are kept.
     pub kept_generations: Vec<u32>,
+    /// How many snapshots there are.
+    pub snapshots: usize,
     /// Where migrations stand.
     pub migrations: Option<MigrationsReport>,
     /// Where seeds stand.
@@ -216,11 +229,69 @@ impl StatusReport {
             database_bytes: None,
             generation: None,
             kept_generations: Vec::new(),
+            snapshots: 0,
             migrations: None,
             seeds: None,
             trouble: None,
         }
     }
+}
+
+/// What `snapshot save` and `snapshot import` made.
+#[derive(Debug, Serialize)]
+pub struct SavedReport {
+    /// The snapshot.
+    #[serde(flatten)]
+    pub snapshot: Manifest,
+    /// Milliseconds for which the database was not there for its clients; none when it always was.
+    pub interrupted_ms: Option<u64>,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// What `snapshot list` shows.
+#[derive(Debug, Serialize)]
+pub struct SnapshotsReport {
+    /// Every snapshot of the instance, oldest first, those that cannot be used last.
+    pub snapshots: Vec<SnapshotReport>,
+}
+
+/// One snapshot.
+#[derive(Debug, Serialize)]
+pub struct SnapshotReport {
+    /// Its name.
+    pub name: String,
+    /// The engine's own name for it: a volume; native: a directory.
+    pub handle: String,
+    /// Why it cannot be used.
+    pub trouble: Option<String>,
+    /// What it holds; none when it cannot be used.
+    pub manifest: Option<Box<Manifest>>,
+}
+
+/// What `snapshot restore` did.
+#[derive(Debug, Serialize)]
+pub struct RestoredReport {
+    /// The snapshot's name.
+    pub snapshot: String,
+    /// The swap.
+    #[serde(flatten)]
+    pub swap: ResetReport,
+}
+
+/// What `snapshot export` wrote.
+#[derive(Debug, Serialize)]
+pub struct ExportedReport {
+    /// The snapshot's name.
+    pub snapshot: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its content, uncompressed, in hexadecimal.
+    pub sha256: String,
+    /// Milliseconds it took.
+    pub took_ms: u64,
 }
 
 /// Where migrations stand.

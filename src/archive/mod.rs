@@ -31,7 +31,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use reader::{Archive, Verified};
-pub use writer::{IfExists, Writer};
+pub use writer::{IfExists, Writer, remove_drafts};
 
 use crate::error::{Error, Kind};
 

@@ -30,6 +30,25 @@ pub enum IfExists {
     Replace,
 }
 
+/// What the name of an unfinished file ends with.
+const DRAFT_SUFFIX: &str = ".partial";
+
+/// What the name of an unfinished file begins with.
+fn draft_prefix(path: &Path) -> String {
+    format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes what writers that were killed left of the file at `path`. What cannot be removed stays.
+pub fn remove_drafts(path: &Path) {
+    let prefix = draft_prefix(path);
+    for entry in fs::read_dir(directory(path)).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&prefix) && name.ends_with(DRAFT_SUFFIX) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// A file that is being written. Dropped before [`Writer::finish`], it leaves nothing.
 pub struct Writer {
     path: PathBuf,
@@ -55,10 +74,9 @@ impl Writer {
             return Err(exists(path));
         }
         let begin = || {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
             let draft = tempfile::Builder::new()
-                .prefix(&format!(".{name}."))
-                .suffix(".partial")
+                .prefix(&draft_prefix(path))
+                .suffix(DRAFT_SUFFIX)
                 .tempfile_in(directory(path))?;
             let mut encoder = Encoder::new(BufWriter::new(draft.as_file().try_clone()?), LEVEL)?;
             encoder.include_checksum(true)?;

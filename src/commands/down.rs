@@ -27,7 +27,7 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
     if !yes {
         let owner = &context.spec.owner;
         confirm(&format!(
-            "Remove the database {} of {} with all its data, for good?",
+            "Remove the database {} of {} with all its data and snapshots, for good?",
             owner.project, owner.developer
         ))?;
     }
@@ -43,7 +43,7 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         return Ok(said("down", false, "there was nothing to remove"));
     }
     instance.purge().await?;
-    Ok(said("down", true, "removed, with its data"))
+    Ok(said("down", true, "removed, with its data and snapshots"))
 }
 
 /// Asks on a terminal.

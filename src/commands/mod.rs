@@ -15,6 +15,7 @@ mod psql;
 mod reset;
 mod secret;
 mod seed;
+mod snapshot;
 mod start;
 mod status;
 mod stop;
@@ -169,6 +170,7 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
         Command::Undo(args) => undo::run(app, args).await,
         Command::Generations => generations::run(app).await,
         Command::Gc(args) => gc::run(app, args).await,
+        Command::Snapshot(args) => snapshot::run(app, args).await,
         Command::Status(args) => status::run(app, args).await,
         Command::List => list::run(app).await,
         Command::Url => url::run(app),

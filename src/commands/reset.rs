@@ -28,24 +28,25 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         let report = bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
-    let report = report(&mut instance, replaced, begun).await?;
-    Ok(Outcome { command: "reset", report, exit: 0 })
+    let report = report(&mut instance, replaced, Applied::default(), begun).await?;
+    Ok(Outcome { command: "reset", report: Report::Reset(Box::new(report)), exit: 0 })
 }
 
-/// What a swap came to.
+/// What a swap came to; `found`: what was applied after it, or is still to do.
 pub async fn report(
     instance: &mut Instance<'_>,
     replaced: Replaced,
+    found: Applied,
     begun: Instant,
-) -> Result<Report> {
+) -> Result<ResetReport> {
     let took_ms = millis(begun.elapsed());
     let applied = match replaced.golden {
-        Some(golden) => instance.release(golden, Applied::default()).await,
-        None => Applied::default(),
+        Some(golden) => instance.release(golden, found).await,
+        None => found,
     };
     let record = instance.recorded()?;
     let address = instance::address(&record, instance::endpoint_of(&replaced.server)?);
-    Ok(Report::Reset(Box::new(ResetReport {
+    Ok(ResetReport {
         owner: record.owner.clone(),
         engine: record.engine,
         place: Place::from(&address),
@@ -55,5 +56,5 @@ pub async fn report(
         kept_days: record.retention.days,
         applied,
         took_ms,
-    })))
+    })
 }

@@ -35,6 +35,7 @@ async fn look(context: &Context, plan: Option<&Plan>) -> Result<StatusReport> {
     report.generation = record.current;
     report.kept_generations = record.former_generations();
     report.place = Some(Place::from(&instance::recorded_address(record)));
+    report.snapshots = observed.engine.snapshot_names(&record.owner).await?.len();
     let Some(server) = &observed.server else { return Ok(report) };
     match &server.status {
         Status::Stopped { .. } => report.state = "stopped",

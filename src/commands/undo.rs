@@ -8,7 +8,7 @@ use crate::cli::UndoArgs;
 use crate::config::Overrides;
 use crate::error::Result;
 use crate::instance::{self, Instance};
-use crate::outcome::{Outcome, Report};
+use crate::outcome::{Applied, Outcome, Report};
 
 /// `devdb undo`
 pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
@@ -17,7 +17,10 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
     instance::record(&context)?;
     let mut instance = Instance::open(&context).await?;
     let report = match instance.undo().await? {
-        Some(replaced) => report(&mut instance, replaced, begun).await?,
+        Some(replaced) => {
+            let report = report(&mut instance, replaced, Applied::default(), begun).await?;
+            Report::Reset(Box::new(report))
+        }
         // Removed by another devdb while this one waited for its lock.
         None => Report::Nothing,
     };

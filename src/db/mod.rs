@@ -1,5 +1,6 @@
 //! Everything that is said to a PostgreSQL server in SQL. Nothing outside `db/` knows sqlx.
 
+pub mod backup;
 pub mod connect;
 pub mod embedded;
 mod files;

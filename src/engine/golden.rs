@@ -22,6 +22,8 @@ pub struct Platform {
     /// Which very server it is: an image's id, a server's full version. States of another are left
     /// alone: its C library may sort text differently.
     pub exact: String,
+    /// Operating system and processor: `linux/amd64`.
+    pub machine: String,
 }
 
 /// What a golden state's label says.

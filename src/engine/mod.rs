@@ -3,10 +3,12 @@
 //! A closed set, so an enum. Both engines pass the same conformance suite
 //! (`tests/conformance.rs`). Nothing outside `engine/docker` knows bollard.
 //!
-//! Two things exist on an engine, each labelled with its [`Owner`]:
+//! Three things exist on an engine, each labelled with its [`Owner`]:
 //! - a *generation*: one data directory (docker: a named volume; native: a directory);
 //! - a *server* on a generation (docker: a container; native: a process and the note of how it
-//!   was launched). A server is cattle: removing it never removes data.
+//!   was launched). A server is cattle: removing it never removes data;
+//! - a *snapshot*: a copy of a generation's data directory that a person asked for, with
+//!   its manifest written last. No server ever runs on it.
 //!
 //! An engine touches only what carries devdb's own mark. A name of devdb's without the mark is
 //! an error of kind [`Kind::NotOurs`](crate::error::Kind::NotOurs) that names the object.
@@ -15,16 +17,20 @@ pub mod docker;
 mod engines;
 pub mod golden;
 pub mod native;
+mod snapshot;
 
 pub use engines::Engines;
 pub use golden::{Builder, BuilderLaunch, GoldenLabel, GoldenState, Platform};
+pub use snapshot::{BackupEnd, Manifest, SavedMigration, Snapshot, SnapshotName, State, Stop};
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::archive::{Verified, Writer};
 use crate::error::Result;
 use crate::event::Events;
 use crate::spec::{EngineKind, Owner, ServerSpec};
@@ -399,5 +405,99 @@ impl Engine {
         arguments: &[String],
     ) -> Result<Option<i32>> {
         each!(self.psql(server, user, database, arguments))
+    }
+
+    /// Copies a generation's data directory into a new snapshot, and writes its manifest last.
+    /// `manifest` is complete but for the platform and what the copy takes on disk. A server that
+    /// runs on the generation goes on: `end` is awaited when its files are copied, and what it gives
+    /// is added; none when nothing changes the files meanwhile.
+    ///
+    /// # Errors
+    /// `Snapshot`, and those of `end`; then, or when the future is dropped, an unfinished snapshot
+    /// stays.
+    pub async fn save_snapshot(
+        &self,
+        generation: &Generation,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Manifest> {
+        each!(self.save_snapshot(generation, manifest, spec, end))
+    }
+
+    /// Every snapshot of an instance, by name, also those that cannot be used; or the one of a name.
+    ///
+    /// # Errors
+    /// When the engine does not answer; docker: `Image` without the image to look with.
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        each!(self.snapshots(owner, only, spec))
+    }
+
+    /// The names of an instance's snapshots, unfinished ones perhaps among them. Cheap.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
+        each!(self.snapshot_names(owner))
+    }
+
+    /// Makes a generation, complete, with a copy of a snapshot's data. Its first launch recovers it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::create_generation`], and `Snapshot`; then, or when the future is dropped,
+    /// an incomplete generation stays.
+    pub async fn create_generation_from_snapshot(
+        &self,
+        owner: &Owner,
+        number: u32,
+        snapshot: &Snapshot,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        each!(self.create_generation_from_snapshot(owner, number, snapshot, spec))
+    }
+
+    /// Removes a snapshot of an instance, whole or not, with whatever is still at work on it.
+    /// Nothing happens if it is gone already.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
+        each!(self.remove_snapshot(owner, name))
+    }
+
+    /// Copies a snapshot's data directory into a file that was begun, and returns it to be finished.
+    /// When asked to stop it fails soon, and so does what was begun.
+    ///
+    /// # Errors
+    /// `Snapshot`.
+    pub async fn export_snapshot(
+        &self,
+        owner: &Owner,
+        snapshot: &Snapshot,
+        spec: &ServerSpec,
+        to: Writer,
+        stop: &Stop,
+    ) -> Result<Writer> {
+        each!(self.export_snapshot(owner, snapshot, spec, to, stop))
+    }
+
+    /// Makes a snapshot from a file that was found good, as [`Engine::save_snapshot`] makes one.
+    /// `manifest` has the name it is to have here.
+    ///
+    /// # Errors
+    /// `Snapshot`; then, or when the future is dropped, an unfinished snapshot stays.
+    pub async fn import_snapshot(
+        &self,
+        owner: &Owner,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        from: Verified<Manifest>,
+    ) -> Result<Manifest> {
+        each!(self.import_snapshot(owner, manifest, spec, from))
     }
 }

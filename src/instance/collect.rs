@@ -1,8 +1,11 @@
 //! Tidying up: what a command that was cut short left behind, and generations past their time.
 
+use std::path::Path;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Instance;
+use crate::archive;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::golden::{self, Cached, Golden};
@@ -17,6 +20,21 @@ pub(super) const PURGE: &str = "purge";
 pub(super) fn making(number: u32) -> String {
     format!("making generation {number}")
 }
+
+/// What the record says is under way while a snapshot is being made or removed: until that is over
+/// it is nobody's.
+pub(super) fn saving(name: &str) -> String {
+    format!("{SAVING}{name}")
+}
+
+/// What the record says is under way while a file is being written.
+pub(super) fn exporting(file: &Path) -> String {
+    format!("{EXPORTING}{}", file.display())
+}
+
+const EXPORTING: &str = "exporting to ";
+
+const SAVING: &str = "making snapshot ";
 
 impl Instance<'_> {
     /// Brings the engine back to what the record says, if a command before was cut short: removes
@@ -33,6 +51,7 @@ impl Instance<'_> {
         let engine = self.engine(&record).await?;
         golden::sweep(self.context, &engine).await?;
         if record.under_way.as_deref() == Some(PURGE) {
+            self.discard_snapshots(&engine).await?;
             self.discard_everything(&engine).await?;
             self.record = None;
             return Ok(());
@@ -62,6 +81,13 @@ impl Instance<'_> {
             } else {
                 engine.remove_generation(&generation).await?;
             }
+        }
+        let note = record.under_way.as_deref();
+        if let Some(name) = note.and_then(|what| what.strip_prefix(SAVING)) {
+            engine.remove_snapshot(&record.owner, name).await?;
+        }
+        if let Some(file) = note.and_then(|what| what.strip_prefix(EXPORTING)) {
+            archive::remove_drafts(Path::new(file));
         }
         if let Some(record) = &mut self.record {
             // It was not complete, so it is gone.
@@ -135,7 +161,19 @@ impl Instance<'_> {
             .or_else(|| servers.iter().find(current))
     }
 
-    /// Removes everything the engine has of this instance, and its record.
+    /// Removes every snapshot of this instance.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub(super) async fn discard_snapshots(&self, engine: &Engine) -> Result<()> {
+        let owner = &self.context.spec.owner;
+        for name in engine.snapshot_names(owner).await? {
+            engine.remove_snapshot(owner, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes every server and generation the engine has of this instance, and its record.
     ///
     /// # Errors
     /// When the engine refuses; the record then stays.

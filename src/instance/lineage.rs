@@ -25,6 +25,20 @@ pub fn check_engine(lives_on: EngineKind, wanted: EngineChoice) -> Result<()> {
 /// # Errors
 /// `Config`, with every difference and the command that makes a new generation.
 pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
+    let differences = differences(made, wanted);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Config, "a running instance cannot change this in place")
+        .because(differences.join(", "))
+        .hint(
+            "devdb reset   makes a fresh database as configured and keeps the old one for a while",
+        )
+        .hint("or change the setting back (devdb config shows where each comes from)"))
+}
+
+/// What data made as `made` has that `wanted` has not, in words.
+pub fn differences(made: &MadeWith, wanted: &MadeWith) -> Vec<String> {
     let mut differences = Vec::new();
     if made.major != wanted.major {
         differences.push(format!("PostgreSQL {} → {}", made.major, wanted.major));
@@ -39,15 +53,7 @@ pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
     if made.user != wanted.user {
         differences.push(format!("user {:?} → {:?}", made.user, wanted.user));
     }
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Config, "a running instance cannot change this in place")
-        .because(differences.join(", "))
-        .hint(
-            "devdb reset   makes a fresh database as configured and keeps the old one for a while",
-        )
-        .hint("or change the setting back (devdb config shows where each comes from)"))
+    differences
 }
 
 /// Whether two images' data directories fit each other: the same repository and the same variant

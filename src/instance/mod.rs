@@ -20,6 +20,8 @@ mod rebuild;
 mod remove;
 mod reset;
 mod revive;
+mod snapshot;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +46,8 @@ pub use history::generations;
 pub use observe::{Observed, record};
 pub use reset::Replaced;
 pub use revive::{How, Running};
+pub use snapshot::Saved;
+pub use transfer::Exported;
 
 /// How long a server whose data matters gets to end cleanly.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -78,7 +78,7 @@ impl Instance<'_> {
         Ok(Prepared { number, generation, verifier, golden, next })
     }
 
-    fn next_number(&self, on_engine: &[Generation]) -> u32 {
+    pub(super) fn next_number(&self, on_engine: &[Generation]) -> u32 {
         let record = self.record.as_ref();
         let recorded = record.into_iter().flat_map(|record| &record.generations);
         let numbers = recorded.map(|generation| generation.number);

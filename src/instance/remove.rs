@@ -44,7 +44,7 @@ impl Instance<'_> {
         Ok(server.is_some())
     }
 
-    /// Removes the instance with all its generations, for good. Returns whether there was one.
+    /// Removes the instance with all its generations and snapshots, for good. Returns whether there was one.
     ///
     /// # Errors
     /// When the engine refuses; running it again goes on where it stopped.
@@ -52,6 +52,7 @@ impl Instance<'_> {
         let Some(record) = self.record.clone() else { return Ok(false) };
         let engine = self.engine(&record).await?;
         self.begin(PURGE)?;
+        self.discard_snapshots(&engine).await?;
         self.discard_everything(&engine).await?;
         self.record = None;
         Ok(true)

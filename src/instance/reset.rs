@@ -96,7 +96,8 @@ impl Instance<'_> {
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
                 .because(
-                    "only reset makes one, and it is kept for a time (generations in devdb.yaml)",
+                    "only reset and snapshot restore make one, and it is kept for a time \
+                     (generations in devdb.yaml)",
                 )
                 .hint("devdb generations   shows what is kept"));
         };
@@ -119,7 +120,7 @@ impl Instance<'_> {
     /// Stops the old server, launches one on another generation in its place, and records that.
     /// When it fails the old server runs again if it ran; the other generation's data is untouched.
     /// `verifier`: of the password, for a generation that has none yet.
-    async fn swap(
+    pub(super) async fn swap(
         &mut self,
         engine: &Engine,
         mut record: Record,
@@ -128,6 +129,8 @@ impl Instance<'_> {
     ) -> Result<Server> {
         let context = self.context;
         let number = new.number;
+        // Its password is another's, perhaps, and that is as it should be.
+        let restored = new.why == Why::Restore;
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
         self.note_whether_untouched(&mut record, old.as_ref()).await;
@@ -138,7 +141,7 @@ impl Instance<'_> {
             }
             let server = launch::instance(context, engine, &mut record, number, verifier).await?;
             record.point_at(new, server.handle.clone());
-            self.log_in(engine, &record, &server).await?;
+            self.log_in(engine, &record, &server, restored).await?;
             if verifier.is_some() {
                 context.interrupt.guard(engine.mark_complete(&server)).await?;
             }
@@ -186,14 +189,14 @@ impl Instance<'_> {
 
     /// Removes what was made for a swap that is not to be. What goes wrong with that is the lesser
     /// evil: the note of what is under way stays, and the next command tidies up.
-    async fn given_up(&mut self, engine: &Engine, made: &[u32], error: Error) -> Error {
+    pub(super) async fn given_up(&mut self, engine: &Engine, made: &[u32], error: Error) -> Error {
         let discard = async {
             for number in made {
                 self.discard(engine, *number).await?;
             }
             Ok(())
         };
-        match discard.await.and_then(|()| self.done()) {
+        match discard.await.and_then(|()| self.settled_after(&error)) {
             Ok(()) => error,
             Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
         }

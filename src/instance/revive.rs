@@ -91,7 +91,7 @@ impl Instance<'_> {
         record.server = Some(server.handle.clone());
         self.record = Some(record.clone());
         context.store.save(&record)?;
-        self.log_in(engine, &record, &server).await?;
+        self.log_in(engine, &record, &server, false).await?;
         // `set_password` of an engine may have started the server anew.
         let server = engine.server(&server.handle).await?.unwrap_or(server);
         Ok((server, how))
@@ -123,21 +123,24 @@ impl Instance<'_> {
     }
 
     /// Waits for a login; a password that is not the recorded one (the record was lost, or
-    /// somebody changed it) is set again.
+    /// somebody changed it) is set again, which is said unless it was to be `expected`.
     pub(super) async fn log_in(
         &self,
         engine: &Engine,
         record: &Record,
         server: &Server,
+        expected: bool,
     ) -> Result<()> {
         let context = self.context;
         let address = address(record, endpoint_of(server)?);
         match ready::wait(context, engine, server, &address).await {
             Err(error) if error.kind() == Kind::LoginRefused => {
-                context.events.note(format!(
-                    "the password of {} was not the recorded one and has been set again",
-                    address.user
-                ));
+                if !expected {
+                    context.events.note(format!(
+                        "the password of {} was not the recorded one and has been set again",
+                        address.user
+                    ));
+                }
                 let verifier = scram::verifier(record.password.expose_secret());
                 context
                     .interrupt

@@ -6,7 +6,7 @@ use chrono::Utc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::{Style, kept};
+use super::{Style, kept, snapshot};
 use crate::error::{Error, Kind};
 use crate::golden::Cached;
 use crate::instance::How;
@@ -24,6 +24,13 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::Said(said) => format!("{}\n", said.message),
         Report::Up(up) => self::up(up, style),
         Report::Reset(reset) => self::reset(reset, style),
+        Report::Saved(saved) => snapshot::saved(saved, style),
+        Report::Snapshots(list) => snapshot::list(list, style),
+        Report::Snapshot(one) => snapshot::show(one, style),
+        Report::Restored(restored) => {
+            format!("restored {}\n{}", restored.snapshot, reset(&restored.swap, style))
+        }
+        Report::Exported(exported) => snapshot::exported(exported, style),
         Report::Status(status) => self::status(status, style),
         Report::List(list) => self::list(list, style),
         Report::Generations(report) => kept::generations(report, style),
@@ -194,6 +201,9 @@ fn status(report: &StatusReport, style: Style) -> String {
         };
         rows.push(("generation", format!("{generation}{kept}")));
     }
+    if report.snapshots > 0 {
+        rows.push(("snapshots", report.snapshots.to_string()));
+    }
     let mut text = String::new();
     for (name, value) in rows {
         _ = writeln!(text, "{} {value}", style.dim(&format!("{name:<11}")));
@@ -359,6 +369,6 @@ pub(super) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-fn seconds(millis: u64) -> String {
+pub(super) fn seconds(millis: u64) -> String {
     format!("in {:.2} s", std::time::Duration::from_millis(millis).as_secs_f64())
 }

@@ -43,6 +43,7 @@ fn by(why: Why) -> &'static str {
     match why {
         Why::Up => "up",
         Why::Reset => "reset",
+        Why::Restore => "restore",
         Why::Found => "found",
     }
 }

@@ -4,6 +4,7 @@
 mod human;
 mod kept;
 mod progress;
+mod snapshot;
 
 use std::io::{self, IsTerminal, Write};
 

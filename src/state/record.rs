@@ -88,6 +88,8 @@ pub enum Why {
     Up,
     /// `devdb reset`.
     Reset,
+    /// `devdb snapshot restore`.
+    Restore,
     /// Found on the engine after the record was lost.
     Found,
 }

@@ -22,3 +22,4 @@ mod reset;
 mod retention;
 mod sandbox;
 mod secrets;
+mod snapshot;

@@ -252,7 +252,7 @@ impl Sandbox {
             On::Docker => {
                 let filter = format!("label=devdb.developer={}", self.developer);
                 let mut all = self.docker(&["ps", "-aq", "--filter", &filter]);
-                all.push_str(&docker(&["volume", "ls", "-q", "--filter", &filter]));
+                all.push_str(&self.docker(&["volume", "ls", "-q", "--filter", &filter]));
                 all.lines().map(str::to_owned).collect()
             }
             On::Native => {
@@ -288,7 +288,7 @@ impl Sandbox {
         listed.lines().filter(is_ours).map(str::to_owned).collect()
     }
 
-    /// Native: where its generations are.
+    /// Where the native engine keeps everything of this sandbox.
     pub fn store(&self) -> PathBuf {
         let environment = NativeEnvironment {
             bin_dir: None,

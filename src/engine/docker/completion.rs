@@ -35,16 +35,9 @@ impl Docker {
     /// # Errors
     /// When the daemon refuses.
     pub async fn mark_complete(&self, server: &Server) -> Result<()> {
-        let completion = Completion {
-            schema: SCHEMA,
-            owner: server.owner.clone(),
-            generation: server.generation,
-            completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        };
-        let text = serde_json::to_vec(&completion)
-            .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())?;
+        let text = mark_of(&server.owner, server.generation)?;
         let mut archive = Archive::new();
-        archive.file(PATH, &text, 0o644)?;
+        archive.file(PATH, text.as_bytes(), 0o644)?;
         self.upload(&server.handle, &server.name, archive.finish()?).await
     }
 
@@ -71,7 +64,7 @@ impl Docker {
             launch_digest: String::new(),
             port: None,
         };
-        let labels = label::of_generation(generation, Utc::now());
+        let labels = label::of_existing(generation, Utc::now());
         let body = ContainerCreateBody {
             image: Some(spec.image.clone()),
             labels: Some(label::of_container(&name, &mark)),
@@ -98,6 +91,18 @@ impl Docker {
         };
         Ok(unpack(&archive))
     }
+}
+
+/// The text of a generation's mark, one line.
+pub(super) fn mark_of(owner: &Owner, generation: u32) -> Result<String> {
+    let completion = Completion {
+        schema: SCHEMA,
+        owner: owner.clone(),
+        generation,
+        completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    serde_json::to_string(&completion)
+        .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())
 }
 
 /// What cannot be read is no mark.

@@ -29,7 +29,8 @@ impl Docker {
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         let image = self.inspect_image(&spec.image).await?;
         let image = image.ok_or_else(|| missing_image(&spec.image))?;
-        Ok(Platform { name: format!("{} {}", spec.image, image.machine), exact: image.id })
+        let name = format!("{} {}", spec.image, image.machine);
+        Ok(Platform { name, exact: image.id, machine: image.machine })
     }
 
     /// Every golden state.
@@ -122,7 +123,7 @@ impl Docker {
             launch_digest: String::new(),
             port: None,
         };
-        let labels = label::of_generation(generation, Utc::now());
+        let labels = label::of_existing(generation, Utc::now());
         let body = ContainerCreateBody {
             image: Some(state.handle.clone()),
             labels: Some(label::of_container(&name, &mark)),

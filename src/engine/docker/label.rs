@@ -14,6 +14,7 @@
 //! | `devdb.created` | volumes: when, RFC 3339 |
 //! | `devdb.golden-origin` | volumes: the fingerprint of the golden state it is a copy of |
 //! | `devdb.golden` | images: [`crate::engine::GoldenLabel`], JSON |
+//! | `devdb.snapshot` | volumes of snapshots, in place of `devdb.generation`: the snapshot's name |
 //!
 //! A container inherits the labels of its image, and an image those of the container it was
 //! committed from. So labels count only on an object that bears the name they carry
@@ -48,6 +49,7 @@ const DATABASE: &str = "devdb.database";
 const USER: &str = "devdb.user";
 const CREATED: &str = "devdb.created";
 const ORIGIN: &str = "devdb.golden-origin";
+const SNAPSHOT: &str = "devdb.snapshot";
 
 /// On images: what a golden state holds.
 pub(super) const GOLDEN: &str = "devdb.golden";
@@ -90,9 +92,14 @@ pub(super) fn aside_name(owner: &Owner, generation: u32) -> String {
     format!("{}-aside", owner.generation_name(generation))
 }
 
+/// The name of the container that works on an instance's volumes.
+pub(super) fn helper_name(owner: &Owner) -> String {
+    format!("{}-helper", owner.base_name())
+}
+
 /// A container's labels; `name` is the one it is created under.
 pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
-    let mut labels = of_owner(name, &mark.owner, mark.generation);
+    let mut labels = of_generation(name, &mark.owner, mark.generation);
     labels.insert(ROLE.into(), role_word(mark.role).into());
     labels.insert(LAUNCH.into(), mark.launch_digest.clone());
     if let Some(port) = mark.port {
@@ -102,7 +109,7 @@ pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
 }
 
 /// The labels that a volume has, or had.
-pub(super) fn of_generation(generation: &Generation, now: DateTime<Utc>) -> Labels {
+pub(super) fn of_existing(generation: &Generation, now: DateTime<Utc>) -> Labels {
     let Generation { owner, number, made_with, created, origin, .. } = generation;
     of_volume(owner, *number, made_with, created.unwrap_or(now), origin.as_deref())
 }
@@ -115,19 +122,51 @@ pub(super) fn of_volume(
     created: DateTime<Utc>,
     origin: Option<&str>,
 ) -> Labels {
-    let mut labels = of_owner(&owner.generation_name(number), owner, number);
+    let mut labels = of_generation(&owner.generation_name(number), owner, number);
     if let Some(fingerprint) = origin {
         labels.insert(ORIGIN.into(), fingerprint.into());
     }
-    labels.insert(MAJOR.into(), made_with.major.to_string());
-    labels.insert(IMAGE.into(), made_with.image.clone());
-    labels.insert(DATABASE.into(), made_with.database.clone());
-    labels.insert(USER.into(), made_with.user.clone());
-    labels.insert(CREATED.into(), created.to_rfc3339_opts(SecondsFormat::Nanos, true));
+    labels.extend(of_data(made_with, created));
     labels
 }
 
-fn of_owner(name: &str, owner: &Owner, generation: u32) -> Labels {
+/// The labels of a snapshot's volume.
+pub(super) fn of_snapshot(
+    owner: &Owner,
+    snapshot: &str,
+    made_with: &MadeWith,
+    created: DateTime<Utc>,
+) -> Labels {
+    let mut labels = of_owner(&snapshot_name(owner, snapshot), owner);
+    labels.insert(SNAPSHOT.into(), snapshot.to_owned());
+    labels.extend(of_data(made_with, created));
+    labels
+}
+
+/// The name of a snapshot's volume.
+pub(super) fn snapshot_name(owner: &Owner, snapshot: &str) -> String {
+    format!("{}-s-{snapshot}", owner.base_name())
+}
+
+fn of_data(made_with: &MadeWith, created: DateTime<Utc>) -> Labels {
+    [
+        (MAJOR, made_with.major.to_string()),
+        (IMAGE, made_with.image.clone()),
+        (DATABASE, made_with.database.clone()),
+        (USER, made_with.user.clone()),
+        (CREATED, created.to_rfc3339_opts(SecondsFormat::Nanos, true)),
+    ]
+    .map(|(label, value)| (label.to_owned(), value))
+    .into()
+}
+
+fn of_generation(name: &str, owner: &Owner, generation: u32) -> Labels {
+    let mut labels = of_owner(name, owner);
+    labels.insert(GENERATION.into(), generation.to_string());
+    labels
+}
+
+fn of_owner(name: &str, owner: &Owner) -> Labels {
     [
         (SCHEMA, SCHEMA_VERSION.to_string()),
         (NAME, name.to_owned()),
@@ -136,7 +175,6 @@ fn of_owner(name: &str, owner: &Owner, generation: u32) -> Labels {
         (DEVELOPER, owner.developer.clone()),
         (INSTANCE, owner.instance.clone()),
         (KEY, owner.key()),
-        (GENERATION, generation.to_string()),
     ]
     .map(|(label, value)| (label.to_owned(), value))
     .into()
@@ -151,7 +189,7 @@ pub(super) fn read_container(name: &str, labels: &Labels) -> Reading<Mark> {
 }
 
 fn container_mark(name: &str, labels: &Labels) -> Option<Mark> {
-    let (owner, generation) = owner_of(labels)?;
+    let (owner, generation) = owner_and_generation(labels)?;
     if labels.get(NAME)? != name && aside_name(&owner, generation) != name {
         return None;
     }
@@ -173,7 +211,7 @@ pub(super) fn read_volume(name: &str, labels: &Labels) -> Reading<Generation> {
 }
 
 fn generation(name: &str, labels: &Labels) -> Option<Generation> {
-    let (owner, number) = owner_of(labels)?;
+    let (owner, number) = owner_and_generation(labels)?;
     if labels.get(NAME)? != name {
         return None;
     }
@@ -195,7 +233,23 @@ fn generation(name: &str, labels: &Labels) -> Option<Generation> {
     })
 }
 
-fn owner_of(labels: &Labels) -> Option<(Owner, u32)> {
+/// Reads the labels of the volume `name`, which may be a snapshot's: the snapshot's name.
+pub(super) fn read_snapshot(name: &str, labels: &Labels) -> Reading<String> {
+    if is_newer(name, labels) {
+        return Reading::Newer;
+    }
+    let snapshot = || {
+        owner_of(labels)?;
+        (labels.get(NAME)? == name).then(|| labels.get(SNAPSHOT).cloned()).flatten()
+    };
+    snapshot().map_or(Reading::Foreign, Reading::Ours)
+}
+
+fn owner_and_generation(labels: &Labels) -> Option<(Owner, u32)> {
+    Some((owner_of(labels)?, labels.get(GENERATION)?.parse().ok()?))
+}
+
+fn owner_of(labels: &Labels) -> Option<Owner> {
     let owner = Owner {
         project_id: labels.get(PROJECT_ID)?.clone(),
         project: labels.get(PROJECT)?.clone(),
@@ -203,7 +257,7 @@ fn owner_of(labels: &Labels) -> Option<(Owner, u32)> {
         instance: labels.get(INSTANCE)?.clone(),
     };
     let consistent = schema(labels)? == SCHEMA_VERSION && labels.get(KEY)? == &owner.key();
-    consistent.then_some((owner, labels.get(GENERATION)?.parse().ok()?))
+    consistent.then_some(owner)
 }
 
 /// Only the two labels that every version must keep are looked at.
@@ -313,6 +367,24 @@ mod tests {
         assert_eq!(read_container("x", &labels), Reading::Newer);
         assert_eq!(read_container("y", &labels), Reading::Foreign);
         assert!(matches!(read_volume("x", &labels), Reading::Newer));
+    }
+
+    #[test]
+    fn a_snapshots_volume_is_no_generation_and_a_generations_no_snapshot() {
+        let made_with = MadeWith {
+            major: 15,
+            image: "postgres:15".into(),
+            database: "shop".into(),
+            user: "postgres".into(),
+        };
+        let owner = mark().owner;
+        let name = snapshot_name(&owner, "v1.2");
+        let labels = of_snapshot(&owner, "v1.2", &made_with, Utc::now());
+        assert_eq!(read_snapshot(&name, &labels), Reading::Ours("v1.2".into()));
+        assert_eq!(read_snapshot("another", &labels), Reading::Foreign);
+        assert!(matches!(read_volume(&name, &labels), Reading::Foreign));
+        let labels = of_volume(&owner, 2, &made_with, Utc::now(), None);
+        assert_eq!(read_snapshot(&owner.generation_name(2), &labels), Reading::Foreign);
     }
 
     #[test]

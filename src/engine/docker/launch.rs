@@ -133,7 +133,7 @@ fn body(
         launch_digest: spec.launch_digest(EngineKind::Docker, launch.port),
         port: launch.port,
     };
-    let labels = label::of_generation(generation, Utc::now());
+    let labels = label::of_existing(generation, Utc::now());
     let mut environment = environment(spec, &[]);
     if launch.verifier.is_some() && generation.origin.is_none() {
         environment.push(format!("POSTGRES_PASSWORD_FILE={VERIFIER}"));

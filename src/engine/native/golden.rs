@@ -60,9 +60,9 @@ impl Native {
     /// `NoEngine` when there are no such programs.
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         let programs = self.programs_for(spec.major, spec.bin_dir.as_deref())?;
-        let machine = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+        let machine = machine();
         let name = format!("native {} {machine}", programs.version);
-        Ok(Platform { exact: name.clone(), name })
+        Ok(Platform { exact: name.clone(), name, machine })
     }
 
     /// Every golden state of this store.
@@ -255,6 +255,16 @@ impl Builder {
         let label = label.clone();
         blocking("publish a golden state", move || publish(&store, &from, label, how)).await
     }
+}
+
+/// Operating system and processor, as Docker writes them.
+pub(super) fn machine() -> String {
+    let processor = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}/{processor}", std::env::consts::OS)
 }
 
 #[derive(Clone, Copy)]

@@ -14,8 +14,10 @@ mod place;
 mod process;
 pub mod programs;
 mod record;
+mod snapshot;
 mod standalone;
 mod store;
+mod transfer;
 mod usage;
 mod verbs;
 

@@ -9,6 +9,7 @@
 //!     server.json                 the note of its server, while there is one
 //!     complete                    written last
 //! <root>/golden/                  golden states (see [`super::golden`])
+//! <root>/<key>/snapshots/<name>/  a snapshot of the instance
 //! <root>/s/<key>/                 the sockets of the instance's servers, where the path is short
 //! ```
 //!
@@ -35,7 +36,7 @@ const SYSTEM_ROOT: &str = "/var/lib/devdb";
 const SOCKET_DIRECTORY_MAX: usize = 103 - 20;
 
 /// What is being removed: nobody looks at it any more.
-const TRASH: &str = ".trash-";
+pub(super) const TRASH: &str = ".trash-";
 
 /// What is being made: nobody looks at it yet.
 const NEW: &str = ".new-";
@@ -296,7 +297,7 @@ impl Store {
         }
     }
 
-    fn make_directory(&self, directory: &Path) -> Result<()> {
+    pub(super) fn make_directory(&self, directory: &Path) -> Result<()> {
         let missing: Vec<&Path> =
             directory.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
         for ancestor in missing.into_iter().rev() {
@@ -401,7 +402,7 @@ pub(super) fn sweep(parent: &Path) {
 }
 
 /// Deletes a directory that a process which is just ending may still write to.
-fn delete(directory: &Path) -> io::Result<()> {
+pub(super) fn delete(directory: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
         match fs::remove_dir_all(directory) {

@@ -1,0 +1,192 @@
+//! Copying a running server's files so that the copy is consistent: PostgreSQL's low-level backup
+//! (manual, "Making a Base Backup Using the Low Level API").
+
+use sqlx::{PgConnection, Row, raw_sql};
+
+use super::connect::{self, Address};
+use super::server_error;
+use crate::engine::{BackupEnd, SavedMigration};
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// What a running server says about what is being saved.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// The server's version: `15.18`.
+    pub server_version: Option<String>,
+    /// The size of the database, in bytes.
+    pub database_bytes: u64,
+    /// The migrations that are applied, in order.
+    pub migrations: Vec<SavedMigration>,
+    /// Tables whose rows a copy of a running server does not have.
+    pub unlogged: Vec<String>,
+}
+
+/// A backup that has begun: it ends, and counts for nothing, with its connection.
+pub struct Backup {
+    connection: PgConnection,
+    /// Where the log is read from when the copy is started.
+    start: u64,
+}
+
+/// Asks the server what is in the database.
+///
+/// # Errors
+/// `NotReady` when it does not answer; `Snapshot` for a tablespace outside of the data directory.
+pub async fn contents(address: &Address) -> Result<Contents> {
+    let failed = || "cannot ask the database what is in it".to_owned();
+    let mut connection = address.connect().await?;
+    let server_version = connect::server_version(&connection);
+    let size: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
+        .fetch_one(&mut connection)
+        .await
+        .or_fail(Kind::Snapshot, failed)?;
+    let elsewhere: Option<String> = sqlx::query_scalar(
+        "SELECT spcname::text FROM pg_tablespace \
+         WHERE pg_tablespace_location(oid) LIKE '/%' LIMIT 1",
+    )
+    .fetch_optional(&mut connection)
+    .await
+    .or_fail(Kind::Snapshot, failed)?;
+    if let Some(name) = elsewhere {
+        return Err(Error::new(Kind::Snapshot, "cannot save a snapshot of this database")
+            .because(format!("its tablespace {name:?} is outside of the data directory"))
+            .hint("move its tables: ALTER TABLE … SET TABLESPACE pg_default"));
+    }
+    let unlogged = sqlx::query_scalar(
+        "SELECT oid::regclass::text FROM pg_class \
+         WHERE relpersistence = 'u' AND relkind = 'r' ORDER BY 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .or_fail(Kind::Snapshot, failed)?;
+    let migrations = migrations(&mut connection).await.or_fail(Kind::Snapshot, failed)?;
+    connect::close(connection).await;
+    let database_bytes = u64::try_from(size).unwrap_or_default();
+    Ok(Contents { server_version, database_bytes, migrations, unlogged })
+}
+
+async fn migrations(connection: &mut PgConnection) -> Result<Vec<SavedMigration>, sqlx::Error> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !there {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<(i64, String)> =
+        sqlx::query_as("SELECT version, description FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await?;
+    let saved = |(version, description)| SavedMigration { version, description };
+    Ok(rows.into_iter().map(saved).collect())
+}
+
+impl Backup {
+    /// Begins a backup. None where the server cannot be copied while it runs: its settings leave
+    /// out of the log what that needs (`wal_level=minimal`), or allow no replication slot.
+    ///
+    /// # Errors
+    /// `Snapshot` when the server refuses for another reason.
+    pub async fn begin(address: &Address, label: &str) -> Result<Option<Backup>> {
+        let mut connection = address.connect().await?;
+        match begin(&mut connection, label).await {
+            Ok(start) => Ok(Some(Backup { connection, start })),
+            Err(error) if cannot_at_all(&error) => Ok(None),
+            Err(error) => Err(refused("cannot begin a backup", &error)),
+        }
+    }
+
+    /// Ends it: what has to be added to the files that were copied since it began.
+    ///
+    /// # Errors
+    /// `Snapshot` when the server refuses or is gone; the copy is then worth nothing.
+    pub async fn end(mut self) -> Result<BackupEnd> {
+        let ended = end(&mut self.connection, self.start).await;
+        let ended = ended.map_err(|error| refused("cannot end the backup", &error))?;
+        connect::close(self.connection).await;
+        Ok(ended)
+    }
+}
+
+/// `object_not_in_prerequisite_state`, `configuration_limit_exceeded` (PostgreSQL, appendix A).
+fn cannot_at_all(error: &sqlx::Error) -> bool {
+    ["55000", "53400"].iter().any(|code| server_error::has_code(error, code))
+}
+
+fn refused(what: &str, error: &sqlx::Error) -> Error {
+    server_error::explain(Error::new(Kind::Snapshot, what), error)
+}
+
+fn is_new(connection: &PgConnection) -> bool {
+    // The functions have other names since PostgreSQL 15.
+    connection.server_version_num().is_some_and(|version| version >= 150_000)
+}
+
+async fn begin(connection: &mut PgConnection, label: &str) -> Result<u64, sqlx::Error> {
+    // The checkpoint may take as long as it takes, and the session then waits for the copy.
+    raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
+    if connection.server_version_num().is_some_and(|version| version >= 140_000) {
+        raw_sql("SET idle_session_timeout = 0").execute(&mut *connection).await?;
+    }
+    // A slot that goes with the session keeps the log that the copy needs.
+    sqlx::query(
+        "SELECT pg_create_physical_replication_slot('devdb_snapshot_' || pg_backend_pid(), true, true)",
+    )
+    .execute(&mut *connection)
+    .await?;
+    let start = match is_new(connection) {
+        true => "SELECT (pg_backup_start($1, true) - '0/0')::bigint",
+        false => "SELECT (pg_start_backup($1, true, false) - '0/0')::bigint",
+    };
+    let start: i64 = sqlx::query_scalar(start).bind(label).fetch_one(connection).await?;
+    Ok(start.unsigned_abs())
+}
+
+async fn end(connection: &mut PgConnection, start: u64) -> Result<BackupEnd, sqlx::Error> {
+    let stop = match is_new(connection) {
+        true => "SELECT lsn, labelfile FROM pg_backup_stop(false)",
+        false => "SELECT lsn, labelfile FROM pg_stop_backup(false, false)",
+    };
+    // The name of the segment that holds the end tells the timeline, too.
+    let stop = format!(
+        "SELECT (lsn - '0/0')::bigint AS stop, labelfile, \
+                substr(pg_walfile_name(lsn), 1, 8) AS timeline, \
+                (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size') AS size \
+         FROM ({stop}) AS stopped"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(stop)).fetch_one(connection).await?;
+    let stop = row.try_get::<i64, _>("stop")?.unsigned_abs();
+    let size = row.try_get::<i64, _>("size")?.unsigned_abs();
+    let timeline: String = row.try_get("timeline")?;
+    Ok(BackupEnd {
+        label: row.try_get("labelfile")?,
+        segments: segments(&timeline, size, start, stop),
+    })
+}
+
+/// The names of the segments that hold the log from `start` up to `stop` (positions in bytes).
+/// xlog_internal.h, `XLogFileName`: timeline, and the segment's number in two parts of eight digits.
+fn segments(timeline: &str, size: u64, start: u64, stop: u64) -> Vec<String> {
+    let per_id = (1 << 32) / size.max(1);
+    // `stop` is the first byte after the end.
+    (start / size.max(1)..=stop.saturating_sub(1) / size.max(1))
+        .map(|number| format!("{timeline}{:08X}{:08X}", number / per_id, number % per_id))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_named_as_the_server_names_them() {
+        let mib = 1 << 20;
+        assert_eq!(
+            segments("00000001", mib, 0xFFF0_0028, 0x1_0010_0000),
+            ["000000010000000000000FFF", "000000010000000100000000"]
+        );
+        assert_eq!(
+            segments("00000002", 16 * mib, 0x300_0028, 0x300_0100),
+            ["000000020000000000000003"]
+        );
+    }
+}

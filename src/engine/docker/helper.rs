@@ -1,0 +1,234 @@
+//! Throw-away containers that work on volumes: from the instance's own image, with a POSIX shell
+//! script, as root, without network. A labelled builder, so that whatever happens the next command
+//! of the instance removes what is left of it.
+
+use std::pin::Pin;
+
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::errors::Error as Refusal;
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
+};
+use futures_util::{Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::Docker;
+use super::label::{self, Labels, Mark};
+use crate::engine::Role;
+use crate::engine::snapshot::explained;
+use crate::error::{Error, Kind, Result};
+use crate::spec::Owner;
+
+/// How many of its last words explain why a script failed.
+const COMPLAINT_MAX: usize = 2000;
+
+/// What a helper is to do.
+pub(super) struct Job<'a> {
+    /// Whose instance it works for.
+    pub(super) owner: &'a Owner,
+    /// The generation it works for, or on behalf of.
+    pub(super) generation: u32,
+    /// The image's reference.
+    pub(super) image: &'a str,
+    pub(super) volumes: Vec<Volume>,
+    pub(super) script: &'a str,
+    /// `$1`, `$2` … of the script.
+    pub(super) arguments: Vec<String>,
+}
+
+/// A volume that a helper sees.
+pub(super) struct Volume {
+    pub(super) name: String,
+    /// What it is labelled with, or would be: see [`super::launch::mounts`].
+    pub(super) labels: Labels,
+    pub(super) at: String,
+    pub(super) read_only: bool,
+}
+
+/// A container that exists and was not started yet.
+pub(super) struct Helper {
+    pub(super) id: String,
+    pub(super) name: String,
+}
+
+/// A script that runs, and what it says.
+pub(super) struct Talk<'a> {
+    docker: &'a Docker,
+    helper: &'a Helper,
+    output: Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    heard: Vec<u8>,
+    complaint: Vec<u8>,
+}
+
+impl Docker {
+    /// Makes a helper, does `work` with it, and removes it.
+    ///
+    /// # Errors
+    /// `Image` without the image, and those of `work`.
+    pub(super) async fn with_helper<T>(
+        &self,
+        job: &Job<'_>,
+        work: impl AsyncFnOnce(&Helper) -> Result<T>,
+    ) -> Result<T> {
+        let name = label::helper_name(job.owner);
+        if let Some(left) = self.owned(&name).await? {
+            self.remove_container(&left.id, &name).await?;
+        }
+        let volumes = self.inspect_image(job.image).await?.map(|image| image.volumes);
+        let id = self.create(&name, body(job, &name, volumes.unwrap_or_default())).await?;
+        let helper = Helper { id, name };
+        let done = work(&helper).await;
+        let removed = self.remove_container(&helper.id, &helper.name).await;
+        // The first failure is the one to tell.
+        let done = done?;
+        removed?;
+        Ok(done)
+    }
+
+    /// Starts a helper's script and listens to it.
+    pub(super) async fn talk<'a>(&'a self, helper: &'a Helper) -> Result<Talk<'a>> {
+        let cannot = || format!("cannot start the container \"{}\"", helper.name);
+        let options =
+            AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true);
+        let attached = self.client.attach_container(&helper.id, Some(options.build())).await;
+        let AttachContainerResults { output, input } =
+            attached.map_err(|refusal| self.failed(&refusal, cannot()))?;
+        let started = self.client.start_container(&helper.id, None::<StartContainerOptions>).await;
+        started.map_err(|refusal| self.failed(&refusal, cannot()))?;
+        let (heard, complaint) = (Vec::new(), Vec::new());
+        Ok(Talk { docker: self, helper, output, input, heard, complaint })
+    }
+}
+
+impl Talk<'_> {
+    /// The next line that the script prints.
+    ///
+    /// # Errors
+    /// `Snapshot` with what it said on stderr when it has ended.
+    pub(super) async fn hear(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.heard.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            if !self.listen().await? {
+                return Err(self.failure(self.exit_code().await?));
+            }
+        }
+    }
+
+    /// Gives the script lines to read, their number first.
+    pub(super) async fn say(&mut self, lines: &[&str]) {
+        let mut text = format!("{}\n", lines.len());
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        // One that does not read it has ended, and its end says why.
+        let _ = self.input.write_all(text.as_bytes()).await;
+        let _ = self.input.flush().await;
+    }
+
+    /// Waits for the end of the script.
+    ///
+    /// # Errors
+    /// `Snapshot` with what it said on stderr when it failed.
+    pub(super) async fn end(mut self) -> Result<()> {
+        while self.listen().await? {}
+        match self.exit_code().await? {
+            0 => Ok(()),
+            code => Err(self.failure(code)),
+        }
+    }
+
+    /// Takes in more of what is said; false when there is no more.
+    async fn listen(&mut self) -> Result<bool> {
+        match self.output.next().await {
+            None => Ok(false),
+            Some(Ok(LogOutput::StdErr { message })) => {
+                self.complaint.extend_from_slice(&message);
+                let surplus = self.complaint.len().saturating_sub(COMPLAINT_MAX);
+                self.complaint.drain(..surplus);
+                Ok(true)
+            }
+            Some(Ok(said)) => {
+                self.heard.extend_from_slice(said.as_ref());
+                Ok(true)
+            }
+            Some(Err(refusal)) => Err(self.docker.failed(&refusal, self.what())),
+        }
+    }
+
+    async fn exit_code(&self) -> Result<i64> {
+        let mut ends =
+            self.docker.client.wait_container(&self.helper.id, None::<WaitContainerOptions>);
+        match ends.next().await {
+            Some(Ok(end)) => Ok(end.status_code),
+            Some(Err(Refusal::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(refusal)) => Err(self.docker.failed(&refusal, self.what())),
+            None => Ok(-1),
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("the copy in the container \"{}\" failed", self.helper.name)
+    }
+
+    fn failure(&self, code: i64) -> Error {
+        let complaint = String::from_utf8_lossy(&self.complaint).trim_end().to_owned();
+        let error = Error::new(Kind::Snapshot, self.what())
+            .because(format!("its script ended with code {code}"));
+        explained(error, &complaint).excerpt(complaint)
+    }
+}
+
+fn body(job: &Job<'_>, name: &str, image_volumes: Vec<String>) -> ContainerCreateBody {
+    let mark = Mark {
+        owner: job.owner.clone(),
+        generation: job.generation,
+        role: Role::Builder,
+        launch_digest: String::new(),
+        port: None,
+    };
+    let mounts = job.volumes.iter().map(|volume| Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume.name.clone()),
+        target: Some(volume.at.clone()),
+        read_only: Some(volume.read_only),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(volume.labels.clone()),
+            // Filled by the script alone, whatever the image has there.
+            no_copy: Some(true),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    ContainerCreateBody {
+        image: Some(job.image.to_owned()),
+        entrypoint: Some(["sh", "-c", job.script, "devdb"].map(str::to_owned).into()),
+        cmd: Some(job.arguments.clone()),
+        // Files keep their owners only if root copies them.
+        user: Some("0:0".to_owned()),
+        labels: Some(label::of_container(name, &mark)),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..Default::default()
+        }),
+        host_config: Some(HostConfig {
+            mounts: Some(mounts.collect()),
+            tmpfs: Some(image_volumes.into_iter().map(|path| (path, String::new())).collect()),
+            network_mode: Some("none".to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,307 @@
+//! Snapshots: volumes like those of generations, with labels of their own and a manifest beside the
+//! data directory.
+
+use std::future::Future;
+use std::io::Read;
+
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
+};
+use chrono::Utc;
+use futures_util::TryStreamExt;
+
+use super::completion::mark_of;
+use super::helper::{Job, Volume};
+use super::label::{self, Object, Reading};
+use super::{Docker, failure};
+use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, SnapshotName, State};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::{Durability, Owner, ServerSpec};
+
+const SAVE: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/save.sh"));
+const RESTORE: &str =
+    concat!(include_str!("scripts/common.sh"), include_str!("scripts/restore.sh"));
+
+/// The manifest's name in the volume.
+const MANIFEST: &str = "snapshot.json";
+
+/// See [`crate::engine::Engine`] for what each verb promises.
+impl Docker {
+    /// Copies a generation's volume in a container, and writes the manifest.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn save_snapshot(
+        &self,
+        generation: &Generation,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Manifest> {
+        let platform = self.platform(spec).await?.machine;
+        let target = self.create_snapshot(&generation.owner, &manifest).await?;
+        let how = if end.is_some() { "running" } else { "stopped" };
+        let job = Job {
+            owner: &generation.owner,
+            generation: generation.number,
+            image: &spec.image,
+            volumes: vec![source(generation), target],
+            script: SAVE,
+            arguments: vec![how.to_owned(), sync_word(spec).to_owned()],
+        };
+        self.with_helper(&job, async |helper| {
+            let mut talk = self.talk(helper).await?;
+            talk.hear().await?;
+            if let Some(end) = end {
+                let end = end.await?;
+                talk.say(&end.segments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+                talk.say(&end.label.lines().collect::<Vec<_>>()).await;
+            }
+            let disk_bytes = kilobytes(&talk.hear().await?)?;
+            let manifest = Manifest { platform, disk_bytes, ..manifest };
+            talk.say(&[&one_line(&manifest)?]).await;
+            talk.end().await?;
+            Ok(manifest)
+        })
+        .await
+    }
+
+    /// Reads the manifests, through one container that sees all snapshots and is never started.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        let mut volumes = self.snapshot_volumes(owner).await?;
+        volumes.retain(|(_, name)| only.is_none_or(|only| only.as_str() == name));
+        if volumes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mounted = |(index, (volume, _)): (usize, &(bollard::models::Volume, String))| Volume {
+            name: volume.name.clone(),
+            labels: volume.labels.clone(),
+            at: place_of(index),
+            read_only: true,
+        };
+        let job = Job {
+            owner,
+            generation: 0,
+            image: &spec.image,
+            volumes: volumes.iter().enumerate().map(mounted).collect(),
+            script: "",
+            arguments: Vec::new(),
+        };
+        self.with_helper(&job, async |helper| {
+            let mut snapshots = Vec::new();
+            for (index, (volume, name)) in volumes.iter().enumerate() {
+                let file = format!("{}/{MANIFEST}", place_of(index));
+                let state = match self.read_file(&helper.id, &file).await? {
+                    None => State::Unfinished,
+                    Some(text) => match Manifest::parse(&text, name) {
+                        Ok(manifest) => State::Complete(Box::new(manifest)),
+                        Err(why) => State::Damaged(why),
+                    },
+                };
+                let handle = volume.name.clone();
+                snapshots.push(Snapshot { handle, name: name.clone(), state });
+            }
+            Ok(snapshots)
+        })
+        .await
+    }
+
+    /// Lists the volumes.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
+        Ok(self.snapshot_volumes(owner).await?.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// Copies a snapshot's volume into that of a new generation, and marks it complete.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn create_generation_from_snapshot(
+        &self,
+        owner: &Owner,
+        number: u32,
+        snapshot: &Snapshot,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        let from = self.snapshot_source(owner, snapshot).await?;
+        let generation = self.create_generation(owner, number, spec).await?;
+        let job = Job {
+            owner,
+            generation: number,
+            image: &spec.image,
+            volumes: vec![
+                from,
+                Volume { at: "/to".into(), read_only: false, ..source(&generation) },
+            ],
+            script: RESTORE,
+            arguments: vec![sync_word(spec).to_owned(), mark_of(owner, number)?],
+        };
+        self.with_helper(&job, async |helper| self.talk(helper).await?.end().await).await?;
+        Ok(generation)
+    }
+
+    /// Removes a volume, and the container that may still work on it.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
+        let helper = label::helper_name(owner);
+        if let Some(left) = self.owned(&helper).await?
+            && left.mark.role == Role::Builder
+        {
+            self.remove_container(&left.id, &helper).await?;
+        }
+        for (volume, found) in self.snapshot_volumes(owner).await? {
+            if found != name {
+                continue;
+            }
+            match self.client.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
+                Ok(()) => {}
+                Err(refusal) if failure::is_missing(&refusal) => {}
+                Err(refusal) => {
+                    let what = format!("cannot remove the volume \"{}\"", volume.name);
+                    return Err(self.failed(&refusal, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The volumes of an instance's snapshots, with the snapshots' names, by name.
+    async fn snapshot_volumes(
+        &self,
+        owner: &Owner,
+    ) -> Result<Vec<(bollard::models::Volume, String)>> {
+        let filters = label::filter(Some(&owner.key()));
+        let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let listed = self.client.list_volumes(Some(options)).await;
+        let listed = listed.map_err(|refusal| self.failed(&refusal, "cannot list volumes"))?;
+        let mut found = Vec::new();
+        for volume in listed.volumes.unwrap_or_default() {
+            match label::read_snapshot(&volume.name, &volume.labels) {
+                Reading::Ours(name) => found.push((volume, name)),
+                Reading::Newer => return Err(label::too_new(Object::Volume, &volume.name)),
+                Reading::Foreign => {}
+            }
+        }
+        found.sort_by(|a, b| a.1.cmp(&b.1));
+        Ok(found)
+    }
+
+    /// The volume of a snapshot, to be read at `/from`.
+    pub(super) async fn snapshot_source(
+        &self,
+        owner: &Owner,
+        snapshot: &Snapshot,
+    ) -> Result<Volume> {
+        let volumes = self.snapshot_volumes(owner).await?;
+        match volumes.into_iter().find(|(_, name)| *name == snapshot.name) {
+            Some((volume, _)) => Ok(Volume {
+                name: volume.name,
+                labels: volume.labels,
+                at: "/from".into(),
+                read_only: true,
+            }),
+            None => Err(Error::new(
+                Kind::Snapshot,
+                format!("the volume \"{}\" is gone", snapshot.handle),
+            )),
+        }
+    }
+
+    /// Makes a snapshot's volume, without a manifest, to be filled at `/to`.
+    pub(super) async fn create_snapshot(
+        &self,
+        owner: &Owner,
+        manifest: &Manifest,
+    ) -> Result<Volume> {
+        let name = label::snapshot_name(owner, &manifest.name);
+        // Distinct from those of a volume that somebody makes at the same time, see
+        // `create_generation`.
+        let labels = label::of_snapshot(owner, &manifest.name, &manifest.made_with, Utc::now());
+        let request = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(labels.clone()),
+            ..Default::default()
+        };
+        let volume = self.client.create_volume(request).await.map_err(|refusal| {
+            self.failed(&refusal, format!("cannot create the volume \"{name}\""))
+        })?;
+        if volume.labels != labels {
+            return Err(match label::read_snapshot(&name, &volume.labels) {
+                Reading::Foreign => label::not_ours(Object::Volume, &name),
+                Reading::Newer => label::too_new(Object::Volume, &name),
+                Reading::Ours(_) => {
+                    Error::new(Kind::Snapshot, format!("the volume \"{name}\" exists already"))
+                }
+            });
+        }
+        Ok(Volume { name, labels, at: "/to".into(), read_only: false })
+    }
+
+    /// A file of a container, none when there is no such file.
+    async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        let what = || format!("cannot read {path}");
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let stream = self.client.download_from_container(id, Some(options));
+        let packed: Vec<u8> = match stream.map_ok(|part| part.to_vec()).try_concat().await {
+            Ok(packed) => packed,
+            Err(refusal) if failure::is_missing(&refusal) => return Ok(None),
+            Err(refusal) => return Err(self.failed(&refusal, what())),
+        };
+        let unpack = || -> std::io::Result<Vec<u8>> {
+            let mut text = Vec::new();
+            for entry in tar::Archive::new(packed.as_slice()).entries()? {
+                entry?.read_to_end(&mut text)?;
+            }
+            Ok(text)
+        };
+        unpack().map(Some).or_fail(Kind::Snapshot, what)
+    }
+}
+
+/// A generation's volume, to be read at `/from`.
+fn source(generation: &Generation) -> Volume {
+    let Generation { handle, .. } = generation;
+    Volume {
+        name: handle.clone(),
+        labels: label::of_existing(generation, Utc::now()),
+        at: "/from".into(),
+        read_only: true,
+    }
+}
+
+fn place_of(index: usize) -> String {
+    format!("/snapshots/{index}")
+}
+
+/// Whether a copy is worth a wait for the disk: as much as the database itself.
+pub(super) fn sync_word(spec: &ServerSpec) -> &'static str {
+    match spec.durability {
+        Durability::None => "no-sync",
+        Durability::Full | Durability::Relaxed => "sync",
+    }
+}
+
+pub(super) fn kilobytes(line: &str) -> Result<u64> {
+    let kilobytes: u64 = line
+        .parse()
+        .or_fail(Kind::Snapshot, || format!("the copy's size cannot be told: {line:?}"))?;
+    Ok(kilobytes << 10)
+}
+
+pub(super) fn one_line(manifest: &Manifest) -> Result<String> {
+    serde_json::to_string(manifest)
+        .or_fail(Kind::Snapshot, || "cannot write the snapshot's manifest".into())
+}

@@ -1,0 +1,348 @@
+//! Snapshots: directories beside the generations.
+//!
+//! ```text
+//! <root>/<key>/snapshots/<name>/
+//!     pgdata/                     the data directory
+//!     snapshot.json               the manifest, written last
+//! ```
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use chrono::Utc;
+
+use super::record::{self, GenerationRecord, SCHEMA};
+use super::store::{self, TRASH};
+use super::{Native, account, copy};
+use crate::engine::snapshot::{EMPTIED, explained};
+use crate::engine::{
+    BackupEnd, Generation, MadeWith, Manifest, Snapshot, SnapshotName, State, Stop,
+};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
+
+pub(super) const MANIFEST: &str = "snapshot.json";
+pub(super) const PGDATA: &str = "pgdata";
+
+/// See [`crate::engine::Engine`] for what each verb promises.
+impl Native {
+    /// Copies a generation, and writes the manifest.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn save_snapshot(
+        &self,
+        generation: &Generation,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Manifest> {
+        let from = self.store.place(&generation.owner, generation.number).pgdata();
+        let to = self.store.new_snapshot(&generation.owner, &manifest.name)?;
+        let copied = to.join(PGDATA);
+        let skip = if end.is_some() { of_running } else { of_stopped };
+        copy_tree(&from, &copied, skip).await?;
+        if let Some(end) = end {
+            let end = end.await?;
+            let (from, to) = (from.clone(), copied.clone());
+            blocking(&copied, move || add_end(&from, &to, &end)).await?;
+        }
+        let sync = spec.durability != Durability::None;
+        let bytes = blocking(&copied, {
+            let copied = copied.clone();
+            move || {
+                if sync {
+                    copy::sync(&copied)?;
+                }
+                bytes_on_disk(&copied)
+            }
+        });
+        let manifest =
+            Manifest { disk_bytes: bytes.await?, platform: super::golden::machine(), ..manifest };
+        record::write(&to.join(MANIFEST), &manifest)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifests.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        _spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        let mut names = self.snapshot_names(owner).await?;
+        names.retain(|name| only.is_none_or(|only| only.as_str() == name));
+        names
+            .into_iter()
+            .map(|name| {
+                let directory = self.store.snapshot(owner, &name);
+                let state = state(&directory, &name)?;
+                Ok(Snapshot { handle: directory.to_string_lossy().into_owned(), name, state })
+            })
+            .collect()
+    }
+
+    /// Lists the directories.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
+        let names = store::names(&self.store.snapshots_directory(owner))?;
+        Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
+    }
+
+    /// Copies a snapshot, and marks the copy as a complete generation.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn create_generation_from_snapshot(
+        &self,
+        owner: &Owner,
+        number: u32,
+        snapshot: &Snapshot,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        let mut record = GenerationRecord {
+            schema: SCHEMA,
+            owner: owner.clone(),
+            number,
+            created: Utc::now(),
+            made_with: MadeWith::of(spec, EngineKind::Native),
+            initialised: false,
+            origin: None,
+        };
+        let place = self.store.create(&record)?;
+        let pgdata = place.pgdata();
+        copy_tree(&Path::new(&snapshot.handle).join(PGDATA), &pgdata, of_stopped).await?;
+        if spec.durability != Durability::None {
+            let copied = pgdata.clone();
+            blocking(&pgdata, move || copy::sync(&copied)).await?;
+        }
+        record.initialised = true;
+        place.write_record(&record)?;
+        place.mark_complete()?;
+        Ok(place.generation(record))
+    }
+
+    /// Removes a directory.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
+        let directory = self.store.snapshot(owner, name);
+        let parent = self.store.snapshots_directory(owner);
+        let trash = parent.join(format!("{TRASH}{}", uuid::Uuid::new_v4().simple()));
+        let cannot = || format!("cannot remove {}", directory.display());
+        match fs::rename(&directory, &trash) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.or_fail(Kind::Snapshot, cannot)?,
+        }
+        let removal = move || {
+            let gone = store::delete(&trash);
+            store::sweep(&parent);
+            // Fails while another is there, which is right.
+            let _ = fs::remove_dir(&parent);
+            let _ = parent.parent().map(fs::remove_dir);
+            gone
+        };
+        tokio::task::spawn_blocking(removal)
+            .await
+            .or_fail(Kind::Snapshot, cannot)?
+            .or_fail(Kind::Snapshot, cannot)
+    }
+}
+
+impl store::Store {
+    /// Where an instance's snapshots are, or would be.
+    fn snapshots_directory(&self, owner: &Owner) -> PathBuf {
+        self.root().join(owner.key()).join("snapshots")
+    }
+
+    /// Where a snapshot is, or would be. The name is one that was checked, or found there.
+    pub(super) fn snapshot(&self, owner: &Owner, name: &str) -> PathBuf {
+        self.snapshots_directory(owner).join(name)
+    }
+
+    /// Makes a snapshot's directory, without a manifest.
+    pub(super) fn new_snapshot(&self, owner: &Owner, name: &str) -> Result<PathBuf> {
+        let directory = self.snapshot(owner, name);
+        self.make_directory(&self.snapshots_directory(owner))?;
+        fs::create_dir(&directory)
+            .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)))
+            .or_fail(Kind::Snapshot, || {
+                format!("cannot make the directory {}", directory.display())
+            })?;
+        Ok(directory)
+    }
+}
+
+fn state(directory: &Path, name: &str) -> Result<State> {
+    let file = directory.join(MANIFEST);
+    match fs::read(&file) {
+        Ok(text) => Ok(match Manifest::parse(&text, name) {
+            Ok(manifest) => State::Complete(Box::new(manifest)),
+            Err(why) => State::Damaged(why),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::Unfinished),
+        Err(error) => {
+            Err(error).or_fail(Kind::Snapshot, || format!("cannot read {}", file.display()))
+        }
+    }
+}
+
+/// What is not copied of a running server's files: what belongs to the running process, and what
+/// is in the directories of [`EMPTIED`], directories there excepted.
+fn of_running(from: &Path, path: &Path) -> bool {
+    let Some(first) = path.iter().next().and_then(|first| first.to_str()) else { return false };
+    let below = path.iter().count() > 1;
+    let is_temporary = path.file_name().is_some_and(|name| {
+        name.to_string_lossy().starts_with("pgsql_tmp") || name == "pg_internal.init"
+    });
+    of_stopped(from, path)
+        || matches!(first, "postmaster.opts" | "backup_label" | "tablespace_map")
+        || is_temporary
+        || (below && EMPTIED.contains(&first) && !(first == "pg_wal" && from.join(path).is_dir()))
+}
+
+fn of_stopped(_from: &Path, path: &Path) -> bool {
+    path == Path::new("postmaster.pid")
+}
+
+/// Copies a data directory on a thread of its own, which ends when nobody waits for it any more.
+async fn copy_tree(from: &Path, to: &Path, skip: fn(&Path, &Path) -> bool) -> Result<()> {
+    let stop = Stop::default();
+    let _until_dropped = Unwanted(stop.clone());
+    let (source, target) = (from.to_owned(), to.to_owned());
+    blocking(to, move || {
+        ensure_room(&target, bytes_on_disk(&source)?, Some(&source))?;
+        copy::tree(&source, &target, &|path| stop.is_asked() || skip(&source, path))
+    })
+    .await
+}
+
+struct Unwanted(Stop);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    target: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let cannot = || format!("cannot write the copy {}", target.display());
+    let done = tokio::task::spawn_blocking(work).await.or_fail(Kind::Snapshot, cannot)?;
+    done.map_err(|error| {
+        let text = error.to_string();
+        explained(Error::new(Kind::Snapshot, cannot()).because(&text), &text)
+    })
+}
+
+/// Fails before anything is written when there is no room for so many bytes at `to`: on a disk that
+/// is full, if only for a moment, a running server cannot write its log, and dies. A copy of the
+/// data directory `from` may share its blocks.
+pub(super) fn ensure_room(to: &Path, needed: u64, from: Option<&Path>) -> io::Result<()> {
+    let parent = to.parent().unwrap_or(to);
+    let free = rustix::fs::statvfs(parent)?;
+    let free = free.f_bavail.saturating_mul(free.f_frsize);
+    let is_clone = || from.is_some_and(|from| shares_blocks(&from.join("PG_VERSION"), parent));
+    if free >= needed || is_clone() {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes >> 20;
+    Err(io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!(
+            "No space left on device: the copy takes {} MB, and {} MB are free",
+            mib(needed) + 1,
+            mib(free)
+        ),
+    ))
+}
+
+/// Whether a copy of this file shares its blocks, so that it needs next to no room.
+#[cfg(target_os = "linux")]
+fn shares_blocks(file: &Path, directory: &Path) -> bool {
+    let clone = || -> io::Result<()> {
+        let probe = tempfile::tempfile_in(directory)?;
+        Ok(rustix::fs::ioctl_ficlone(&probe, fs::File::open(file)?)?)
+    };
+    clone().is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn shares_blocks(_file: &Path, _directory: &Path) -> bool {
+    // APFS always does; on other file systems the copy itself says when there is no room.
+    true
+}
+
+pub(super) fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let taken = entry.metadata().and_then(|found| match found.is_dir() {
+            true => bytes_on_disk(&entry.path()),
+            false => Ok(found.blocks() * 512),
+        });
+        match taken {
+            Ok(taken) => bytes += taken,
+            // A running server's temporary files disappear.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Adds the log from the start to the end of the backup, and the label that makes PostgreSQL read it.
+fn add_end(from: &Path, to: &Path, end: &BackupEnd) -> io::Result<()> {
+    let account = account::for_servers().map_err(io::Error::other)?;
+    let own = |path: &Path| match account {
+        Some(account) => std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid)),
+        None => Ok(()),
+    };
+    for segment in &end.segments {
+        let copied = to.join("pg_wal").join(segment);
+        fs::copy(from.join("pg_wal").join(segment), &copied)?;
+        own(&copied)?;
+    }
+    let label = to.join("backup_label");
+    fs::write(&label, &end.label)?;
+    fs::set_permissions(&label, fs::Permissions::from_mode(0o600))?;
+    own(&label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_running_server_the_directories_are_copied_and_not_what_comes_and_goes() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("pg_wal/archive_status")).unwrap();
+        let skipped = |path: &str| of_running(home.path(), Path::new(path));
+        for path in ["pg_wal", "pg_wal/archive_status", "pg_replslot", "base/1/1259", "PG_VERSION"]
+        {
+            assert!(!skipped(path), "{path}");
+        }
+        for path in [
+            "pg_wal/000000010000000000000001",
+            "pg_wal/archive_status/x.done",
+            "postmaster.pid",
+            "backup_label",
+            "pg_stat_tmp/global.stat",
+            "base/pgsql_tmp",
+            "base/1/pg_internal.init",
+        ] {
+            assert!(skipped(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Snapshots of an instance: saved from its current generation, restored as a new one.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::revive::stop_cleanly;
+use super::{Instance, Replaced, address, collect, endpoint_of, generation_record, lineage};
+use crate::db::backup::{self, Backup};
+use crate::engine::{
+    BackupEnd, Engine, Generation, MadeWith, Manifest, Server, Snapshot, SnapshotName, State,
+};
+use crate::error::{Error, Kind, Result, nearest};
+use crate::state::{Record, Why};
+
+/// A snapshot that was saved.
+pub struct Saved {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// How long the database was not there for its clients; none when it was all the while.
+    pub interrupted: Option<Duration>,
+}
+
+/// No server changes the files: there is nothing to wait for.
+const NO_SERVER: Option<std::future::Ready<Result<BackupEnd>>> = None;
+
+impl Instance<'_> {
+    /// Saves the current generation's data under a name. Clients stay connected; where the server's
+    /// settings do not allow that, it is stopped for the copy. When it fails nothing of it is left.
+    ///
+    /// # Errors
+    /// `NoInstance`, `Snapshot` when the name is taken or the copy fails.
+    pub async fn save_snapshot(
+        &mut self,
+        name: &SnapshotName,
+        message: Option<String>,
+    ) -> Result<Saved> {
+        self.tidy().await?;
+        self.recorded()?;
+        let context = self.context;
+        let engine = self.settle().await?;
+        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
+        let record = self.recorded()?;
+        self.vacate(&engine, name).await?;
+        let draft = draft(&record, name, message)?;
+        self.begin(&collect::saving(name.as_str()))?;
+        context.events.step("copying the database");
+        match self.copy(&engine, &record, draft).await {
+            Ok(saved) => {
+                self.done()?;
+                Ok(saved)
+            }
+            Err(error) => {
+                let error = told(error, format!("cannot save the snapshot \"{name}\""));
+                Err(self.unsaved(&engine, name.as_str(), error).await)
+            }
+        }
+    }
+
+    async fn copy(&mut self, engine: &Engine, record: &Record, draft: Manifest) -> Result<Saved> {
+        let context = self.context;
+        let generation = self.generation_of(engine, record).await?;
+        let server = self.current_server(engine, record).await?.filter(Server::is_running);
+        let Some(server) = server else {
+            let manifest = self.copy_stopped(engine, &generation, draft).await?;
+            return Ok(Saved { manifest, interrupted: None });
+        };
+        let address = address(record, endpoint_of(&server)?);
+        let contents = context.interrupt.guard(backup::contents(&address)).await?;
+        if !contents.unlogged.is_empty() {
+            context.events.warn(format!(
+                "the snapshot will have no rows of unlogged tables ({}); devdb stop before saving \
+                 keeps them",
+                contents.unlogged.join(", ")
+            ));
+        }
+        let draft = Manifest {
+            server_version: contents.server_version,
+            database_bytes: Some(contents.database_bytes),
+            migrations: Some(contents.migrations),
+            ..draft
+        };
+        let label = format!("devdb snapshot {}", draft.name);
+        let begun = context.interrupt.guard(Backup::begin(&address, &label)).await?;
+        let spec = &context.spec.server;
+        if let Some(backup) = begun {
+            let copying = engine.save_snapshot(&generation, draft, spec, Some(backup.end()));
+            let manifest = context.interrupt.guard(copying).await?;
+            return Ok(Saved { manifest, interrupted: None });
+        }
+        self.copy_interrupted(engine, record, &server, &generation, draft).await
+    }
+
+    /// Stops the server, copies, and starts it again, whatever became of the copy.
+    async fn copy_interrupted(
+        &mut self,
+        engine: &Engine,
+        record: &Record,
+        server: &Server,
+        generation: &Generation,
+        draft: Manifest,
+    ) -> Result<Saved> {
+        let context = self.context;
+        context.events.note(
+            "the server's settings do not allow a copy while it runs (wal_level=minimal, or no \
+             replication slots): it is stopped for the copy and its clients are disconnected",
+        );
+        let begun = Instant::now();
+        stop_cleanly(context, engine, record, server).await?;
+        let copied = self.copy_stopped(engine, generation, draft).await;
+        let started = self.start_again(engine, server).await;
+        let interrupted = Some(begun.elapsed());
+        match (copied, started) {
+            (Ok(manifest), Ok(())) => Ok(Saved { manifest, interrupted }),
+            (Err(error), Ok(())) => Err(error),
+            (Ok(_), Err(error)) => Err(error),
+            (Err(error), Err(worse)) => {
+                Err(error.because(format!("and the server could not be started again: {worse}")))
+            }
+        }
+    }
+
+    async fn copy_stopped(
+        &self,
+        engine: &Engine,
+        generation: &Generation,
+        draft: Manifest,
+    ) -> Result<Manifest> {
+        let spec = &self.context.spec.server;
+        let copying = engine.save_snapshot(generation, draft, spec, NO_SERVER);
+        self.context.interrupt.guard(copying).await
+    }
+
+    /// Not interruptible: the instance ran, and has to again.
+    async fn start_again(&self, engine: &Engine, server: &Server) -> Result<()> {
+        let server = engine.start(server).await?;
+        let record = self.recorded()?;
+        let address = address(&record, endpoint_of(&server)?);
+        crate::db::connect::wait_for_login(&address, self.context.spec.timeout).await
+    }
+
+    /// The snapshots, those that cannot be used too; what a save that was cut short left is removed.
+    ///
+    /// # Errors
+    /// `NoInstance`, and when the engine does not answer.
+    pub async fn snapshots(&mut self) -> Result<Vec<Snapshot>> {
+        let engine = self.open_snapshots().await?;
+        self.begin("snapshots")?;
+        let mut snapshots = self.read_snapshots(&engine, None).await?;
+        let owner = self.recorded()?.owner;
+        for snapshot in &snapshots {
+            if matches!(snapshot.state, State::Unfinished) {
+                engine.remove_snapshot(&owner, &snapshot.name).await?;
+            }
+        }
+        snapshots.retain(|snapshot| !matches!(snapshot.state, State::Unfinished));
+        self.done()?;
+        Ok(snapshots)
+    }
+
+    /// Makes a new generation from a snapshot beside the running one, and swaps, as a reset does.
+    ///
+    /// # Errors
+    /// `Snapshot` when there is no such snapshot or it cannot be used, `Config` when it was made with
+    /// what the settings no longer say, and those of launching.
+    pub async fn restore(&mut self, name: &SnapshotName) -> Result<Replaced> {
+        let engine = self.open_snapshots().await?;
+        let context = self.context;
+        let spec = &context.spec.server;
+        lineage::check_engine(engine.kind(), context.spec.engine)?;
+        context.interrupt.guard(engine.prepare(spec, &context.events)).await?;
+        let (snapshot, manifest) = self.usable(&engine, name).await?;
+        let made_with = MadeWith::of(spec, engine.kind());
+        let differences = lineage::differences(&manifest.made_with, &made_with);
+        if !differences.is_empty() {
+            return Err(Error::new(
+                Kind::Config,
+                format!("cannot restore the snapshot \"{name}\""),
+            )
+            .because(format!("its data cannot change this: {}", differences.join(", ")))
+            .hint("change the setting back (devdb config shows where each comes from)"));
+        }
+        let number = self.next_number(&engine.generations(Some(&self.key)).await?);
+
+        self.begin(&collect::making(number))?;
+        let record = self.recorded()?;
+        let former = record.current.unwrap_or_default();
+        context.events.step("copying the snapshot beside the running database");
+        let copying =
+            engine.create_generation_from_snapshot(&record.owner, number, &snapshot, spec);
+        if let Err(error) = context.interrupt.guard(copying).await {
+            let error = told(error, format!("cannot restore the snapshot \"{name}\""));
+            let error = self.given_up(&engine, &[number], error).await;
+            return Err(error.hint("nothing was replaced: the database is as it was before"));
+        }
+        context.events.step("swapping");
+        let new = generation_record(number, made_with, Why::Restore);
+        let server = match self.swap(&engine, record, new, None).await {
+            Ok(server) => server,
+            Err(error) => return Err(self.given_up(&engine, &[number], error).await),
+        };
+        self.done()?;
+        self.collect(&engine).await;
+        let kept = self.recorded()?.former_generations().contains(&former);
+        Ok(Replaced { server, golden: None, former, kept, current: number })
+    }
+
+    /// Removes a snapshot, for good.
+    ///
+    /// # Errors
+    /// `NoInstance`, `Snapshot` when there is no such snapshot or the engine refuses.
+    pub async fn remove_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
+        let engine = self.open_snapshots().await?;
+        let owner = self.recorded()?.owner;
+        let names = engine.snapshot_names(&owner).await?;
+        if !names.iter().any(|found| found == name.as_str()) {
+            return Err(no_such(name, names.iter().map(String::as_str)));
+        }
+        self.begin(&collect::saving(name.as_str()))?;
+        engine.remove_snapshot(&owner, name.as_str()).await?;
+        self.done()
+    }
+
+    /// The instance's engine, with what a command before left behind removed.
+    pub(super) async fn open_snapshots(&mut self) -> Result<Engine> {
+        self.tidy().await?;
+        self.engine(&self.recorded()?).await
+    }
+
+    async fn read_snapshots(
+        &self,
+        engine: &Engine,
+        only: Option<&SnapshotName>,
+    ) -> Result<Vec<Snapshot>> {
+        let context = self.context;
+        let owner = self.recorded()?.owner;
+        let reading = engine.snapshots(&owner, only, &context.spec.server);
+        let read = context.interrupt.guard(reading).await;
+        read.map_err(|error| told(error, "cannot read the snapshots' manifests".to_owned()))
+    }
+
+    /// A snapshot that can be used, with its manifest.
+    pub(super) async fn usable(
+        &mut self,
+        engine: &Engine,
+        name: &SnapshotName,
+    ) -> Result<(Snapshot, Manifest)> {
+        let names = engine.snapshot_names(&self.recorded()?.owner).await?;
+        self.begin("snapshots")?;
+        let snapshots = self.read_snapshots(engine, Some(name)).await?;
+        self.done()?;
+        let unusable = |why: &str| {
+            Error::new(Kind::Snapshot, format!("the snapshot \"{name}\" cannot be used"))
+                .because(why)
+                .hint(format!("devdb snapshot rm {name}   removes it"))
+        };
+        match snapshots.first() {
+            None => Err(no_such(name, names.iter().map(String::as_str))),
+            Some(snapshot) => match &snapshot.state {
+                State::Complete(manifest) => Ok((snapshot.clone(), Manifest::clone(manifest))),
+                State::Damaged(why) => Err(unusable(why)),
+                State::Unfinished => Err(unusable("it was never finished")),
+            },
+        }
+    }
+
+    /// Makes sure that nothing has the name: what a save that was cut short left is removed.
+    pub(super) async fn vacate(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
+        let owner = self.recorded()?.owner;
+        let names = engine.snapshot_names(&owner).await?;
+        if !names.iter().any(|found| found == name.as_str()) {
+            return Ok(());
+        }
+        let unfinished = |snapshot: &Snapshot| matches!(snapshot.state, State::Unfinished);
+        self.begin("snapshots")?;
+        let snapshots = self.read_snapshots(engine, Some(name)).await?;
+        self.done()?;
+        if snapshots.iter().any(unfinished) {
+            return engine.remove_snapshot(&owner, name.as_str()).await;
+        }
+        Err(Error::new(Kind::Snapshot, format!("there is a snapshot \"{name}\" already"))
+            .hint("choose another name; without one, it is the time")
+            .hint(format!("devdb snapshot rm {name}   removes the old one")))
+    }
+
+    /// Removes what was copied of a snapshot that is not to be.
+    pub(super) async fn unsaved(&mut self, engine: &Engine, name: &str, error: Error) -> Error {
+        let removed = match self.recorded() {
+            Ok(record) => engine.remove_snapshot(&record.owner, name).await,
+            Err(error) => Err(error),
+        };
+        match removed.and_then(|()| self.settled_after(&error)) {
+            Ok(()) => error,
+            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
+        }
+    }
+
+    /// Clears the note of what was under way, unless it was given up in the middle of a call to the
+    /// engine, which may still make what it was asked for: the next command looks again.
+    pub(super) fn settled_after(&mut self, error: &Error) -> Result<()> {
+        match error.kind() {
+            Kind::Interrupted => Ok(()),
+            _ => self.done(),
+        }
+    }
+
+    async fn generation_of(&self, engine: &Engine, record: &Record) -> Result<Generation> {
+        let generations = engine.generations(Some(&self.key)).await?;
+        let current = |generation: &Generation| Some(generation.number) == record.current;
+        generations
+            .into_iter()
+            .find(current)
+            .ok_or_else(|| Error::new(Kind::Drift, "the data of this instance is gone"))
+    }
+}
+
+/// What is known of a snapshot before it is saved.
+fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Result<Manifest> {
+    let current = record
+        .current_generation()
+        .ok_or_else(|| Error::new(Kind::NoInstance, "there is no database to save"))?;
+    Ok(Manifest {
+        schema: Manifest::SCHEMA,
+        name: name.to_string(),
+        message,
+        created: Utc::now(),
+        saved_from: record.owner.clone(),
+        engine: record.engine,
+        platform: String::new(),
+        server_version: None,
+        made_with: current.made_with.clone(),
+        migrations: None,
+        database_bytes: None,
+        disk_bytes: 0,
+    })
+}
+
+/// Says what failed, as a failure of the snapshot where the engine had no better word; of what a
+/// person stopped that is known.
+pub(super) fn told(error: Error, what: String) -> Error {
+    match error.kind() {
+        Kind::Interrupted => error,
+        Kind::Unexpected => error.with_kind(Kind::Snapshot).context(what),
+        _ => error.context(what),
+    }
+}
+
+/// There is no snapshot of that name; `names` are those that there are.
+fn no_such<'n>(name: &SnapshotName, names: impl Iterator<Item = &'n str>) -> Error {
+    let error = Error::new(Kind::Snapshot, format!("there is no snapshot \"{name}\""));
+    match nearest(name.as_str(), names) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error,
+    }
+    .hint("devdb snapshot list   shows them")
+}

@@ -1,0 +1,168 @@
+//! Snapshots into files, for another machine or person, and out of them.
+
+use std::path::{Path, PathBuf};
+
+use super::snapshot::told;
+use super::{Instance, collect, lineage};
+use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
+use crate::engine::{Engine, MadeWith, Manifest, SnapshotName, Stop};
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// A snapshot that was written into a file.
+pub struct Exported {
+    /// The file's size in bytes.
+    pub bytes: u64,
+    /// What the file says is in it.
+    pub seal: Seal,
+}
+
+impl Instance<'_> {
+    /// Writes a snapshot into a file: whole or not at all.
+    ///
+    /// # Errors
+    /// `Snapshot` when there is no such snapshot, the file is there already and not to be replaced,
+    /// or it cannot be written.
+    pub async fn export_snapshot(
+        &mut self,
+        name: &SnapshotName,
+        file: &Path,
+        if_exists: IfExists,
+    ) -> Result<Exported> {
+        if if_exists == IfExists::Refuse && file.exists() {
+            return Err(Error::new(Kind::Snapshot, format!("{} is there already", file.display()))
+                .hint("--force replaces it"));
+        }
+        let engine = self.open_snapshots().await?;
+        let context = self.context;
+        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
+        let (snapshot, manifest) = self.usable(&engine, name).await?;
+        self.begin(&collect::exporting(file))?;
+        context.events.step(format!("writing {}", file.display()));
+        let owner = self.recorded()?.owner;
+        let stop = Stop::default();
+        let path = file.to_owned();
+        let work = async {
+            let writer = blocking(file, move || {
+                Writer::create(&path, Content::Snapshot, &manifest, if_exists)
+            });
+            let spec = &context.spec.server;
+            let written =
+                engine.export_snapshot(&owner, &snapshot, spec, writer.await?, &stop).await?;
+            match stop.is_asked() {
+                true => Err(Error::interrupted()),
+                false => blocking(file, move || written.finish()).await,
+            }
+        };
+        match context.interrupt.guard_to_the_end(work, || stop.ask()).await {
+            Ok(seal) => {
+                self.done()?;
+                let bytes = std::fs::metadata(file).map_or(0, |found| found.len());
+                Ok(Exported { bytes, seal })
+            }
+            Err(error) => {
+                self.settled_after(&error)?;
+                Err(told(error, format!("cannot export the snapshot \"{name}\"")))
+            }
+        }
+    }
+
+    /// Takes a snapshot from a file, under its own name or another. Everything in the file is
+    /// checked before anything is made.
+    ///
+    /// # Errors
+    /// `NoInstance`; `Snapshot` when the file is damaged, not a snapshot's, of another major version
+    /// or platform, or the name is taken.
+    pub async fn import_snapshot(
+        &mut self,
+        file: &Path,
+        name: Option<&SnapshotName>,
+    ) -> Result<Manifest> {
+        let engine = self.open_snapshots().await?;
+        let context = self.context;
+        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
+        let path = file.to_owned();
+        let opening = blocking(file, move || Archive::open(&path, Content::Snapshot));
+        let archive: Archive<Manifest> = context.interrupt.guard(opening).await?;
+        let manifest = archive.manifest().payload.clone();
+        let name = match name {
+            Some(name) => name.clone(),
+            None => SnapshotName::parse(&manifest.name).map_err(|error| {
+                Error::new(Kind::Snapshot, format!("cannot use the file {}", file.display()))
+                    .because(error)
+                    .hint("--name NAME   gives the snapshot another name")
+            })?,
+        };
+        self.check_origin(&engine, file, &manifest).await?;
+        self.vacate(&engine, &name).await?;
+        context.events.step(format!("checking {}", file.display()));
+        let verifying = blocking(file, move || archive.verify());
+        let verified = context.interrupt.guard(verifying).await?;
+
+        self.begin(&collect::saving(name.as_str()))?;
+        context.events.step("unpacking");
+        let manifest = Manifest { name: name.to_string(), ..manifest };
+        match self.unpack(&engine, manifest, verified).await {
+            Ok(manifest) => {
+                self.done()?;
+                Ok(manifest)
+            }
+            Err(error) => {
+                let error = told(error, format!("cannot import {}", file.display()));
+                Err(self.unsaved(&engine, name.as_str(), error).await)
+            }
+        }
+    }
+
+    async fn unpack(
+        &self,
+        engine: &Engine,
+        manifest: Manifest,
+        from: Verified<Manifest>,
+    ) -> Result<Manifest> {
+        let context = self.context;
+        let owner = self.recorded()?.owner;
+        let spec = &context.spec.server;
+        context.interrupt.guard(engine.import_snapshot(&owner, manifest, spec, from)).await
+    }
+
+    /// Fails when no server of this instance could ever start from the data.
+    async fn check_origin(&self, engine: &Engine, file: &Path, manifest: &Manifest) -> Result<()> {
+        let spec = &self.context.spec.server;
+        let mut differences = Vec::new();
+        if manifest.schema > Manifest::SCHEMA {
+            differences.push("it is of a newer devdb".to_owned());
+        }
+        if manifest.engine != engine.kind() {
+            differences.push(format!("engine {} → {}", manifest.engine, engine.kind()));
+        }
+        let platform = engine.platform(spec).await?.machine;
+        if manifest.platform != platform {
+            differences.push(format!("platform {} → {platform}", manifest.platform));
+        }
+        let made = &manifest.made_with;
+        // Whose the database is called is for the restore to say: that may change meanwhile.
+        let wanted = MadeWith {
+            database: made.database.clone(),
+            user: made.user.clone(),
+            ..MadeWith::of(spec, engine.kind())
+        };
+        differences.extend(lineage::differences(made, &wanted));
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Snapshot, format!("cannot use the file {}", file.display()))
+            .because(format!("its data does not fit this instance: {}", differences.join(", ")))
+            .hint("devdb status   shows what this instance runs on")
+            .hint("devdb up --instance NAME   makes a second one, on another engine or version"))
+    }
+}
+
+/// Work on a file, which blocks.
+async fn blocking<T: Send + 'static>(
+    file: &Path,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let file: PathBuf = file.to_owned();
+    let done = tokio::task::spawn_blocking(work).await;
+    done.or_fail(Kind::Snapshot, || format!("cannot work on {}", file.display()))?
+}
