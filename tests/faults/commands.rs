@@ -7,6 +7,8 @@ pub const INSTANCES: &[&str] = &["main", "fresh"];
 pub enum Before {
     /// A devdb command, which succeeds.
     Run(&'static [&'static str]),
+    /// One that may fail, because it has been done already.
+    Try(&'static [&'static str]),
     /// A row is committed. It and all others of the database must outlive the fault.
     Row,
     /// There is a new migration.
@@ -26,7 +28,7 @@ const fn fault(before: &'static [Before], command: &'static [&'static str]) -> F
     Fault { instance: "main", before, command }
 }
 
-use Before::{Migration, Row, Run, Seed};
+use Before::{Migration, Row, Run, Seed, Try};
 
 pub const FAULTS: &[Fault] = &[
     Fault { instance: "fresh", before: &[Run(&["down", "--purge", "--yes"])], command: &["up"] },
@@ -41,6 +43,8 @@ pub const FAULTS: &[Fault] = &[
     fault(&[Row, Seed], &["reset"]),
     fault(&[Row, Migration], &["reset"]),
     fault(&[Row, Run(&["reset"]), Row], &["undo"]),
+    fault(&[Row, Try(&["snapshot", "rm", "again"])], &["snapshot", "save", "again"]),
+    fault(&[Try(&["snapshot", "save", "kept"]), Row], &["snapshot", "restore", "kept"]),
 ];
 
 /// The next command.

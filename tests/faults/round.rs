@@ -102,6 +102,7 @@ impl<'a> Project<'a> {
         for before in fault.before {
             match before {
                 Before::Run(arguments) => drop(self.run(fault.instance, arguments).ok()),
+                Before::Try(arguments) => drop(self.run(fault.instance, arguments)),
                 Before::Row => expected.push(self.put_row(fault.instance)),
                 Before::Migration => {
                     let number = self.next_file();
