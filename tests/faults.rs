@@ -86,6 +86,9 @@ fn kill(on: On) {
             broken.push(report);
         }
         known = round.problems;
+        if number % 20 == 0 {
+            sandbox::say(&format!("faults on {}: {number} of {faults}", on.name()));
+        }
         assert!(broken.len() < PROBLEMS_MAX, "{} rounds broke; see above", broken.len());
     }
     // What an engine was asked for by a devdb that is no more may come late.

@@ -178,7 +178,12 @@ impl Native {
     /// # Errors
     /// `Unexpected` when it cannot be done at all; what cannot be deleted now will be another time.
     pub async fn sweep_golden(&self) -> Result<()> {
-        self.sweep_directory(self.store.golden()).await
+        let store = Arc::clone(&self.store);
+        blocking("tidy up the golden states", move || {
+            super::store::sweep(&store.golden());
+            Ok(())
+        })
+        .await
     }
 
     /// The same with an instance's generations.
@@ -186,13 +191,9 @@ impl Native {
     /// # Errors
     /// As [`Native::sweep_golden`].
     pub async fn sweep(&self, key: &str) -> Result<()> {
-        self.sweep_directory(self.store.root().join(key)).await
-    }
-
-    async fn sweep_directory(&self, directory: PathBuf) -> Result<()> {
-        let what = format!("tidy up {}", directory.display());
-        blocking(&what, move || {
-            super::store::sweep(&directory);
+        let (store, key) = (Arc::clone(&self.store), key.to_owned());
+        blocking("tidy up", move || {
+            store.sweep_instance(&key);
             Ok(())
         })
         .await

@@ -203,6 +203,20 @@ impl Store {
         deleted
     }
 
+    /// Deletes what interrupted work on an instance's generations left. The caller holds its lock.
+    pub fn sweep_instance(&self, key: &str) {
+        let home = self.root.join(key);
+        sweep(&home);
+        for generation in names(&home).unwrap_or_default() {
+            let directory = home.join(&generation);
+            let drafts = names(&directory).unwrap_or_default().into_iter();
+            for draft in drafts.filter(|name| name.ends_with(record::DRAFT)) {
+                // Small, and the next writer's at the latest.
+                let _ = fs::remove_file(directory.join(draft));
+            }
+        }
+    }
+
     /// Where golden states are.
     pub fn golden(&self) -> PathBuf {
         self.root.join("golden")
