@@ -275,17 +275,21 @@ impl Sandbox {
         self.developer.to_lowercase().replace('.', "-")
     }
 
-    /// The images of [`Sandbox::project_name`]'s golden states, by id; `more` are further arguments
-    /// of `docker image ls`.
-    pub fn golden_images(&self, more: &[&str]) -> Vec<String> {
+    /// The images of [`Sandbox::project_name`]'s golden states with their labels; `more` are further
+    /// arguments of `docker image ls`.
+    pub fn golden_images(&self, more: &[&str]) -> Vec<(String, serde_json::Value)> {
         let all = ["image", "ls", "-q", "--no-trunc", "--filter", "label=devdb.golden"];
         let listed = self.docker(&[&all, more].concat());
-        let project = self.project_name();
-        let is_ours = |id: &&str| {
-            let format = r#"{{index .Config.Labels "devdb.golden"}}"#;
-            self.docker(&["image", "inspect", "--format", format, id]).contains(&project)
+        let format = r#"{{.Id}} {{index .Config.Labels "devdb.golden"}}"#;
+        let inspect = ["image", "inspect", "--format", format];
+        let ids: Vec<&str> = listed.lines().collect();
+        let inspected = self.docker(&[&inspect, ids.as_slice()].concat());
+        let of = |line: &str| {
+            let (id, label) = line.split_once(' ')?;
+            let label: serde_json::Value = serde_json::from_str(label).ok()?;
+            (label["project"] == self.project_name().as_str()).then(|| (id.to_owned(), label))
         };
-        listed.lines().filter(is_ours).map(str::to_owned).collect()
+        inspected.lines().filter_map(of).collect()
     }
 
     /// Where the native engine keeps everything of this sandbox.

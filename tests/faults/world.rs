@@ -78,7 +78,7 @@ pub fn describe(sandbox: &Sandbox) -> String {
 /// Removes the golden states that the test made.
 pub fn remove_golden_states(sandbox: &Sandbox) {
     if sandbox.on == On::Docker {
-        for id in sandbox.golden_images(&[]) {
+        for (id, _) in sandbox.golden_images(&[]) {
             sandbox.docker(&["rmi", "-f", &id]);
         }
     }
@@ -152,7 +152,7 @@ fn snapshots(sandbox: &Sandbox, records: &[Value], field: &str) -> BTreeSet<Stri
 
 fn dangling_images(sandbox: &Sandbox) -> impl Iterator<Item = String> {
     let dangling = sandbox.golden_images(&["--filter", "dangling=true"]);
-    dangling.into_iter().map(|id| format!("image without a name: {id}"))
+    dangling.into_iter().map(|(id, _)| format!("image without a name: {id}"))
 }
 
 fn names(directory: &Path) -> Vec<String> {
