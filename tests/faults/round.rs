@@ -136,7 +136,7 @@ impl<'a> Project<'a> {
     }
 
     fn rows(&self, instance: &str) -> Rows {
-        let listed = psql(&self.url(instance), "SELECT name FROM items").ok();
+        let listed = psql(&self.run(instance, &["url"]).line(), "SELECT name FROM items");
         listed.stdout.lines().map(str::to_owned).collect()
     }
 
@@ -148,6 +148,7 @@ impl<'a> Project<'a> {
                 self.run(instance, &["undo"]);
             }
             if !missing.is_empty() {
+                // One that does not answer has none of them.
                 let rows = self.rows(instance);
                 missing.retain(|expected| !expected.is_subset(&rows));
             }
