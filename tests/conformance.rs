@@ -7,6 +7,8 @@
 
 #[expect(dead_code, reason = "each suite uses its part")]
 mod common;
+#[path = "conformance/golden.rs"]
+mod golden;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -18,6 +20,14 @@ use devdb::engine::{Generation, Launch, MadeWith, Role, Status};
 use devdb::error::{Error, Kind};
 use devdb::event::Events;
 use devdb::spec::{EngineKind, Owner};
+use golden::{
+    a_builder_from_a_state_has_its_data_and_another_password,
+    a_builder_from_nothing_accepts_its_password_alone, a_builder_that_is_discarded_leaves_nothing,
+    a_builder_that_was_published_goes_on, a_state_that_is_removed_takes_no_copy_along,
+    a_state_with_a_damaged_or_newer_label_is_not_listed,
+    nobody_gets_into_a_copy_but_with_the_password_it_is_given,
+    the_first_transaction_of_a_copy_is_foretold,
+};
 use sqlx::{Connection, Executor, PgConnection, Row};
 
 macro_rules! on_each_engine {
@@ -63,6 +73,14 @@ on_each_engine![
     names_that_need_quoting_work,
     an_unknown_handle_is_none,
     the_id_stays,
+    a_builder_from_nothing_accepts_its_password_alone,
+    a_builder_from_a_state_has_its_data_and_another_password,
+    a_builder_that_was_published_goes_on,
+    a_builder_that_is_discarded_leaves_nothing,
+    nobody_gets_into_a_copy_but_with_the_password_it_is_given,
+    the_first_transaction_of_a_copy_is_foretold,
+    a_state_that_is_removed_takes_no_copy_along,
+    a_state_with_a_damaged_or_newer_label_is_not_listed,
 ];
 
 /// Long enough for anything that does not hang.

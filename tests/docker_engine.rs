@@ -1,6 +1,8 @@
 //! What only the docker engine does; the contract itself is `conformance.rs`.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
 
+#[path = "docker_engine/builders.rs"]
+mod builders;
 #[path = "docker_engine/ends.rs"]
 mod ends;
 #[path = "docker_engine/images.rs"]

@@ -7,7 +7,7 @@ use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Context, Instance, Plan, Replaced};
+use crate::instance::{self, Instance, Plan, Replaced};
 use crate::outcome::{Applied, Outcome, Place, Report, ResetReport};
 
 /// `devdb reset`
@@ -28,21 +28,20 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         let report = bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
-    let report = report(&context, &instance, replaced, Applied::default(), begun).await?;
+    let report = report(&mut instance, replaced, Applied::default(), begun).await?;
     Ok(Outcome { command: "reset", report: Report::Reset(Box::new(report)), exit: 0 })
 }
 
 /// What a swap came to; `found`: what was applied after it, or is still to do.
 pub async fn report(
-    context: &Context,
-    instance: &Instance<'_>,
+    instance: &mut Instance<'_>,
     replaced: Replaced,
     found: Applied,
     begun: Instant,
 ) -> Result<ResetReport> {
     let took_ms = millis(begun.elapsed());
     let applied = match replaced.golden {
-        Some(golden) => golden.release(context, found).await,
+        Some(golden) => instance.release(golden, found).await,
         None => found,
     };
     let record = instance.recorded()?;

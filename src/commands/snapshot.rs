@@ -113,7 +113,7 @@ async fn restore(
             .hint("the snapshot is restored all the same; devdb migrate tries again")
             .hint("devdb undo goes back to the database from before")
     })?;
-    let swap = report(&context, &instance, replaced, populated.applied, begun).await?;
+    let swap = report(&mut instance, replaced, populated.applied, begun).await?;
     let report = RestoredReport { snapshot: name.to_string(), swap };
     let report = Report::Restored(Box::new(report));
     Ok(Outcome { command: "snapshot restore", report, exit: 0 })

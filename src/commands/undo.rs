@@ -18,7 +18,7 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
     let mut instance = Instance::open(&context).await?;
     let report = match instance.undo().await? {
         Some(replaced) => {
-            let report = report(&context, &instance, replaced, Applied::default(), begun).await?;
+            let report = report(&mut instance, replaced, Applied::default(), begun).await?;
             Report::Reset(Box::new(report))
         }
         // Removed by another devdb while this one waited for its lock.

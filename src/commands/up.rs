@@ -58,7 +58,7 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
     let address = instance::address(&record, instance::endpoint_of(&server)?);
     let mut populated = data::populate(context, &address, plan).await?;
     if let Some(golden) = golden {
-        populated.applied = golden.release(context, populated.applied).await;
+        populated.applied = instance.release(golden, populated.applied).await;
     }
     Ok(populated.into_report(&record, how, &address, begun))
 }

@@ -297,6 +297,19 @@ impl Engine {
         each!(self.remove_generation(generation))
     }
 
+    /// Removes what the making or the removal of one of an instance's generations left behind when
+    /// it was cut short. Nobody else may be at work on the instance.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn sweep(&self, key: &str) -> Result<()> {
+        match self {
+            // A volume is there or is not.
+            Engine::Docker(_) => Ok(()),
+            Engine::Native(native) => native.sweep(key).await,
+        }
+    }
+
     /// Launches a server on an existing generation. When it fails, no server is left behind.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
 use crate::state::Lock;
 
-pub use prune::{Limits, Pruned, Scope, last_used, prune};
+pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};
 pub use transfer::{Imported, Reference, export, import, refuse_local};
 
 /// So many states on each other, and the next is baked from the empty database again: engines have
@@ -158,7 +158,8 @@ impl Standing {
 }
 
 /// The longest step of `chain` that is there; a clean state before one for builders only. States of
-/// another server are passed over, and so are piles that have grown too high to build on.
+/// another server are passed over. What would be built on a pile that has grown too high is built
+/// on the empty database: the next ones have a low pile again.
 fn best(
     chain: &Chain,
     states: Vec<GoldenState>,
@@ -168,15 +169,16 @@ fn best(
         states.into_iter().filter(|state| state.label.platform == platform.exact).collect();
     // The clean one of two with the same fingerprint is found first.
     usable.sort_by_key(|state| !state.label.clean);
-    let target = &chain.target().fingerprint;
-    chain.longest_first().find_map(|step| {
-        let is_it = |state: &&GoldenState| {
-            let label = &state.label;
-            label.fingerprint == step.fingerprint
-                && (label.depth < DEPTH_MAX || (label.clean && &label.fingerprint == target))
-        };
-        usable.iter().find(is_it).map(|state| (step.clone(), state.clone()))
-    })
+    let of = |step: &Step| {
+        let state = usable.iter().find(|state| state.label.fingerprint == step.fingerprint)?;
+        Some((step.clone(), state.clone()))
+    };
+    let (step, state) = chain.longest_first().find_map(of)?;
+    let is_hit = &step == chain.target() && state.label.clean;
+    if is_hit || state.label.depth < DEPTH_MAX {
+        return Some((step, state));
+    }
+    of(chain.base())
 }
 
 /// The state of a plan: found, or baked now. The instance's lock is held, so nobody else of this
@@ -200,6 +202,9 @@ pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<G
         return Ok(Golden::new(context, engine, plan, state, Cached::Hit, in_use));
     }
     let cached = standing.cached();
+    if let Some((_, state)) = &standing.best {
+        prune::touch(context, &state.label);
+    }
     let state = bake::bake(context, engine, plan, &standing).await?;
     Ok(Golden::new(context, engine, plan, state, cached, in_use))
 }

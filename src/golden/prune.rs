@@ -179,6 +179,18 @@ fn sweep_pulls(context: &Context) {
     }
 }
 
+/// Removes what a bake that was cut short left half made; left for another time while a command of
+/// this user is using the cache.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn sweep(context: &Context, engine: &Engine) -> Result<()> {
+    match Lock::at_once(&context.store.lock_file("golden"))? {
+        Some(_alone) => engine.sweep_golden().await,
+        None => Ok(()),
+    }
+}
+
 /// When a state was used last by this user; when it was made, where that is not known.
 pub fn last_used(context: &Context, label: &GoldenLabel) -> SystemTime {
     let noted = fs::metadata(note(context, label)).and_then(|file| file.modified());

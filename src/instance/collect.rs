@@ -8,13 +8,15 @@ use super::Instance;
 use crate::archive;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
+use crate::golden::{self, Cached, Golden};
+use crate::outcome::Applied;
 use crate::state::{GenerationRecord, Record};
 
 /// What the record says is under way while everything is removed.
 pub(super) const PURGE: &str = "purge";
 
-/// What the record says is under way while this generation is being made: until it is recorded it
-/// is nobody's, complete or not.
+/// What the record says is under way while this generation is being made, or removed: while it is
+/// not recorded it is nobody's, complete or not.
 pub(super) fn making(number: u32) -> String {
     format!("making generation {number}")
 }
@@ -47,6 +49,7 @@ impl Instance<'_> {
             return Ok(());
         }
         let engine = self.engine(&record).await?;
+        golden::sweep(self.context, &engine).await?;
         if record.under_way.as_deref() == Some(PURGE) {
             self.discard_snapshots(&engine).await?;
             self.discard_everything(&engine).await?;
@@ -90,7 +93,23 @@ impl Instance<'_> {
             // It was not complete, so it is gone.
             record.spare = None;
         }
+        engine.sweep(&self.key).await?;
         self.done()
+    }
+
+    /// Tells that a golden state has been copied, and makes room in the cache for what was baked.
+    /// Returns what is in it, and what `found` says is still to do.
+    pub async fn release(&mut self, golden: Golden, found: Applied) -> Applied {
+        if golden.cached == Cached::Hit {
+            return golden.release(self.context, found).await;
+        }
+        // So that the next command goes on with it when it is cut short.
+        let noted = self.begin("prune");
+        let applied = golden.release(self.context, found).await;
+        if let Err(error) = noted.and_then(|()| self.done()) {
+            self.context.events.warn(format!("what was pruned could not be noted: {error}"));
+        }
+        applied
     }
 
     /// After a first `up` that was cut short: goes on with a generation that had become complete,
@@ -180,10 +199,17 @@ impl Instance<'_> {
     }
 
     async fn collect_one(&mut self, engine: &Engine, number: u32) -> Result<()> {
-        self.discard(engine, number).await?;
         let Some(record) = &mut self.record else { return Ok(()) };
+        let before = record.clone();
         record.generations.retain(|generation| generation.number != number);
-        self.context.store.save(record)
+        // From here on it is nobody's: a record must not name what is gone.
+        self.begin(&making(number))?;
+        if let Err(error) = self.discard(engine, number).await {
+            self.record = Some(before);
+            self.done()?;
+            return Err(error);
+        }
+        self.done()
     }
 }
 

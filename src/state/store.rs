@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::record::{Record, SCHEMA};
@@ -64,7 +64,8 @@ impl Store {
         Ok(files.iter().filter_map(|file| read(file).transpose()).collect())
     }
 
-    /// Writes a record: whole or not at all.
+    /// Writes a record: whole or not at all. The caller holds the instance's lock, so that a draft
+    /// that is there already was left by a process that was killed.
     ///
     /// # Errors
     /// When it cannot be written (a full disk, for one); the old record is then unchanged.
@@ -72,7 +73,7 @@ impl Store {
         let file = self.file(&record.owner.key());
         let text = serde_json::to_vec_pretty(record)
             .or_fail(Kind::Unexpected, || "cannot write the instance's record".into())?;
-        write_atomically(&file, &text)
+        write_with_draft(&file, &file.with_extension("draft"), &text)
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
@@ -95,6 +96,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be removed.
     pub fn remove(&self, key: &str) -> Result<()> {
+        // There only when a process was killed.
+        drop(fs::remove_file(self.file(key).with_extension("draft")));
         let damaged = format!("{key}.damaged-");
         for entry in fs::read_dir(self.root.join("instances")).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&damaged) {
@@ -125,19 +128,15 @@ pub fn private_directory(path: &Path) -> Result<()> {
         .map_err(|error| error.hint("DEVDB_DATA_DIR=/another/directory devdb …"))
 }
 
-/// Writes a 0600 file so that a reader, or a crash, sees the old or the new text and nothing else.
-///
-/// # Errors
-/// Those of the file system; the old file is then unchanged.
-pub fn write_atomically(file: &Path, text: &[u8]) -> std::io::Result<()> {
-    let directory = file.parent().unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(0o600))
-        .tempfile_in(directory)?;
-    draft.write_all(text)?;
-    draft.as_file().sync_all()?;
-    draft.persist(file).map_err(|error| error.error)?;
-    fs::File::open(directory)?.sync_all()
+/// Writes a 0600 file by way of a draft, so that a reader, or a crash, sees the old or the new text
+/// and nothing else.
+fn write_with_draft(file: &Path, draft: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut opened =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
+    opened.write_all(text)?;
+    opened.sync_all()?;
+    fs::rename(draft, file)?;
+    fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn read(file: &Path) -> Result<Option<Record>> {
@@ -169,6 +168,8 @@ fn read(file: &Path) -> Result<Option<Record>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::super::record::tests::sample;
     use super::*;
 

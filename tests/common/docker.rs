@@ -38,6 +38,26 @@ pub fn remove_volume(name: &str) {
     docker(&["volume", "rm", name]);
 }
 
+/// What a docker command prints.
+pub fn said(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Builds an image from a Dockerfile.
+pub fn build(tag: &str, recipe: &str) {
+    use std::io::Write;
+    let mut child = Command::new("docker")
+        .args(["build", "-qt", tag, "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(recipe.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{tag} was not built");
+}
+
 fn docker(arguments: &[&str]) -> bool {
     let quiet = || Stdio::null();
     let status = Command::new("docker").args(arguments).stdout(quiet()).stderr(quiet()).status();

@@ -95,6 +95,11 @@ pub fn spec() -> ServerSpec {
 }
 
 impl Bench {
+    /// The id of the test's project, and the name that its golden states bear.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
     /// An owner that only this test has.
     pub fn owner(&self, developer: &str) -> Owner {
         Owner {
@@ -214,6 +219,11 @@ impl Bench {
         for generation in self.engine.generations(None).await? {
             if generation.owner.project_id == self.project {
                 self.engine.remove_generation(&generation).await?;
+            }
+        }
+        for state in self.engine.golden_states().await? {
+            if state.label.project == self.project {
+                self.engine.remove_golden(&state).await?;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use devdb::db::connect::{Address, wait_for_login};
 use devdb::db::scram;
 use devdb::engine::docker::{Docker, DockerEnvironment, discover};
-use devdb::engine::{Generation, Launch, Role, Server};
+use devdb::engine::{Endpoint, Generation, Launch, Role, Server};
 use devdb::error::Result;
 use devdb::spec::{Durability, Owner, ServerSpec};
 use secrecy::SecretString;
@@ -66,9 +66,12 @@ impl Scene {
     }
 
     pub fn address(&self, server: &Server, password: &str) -> Address {
-        let endpoint = server.endpoint.clone().expect("an endpoint");
+        self.address_at(server.endpoint.as_ref().expect("an endpoint"), password)
+    }
+
+    pub fn address_at(&self, endpoint: &Endpoint, password: &str) -> Address {
         Address {
-            host: endpoint.host,
+            host: endpoint.host.clone(),
             port: endpoint.port,
             database: self.spec.database.clone(),
             user: self.spec.user.clone(),

@@ -20,6 +20,7 @@ mod lifecycle;
 mod output;
 mod pull;
 mod reset;
+mod retention;
 mod sandbox;
 mod secrets;
 mod snapshot;

@@ -45,7 +45,12 @@ pub fn available(on: On, suite: &str) -> bool {
 
 /// Says that a test cannot run. Straight to stderr: the harness swallows what passing tests print.
 pub fn skipped(what: &str) {
-    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
+    say(&format!("SKIPPED: {what}"));
+}
+
+/// A line that is seen also when the test passes.
+pub fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
@@ -263,6 +268,28 @@ impl Sandbox {
                     .collect()
             }
         }
+    }
+
+    /// The name of a project that no other test has.
+    pub fn project_name(&self) -> String {
+        self.developer.to_lowercase().replace('.', "-")
+    }
+
+    /// The images of [`Sandbox::project_name`]'s golden states with their labels; `more` are further
+    /// arguments of `docker image ls`.
+    pub fn golden_images(&self, more: &[&str]) -> Vec<(String, serde_json::Value)> {
+        let all = ["image", "ls", "-q", "--no-trunc", "--filter", "label=devdb.golden"];
+        let listed = self.docker(&[&all, more].concat());
+        let format = r#"{{.Id}} {{index .Config.Labels "devdb.golden"}}"#;
+        let inspect = ["image", "inspect", "--format", format];
+        let ids: Vec<&str> = listed.lines().collect();
+        let inspected = self.docker(&[&inspect, ids.as_slice()].concat());
+        let of = |line: &str| {
+            let (id, label) = line.split_once(' ')?;
+            let label: serde_json::Value = serde_json::from_str(label).ok()?;
+            (label["project"] == self.project_name().as_str()).then(|| (id.to_owned(), label))
+        };
+        inspected.lines().filter_map(of).collect()
     }
 
     /// Where the native engine keeps everything of this sandbox.

@@ -179,6 +179,19 @@ impl Native {
         }
     }
 
+    /// Removes what interrupted work on an instance's generations left.
+    ///
+    /// # Errors
+    /// Never: what cannot be deleted now will be another time.
+    pub async fn sweep(&self, key: &str) -> Result<()> {
+        let (store, key) = (Arc::clone(&self.store), key.to_owned());
+        blocking("tidy up", move || {
+            store.sweep_instance(&key);
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes a golden state.
     ///
     /// # Errors

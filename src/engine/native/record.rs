@@ -95,16 +95,29 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     serde_json::from_slice(&text).map(Some).or_fail(Kind::Unexpected, broken)
 }
 
+/// What the name of a record ends with while it is being written.
+pub(super) const DRAFT: &str = ".draft";
+
 /// Writes a record so that at every moment, through a crash too, either the old one or the new one
-/// is there, whole.
+/// is there, whole. Its writers hold the same lock; a draft that one of them left when it was killed
+/// is the next one's.
 ///
 /// # Errors
 /// `Unexpected` when it cannot be written.
 pub(super) fn write<T: Serialize>(file: &Path, record: &T) -> Result<()> {
     let write = || -> io::Result<()> {
-        let directory = file.parent().unwrap_or(Path::new("/"));
-        prepared(directory, record)?.persist(file)?;
-        sync_directory(directory)
+        let mut draft = file.as_os_str().to_owned();
+        draft.push(DRAFT);
+        let mut opened = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
+        opened.write_all(&text(record)?)?;
+        opened.sync_all()?;
+        fs::rename(&draft, file)?;
+        sync_directory(file.parent().unwrap_or(Path::new("/")))
     };
     write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
 }
@@ -128,11 +141,15 @@ pub(super) fn write_new<T: Serialize>(file: &Path, record: &T) -> Result<bool> {
     write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
 }
 
-fn prepared<T: Serialize>(directory: &Path, record: &T) -> io::Result<tempfile::NamedTempFile> {
+fn text<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(record)?;
     text.push(b'\n');
+    Ok(text)
+}
+
+fn prepared<T: Serialize>(directory: &Path, record: &T) -> io::Result<tempfile::NamedTempFile> {
     let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
-    temporary.write_all(&text)?;
+    temporary.write_all(&text(record)?)?;
     temporary.as_file().sync_all()?;
     Ok(temporary)
 }

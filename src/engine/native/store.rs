@@ -203,6 +203,20 @@ impl Store {
         deleted
     }
 
+    /// Deletes what interrupted work on an instance's generations left. The caller holds its lock.
+    pub fn sweep_instance(&self, key: &str) {
+        let home = self.root.join(key);
+        sweep(&home);
+        for generation in names(&home).unwrap_or_default() {
+            let directory = home.join(&generation);
+            let drafts = names(&directory).unwrap_or_default().into_iter();
+            for draft in drafts.filter(|name| name.ends_with(record::DRAFT)) {
+                // Small, and the next writer's at the latest.
+                let _ = fs::remove_file(directory.join(draft));
+            }
+        }
+    }
+
     /// Where golden states are.
     pub fn golden(&self) -> PathBuf {
         self.root.join("golden")
@@ -390,8 +404,9 @@ fn private(directory: &Path) -> Result<()> {
         .hint(format!("ls -ld {}        shows whose it is", directory.display())))
 }
 
-/// Deletes what an interrupted removal or creation left behind. The caller holds the instance's
-/// lock, so nobody is at work on it; what cannot be deleted now will be another time.
+/// Deletes what an interrupted removal or creation left behind. The caller holds the lock of the
+/// instance, or of the golden states, so nobody is at work on it; what cannot be deleted now will be
+/// another time.
 pub(super) fn sweep(parent: &Path) {
     for name in names(parent).unwrap_or_default() {
         if name.starts_with(TRASH) || name.starts_with(NEW) {

@@ -1,0 +1,112 @@
+//! Builders end with whoever started them, and what they make has no secret in it.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use devdb::db::inspect;
+use devdb::db::scram;
+use devdb::engine::golden::LABEL_SCHEMA;
+use devdb::engine::{BuilderLaunch, GoldenLabel, MadeWith};
+use devdb::event::Events;
+use devdb::instance::ready;
+use devdb::spec::{EngineKind, digest};
+
+use crate::scene::{PASSWORD, Scene, docker, until};
+
+/// How long a builder whose devdb was killed may be there.
+const SOON: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_builder_whose_devdb_is_killed_is_gone_soon() {
+    let Some(scene) = Scene::set().await else { return };
+    let home = tempfile::tempdir().unwrap();
+    let project = home.path().join("project");
+    std::fs::create_dir_all(project.join("migrations")).unwrap();
+    std::fs::write(project.join("devdb.yaml"), "project: killed\n").unwrap();
+    let slow = project.join("migrations/20260101000000_slow.sql");
+    std::fs::write(slow, "SELECT pg_sleep(600);\n").unwrap();
+    let developer = scene.owner.project_id.clone();
+    let filter = format!("label=devdb.developer={developer}");
+    let builders = |more: &[&str]| docker(&[&["ps", "-aq", "--filter", &filter], more].concat());
+    let devdb = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devdb"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.args(arguments).current_dir(&project).env_clear().env("PATH", path);
+        command.env("HOME", home.path()).env("DEVDB_DEVELOPER", &developer);
+        command.env("DEVDB_ENGINE", "docker").stdin(Stdio::null());
+        if let Some(host) = std::env::var_os("DOCKER_HOST") {
+            command.env("DOCKER_HOST", host);
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut took = Vec::new();
+    for delay in [0, 300, 1500] {
+        let mut child = devdb(&["up"]).spawn().unwrap();
+        let runs = || !builders(&["--filter", "status=running"]).is_empty();
+        until("a builder runs", Duration::from_secs(60), runs).await;
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let killed = Instant::now();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        until("it is gone", Duration::from_secs(20), || builders(&[]).is_empty()).await;
+        took.push(killed.elapsed());
+    }
+    took.sort();
+    // A busy daemon may be late once.
+    assert!(took[1] < SOON, "{took:?}");
+    assert!(devdb(&["down", "--purge", "--yes"]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn an_image_of_a_golden_state_has_no_secret_in_it() {
+    let Some(scene) = Scene::set().await else { return };
+    scene.docker.prepare(&scene.spec, &Events::silent()).await.unwrap();
+    let verifier = scram::verifier(PASSWORD);
+    let launch = BuilderLaunch {
+        owner: &scene.owner,
+        spec: &scene.spec,
+        from: None,
+        unpack: None,
+        verifier: &verifier,
+    };
+    let mut builder = scene.docker.start_builder(&launch).await.unwrap();
+    let address = scene.address_at(builder.endpoint(), PASSWORD);
+    ready::first_login(&address, Duration::from_secs(60)).await.unwrap();
+    let label = GoldenLabel {
+        schema: LABEL_SCHEMA,
+        fingerprint: digest([&scene.owner.project_id]),
+        clean: true,
+        depth: 0,
+        platform: scene.docker.platform(&scene.spec).await.unwrap().exact,
+        made_with: MadeWith::of(&scene.spec, EngineKind::Docker),
+        project: scene.owner.project.clone(),
+        migrations: 0,
+        seeds: 0,
+        created: Utc::now(),
+        next_transaction: inspect::forget_password(&address).await.unwrap(),
+        local: false,
+    };
+    let state = builder.publish(&label).await.unwrap();
+    builder.discard().await.unwrap();
+
+    let image = &state.handle;
+    let mut shown = docker(&["image", "inspect", image]);
+    shown.push_str(&docker(&["history", "--no-trunc", image]));
+    shown.push_str(&docker(&["run", "--rm", "--entrypoint", "env", image]));
+    assert!(shown.contains("PGDATA="), "{shown}");
+    for secret in [PASSWORD, &verifier, "SCRAM-SHA-256"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    // The data directory's log of changes still has what was written; nothing else has.
+    let search = format!(
+        "grep -rlF '{verifier}' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=pg_wal; true"
+    );
+    let found = docker(&["run", "--rm", "--entrypoint", "sh", image, "-c", &search]);
+    let password_file = found
+        .lines()
+        .find(|file| !file.contains("/pgdata/base/") && !file.contains("/pgdata/global/"));
+    assert_eq!(password_file, None, "{found}");
+    scene.docker.remove_golden(&state).await.unwrap();
+}

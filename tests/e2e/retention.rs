@@ -1,0 +1,88 @@
+//! However often something is reset, and however many migrations there are, what is kept has a limit.
+
+use std::time::Instant;
+
+use crate::sandbox::{On, Sandbox, docker, say};
+
+crate::on_both_engines!(many_resets_keep_no_more_than_the_retention_allows);
+
+/// As in the product: golden states in the cache, and how high they may be piled.
+const STATES_MAX: usize = 20;
+const DEPTH_MAX: u64 = 20;
+
+fn times(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).ok().map_or(usual, |value| value.parse().unwrap())
+}
+
+/// `DEVDB_TEST_RESETS` times.
+fn many_resets_keep_no_more_than_the_retention_allows(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
+    sandbox.run(&["up"]).ok();
+    // The current generation and two former ones; docker: its container, and a copy made ahead.
+    let most = if sandbox.on == On::Docker { 5 } else { 3 };
+    let begun = Instant::now();
+    let resets = times("DEVDB_TEST_RESETS", 15);
+    for number in 1..=resets {
+        sandbox.sql(&format!("insert into items (name) values ('{number}')"));
+        if number % 3 == 0 {
+            sandbox.write("seeds/020_more.sql", &format!("select {number};\n"));
+        }
+        sandbox.run(&["reset"]).ok();
+        let left = sandbox.leftovers();
+        assert!(left.len() <= most, "after {number} resets: {left:#?}");
+        let states = golden_states(sandbox);
+        assert!(states <= STATES_MAX, "after {number} resets: {states} golden states");
+    }
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql(&format!("select count(*) from items where name = '{resets}'")), "1");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+    say(&format!("{resets} resets on {} took {:?}", sandbox.on.name(), begun.elapsed()));
+    remove_golden_images(sandbox);
+}
+
+fn golden_states(sandbox: &Sandbox) -> usize {
+    match sandbox.on {
+        On::Docker => sandbox.golden_images(&[]).len(),
+        On::Native => std::fs::read_dir(sandbox.store().join("golden")).unwrap().count(),
+    }
+}
+
+fn remove_golden_images(sandbox: &Sandbox) {
+    if sandbox.on == On::Docker {
+        for (id, _) in sandbox.golden_images(&[]) {
+            docker(&["rmi", "-f", &id]);
+        }
+    }
+}
+
+/// `DEVDB_TEST_MIGRATIONS` of them. Each state is built on the one before, as there are no seeds.
+#[test]
+fn many_migrations_one_by_one_stay_under_the_limit_of_layers() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "layers") else { return };
+    sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
+    let migrations = times("DEVDB_TEST_MIGRATIONS", 30);
+    let begun = Instant::now();
+    let mut deepest = 0;
+    for number in 1..=migrations {
+        let file = format!("migrations/2026{number:010}_more.sql");
+        sandbox.write(&file, &format!("CREATE TABLE more_{number} (id int);\n"));
+        sandbox.run(&["reset"]).ok();
+        let states = sandbox.golden_images(&[]).into_iter();
+        let most = states.filter_map(|(_, label)| label["depth"].as_u64()).max().unwrap();
+        assert!(most <= DEPTH_MAX, "after {number} migrations: {most} states on each other");
+        deepest = deepest.max(most);
+    }
+    let tables = "select count(*) from pg_tables where tablename like 'more_%'";
+    assert_eq!(sandbox.sql(tables), migrations.to_string());
+    assert_eq!(
+        deepest,
+        DEPTH_MAX.min(u64::from(migrations - 1)),
+        "each is built on the one before"
+    );
+    let dangling = sandbox.golden_images(&["--filter", "dangling=true"]);
+    assert!(dangling.is_empty(), "{dangling:?}");
+    say(&format!("{migrations} migrations, each with a reset, took {:?}", begun.elapsed()));
+    remove_golden_images(&sandbox);
+}

@@ -1,0 +1,52 @@
+//! What is killed, and what a person types next.
+
+/// The instances of the test's project.
+pub const INSTANCES: &[&str] = &["main", "fresh"];
+
+/// Something that is done before a command is killed.
+pub enum Before {
+    /// A devdb command, which succeeds.
+    Run(&'static [&'static str]),
+    /// One that may fail, because it has been done already.
+    Try(&'static [&'static str]),
+    /// A row is committed. It and all others of the database must outlive the fault.
+    Row,
+    /// There is a new migration.
+    Migration,
+    /// There is a new seed file.
+    Seed,
+}
+
+/// A command that is killed.
+pub struct Fault {
+    pub instance: &'static str,
+    pub before: &'static [Before],
+    pub command: &'static [&'static str],
+}
+
+const fn fault(before: &'static [Before], command: &'static [&'static str]) -> Fault {
+    Fault { instance: "main", before, command }
+}
+
+use Before::{Migration, Row, Run, Seed, Try};
+
+pub const FAULTS: &[Fault] = &[
+    Fault { instance: "fresh", before: &[Run(&["down", "--purge", "--yes"])], command: &["up"] },
+    Fault {
+        instance: "fresh",
+        before: &[Run(&["down", "--purge", "--yes"]), Seed],
+        command: &["up"],
+    },
+    fault(&[Row, Run(&["down"])], &["up"]),
+    fault(&[Row, Migration], &["up"]),
+    fault(&[Row], &["reset"]),
+    fault(&[Row, Seed], &["reset"]),
+    fault(&[Row, Migration], &["reset"]),
+    fault(&[Row, Run(&["reset"]), Row], &["undo"]),
+    fault(&[Row, Try(&["snapshot", "rm", "again"])], &["snapshot", "save", "again"]),
+    fault(&[Try(&["snapshot", "save", "kept"]), Row], &["snapshot", "restore", "kept"]),
+    fault(&[Row, Seed], &["cache", "prune"]),
+];
+
+/// The next command.
+pub const NEXT: &[&[&str]] = &[&["up"], &["up"], &["status"], &["undo"]];

@@ -1,0 +1,162 @@
+//! One fault: what is there before, the kill, the next command, and what must hold then.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::commands::{Before, Fault};
+use crate::sandbox::{Ran, Sandbox, finish, psql};
+use crate::world;
+
+/// How often a command is run to learn how long it takes.
+const RUNS: usize = 3;
+
+/// How long something may be there that goes by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The project whose commands are killed.
+pub struct Project<'a> {
+    sandbox: &'a Sandbox,
+    rows: u32,
+    files: u32,
+}
+
+/// What one round showed.
+pub struct Round {
+    /// What did not hold.
+    pub problems: BTreeSet<String>,
+    /// What the commands said.
+    pub said: String,
+}
+
+type Rows = BTreeSet<String>;
+
+impl<'a> Project<'a> {
+    pub fn new(sandbox: &'a Sandbox) -> Self {
+        sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
+        sandbox.write(
+            "migrations/20260101000000_create_items.sql",
+            "CREATE TABLE items (name text PRIMARY KEY);\n",
+        );
+        sandbox.write("seeds/010_items.sql", "INSERT INTO items VALUES ('seeded');\n");
+        Project { sandbox, rows: 0, files: 0 }
+    }
+
+    pub fn run(&self, instance: &str, arguments: &[&str]) -> Ran {
+        finish(self.sandbox.command(&of(instance, arguments)))
+    }
+
+    /// The median of some runs.
+    pub fn duration_of(&mut self, fault: &Fault) -> Duration {
+        let mut took: Vec<Duration> = (0..RUNS)
+            .map(|_| {
+                self.prepare(fault);
+                self.run(fault.instance, fault.command).ok().took
+            })
+            .collect();
+        took.sort();
+        took[RUNS / 2]
+    }
+
+    /// Kills a command `delay` after its start, types the next one, and looks.
+    pub fn round(&mut self, fault: &Fault, delay: Duration, next: &[&str]) -> Round {
+        let expected = self.prepare(fault);
+        let mut child = self.sandbox.command(&of(fault.instance, fault.command)).spawn().unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        let killed = child.wait_with_output().unwrap();
+        let then = self.run(fault.instance, next);
+        let up = self.run(fault.instance, &["up"]);
+        let mut problems = BTreeSet::new();
+        // There may be no instance, or nothing to go back to.
+        if then.code != 0 && next != ["undo"] {
+            problems.insert(format!("`devdb {}` ended with {}", next.join(" "), then.code));
+        }
+        if up.code != 0 {
+            problems.insert(format!("it cannot be brought up: {}", up.stderr));
+        }
+        let begun = Instant::now();
+        let mut left = world::without_an_owner(self.sandbox);
+        while !left.is_empty() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(100));
+            left = world::without_an_owner(self.sandbox);
+        }
+        problems.extend(left);
+        let lost = self.lost(fault.instance, &expected);
+        problems.extend(lost.into_iter().map(|row| format!("the row {row} is lost")));
+        let said = format!(
+            "killed: {}\n{}next: exit {}\n{}{}up: exit {}\n{}",
+            killed.status,
+            String::from_utf8_lossy(&killed.stderr),
+            then.code,
+            then.stdout,
+            then.stderr,
+            up.code,
+            up.stderr
+        );
+        Round { problems, said }
+    }
+
+    /// Does what comes before a fault. Returns the rows of each database that must not be lost.
+    fn prepare(&mut self, fault: &Fault) -> Vec<Rows> {
+        let mut expected = Vec::new();
+        for before in fault.before {
+            match before {
+                Before::Run(arguments) => drop(self.run(fault.instance, arguments).ok()),
+                Before::Try(arguments) => drop(self.run(fault.instance, arguments)),
+                Before::Row => expected.push(self.put_row(fault.instance)),
+                Before::Migration => {
+                    let number = self.next_file();
+                    let sql = format!("CREATE TABLE more_{number} ();\n");
+                    self.sandbox.write(&format!("migrations/2026{number:010}_more.sql"), &sql);
+                }
+                Before::Seed => {
+                    let sql = format!("-- {}\nSELECT 1;\n", self.next_file());
+                    self.sandbox.write("seeds/020_more.sql", &sql);
+                }
+            }
+        }
+        expected
+    }
+
+    fn next_file(&mut self) -> u32 {
+        self.files += 1;
+        // After the first migration's.
+        200_000_000 + self.files
+    }
+
+    fn put_row(&mut self, instance: &str) -> Rows {
+        self.rows += 1;
+        let insert = format!("INSERT INTO items VALUES ('row {}')", self.rows);
+        psql(&self.url(instance), &insert).ok();
+        self.rows(instance)
+    }
+
+    fn url(&self, instance: &str) -> String {
+        self.run(instance, &["url"]).ok().line()
+    }
+
+    fn rows(&self, instance: &str) -> Rows {
+        let listed = psql(&self.run(instance, &["url"]).line(), "SELECT name FROM items");
+        listed.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// What is neither in the database nor in the one that `devdb undo` goes back to.
+    fn lost(&self, instance: &str, expected: &[Rows]) -> Vec<String> {
+        let mut missing: Vec<&Rows> = expected.iter().collect();
+        for undone in [false, true] {
+            if undone && !missing.is_empty() {
+                self.run(instance, &["undo"]);
+            }
+            if !missing.is_empty() {
+                // One that does not answer has none of them.
+                let rows = self.rows(instance);
+                missing.retain(|expected| !expected.is_subset(&rows));
+            }
+        }
+        missing.into_iter().flatten().cloned().collect()
+    }
+}
+
+fn of<'s>(instance: &'s str, arguments: &[&'s str]) -> Vec<&'s str> {
+    [&["--instance", instance], arguments].concat()
+}
