@@ -29,6 +29,10 @@ pub enum How {
     Relaunched,
 }
 
+/// How late an engine that is busy may carry out what a command that was killed had asked of it: a
+/// stop, after the next command has found the server running.
+const LATE: Duration = Duration::from_millis(300);
+
 /// A server that accepts logins.
 pub struct Running {
     /// The server.
@@ -45,6 +49,7 @@ impl Instance<'_> {
     /// # Errors
     /// Every kind that creating, starting and waiting have; data is as it was before.
     pub async fn ensure_running(&mut self, plan: &Plan) -> Result<Running> {
+        let cut_short = self.record.as_ref().is_some_and(|record| record.under_way.is_some());
         self.tidy().await?;
         if self.record.is_none() {
             let context = self.context;
@@ -66,7 +71,14 @@ impl Instance<'_> {
             lineage::check(&current.made_with, &wanted)?;
         }
         self.begin("up")?;
-        let (server, how) = self.revive(&engine, self.recorded()?).await?;
+        let (mut server, mut how) = self.revive(&engine, self.recorded()?).await?;
+        if cut_short {
+            tokio::time::sleep(LATE).await;
+            let now = engine.server(&server.handle).await?;
+            if !now.is_some_and(|server| server.is_running()) {
+                (server, how) = self.revive(&engine, self.recorded()?).await?;
+            }
+        }
         self.done()?;
         self.collect(&engine).await;
         Ok(Running { server, how, golden: None })

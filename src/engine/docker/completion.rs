@@ -1,15 +1,13 @@
 //! Small files in a generation's volume: the mark of a complete one, beside the data directory, and
 //! what is read of a server that does not run.
 
-use bollard::models::ContainerCreateBody;
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::label::{self, Mark};
-use super::launch::{Archive, mounts};
+use super::launch::Archive;
 use super::{Docker, PGDATA};
-use crate::engine::{Generation, Role, Server, control};
-use crate::error::{Error, Kind, Result, ResultExt};
+use crate::engine::{Generation, Server, control};
+use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Owner, ServerSpec};
 
 /// The mark's path inside a container.
@@ -59,28 +57,7 @@ impl Docker {
         if self.generation(&generation.handle).await?.is_none() {
             return Ok(false);
         }
-        let image = self.inspect_image(&spec.image).await?.ok_or_else(|| {
-            Error::new(Kind::Image, format!("the image \"{}\" is not there", spec.image))
-        })?;
-        let name = format!("{}-reader", generation.handle);
-        if let Some(left) = self.owned(&name).await? {
-            self.remove_container(&left.id, &name).await?;
-        }
-        let mark = Mark {
-            owner: generation.owner.clone(),
-            generation: generation.number,
-            role: Role::Builder,
-            launch_digest: String::new(),
-            port: None,
-        };
-        let labels = label::of_existing(generation, Utc::now());
-        let body = ContainerCreateBody {
-            image: Some(spec.image.clone()),
-            labels: Some(label::of_container(&name, &mark)),
-            host_config: Some(mounts(&generation.handle, labels, &image, true)),
-            ..Default::default()
-        };
-        let id = self.create(&name, body).await?;
+        let (id, name) = self.mount(generation, &spec.image, true).await?;
         let read = self.read_file(&id, PATH).await;
         self.remove_container(&id, &name).await?;
         // What cannot be read is no mark.

@@ -3,18 +3,18 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerConfig, ContainerCreateBody, ImageSummary};
+use bollard::models::{ContainerConfig, ImageSummary};
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use chrono::Utc;
 
 use super::image::Image;
-use super::label::{self, GOLDEN, Mark};
-use super::launch::{missing_image, mounts};
+use super::label::GOLDEN;
+use super::launch::missing_image;
 use super::{Docker, failure};
 use crate::engine::golden::{LABEL_SCHEMA, unreadable};
-use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform, Role, Server};
+use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform, Server};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Owner, ServerSpec};
 
@@ -160,27 +160,7 @@ impl Docker {
     }
 
     async fn fill(&self, generation: &Generation, state: &GoldenState) -> Result<()> {
-        let image = self.inspect_image(&state.handle).await?;
-        let image = image.ok_or_else(|| missing_image(&state.handle))?;
-        let name = format!("{}-filler", generation.handle);
-        if let Some(left) = self.owned(&name).await? {
-            self.remove_container(&left.id, &name).await?;
-        }
-        let mark = Mark {
-            owner: generation.owner.clone(),
-            generation: generation.number,
-            role: Role::Builder,
-            launch_digest: String::new(),
-            port: None,
-        };
-        let labels = label::of_existing(generation, Utc::now());
-        let body = ContainerCreateBody {
-            image: Some(state.handle.clone()),
-            labels: Some(label::of_container(&name, &mark)),
-            host_config: Some(mounts(&generation.handle, labels, &image, false)),
-            ..Default::default()
-        };
-        let id = self.create(&name, body).await?;
+        let (id, name) = self.mount(generation, &state.handle, false).await?;
         self.remove_container(&id, &name).await
     }
 

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::models::{Volume, VolumeCreateRequest};
+use bollard::models::{ContainerCreateBody, Volume, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::Utc;
 
-use super::label::{self, Object, Reading};
+use super::label::{self, Mark, Object, Reading};
+use super::launch::{missing_image, mounts};
 use super::{Docker, failure};
 use crate::engine::{Generation, MadeWith, Role};
 use crate::error::{Error, Kind, Result};
@@ -91,6 +92,40 @@ impl Docker {
             Reading::Newer => Err(label::too_new(Object::Volume, &name)),
             Reading::Foreign => Err(label::not_ours(Object::Volume, &name)),
         }
+    }
+
+    /// Creates a container that mounts a generation's volume, for what can be done without starting
+    /// it. To be removed soon. Returns its id and its name.
+    ///
+    /// # Errors
+    /// `Image` when there is no such image.
+    pub(super) async fn mount(
+        &self,
+        generation: &Generation,
+        reference: &str,
+        read_only: bool,
+    ) -> Result<(String, String)> {
+        let image = self.inspect_image(reference).await?;
+        let image = image.ok_or_else(|| missing_image(reference))?;
+        let name = format!("{}-mounted", generation.handle);
+        if let Some(left) = self.owned(&name).await? {
+            self.remove_container(&left.id, &name).await?;
+        }
+        let mark = Mark {
+            owner: generation.owner.clone(),
+            generation: generation.number,
+            role: Role::Builder,
+            launch_digest: String::new(),
+            port: None,
+        };
+        let labels = label::of_existing(generation, Utc::now());
+        let body = ContainerCreateBody {
+            image: Some(reference.to_owned()),
+            labels: Some(label::of_container(&name, &mark)),
+            host_config: Some(mounts(&generation.handle, labels, &image, read_only)),
+            ..Default::default()
+        };
+        Ok((self.create(&name, body).await?, name))
     }
 
     /// Removes a generation's data for good. Nothing happens if it is gone already.
