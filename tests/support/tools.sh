@@ -4,6 +4,7 @@
 # runs in target/peers. Needs packages.sh. These versions run on Debian's node.
 
 PEERS_NPM=(dbmate@2.36.0 node-pg-migrate@7.9.1 pg@8.16.3)
+SYSTEM_CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 PEERS_SQLX='^0.9'
 
 # install_peers DIR
@@ -21,7 +22,8 @@ install_npm_peers() {
     log=$(mktemp)
     mkdir -p "$1/npm"
     echo '{ "private": true }' >"$1/npm/package.json"
-    if npm install --prefix "$1/npm" --no-audit --no-fund --ignore-scripts "${PEERS_NPM[@]}" >"$log" 2>&1; then
+    # Node trusts a list of its own; behind a proxy only the system's will do.
+    if NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$SYSTEM_CERTIFICATES} npm install --prefix "$1/npm" --no-audit --no-fund --ignore-scripts "${PEERS_NPM[@]}" >"$log" 2>&1; then
         : >"$mark"
     else
         tail -n 20 "$log" >&2
