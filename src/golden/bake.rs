@@ -164,6 +164,9 @@ impl Work<'_> {
                         "the server that prepares the database ended{} before it accepted a login",
                         code.unwrap_or_default()
                     );
+                    // Said at once; the error with the whole tail follows when it is cleaned up.
+                    let last = exit.log_tail.lines().last().unwrap_or_default();
+                    self.context.events.warn(format!("the server ended: {last}"));
                     Err(Error::new(Kind::NotReady, what).excerpt(exit.log_tail))
                 }
                 login = ready::first_login(&self.address, self.context.spec.timeout) => {

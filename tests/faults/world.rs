@@ -137,6 +137,8 @@ fn volumes_of(records: &[Value]) -> BTreeSet<String> {
 
 /// The snapshots of the instances: docker, as [`volumes`] has them; native, their directories.
 fn snapshots(sandbox: &Sandbox, records: &[Value], field: &str) -> BTreeSet<String> {
+    // One that could not be brought up has none, and the round says so.
+    let made = records.iter().filter(|record| !record["current"].is_null());
     let of = |record: &Value| {
         let instance = record["owner"]["instance"].as_str().unwrap().to_owned();
         let list =
@@ -147,7 +149,7 @@ fn snapshots(sandbox: &Sandbox, records: &[Value], field: &str) -> BTreeSet<Stri
             _ => snapshot[field].as_str().unwrap().to_owned(),
         })
     };
-    records.iter().flat_map(of).collect()
+    made.flat_map(of).collect()
 }
 
 fn dangling_images(sandbox: &Sandbox) -> impl Iterator<Item = String> {

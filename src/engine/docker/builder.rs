@@ -69,10 +69,8 @@ impl Docker {
         let reference = launch.from.map_or(launch.spec.image.as_str(), |state| &state.handle);
         let image = self.inspect_image(reference).await?.ok_or_else(|| missing_image(reference))?;
         let name = format!("{}-builder", launch.owner.base_name());
-        if let Some(left) = self.owned(&name).await? {
-            self.remove_container(&left.id, &name).await?;
-        }
-        let id = self.create(&name, body(launch, &name, reference, &image)).await?;
+        let body = body(launch, &name, reference, &image);
+        let id = self.create_helper(&name, body).await?.id;
         match self.bring_up_builder(&id, &name, launch, image).await {
             Ok(builder) => Ok(builder),
             Err(error) => {

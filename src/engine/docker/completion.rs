@@ -5,6 +5,7 @@ use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::launch::Archive;
+use super::volume::Mounted;
 use super::{Docker, PGDATA};
 use crate::engine::{Generation, Server, control};
 use crate::error::{Kind, Result, ResultExt};
@@ -57,7 +58,7 @@ impl Docker {
         if self.generation(&generation.handle).await?.is_none() {
             return Ok(false);
         }
-        let (id, name) = self.mount(generation, &spec.image, true).await?;
+        let Mounted { id, name, .. } = self.mount(generation, &spec.image, true).await?;
         let read = self.read_file(&id, PATH).await;
         self.remove_container(&id, &name).await?;
         // What cannot be read is no mark.

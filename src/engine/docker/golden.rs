@@ -12,6 +12,7 @@ use chrono::Utc;
 use super::image::Image;
 use super::label::GOLDEN;
 use super::launch::missing_image;
+use super::volume::Mounted;
 use super::{Docker, failure};
 use crate::engine::golden::{LABEL_SCHEMA, unreadable};
 use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform, Server};
@@ -148,20 +149,27 @@ impl Docker {
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let origin = Some(state.label.fingerprint.as_str());
-        let generation = self.make_volume(owner, number, spec, origin).await?;
-        match self.fill(&generation, state).await {
-            Ok(()) => Ok(generation),
-            Err(error) => {
-                // Half filled, it would never be filled again. The first failure is the one to tell.
-                let _ = self.remove_generation(&generation).await;
-                Err(error)
+        loop {
+            let generation = self.make_volume(owner, number, spec, origin).await?;
+            match self.fill(&generation, state).await {
+                Ok(true) => return Ok(generation),
+                // Somebody else's late container may have filled it, with something else.
+                Ok(false) => self.remove_generation(&generation).await?,
+                Err(error) => {
+                    // Half filled, it would never be filled again. The first failure is the one to
+                    // tell.
+                    let _ = self.remove_generation(&generation).await;
+                    return Err(error);
+                }
             }
         }
     }
 
-    async fn fill(&self, generation: &Generation, state: &GoldenState) -> Result<()> {
-        let (id, name) = self.mount(generation, &state.handle, false).await?;
-        self.remove_container(&id, &name).await
+    /// False when somebody else may have filled the volume.
+    async fn fill(&self, generation: &Generation, state: &GoldenState) -> Result<bool> {
+        let Mounted { id, name, displaced } = self.mount(generation, &state.handle, false).await?;
+        self.remove_container(&id, &name).await?;
+        Ok(!displaced)
     }
 
     /// Removes the image's name, and its layers that no other image is built on.

@@ -1,6 +1,7 @@
 //! Launching a server: a container on a generation's volume.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
@@ -30,6 +31,16 @@ pub(super) const SHARED_MEMORY_BYTES: i64 = 256 << 20;
 const STOP_SECONDS: i64 = 60;
 
 const SECOND: i64 = 1_000_000_000;
+
+/// How late a daemon may make a container for a client that was killed.
+const LATE: Duration = Duration::from_secs(20);
+
+/// A container that was created.
+pub(super) struct Created {
+    pub(super) id: String,
+    /// Another had the name before.
+    pub(super) displaced: bool,
+}
 
 impl Docker {
     /// Launches a server on an existing generation. When it fails, no container is left behind;
@@ -84,15 +95,55 @@ impl Docker {
 
     /// Creates a container and returns its id.
     pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
-        let image = body.image.clone().unwrap_or_default();
         let options = CreateContainerOptionsBuilder::new().name(name).build();
-        match self.client.create_container(Some(options), body).await {
+        match self.client.create_container(Some(options), body.clone()).await {
             Ok(created) => Ok(created.id),
-            Err(refusal) => Err(match failure::status(&refusal) {
-                Some(409) => self.name_taken(name).await,
-                Some(404) => missing_image(&image),
-                _ => self.failed(&refusal, format!("cannot create the container \"{name}\"")),
-            }),
+            Err(refusal) => Err(self.not_created(name, &body, &refusal).await),
+        }
+    }
+
+    /// Creates a container that helps a command along and has its name to itself: one that a killed
+    /// command left goes, and so does one that a busy daemon makes late, for a client that is no more.
+    ///
+    /// # Errors
+    /// `NotOurs` when something else has the name, and as [`Docker::create`].
+    pub(super) async fn create_helper(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<Created> {
+        let deadline = Instant::now() + LATE;
+        let mut displaced = false;
+        loop {
+            if let Some(left) = self.owned(name).await? {
+                self.remove_container(&left.id, name).await?;
+                displaced = true;
+            }
+            let options = CreateContainerOptionsBuilder::new().name(name).build();
+            match self.client.create_container(Some(options), body.clone()).await {
+                Ok(created) => return Ok(Created { id: created.id, displaced }),
+                // The name is taken as soon as the daemon begins, and seen when it has ended.
+                Err(refusal)
+                    if failure::status(&refusal) == Some(409) && Instant::now() < deadline =>
+                {
+                    displaced = true;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(refusal) => return Err(self.not_created(name, &body, &refusal).await),
+            }
+        }
+    }
+
+    async fn not_created(
+        &self,
+        name: &str,
+        body: &ContainerCreateBody,
+        refusal: &bollard::errors::Error,
+    ) -> Error {
+        match failure::status(refusal) {
+            Some(409) => self.name_taken(name).await,
+            Some(404) => missing_image(body.image.as_deref().unwrap_or_default()),
+            _ => self.failed(refusal, format!("cannot create the container \"{name}\"")),
         }
     }
 

@@ -7,7 +7,7 @@ use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::Utc;
 
 use super::label::{self, Mark, Object, Reading};
-use super::launch::{missing_image, mounts};
+use super::launch::{Created, missing_image, mounts};
 use super::{Docker, failure};
 use crate::engine::{Generation, MadeWith, Role};
 use crate::error::{Error, Kind, Result};
@@ -15,6 +15,14 @@ use crate::spec::{EngineKind, Owner, ServerSpec};
 
 /// How long a container that holds a volume may take to appear.
 const HELPER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A container that mounts a volume and is not started.
+pub(super) struct Mounted {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// Another was there before, and may have filled the volume.
+    pub(super) displaced: bool,
+}
 
 impl Docker {
     /// Every generation devdb made here, of one instance or of all. Those of a newer devdb are
@@ -95,7 +103,7 @@ impl Docker {
     }
 
     /// Creates a container that mounts a generation's volume, for what can be done without starting
-    /// it. To be removed soon. Returns its id and its name.
+    /// it. To be removed soon.
     ///
     /// # Errors
     /// `Image` when there is no such image.
@@ -104,13 +112,10 @@ impl Docker {
         generation: &Generation,
         reference: &str,
         read_only: bool,
-    ) -> Result<(String, String)> {
+    ) -> Result<Mounted> {
         let image = self.inspect_image(reference).await?;
         let image = image.ok_or_else(|| missing_image(reference))?;
         let name = format!("{}-mounted", generation.handle);
-        if let Some(left) = self.owned(&name).await? {
-            self.remove_container(&left.id, &name).await?;
-        }
         let mark = Mark {
             owner: generation.owner.clone(),
             generation: generation.number,
@@ -125,7 +130,8 @@ impl Docker {
             host_config: Some(mounts(&generation.handle, labels, &image, read_only)),
             ..Default::default()
         };
-        Ok((self.create(&name, body).await?, name))
+        let Created { id, displaced } = self.create_helper(&name, body).await?;
+        Ok(Mounted { id, name, displaced })
     }
 
     /// Removes a generation's data for good. Nothing happens if it is gone already.
