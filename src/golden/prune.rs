@@ -80,7 +80,12 @@ pub async fn prune(
     let file = context.store.lock_file("golden");
     let waiting = Lock::take(&file, LOCK_PATIENCE, &context.events);
     let _alone = context.interrupt.guard(waiting).await?;
-    prune_alone(context, engine, scope, limits).await
+    // Only when somebody asks for it: whose they are cannot be told.
+    let damaged = engine.damaged_golden().await?;
+    for one in &damaged {
+        engine.remove_damaged(one).await?;
+    }
+    Ok(Pruned { damaged, ..prune_alone(context, engine, scope, limits).await? })
 }
 
 /// Makes room for what was baked: the project's states are kept within its limits, and those of all
@@ -111,10 +116,6 @@ async fn prune_alone(
     limits: &Limits,
 ) -> Result<Pruned> {
     let mut pruned = Pruned::default();
-    for damaged in engine.damaged_golden().await? {
-        engine.remove_damaged(&damaged).await?;
-        pruned.damaged.push(damaged);
-    }
     let mut states = engine.golden_states().await?;
     states.retain(|state| scope.has(&state.label));
     let mut going = beyond(context, states, limits);
