@@ -1,13 +1,17 @@
 //! How much disk generations take.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bollard::models::Volume;
 use bollard::query_parameters::ListVolumesOptions;
 
-use super::Docker;
 use super::label::{self, Reading};
+use super::{Docker, failure};
 use crate::error::Result;
+
+/// How long others may be measuring.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Docker {
     /// Bytes of every generation, of one instance or of all, by handle; without those that the
@@ -40,7 +44,20 @@ impl Docker {
             }
             request
         });
-        let usage = client.df(None).await.map_err(|refusal| self.failed(&refusal, what))?;
+        let deadline = Instant::now() + PATIENCE;
+        let usage = loop {
+            match client.df(None).await {
+                Ok(usage) => break usage,
+                // Daemons before API 1.42 measure for one client at a time and send others away.
+                Err(refusal)
+                    if failure::text(&refusal).contains("already running")
+                        && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(refusal) => return Err(self.failed(&refusal, what)),
+            }
+        };
         if let Some(volumes) = usage.volume_usage {
             let items = volumes.items.unwrap_or_default().into_iter();
             return Ok(items.filter_map(|item| serde_json::from_value(item).ok()).collect());
