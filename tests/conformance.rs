@@ -346,11 +346,12 @@ async fn generations_have_sizes(bench: Arc<Bench>) {
 
 async fn completeness_is_a_mark(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Builder).await;
-    bench.log_in(&server).await;
-    let generation = bench.generations(&owner).await.remove(0);
+    let generation = bench.engine.create_generation(&owner, 1, &bench.spec).await.unwrap();
     assert!(!bench.engine.is_complete(&generation, &bench.spec).await.unwrap());
-    bench.engine.mark_complete(&server).await.unwrap();
+    let server = bench.make(&owner, 2, Role::Instance).await;
+    bench.log_in(&server).await;
+    let all = bench.generations(&owner).await;
+    let generation = all.into_iter().find(|one| one.number == 2).unwrap();
     assert!(bench.engine.is_complete(&generation, &bench.spec).await.unwrap());
     bench.down(&server).await;
     assert!(bench.engine.is_complete(&generation, &bench.spec).await.unwrap());

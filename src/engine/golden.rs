@@ -196,9 +196,8 @@ impl Engine {
         each!(self.clone_golden(state, owner, number, spec))
     }
 
-    /// Whether copying a golden state takes so long that the next copy is better made beside
-    /// something else.
-    pub fn copies_slowly(&self) -> bool {
+    /// Whether a removal that was asked for is carried out also when nobody waits for it.
+    pub fn removes_by_itself(&self) -> bool {
         matches!(self, Engine::Docker(_))
     }
 

@@ -272,16 +272,8 @@ impl Engine {
         each!(self.create_generation(owner, number, spec))
     }
 
-    /// Marks the generation of a running server as complete: the last thing that is written.
-    /// What lacks the mark and is in no record is rubbish.
-    ///
-    /// # Errors
-    /// When the mark cannot be written.
-    pub async fn mark_complete(&self, server: &Server) -> Result<()> {
-        each!(self.mark_complete(server))
-    }
-
-    /// Whether a generation carries the mark. May be slow; asked only when a record is lost.
+    /// Whether a generation carries the mark of a complete one, which a launch with a verifier leaves
+    /// and a copy of a snapshot has. What lacks it and is in no record is rubbish. May be slow; asked only when a record is lost.
     ///
     /// # Errors
     /// When it cannot be told.
@@ -310,7 +302,8 @@ impl Engine {
         }
     }
 
-    /// Launches a server on an existing generation. When it fails, no server is left behind.
+    /// Launches a server on an existing generation. When it fails, no server is left behind. With a
+    /// verifier, and for an instance, the generation is complete after that.
     ///
     /// # Errors
     /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name.

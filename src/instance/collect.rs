@@ -1,6 +1,7 @@
 //! Tidying up: what a command that was cut short left behind, and generations past their time.
 
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -31,6 +32,9 @@ pub(super) fn saving(name: &str) -> String {
 pub(super) fn exporting(file: &Path) -> String {
     format!("{EXPORTING}{}", file.display())
 }
+
+/// How long a removal is waited for that an engine goes on with by itself.
+pub(super) const BRIEFLY: Duration = Duration::from_millis(50);
 
 const EXPORTING: &str = "exporting to ";
 
@@ -73,7 +77,8 @@ impl Instance<'_> {
             if is_recorded(&record, &generation) {
                 continue;
             }
-            let unfinished = record.under_way.as_deref() == Some(&making(generation.number));
+            let unfinished = record.under_way.as_deref() == Some(&making(generation.number))
+                || record.leaving.contains(&generation.number);
             if !unfinished && self.is_complete(&engine, &generation).await? {
                 // Complete, and not of the command that was cut short: somebody else's, with another
                 // record of this instance. Kept for its time like any other.
@@ -90,8 +95,9 @@ impl Instance<'_> {
             archive::remove_drafts(Path::new(file));
         }
         if let Some(record) = &mut self.record {
-            // It was not complete, so it is gone.
+            // It was not complete, so it is gone, and so are these.
             record.spare = None;
+            record.leaving.clear();
         }
         engine.sweep(&self.key).await?;
         self.done()
@@ -190,26 +196,55 @@ impl Instance<'_> {
     /// Removes former generations that need not be kept any longer. What goes wrong is said and
     /// fails nothing: the next command tries again.
     pub(super) async fn collect(&mut self, engine: &Engine) {
-        let Some(record) = &self.record else { return };
-        for number in expired(record) {
-            if let Err(error) = self.collect_one(engine, number).await {
-                self.context.events.warn(format!("generation {number} is still there: {error}"));
-            }
+        let over = self.record.as_ref().map(expired).unwrap_or_default();
+        self.send_away(engine, &over, BRIEFLY).await;
+    }
+
+    /// Removes these generations and those that were on their way already. When `patience` is over,
+    /// an engine that can goes on by itself; the next command makes sure, and waits.
+    pub(super) async fn send_away(&mut self, engine: &Engine, over: &[u32], patience: Duration) {
+        if let Err(error) = self.try_send_away(engine, over, patience).await {
+            self.context.events.warn(format!("what was removed could not be noted: {error}"));
         }
     }
 
-    async fn collect_one(&mut self, engine: &Engine, number: u32) -> Result<()> {
+    async fn try_send_away(
+        &mut self,
+        engine: &Engine,
+        over: &[u32],
+        patience: Duration,
+    ) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
-        let before = record.clone();
-        record.generations.retain(|generation| generation.number != number);
-        // From here on it is nobody's: a record must not name what is gone.
-        self.begin(&making(number))?;
-        if let Err(error) = self.discard(engine, number).await {
-            self.record = Some(before);
-            self.done()?;
-            return Err(error);
+        let overdue = record.leaving.clone();
+        record.leaving.extend(over);
+        if record.leaving.is_empty() {
+            return Ok(());
         }
-        self.done()
+        record.generations.retain(|generation| !over.contains(&generation.number));
+        // From here on they are nobody's: a record must not name what may be gone.
+        self.context.store.save(record)?;
+        let mut left = Vec::new();
+        for number in record.leaving.clone() {
+            let waits = overdue.contains(&number) || !engine.removes_by_itself();
+            let patience = if waits { Duration::MAX } else { patience };
+            match tokio::time::timeout(patience, self.discard(engine, number)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    left.push(number);
+                    self.context
+                        .events
+                        .warn(format!("generation {number} is still there: {error}"));
+                }
+                Err(_) => left.push(number),
+            }
+        }
+        match &mut self.record {
+            Some(record) => {
+                record.leaving = left;
+                self.context.store.save(record)
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -89,7 +89,6 @@ impl Instance<'_> {
         self.log_in(engine, &record, &server, true).await?;
         // Setting a password may have started it anew.
         let server = engine.server(&server.handle).await?.unwrap_or(server);
-        context.interrupt.guard(engine.mark_complete(&server)).await?;
         record.under_way = None;
         context.store.save(&record)?;
         self.record = Some(record);
@@ -129,6 +128,7 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         current: None,
         server: None,
         spare: None,
+        leaving: Vec::new(),
         generations: Vec::new(),
         under_way: Some("up".into()),
         directory: context.directory.clone(),

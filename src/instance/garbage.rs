@@ -1,6 +1,8 @@
 //! What of an instance is of no use any more, and its removal: generations past their time, what
 //! a command that was cut short left behind, or all of it when its branch or directory is gone.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::Instance;
@@ -62,7 +64,8 @@ impl Instance<'_> {
             Some(reason) => vec![Garbage { reason, generations, servers }],
             None => {
                 let left = self.cut_short(record, &generations, servers);
-                let expired = collect::expired(record);
+                let mut expired = collect::expired(record);
+                expired.extend(&record.leaving);
                 let mut former = generations;
                 former.retain(|generation| expired.contains(&generation.number));
                 let expired =
@@ -105,7 +108,8 @@ impl Instance<'_> {
         match garbage.reason {
             Reason::BranchGone | Reason::DirectoryGone => self.purge().await.map(drop),
             Reason::Expired => {
-                self.collect(engine).await;
+                let over = self.record.as_ref().map(collect::expired).unwrap_or_default();
+                self.send_away(engine, &over, Duration::MAX).await;
                 Ok(())
             }
             Reason::CutShort => {

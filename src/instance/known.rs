@@ -59,5 +59,5 @@ fn is_noted(context: &Context, record: &Record) -> bool {
 
 /// Whether a record needs no hand: nothing in it is to be noted or collected.
 pub(super) fn is_settled(context: &Context, record: &Record) -> bool {
-    is_noted(context, record) && collect::expired(record).is_empty()
+    is_noted(context, record) && record.leaving.is_empty() && collect::expired(record).is_empty()
 }

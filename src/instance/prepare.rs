@@ -82,8 +82,9 @@ impl Instance<'_> {
         let record = self.record.as_ref();
         let recorded = record.into_iter().flat_map(|record| &record.generations);
         let numbers = recorded.map(|generation| generation.number);
-        let highest = on_engine.iter().map(|generation| generation.number).chain(numbers).max();
-        highest.unwrap_or(0) + 1
+        let leaving = self.record.iter().flat_map(|record| record.leaving.iter().copied());
+        let there = on_engine.iter().map(|generation| generation.number);
+        there.chain(numbers).chain(leaving).max().unwrap_or(0) + 1
     }
 
     /// The number of the copy that was made ahead, when it is of this state and still there. From
@@ -135,9 +136,6 @@ impl Instance<'_> {
         let Some(spare) = self.record.as_mut().and_then(|record| record.spare.take()) else {
             return;
         };
-        if let Err(error) = self.discard(engine, spare.number).await {
-            let number = spare.number;
-            self.context.events.warn(format!("the copy made ahead ({number}) is there: {error}"));
-        }
+        self.send_away(engine, &[spare.number], collect::BRIEFLY).await;
     }
 }

@@ -68,6 +68,7 @@ impl Instance<'_> {
             current,
             server: server.map(|server| server.handle.clone()),
             spare: None,
+            leaving: Vec::new(),
             generations: complete.iter().map(found).collect(),
             // What is incomplete is rubbish of a first `up` that was cut short: tidied up next.
             under_way: Some("rebuild".into()),

@@ -26,7 +26,7 @@ impl Instance<'_> {
     /// When the engine does not answer or the server does not end.
     pub async fn down(&mut self) -> Result<bool> {
         self.tidy().await?;
-        let Some(mut record) = self.record.clone() else { return Ok(false) };
+        let Some(record) = self.record.clone() else { return Ok(false) };
         let engine = self.engine(&record).await?;
         let server = self.current_server(&engine, &record).await?;
         if let Some(server) = &server {
@@ -35,11 +35,10 @@ impl Instance<'_> {
             engine.remove_server(server).await?;
         }
         self.drop_spare(&engine).await;
-        record.spare = None;
-        record.server = None;
-        record.under_way = None;
-        self.context.store.save(&record)?;
-        self.record = Some(record);
+        if let Some(record) = &mut self.record {
+            record.server = None;
+        }
+        self.done()?;
         self.collect(&engine).await;
         Ok(server.is_some())
     }

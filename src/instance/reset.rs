@@ -54,9 +54,10 @@ impl Instance<'_> {
         let owner = record.owner.clone();
         let ahead = async {
             let spec = &context.spec.server;
-            match engine.copies_slowly() && !wipe {
-                true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
-                false => None,
+            match wipe {
+                // The disk is wanted back.
+                true => None,
+                false => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
             }
         };
         let swap = async {
@@ -138,15 +139,25 @@ impl Instance<'_> {
         let attempt = async {
             if let Some(old) = &mut old {
                 stop_cleanly(context, engine, &record, old).await?;
-                note_whether_untouched(engine, &mut record, old).await;
                 *old = engine.set_aside(old).await?;
             }
-            let server = launch::instance(context, engine, &mut record, number, verifier).await?;
+            let next_transaction = async {
+                match &old {
+                    // Whoever cannot tell keeps it.
+                    Some(old) => engine.next_transaction(old).await.ok().flatten(),
+                    None => None,
+                }
+            };
+            // Asked of a server that has stopped, because a client may write to the last moment; but
+            // not waited for.
+            let (server, next_transaction) = tokio::join!(
+                launch::instance(context, engine, &mut record, number, verifier),
+                next_transaction
+            );
+            let server = server?;
+            note_whether_untouched(&mut record, next_transaction);
             record.point_at(new, server.handle.clone());
             self.log_in(engine, &record, &server, restored).await?;
-            if verifier.is_some() {
-                context.interrupt.guard(engine.mark_complete(&server)).await?;
-            }
             context.store.save(&record)?;
             Ok::<Server, Error>(server)
         };
@@ -220,12 +231,10 @@ impl Instance<'_> {
     }
 }
 
-/// Notes that nobody has written to the current generation since it was made, so that it need not be
-/// kept. Asked when its server has stopped: a client may write to the last moment. Whoever cannot
-/// tell keeps it.
-async fn note_whether_untouched(engine: &Engine, record: &mut Record, stopped: &Server) {
-    let next = engine.next_transaction(stopped).await.ok().flatten();
-    let next = next.map(|next| next.to_string());
+/// Notes whether anybody has written to the current generation since it was made: only then it need
+/// be kept.
+fn note_whether_untouched(record: &mut Record, next_transaction: Option<u64>) {
+    let next = next_transaction.map(|next| next.to_string());
     let current = record.current;
     for generation in &mut record.generations {
         if Some(generation.number) == current {

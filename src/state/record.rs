@@ -35,6 +35,10 @@ pub struct Record {
     /// A generation that nobody has used: a copy made ahead for the next reset.
     #[serde(default)]
     pub spare: Option<Spare>,
+    /// Numbers of generations that are being removed: an engine may go on with that after devdb has
+    /// ended.
+    #[serde(default)]
+    pub leaving: Vec<u32>,
     /// Every generation that counts: the current one and those kept.
     pub generations: Vec<GenerationRecord>,
     /// What is under way. Set before the first step and cleared after the last, so that the next
@@ -162,6 +166,7 @@ pub(crate) mod tests {
             current: None,
             server: None,
             spare: None,
+            leaving: Vec::new(),
             generations: Vec::new(),
             under_way: None,
             directory: None,

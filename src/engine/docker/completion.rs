@@ -28,11 +28,8 @@ struct Completion {
 }
 
 impl Docker {
-    /// Marks the generation of a running server as complete.
-    ///
-    /// # Errors
-    /// When the daemon refuses.
-    pub async fn mark_complete(&self, server: &Server) -> Result<()> {
+    /// Marks the generation of a server as complete.
+    pub(super) async fn mark_complete(&self, server: &Server) -> Result<()> {
         let text = mark_of(&server.owner, server.generation)?;
         let mut archive = Archive::new();
         archive.file(PATH, text.as_bytes(), 0o644)?;

@@ -5,6 +5,7 @@
 //! replaced by something else when it does not answer: another daemon has other instances.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::API_DEFAULT_VERSION;
@@ -256,7 +257,12 @@ async fn reach(
         return Err(problem.clone());
     }
     let client = connect(&place.address, place.tls.as_deref())?;
-    let engine = Docker { client, address: place.address.clone(), config_dir: env.config_dir() };
+    let engine = Docker {
+        client,
+        address: place.address.clone(),
+        config_dir: env.config_dir(),
+        version: Arc::default(),
+    };
     let answer = async {
         match question {
             Question::Ping => {

@@ -81,14 +81,14 @@ impl Docker {
     }
 
     /// Gives the user of a generation that has just been copied a password, as soon as the server
-    /// is up; until then nobody gets in. A server that dies instead is returned as it is: whoever
-    /// waits for it finds out why.
+    /// is up; until then nobody gets in. That the server dies instead is no error here: whoever waits
+    /// for it finds out why.
     pub(super) async fn give_password(
         &self,
-        server: Server,
+        server: &Server,
         spec: &ServerSpec,
         verifier: &str,
-    ) -> Result<Server> {
+    ) -> Result<()> {
         // One process for all of it: each costs the daemon 50 ms and more. The copy was made by the
         // daemon, which syncs nothing.
         let sync = match spec.durability {
@@ -101,11 +101,12 @@ impl Docker {
         let psql = psql_command(&spec.user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
         let shell = ["sh", "-c", &script, "devdb"].map(str::to_owned);
         let command = shell.into_iter().chain(psql).collect();
-        let given = self.alter_password(&server, command, &spec.user, verifier).await;
-        let now = self.server(&server.handle).await?.unwrap_or(server);
+        let given = self.alter_password(server, command, &spec.user, verifier).await;
+        let runs =
+            || async { Ok(self.server(&server.handle).await?.is_some_and(|now| now.is_running())) };
         match given {
-            Err(error) if now.is_running() => Err(error),
-            _ => Ok(now),
+            Err(error) if runs().await? => Err(error),
+            _ => Ok(()),
         }
     }
 

@@ -32,8 +32,10 @@ mod volume;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OnceCell;
 
 pub use builder::Builder;
 pub use discover::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
@@ -60,6 +62,8 @@ pub struct Docker {
     address: String,
     /// Where the Docker command line keeps its configuration, with the registry logins.
     config_dir: Option<PathBuf>,
+    /// What the daemon said about itself, asked once.
+    version: Arc<OnceCell<Version>>,
 }
 
 /// What a daemon says about itself.
@@ -108,6 +112,10 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when it does not answer.
     pub async fn version(&self) -> Result<Version> {
+        self.version.get_or_try_init(|| self.ask_version()).await.cloned()
+    }
+
+    async fn ask_version(&self) -> Result<Version> {
         let version =
             self.client.version().await.map_err(|refusal| {
                 self.failed(&refusal, "cannot ask the engine for its version")

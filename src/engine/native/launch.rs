@@ -94,7 +94,12 @@ impl Native {
         loop {
             tries += 1;
             match self.spawn(place, &record, &mut note, programs).await {
-                Ok(()) => return Ok(self.describe(place, record, &note)),
+                Ok(()) => {
+                    if launch.role == Role::Instance && launch.verifier.is_some() {
+                        place.mark_complete()?;
+                    }
+                    return Ok(self.describe(place, record, &note));
+                }
                 Err(error)
                     if launch.port.is_none()
                         && error.kind() == Kind::PortBusy

@@ -102,15 +102,6 @@ impl Native {
         Ok(place.generation(record))
     }
 
-    /// Writes the last mark.
-    ///
-    /// # Errors
-    /// As the contract has it.
-    pub async fn mark_complete(&self, server: &Server) -> Result<()> {
-        let (place, ..) = self.expect(server)?;
-        place.mark_complete()
-    }
-
     /// Looks for the last mark.
     ///
     /// # Errors
