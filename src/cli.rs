@@ -1,9 +1,16 @@
 //! The command line: types only. Their docs are the help text.
 
+mod run;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use run::{
+    DatabaseArgs, EnvironmentArgs, EphemeralAction, EphemeralArgs, EphemeralEnvArgs,
+    EphemeralStartArgs, EphemeralStopArgs, RunArgs,
+};
 
 /// A PostgreSQL of its own for every developer, every checkout and every CI job
 #[derive(Debug, Parser)]
@@ -19,10 +26,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
         devdb reset             a fresh database, migrated and seeded\n  \
         devdb undo              the one from before the reset\n  \
         devdb snapshot save     a copy to come back to\n  \
-        devdb down              stop it and keep the data\n\n\
+        devdb down              stop it and keep the data\n  \
+        devdb run -- CMD        a database for one command, as for tests\n\n\
         Exit codes: 0 done, 1 failure, 2 usage, 3 configuration, 4 something is pending (--check),\n  \
         10 no engine, 11 not ready in time, 12 port or lock busy, 20 migration failed, 21 drift,\n  \
-        22 seed failed, 23 snapshot unusable, 130 interrupted"
+        22 seed failed, 23 snapshot unusable, 130 interrupted; of devdb run: the command's own"
 )]
 pub struct Cli {
     /// What every command takes.
@@ -96,6 +104,10 @@ pub enum Command {
     Up(UpArgs),
     /// Stop the database and remove its container; the data stays
     Down(DownArgs),
+    /// Run a command with a database of its own, which is gone when the command ends
+    Run(RunArgs),
+    /// Databases that last for a time, for CI systems that want steps
+    Ephemeral(EphemeralArgs),
     /// Stop the database
     Stop,
     /// Start a stopped database as it is
@@ -136,6 +148,9 @@ pub enum Command {
     Init(InitArgs),
     /// Look for what may be wrong
     Doctor,
+    /// What ends a database whose devdb was killed
+    #[command(name = "watch-run", hide = true)]
+    WatchRun,
     /// Print a shell's completion script
     #[command(
         after_help = "Examples:\n  devdb completions bash > /etc/bash_completion.d/devdb\n  \
@@ -146,6 +161,23 @@ pub enum Command {
     /// Print the manual page
     #[command(after_help = "Example:\n  devdb man | man -l -")]
     Man,
+}
+
+impl Command {
+    /// Whether it asks engines anything; the others answer at once, with or without one.
+    pub fn reaches_engines(&self) -> bool {
+        !matches!(
+            self,
+            Command::WatchRun
+                | Command::Url
+                | Command::Env(_)
+                | Command::Secret(_)
+                | Command::Config(_)
+                | Command::Init(_)
+                | Command::Completions(_)
+                | Command::Man
+        )
+    }
 }
 
 /// `devdb up`

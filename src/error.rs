@@ -44,6 +44,10 @@ pub enum Kind {
     Secret,
     /// A snapshot cannot be taken, kept or used.
     Snapshot,
+    /// The program of `devdb run` is not there.
+    NoCommand,
+    /// The program of `devdb run` cannot be run.
+    NotExecutable,
     /// Ctrl-C or SIGTERM.
     Interrupted,
 }
@@ -63,6 +67,9 @@ impl Kind {
             Kind::Drift => 21,
             Kind::Seed => 22,
             Kind::Snapshot => 23,
+            // As shells have it.
+            Kind::NotExecutable => 126,
+            Kind::NoCommand => 127,
             Kind::Interrupted => 130,
         }
     }
@@ -88,6 +95,8 @@ impl Kind {
             Kind::Seed => "seed",
             Kind::Secret => "secret",
             Kind::Snapshot => "snapshot",
+            Kind::NoCommand => "no_command",
+            Kind::NotExecutable => "not_executable",
             Kind::Interrupted => "interrupted",
         }
     }

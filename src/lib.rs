@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod db;
 pub mod engine;
+pub mod ephemeral;
 pub mod error;
 pub mod event;
 pub mod fingerprint;
@@ -34,7 +35,7 @@ use commands::App;
 use config::environment::Environment;
 use error::{Error, Kind, Result, ResultExt};
 use interrupt::Interrupt;
-use outcome::Outcome;
+use outcome::{Outcome, Report};
 use output::{Output, Verbosity};
 
 /// Runs devdb with the process's own arguments and environment.
@@ -55,6 +56,7 @@ pub fn run() -> ExitCode {
     let output = Output::new(cli.global.format(), verbosity, environment.no_color());
     trace(&environment);
     let exit = match execute(cli, environment, &output) {
+        Ok(Outcome { report: Report::Signal(signal), .. }) => return die_of(signal),
         Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit),
         Err(error) => {
             let error = error.mind_full_disk();
@@ -82,6 +84,13 @@ fn restart_without_pg_options() -> ExitCode {
     // Nothing can be said when the terminal is gone.
     drop(output.error(&error));
     ExitCode::FAILURE
+}
+
+/// Ends as the command that devdb ran has ended, so that whoever waits sees no difference.
+fn die_of(signal: i32) -> ExitCode {
+    // It returns when the signal is one that ends nothing; shells have this code for it.
+    drop(signal_hook::low_level::emulate_default_handler(signal));
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
 
 fn execute(cli: Cli, environment: Environment, output: &Output) -> Result<Outcome> {

@@ -30,6 +30,9 @@ pub enum Report {
     /// Nothing more than was shown on the way.
     #[serde(skip)]
     Nothing,
+    /// The end of the command that devdb ran, by this signal: devdb ends likewise.
+    #[serde(skip)]
+    Signal(i32),
     /// Exactly this text, in every format.
     #[serde(skip)]
     Verbatim(String),
@@ -65,6 +68,8 @@ pub enum Report {
     Pushed(Box<TransferReport>),
     /// `cache pull`.
     Pulled(Box<TransferReport>),
+    /// `ephemeral list`.
+    Ephemerals(EphemeralsReport),
     /// `url`.
     Url(UrlReport),
     /// `migrate status`.
@@ -603,4 +608,26 @@ pub enum Verdict {
     Warning,
     /// Wrong.
     Bad,
+}
+
+/// `ephemeral list`.
+#[derive(Debug, Serialize)]
+pub struct EphemeralsReport {
+    /// The one that goes first first.
+    pub ephemerals: Vec<EphemeralReport>,
+}
+
+/// A database that lasts for a time.
+#[derive(Debug, Serialize)]
+pub struct EphemeralReport {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Where it runs.
+    pub engine: EngineKind,
+    /// Where it is reached.
+    pub place: Place,
+    /// When it goes.
+    pub until: DateTime<Utc>,
 }

@@ -215,6 +215,16 @@ pub struct ServerSpec {
 }
 
 impl ServerSpec {
+    /// The same server where nothing needs to survive a crash.
+    #[must_use]
+    pub fn without_durability(&self) -> ServerSpec {
+        let mut spec = ServerSpec { durability: Durability::None, ..self.clone() };
+        for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+            spec.settings.remove(setting);
+        }
+        spec
+    }
+
     /// The settings to start the server with: devdb's own, then the project's, which win.
     pub fn launch_settings(&self) -> BTreeMap<String, String> {
         // Segments of 1 MB (see `INITDB_OPTIONS`) would make initdb scale the limits down with

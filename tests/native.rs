@@ -230,7 +230,7 @@ async fn its_files_are_private_and_nothing_secret_stays(bench: Arc<Bench>) {
         }
     }
     names.sort();
-    assert_eq!(names, ["generation.json", "log", "pgdata", "server.json"]);
+    assert_eq!(names, ["complete", "generation.json", "log", "pgdata", "server.json"]);
 }
 
 async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Bench>) {

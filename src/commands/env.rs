@@ -13,8 +13,20 @@ use crate::outcome::{Outcome, Report};
 /// `devdb env`
 pub fn run(app: &App, args: EnvArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
-    let as_json = app.global.format() == OutputFormat::Json && args.write.is_none();
-    let format = match if as_json { EnvFormat::Json } else { args.format } {
+    let variables = variables(&context, args.with_key)?;
+    give(app, "env", args.format, args.write.as_deref(), &variables)
+}
+
+/// Prints variables, or writes them into `file`.
+pub(super) fn give(
+    app: &App,
+    command: &'static str,
+    format: EnvFormat,
+    file: Option<&Path>,
+    variables: &[(String, String)],
+) -> Result<Outcome> {
+    let as_json = app.global.format() == OutputFormat::Json && file.is_none();
+    let format = match if as_json { EnvFormat::Json } else { format } {
         EnvFormat::Dotenv => Format::Dotenv,
         EnvFormat::Shell => Format::Shell,
         EnvFormat::Fish => Format::Fish,
@@ -22,16 +34,15 @@ pub fn run(app: &App, args: EnvArgs) -> Result<Outcome> {
         EnvFormat::Json => Format::Json,
         EnvFormat::Github => Format::GithubEnv,
     };
-    let variables = variables(&context, args.with_key)?;
-    match &args.write {
+    match file {
         None => {
-            let text = dotenv::render(format, &variables);
-            Ok(Outcome { command: "env", report: Report::Verbatim(text), exit: 0 })
+            let text = dotenv::render(format, variables);
+            Ok(Outcome { command, report: Report::Verbatim(text), exit: 0 })
         }
         Some(file) => {
-            let changed = update(file, format, &variables)?;
+            let changed = update(file, format, variables)?;
             let verb = if changed { "updated" } else { "up to date:" };
-            Ok(said("env", changed, format!("{verb} {}", file.display())))
+            Ok(said(command, changed, format!("{verb} {}", file.display())))
         }
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod down;
 mod env;
+mod ephemeral;
 mod gc;
 mod generations;
 mod init;
@@ -14,6 +15,7 @@ mod logs;
 mod migrate;
 mod psql;
 mod reset;
+mod run;
 mod secret;
 mod seed;
 mod snapshot;
@@ -23,12 +25,14 @@ mod stop;
 mod undo;
 mod up;
 mod url;
+mod watch_run;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::task::JoinHandle;
 
 use crate::cli::{Command, Global};
 use crate::config::environment::Environment;
@@ -157,14 +161,43 @@ impl App {
     }
 }
 
-/// Runs one command.
+/// How much of a command's time the collecting of what others left may take at its end.
+const REAPING: Duration = Duration::from_millis(50);
+
+/// Runs one command, and beside it collects what devdbs that were killed have left.
 ///
 /// # Errors
 /// Whatever the command fails with; the kind decides the exit code.
 pub async fn run(app: &App, command: Command) -> Result<Outcome> {
+    let reaping = command.reaches_engines().then(|| reap(app)).flatten();
+    let outcome = dispatch(app, command).await;
+    if let Some(reaping) = reaping {
+        // The next command goes on with it.
+        drop(tokio::time::timeout(REAPING, reaping).await);
+    }
+    outcome
+}
+
+/// What goes wrong with it is the next command's business.
+fn reap(app: &App) -> Option<JoinHandle<()>> {
+    let engines = app.engines(app.environment.data_dir().ok()?, None);
+    Some(tokio::spawn(async move {
+        let (docker, native) = (engines.docker().await, engines.native_store());
+        for engine in [native, docker].into_iter().flatten() {
+            if let Err(error) = engine.reap().await {
+                tracing::debug!("not everything is collected: {error}");
+            }
+        }
+    }))
+}
+
+async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
     match command {
         Command::Up(args) => up::run(app, args).await,
         Command::Down(args) => down::run(app, args).await,
+        Command::Run(args) => run::run(app, args).await,
+        Command::Ephemeral(args) => ephemeral::run(app, args).await,
+        Command::WatchRun => watch_run::run(app).await,
         Command::Stop => stop::run(app).await,
         Command::Start(args) => start::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,

@@ -85,6 +85,14 @@ impl Engines {
             .map(Engine::Native)
     }
 
+    /// What the native engine has made: to find and to remove, whatever has become of its programs.
+    ///
+    /// # Errors
+    /// `Config` when devdb's data directory cannot be used.
+    pub fn native_store(&self) -> Result<Engine> {
+        Native::store_only(&self.native).map(Engine::Native)
+    }
+
     async fn choose_any(&self, spec: &ServerSpec, events: &Events) -> Result<Engine> {
         let discovery = docker::discover(&self.docker).await;
         let refusal = match discovery.engine.clone() {

@@ -1,16 +1,14 @@
 //! Golden states on an engine: complete data directories, cached under a fingerprint of everything
-//! that went into them, and the private builders that bake them.
+//! that went into them, baked by private servers ([`super::private`]).
 //!
 //! A golden state is nobody's: every instance on the engine may start from it. Its label says what
 //! is in it; nobody has a password for it.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Engine, Exit, Generation, MadeWith, docker, native};
-use crate::archive::{Verified, Writer};
+use super::{Engine, Generation, MadeWith, docker};
+use crate::archive::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
 use crate::spec::{Owner, ServerSpec};
@@ -104,22 +102,6 @@ pub struct DamagedGolden {
     pub why: String,
 }
 
-/// How to start a builder.
-#[derive(Debug, Clone)]
-pub struct BuilderLaunch<'a> {
-    /// Who bakes: whose rubbish it is if devdb is killed.
-    pub owner: &'a Owner,
-    /// The server. Nothing of it needs to survive a crash.
-    pub spec: &'a ServerSpec,
-    /// The state to start from; none: an empty data directory, initialised.
-    pub from: Option<&'a GoldenState>,
-    /// A data directory in a file to start from, in place of that: whole, but nobody's word for what
-    /// is in it.
-    pub unpack: Option<&'a Arc<Verified<GoldenLabel>>>,
-    /// The SCRAM verifier of the password that the builder alone has.
-    pub verifier: &'a str,
-}
-
 /// A name of images that is to be given back.
 #[derive(Debug)]
 pub struct Loan {
@@ -127,16 +109,6 @@ pub struct Loan {
     pub reference: String,
     /// The image that has it.
     pub former: Option<String>,
-}
-
-/// A private server that bakes a golden state: on any free port, without durability, gone with
-/// devdb's own process or soon after.
-#[derive(Debug)]
-pub enum Builder {
-    /// A container without a volume.
-    Docker(Box<docker::Builder>),
-    /// A process on a directory of its own.
-    Native(Box<native::Builder>),
 }
 
 /// Calls the same method of whichever engine it is.
@@ -164,21 +136,6 @@ impl Engine {
     /// When the engine does not answer.
     pub async fn golden_states(&self) -> Result<Vec<GoldenState>> {
         each!(self.golden_states())
-    }
-
-    /// Starts a builder. When it fails, none is left behind.
-    ///
-    /// # Errors
-    /// Those of [`Engine::launch`].
-    pub async fn start_builder(&self, launch: &BuilderLaunch<'_>) -> Result<Builder> {
-        match self {
-            Engine::Docker(docker) => {
-                docker.start_builder(launch).await.map(|one| Builder::Docker(Box::new(one)))
-            }
-            Engine::Native(native) => {
-                native.start_builder(launch).await.map(|one| Builder::Native(Box::new(one)))
-            }
-        }
     }
 
     /// Makes a generation that is a copy of a clean golden state. Its first launch gives the user a
@@ -298,65 +255,5 @@ impl Engine {
     /// When the engine refuses: somebody else is using it.
     pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
         each!(self.remove_golden(state))
-    }
-}
-
-impl Builder {
-    /// Where it is reached.
-    pub fn endpoint(&self) -> &Endpoint {
-        match self {
-            Builder::Docker(builder) => builder.endpoint(),
-            Builder::Native(builder) => builder.endpoint(),
-        }
-    }
-
-    /// Waits until it ends by itself. Never returns while it runs.
-    pub async fn exited(&self) -> Exit {
-        match self {
-            Builder::Docker(builder) => builder.exited().await,
-            Builder::Native(builder) => builder.exited().await,
-        }
-    }
-
-    /// The last lines of its log.
-    pub fn log_tail(&self) -> String {
-        match self {
-            Builder::Docker(builder) => builder.log_tail(),
-            Builder::Native(builder) => builder.log_tail(),
-        }
-    }
-
-    /// Publishes its data as it is now, under a label that is not [`GoldenLabel::clean`]; it goes
-    /// on. The server must have written a checkpoint just before.
-    ///
-    /// # Errors
-    /// When the engine refuses (a full disk); nothing half-made is left.
-    pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
-        match self {
-            Builder::Docker(builder) => builder.publish_live(label).await,
-            Builder::Native(builder) => builder.publish_live(label).await,
-        }
-    }
-
-    /// Stops its server cleanly and publishes the data.
-    ///
-    /// # Errors
-    /// When it does not stop, and as [`Builder::publish_live`].
-    pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
-        match self {
-            Builder::Docker(builder) => builder.publish(label).await,
-            Builder::Native(builder) => builder.publish(label).await,
-        }
-    }
-
-    /// Ends and removes it, in whatever state it is.
-    ///
-    /// # Errors
-    /// When the engine refuses; the instance's next command removes it then.
-    pub async fn discard(self) -> Result<()> {
-        match self {
-            Builder::Docker(builder) => builder.discard().await,
-            Builder::Native(builder) => builder.discard().await,
-        }
     }
 }

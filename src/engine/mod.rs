@@ -17,11 +17,15 @@ mod control;
 pub mod docker;
 mod engines;
 pub mod golden;
+mod lease;
 pub mod native;
+mod private;
 mod snapshot;
 
 pub use engines::Engines;
-pub use golden::{Builder, BuilderLaunch, DamagedGolden, GoldenLabel, GoldenState, Loan, Platform};
+pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Loan, Platform};
+pub use lease::Lease;
+pub use private::{PrivateLaunch, PrivateServer};
 pub use snapshot::{BackupEnd, Manifest, SavedMigration, Snapshot, SnapshotName, State, Stop};
 
 use std::collections::BTreeMap;
@@ -44,6 +48,8 @@ pub enum Role {
     Instance,
     /// Prepares a generation, on any free port; never restarted; rubbish when nobody waits for it.
     Builder,
+    /// Lives for one command of a person's, or for a time.
+    Ephemeral,
 }
 
 /// Where a server is reached.

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::{Standing, Step};
 use crate::archive::Verified;
 use crate::db::connect::Address;
 use crate::db::{inspect, scram};
-use crate::engine::{Builder, BuilderLaunch, Engine, GoldenLabel, GoldenState};
+use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result};
 use crate::instance::{Context, Plan, data, new_password, ready};
 use crate::outcome::Applied;
-use crate::spec::{Durability, ServerSpec};
 
 /// A state that took less to make than this is made again sooner than it is worth keeping.
 const WORTH_KEEPING: Duration = Duration::from_millis(300);
@@ -57,10 +56,12 @@ async fn build(
     standing: &Standing,
     unpack: Option<&Arc<Verified<GoldenLabel>>>,
 ) -> Result<GoldenState> {
-    let spec = builder_spec(&context.spec.server);
+    let spec = context.spec.server.without_durability();
     let password = new_password();
-    let launch = BuilderLaunch {
+    let launch = PrivateLaunch {
         owner: &context.spec.owner,
+        role: Role::Builder,
+        lease: &Lease::of_this_process(None),
         spec: &spec,
         from: match unpack {
             Some(_) => None,
@@ -70,9 +71,9 @@ async fn build(
         verifier: &scram::verifier(password.expose_secret()),
     };
     // Not interrupted halfway: an engine that has been asked for a container makes it.
-    let mut builder = engine.start_builder(&launch).await?;
-    let work =
-        Work { context, engine, plan, standing, address: address(&builder, &spec, password) };
+    let mut builder = engine.start_private(&launch).await?;
+    let address = ready::private_address(&builder, &spec, password);
+    let work = Work { context, engine, plan, standing, address };
     let baked = match unpack {
         Some(_) => work.check(&mut builder).await,
         None => work.run(&mut builder).await,
@@ -95,7 +96,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(&self, builder: &mut Builder) -> Result<GoldenState> {
+    async fn run(&self, builder: &mut PrivateServer) -> Result<GoldenState> {
         let Work { context, plan, standing, .. } = self;
         let chain = &standing.chain;
         self.until_ready(builder).await?;
@@ -113,7 +114,7 @@ impl Work<'_> {
     }
 
     /// Publishes what was unpacked, when there is nothing to do on it.
-    async fn check(&self, builder: &mut Builder) -> Result<GoldenState> {
+    async fn check(&self, builder: &mut PrivateServer) -> Result<GoldenState> {
         let unlike = |error: Error| match error.kind() {
             Kind::Interrupted => error,
             _ => Error::new(Kind::Snapshot, "what was pulled is not what its label says")
@@ -148,36 +149,22 @@ impl Work<'_> {
         self.publish(builder, label).await
     }
 
-    async fn publish(&self, builder: &mut Builder, label: GoldenLabel) -> Result<GoldenState> {
+    async fn publish(
+        &self,
+        builder: &mut PrivateServer,
+        label: GoldenLabel,
+    ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
         let next_transaction = guard.guard(inspect::forget_password(&self.address)).await?;
         // Not interrupted halfway: what the engine has been asked for it finishes.
         builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
     }
 
-    async fn until_ready(&self, builder: &Builder) -> Result<()> {
-        let waiting = async {
-            tokio::select! {
-                exit = builder.exited() => {
-                    let code = exit.code.map(|code| format!(" (exit code {code})"));
-                    let what = format!(
-                        "the server that prepares the database ended{} before it accepted a login",
-                        code.unwrap_or_default()
-                    );
-                    // Said at once; the error with the whole tail follows when it is cleaned up.
-                    let last = exit.log_tail.lines().last().unwrap_or_default();
-                    self.context.events.warn(format!("the server ended: {last}"));
-                    Err(Error::new(Kind::NotReady, what).excerpt(exit.log_tail))
-                }
-                login = ready::first_login(&self.address, self.context.spec.timeout) => {
-                    login.map_err(|error| error.excerpt(builder.log_tail()))
-                }
-            }
-        };
-        self.context.interrupt.guard(waiting).await
+    async fn until_ready(&self, builder: &PrivateServer) -> Result<()> {
+        ready::private(self.context, builder, &self.address).await
     }
 
-    async fn publish_live(&self, builder: &mut Builder, step: &Step) -> Result<()> {
+    async fn publish_live(&self, builder: &mut PrivateServer, step: &Step) -> Result<()> {
         let guard = &self.context.interrupt;
         guard.guard(inspect::checkpoint(&self.address)).await?;
         builder.publish_live(&self.label(step)).await?;
@@ -194,25 +181,4 @@ impl Work<'_> {
 /// builder.
 fn thrown_away(error: Error) -> Error {
     if error.kind() == Kind::Migration { error.without_hints() } else { error }
-}
-
-fn address(builder: &Builder, spec: &ServerSpec, password: SecretString) -> Address {
-    let endpoint = builder.endpoint();
-    Address {
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        database: spec.database.clone(),
-        user: spec.user.clone(),
-        password,
-    }
-}
-
-/// Nothing of a builder needs to survive a crash: it is then baked again. What it has written is on
-/// disk when it is published.
-fn builder_spec(spec: &ServerSpec) -> ServerSpec {
-    let mut spec = ServerSpec { durability: Durability::None, ..spec.clone() };
-    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        spec.settings.remove(setting);
-    }
-    spec
 }

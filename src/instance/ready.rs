@@ -2,21 +2,65 @@
 
 use std::time::{Duration, Instant};
 
+use secrecy::SecretString;
+
 use crate::db::connect::{Address, wait_for_login};
-use crate::engine::{Engine, Server};
+use crate::engine::{Engine, PrivateServer, Server};
 use crate::error::{Error, Kind, Result};
+use crate::spec::ServerSpec;
 
 use super::Context;
 
 /// How many lines of its log explain a server that does not answer.
 const LOG_TAIL: usize = 10;
 
+/// How to log in to a private server, which has this password.
+pub fn private_address(
+    server: &PrivateServer,
+    spec: &ServerSpec,
+    password: SecretString,
+) -> Address {
+    let endpoint = server.endpoint();
+    Address {
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        password,
+    }
+}
+
+/// Waits for a login to a private server, while watching for its death.
+///
+/// # Errors
+/// `NotReady` with the last lines of its log, and `Interrupted`.
+pub async fn private(context: &Context, server: &PrivateServer, address: &Address) -> Result<()> {
+    let waiting = async {
+        tokio::select! {
+            exit = server.exited() => {
+                let code = exit.code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+                let what = format!(
+                    "the server that prepares the database ended{code} before it accepted a login"
+                );
+                // Said at once; the error with the whole tail follows when it is cleaned up.
+                let last = exit.log_tail.lines().last().unwrap_or_default();
+                context.events.warn(format!("the server ended: {last}"));
+                Err(Error::new(Kind::NotReady, what).excerpt(exit.log_tail))
+            }
+            login = first_login(address, context.spec.timeout) => {
+                login.map_err(|error| error.excerpt(server.log_tail()))
+            }
+        }
+    };
+    context.interrupt.guard(waiting).await
+}
+
 /// Waits for a login to a server whose user gets a password only when it is up: until then it
 /// refuses every one.
 ///
 /// # Errors
 /// `NotReady`, and `LoginRefused` when the password is still refused after `timeout`.
-pub async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
+async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     loop {
         match wait_for_login(address, timeout).await {

@@ -19,7 +19,7 @@ use crate::spec::Owner;
 /// The text of a report, empty or ending with a line break.
 pub fn render(report: &Report, style: Style) -> String {
     match report {
-        Report::Nothing => String::new(),
+        Report::Nothing | Report::Signal(_) => String::new(),
         Report::Verbatim(text) => text.clone(),
         Report::Said(said) => format!("{}\n", said.message),
         Report::Up(up) => self::up(up, style),
@@ -39,6 +39,7 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::Prune(report) => cached::pruned(report, style),
         Report::Pushed(report) => cached::pushed(report, style),
         Report::Pulled(report) => cached::pulled(report, style),
+        Report::Ephemerals(report) => kept::ephemerals(report, style),
         Report::Url(url) => format!("{}\n", url.url),
         Report::Migrations(migrations) => self::migrations(migrations, style),
         Report::Config(config) => self::config(config, style),

@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use super::Style;
 use super::human::{count, plain_table, trimmed, who};
 use crate::instance::Reason;
-use crate::outcome::{Found, GcReport, GenerationRow, GenerationsReport};
+use crate::outcome::{EphemeralsReport, Found, GcReport, GenerationRow, GenerationsReport};
 use crate::state::Why;
 
 /// `devdb generations`
@@ -37,6 +37,24 @@ pub fn generations(report: &GenerationsReport, style: Style) -> String {
         _ = writeln!(text, "{} {trouble}", style.yellow("warning:"));
     }
     text
+}
+
+/// `devdb ephemeral list`
+pub fn ephemerals(report: &EphemeralsReport, style: Style) -> String {
+    if report.ephemerals.is_empty() {
+        return "no ephemeral database is there; devdb ephemeral start makes one\n".into();
+    }
+    let mut table = plain_table(&["ID", "WHOSE", "ENGINE", "WHERE", "UNTIL"]);
+    for one in &report.ephemerals {
+        table.add_row(vec![
+            style.bold(&one.id),
+            format!("{} for {}", one.owner.project, one.owner.developer),
+            one.engine.to_string(),
+            one.place.url.clone(),
+            moment(one.until),
+        ]);
+    }
+    format!("{}\n", trimmed(&table))
 }
 
 fn by(why: Why) -> &'static str {

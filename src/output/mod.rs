@@ -98,7 +98,7 @@ impl Output {
             // A dump has one shape: what it is for.
             (_, Report::Verbatim(text)) => text.clone(),
             // Another program has printed all there is.
-            (_, Report::Nothing) => return Ok(()),
+            (_, Report::Nothing | Report::Signal(_)) => return Ok(()),
             (Format::Human, report) => human::render(report, self.style),
             (Format::Json, report) => document(&json!({
                 "schema": SCHEMA, "command": outcome.command, "exit": outcome.exit,

@@ -11,4 +11,4 @@ pub mod store;
 
 pub use lock::Lock;
 pub use record::{GenerationRecord, Record, Spare, Why};
-pub use store::Store;
+pub use store::{Store, private_directory, write_private};

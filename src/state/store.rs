@@ -128,6 +128,14 @@ pub fn private_directory(path: &Path) -> Result<()> {
         .map_err(|error| error.hint("DEVDB_DATA_DIR=/another/directory devdb …"))
 }
 
+/// Writes a file that only its owner can read: whole or not at all.
+///
+/// # Errors
+/// The file system's own.
+pub fn write_private(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    write_with_draft(file, &file.with_extension("draft"), text)
+}
+
 /// Writes a 0600 file by way of a draft, so that a reader, or a crash, sees the old or the new text
 /// and nothing else.
 fn write_with_draft(file: &Path, draft: &Path, text: &[u8]) -> std::io::Result<()> {

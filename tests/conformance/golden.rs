@@ -8,7 +8,7 @@ use devdb::db::connect::Address;
 use devdb::db::{inspect, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{
-    Builder, BuilderLaunch, Engine, GoldenLabel, GoldenState, Launch, MadeWith, Role,
+    Engine, GoldenLabel, GoldenState, Launch, MadeWith, PrivateLaunch, PrivateServer, Role,
 };
 use devdb::event::Events;
 use devdb::instance::ready;
@@ -22,15 +22,15 @@ use crate::{PATIENCE, execute, port_of, put_a_row, text, the_row};
 /// The password of the tests' builders.
 const OF_THE_BUILDER: &str = "a-password-of-a-builder";
 
-async fn start(bench: &Bench, owner: &Owner, from: Option<&GoldenState>) -> Builder {
+async fn start(bench: &Bench, owner: &Owner, from: Option<&GoldenState>) -> PrivateServer {
     bench.engine.prepare(&bench.spec, &Events::silent()).await.unwrap();
     let verifier = scram::verifier(OF_THE_BUILDER);
     let launch =
-        BuilderLaunch { owner, spec: &bench.spec, from, unpack: None, verifier: &verifier };
-    bench.engine.start_builder(&launch).await.unwrap()
+        PrivateLaunch { owner, spec: &bench.spec, from, unpack: None, verifier: &verifier };
+    bench.engine.start_private(&launch).await.unwrap()
 }
 
-fn address(bench: &Bench, builder: &Builder, password: &str) -> Address {
+fn address(bench: &Bench, builder: &PrivateServer, password: &str) -> Address {
     Address {
         host: builder.endpoint().host.clone(),
         port: builder.endpoint().port,
@@ -40,7 +40,7 @@ fn address(bench: &Bench, builder: &Builder, password: &str) -> Address {
     }
 }
 
-fn log_in(bench: &Bench, builder: &Builder) -> impl Future<Output = PgConnection> + use<> {
+fn log_in(bench: &Bench, builder: &PrivateServer) -> impl Future<Output = PgConnection> + use<> {
     let address = address(bench, builder, OF_THE_BUILDER);
     async move {
         // Until it has been given its password it refuses every one.

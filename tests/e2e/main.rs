@@ -21,6 +21,7 @@ mod output;
 mod pull;
 mod reset;
 mod retention;
+mod run;
 mod sandbox;
 mod secrets;
 mod snapshot;

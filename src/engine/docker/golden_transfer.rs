@@ -51,6 +51,7 @@ impl Docker {
             role: Role::Builder,
             launch_digest: String::new(),
             port: None,
+            lease: None,
         };
         let body = ContainerCreateBody {
             image: Some(state.handle.clone()),
@@ -67,7 +68,7 @@ impl Docker {
         written.and(removed)
     }
 
-    async fn download(&self, id: &str, mut writer: Writer) -> Result<()> {
+    pub(super) async fn download(&self, id: &str, mut writer: Writer) -> Result<()> {
         let options = DownloadFromContainerOptionsBuilder::new().path(PGDATA).build();
         let stream = self.client.download_from_container(id, Some(options)).boxed();
         let stream = bridge::reader(stream);

@@ -193,6 +193,7 @@ fn body(job: &Job<'_>, name: &str, image_volumes: Vec<String>) -> ContainerCreat
         role: Role::Builder,
         launch_digest: String::new(),
         port: None,
+        lease: None,
     };
     let mounts = job.volumes.iter().map(|volume| Mount {
         typ: Some(MountType::VOLUME),

@@ -7,8 +7,9 @@
 //! | `devdb.project-id`, `devdb.project`, `devdb.developer`, `devdb.instance` | the [`Owner`] |
 //! | `devdb.key` | [`Owner::key`] |
 //! | `devdb.generation` | the generation's number |
-//! | `devdb.role` | containers: `instance` or `builder` |
+//! | `devdb.role` | containers: `instance`, `builder` or `ephemeral` |
 //! | `devdb.launch` | containers: [`crate::spec::ServerSpec::launch_digest`] |
+//! | `devdb.lease` | containers: [`crate::engine::Lease`], JSON |
 //! | `devdb.port` | containers: the fixed port on 127.0.0.1, where there is one |
 //! | `devdb.major`, `devdb.image`, `devdb.database`, `devdb.user` | volumes: [`MadeWith`] |
 //! | `devdb.created` | volumes: when, RFC 3339 |
@@ -25,7 +26,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::engine::{Generation, MadeWith, Role};
+use crate::engine::{Generation, Lease, MadeWith, Role};
 use crate::error::{Error, Kind};
 use crate::spec::Owner;
 
@@ -42,6 +43,7 @@ const KEY: &str = "devdb.key";
 const GENERATION: &str = "devdb.generation";
 const ROLE: &str = "devdb.role";
 const LAUNCH: &str = "devdb.launch";
+const LEASE: &str = "devdb.lease";
 const PORT: &str = "devdb.port";
 const MAJOR: &str = "devdb.major";
 const IMAGE: &str = "devdb.image";
@@ -76,6 +78,8 @@ pub(super) struct Mark {
     pub(super) role: Role,
     pub(super) launch_digest: String,
     pub(super) port: Option<u16>,
+    /// Of a private server.
+    pub(super) lease: Option<Lease>,
 }
 
 /// The filter for everything of devdb's, of one instance or of all.
@@ -104,6 +108,10 @@ pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
     labels.insert(LAUNCH.into(), mark.launch_digest.clone());
     if let Some(port) = mark.port {
         labels.insert(PORT.into(), port.to_string());
+    }
+    // It has nothing that JSON could not say.
+    if let Some(Ok(lease)) = mark.lease.as_ref().map(serde_json::to_string) {
+        labels.insert(LEASE.into(), lease);
     }
     labels
 }
@@ -198,6 +206,7 @@ fn container_mark(name: &str, labels: &Labels) -> Option<Mark> {
         role: role_of(labels.get(ROLE)?)?,
         launch_digest: labels.get(LAUNCH)?.clone(),
         port: labels.get(PORT).and_then(|port| port.parse().ok()),
+        lease: labels.get(LEASE).and_then(|lease| serde_json::from_str(lease).ok()),
         owner,
     })
 }
@@ -274,11 +283,13 @@ const fn role_word(role: Role) -> &'static str {
     match role {
         Role::Instance => "instance",
         Role::Builder => "builder",
+        Role::Ephemeral => "ephemeral",
     }
 }
 
 fn role_of(word: &str) -> Option<Role> {
-    [Role::Instance, Role::Builder].into_iter().find(|role| role_word(*role) == word)
+    let roles = [Role::Instance, Role::Builder, Role::Ephemeral];
+    roles.into_iter().find(|role| role_word(*role) == word)
 }
 
 /// What kind of object an error is about.

@@ -98,7 +98,7 @@ impl Docker {
         let mark = async {
             match launch.role {
                 Role::Instance => self.mark_complete(&server).await,
-                Role::Builder => Ok(()),
+                Role::Builder | Role::Ephemeral => Ok(()),
             }
         };
         tokio::try_join!(password, mark)?;
@@ -173,7 +173,9 @@ impl Docker {
 fn container_name(launch: &Launch<'_>) -> String {
     match launch.role {
         Role::Instance => launch.owner.base_name(),
-        Role::Builder => format!("{}-builder", launch.owner.generation_name(launch.generation)),
+        Role::Builder | Role::Ephemeral => {
+            format!("{}-builder", launch.owner.generation_name(launch.generation))
+        }
     }
 }
 
@@ -196,6 +198,7 @@ fn body(
         role: launch.role,
         launch_digest: spec.launch_digest(EngineKind::Docker, launch.port),
         port: launch.port,
+        lease: None,
     };
     let labels = label::of_existing(generation, Utc::now());
     let mut environment = environment(spec, &[]);
@@ -204,7 +207,7 @@ fn body(
     }
     let restart = match launch.role {
         Role::Instance => RestartPolicyNameEnum::UNLESS_STOPPED,
-        Role::Builder => RestartPolicyNameEnum::NO,
+        Role::Builder | Role::Ephemeral => RestartPolicyNameEnum::NO,
     };
     ContainerCreateBody {
         image: Some(spec.image.clone()),

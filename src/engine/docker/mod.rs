@@ -7,7 +7,6 @@
 //! bollard is known here and nowhere else. It sends requests without a version, so the daemon
 //! answers each in its own newest; nothing here needs more than 1.41.
 
-mod builder;
 mod completion;
 mod container;
 mod context;
@@ -22,6 +21,7 @@ mod image;
 mod label;
 mod launch;
 mod logs;
+mod private;
 mod psql;
 mod pull;
 mod snapshot;
@@ -37,9 +37,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
-pub use builder::Builder;
 pub use discover::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
 pub use image::{Image, PrepareError};
+pub use private::PrivateServer;
 pub use pull::PullFailure;
 
 use crate::error::{Error, Kind, Result};

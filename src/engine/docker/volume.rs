@@ -122,6 +122,7 @@ impl Docker {
             role: Role::Builder,
             launch_digest: String::new(),
             port: None,
+            lease: None,
         };
         let labels = label::of_existing(generation, Utc::now());
         let body = ContainerCreateBody {

@@ -11,30 +11,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::Store;
-use super::{LOG_TAIL, Native, copy, golden_transfer, log};
+use super::{Native, copy, golden_transfer};
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{
-    BuilderLaunch, Endpoint, Exit, Generation, GoldenLabel, GoldenState, Launch, MadeWith,
-    Platform, Role, Server,
-};
+use crate::engine::{Generation, GoldenLabel, GoldenState, MadeWith, Platform};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
 
 /// The file with the label.
 pub(super) const LABEL: &str = "golden.json";
-
-/// The number of the directory that a builder works in: no generation of an instance has it.
-const BUILDER: u32 = 0;
-
-/// How long a server without durability takes to stop, at worst.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `golden.json`.
 #[derive(Serialize, Deserialize)]
@@ -43,14 +33,6 @@ struct Mark {
     label: GoldenLabel,
     /// Bytes of its files.
     bytes: u64,
-}
-
-/// A process that bakes a golden state, on a directory of its own.
-#[derive(Debug)]
-pub struct Builder {
-    native: Native,
-    server: Server,
-    endpoint: Endpoint,
 }
 
 impl Native {
@@ -83,68 +65,6 @@ impl Native {
         Ok(states)
     }
 
-    /// Starts a builder.
-    ///
-    /// # Errors
-    /// Those of launching; nothing is left behind.
-    pub async fn start_builder(&self, launch: &BuilderLaunch<'_>) -> Result<Builder> {
-        let BuilderLaunch { owner, spec, from, unpack, verifier } = launch;
-        self.remove_builder(owner).await?;
-        let record = GenerationRecord {
-            schema: SCHEMA,
-            owner: (*owner).clone(),
-            number: BUILDER,
-            created: Utc::now(),
-            made_with: MadeWith::of(spec, EngineKind::Native),
-            initialised: from.is_some() || unpack.is_some(),
-            // Of what is being unpacked nobody knows yet what it is.
-            origin: from
-                .map(|state| state.label.fingerprint.clone())
-                .or_else(|| unpack.map(|_| "unpacked".to_owned())),
-        };
-        let started = async {
-            let place = self.store.create(&record)?;
-            if let Some(state) = from {
-                clone_data(Path::new(&state.handle), place.directory(), false).await?;
-            }
-            if let Some(archive) = unpack {
-                self.unpack(archive, place.directory()).await?;
-            }
-            let launch = Launch {
-                owner,
-                generation: BUILDER,
-                role: Role::Builder,
-                spec,
-                port: None,
-                verifier: Some(verifier),
-            };
-            self.launch(&launch).await
-        };
-        match started.await {
-            Ok(server) => {
-                let endpoint = server.endpoint.clone().ok_or_else(|| {
-                    Error::new(Kind::Unexpected, format!("{} has no port", server.name))
-                })?;
-                Ok(Builder { native: self.clone(), server, endpoint })
-            }
-            Err(error) => {
-                // The first failure is the one to tell; the directory has the instance's mark.
-                let _ = self.remove_builder(owner).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn remove_builder(&self, owner: &Owner) -> Result<()> {
-        let place = self.store.place(owner, BUILDER);
-        if place.require()?.is_none() {
-            return Ok(());
-        }
-        self.clear_away(&place).await?;
-        let store = Arc::clone(&self.store);
-        blocking("remove a builder", move || store.remove(&place)).await
-    }
-
     /// Makes a generation that is a copy of a golden state.
     ///
     /// # Errors
@@ -164,6 +84,7 @@ impl Native {
             made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: true,
             origin: Some(state.label.fingerprint.clone()),
+            lease: None,
         };
         let place = self.store.create(&record)?;
         let durable = spec.durability == Durability::Full;
@@ -203,60 +124,6 @@ impl Native {
     }
 }
 
-impl Builder {
-    /// Where it is reached.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    /// Waits until it ends.
-    pub async fn exited(&self) -> Exit {
-        self.native.exited(&self.server).await
-    }
-
-    /// The last lines of its log.
-    pub fn log_tail(&self) -> String {
-        let place = self.native.store.place(&self.server.owner, BUILDER);
-        log::tail(&place.log(), 0, LOG_TAIL)
-    }
-
-    /// Publishes a copy of its data. A running server's files change while they are copied, so it
-    /// is stopped for that and started again.
-    ///
-    /// # Errors
-    /// `Unexpected` with what the file system, or the server, says.
-    pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
-        self.native.stop(&self.server, PATIENCE).await?;
-        self.capture(label, Capture::Copy).await?;
-        self.server = self.native.start(&self.server).await?;
-        Ok(())
-    }
-
-    /// Stops the server and publishes its data directory, which it has no more after that.
-    ///
-    /// # Errors
-    /// `Unexpected` when it does not stop, and with what the file system says.
-    pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
-        self.native.stop(&self.server, PATIENCE).await?;
-        self.capture(label, Capture::Move).await
-    }
-
-    /// Removes it.
-    ///
-    /// # Errors
-    /// `Unexpected` when its process does not end or its files cannot be removed.
-    pub async fn discard(self) -> Result<()> {
-        self.native.remove_builder(&self.server.owner).await
-    }
-
-    async fn capture(&self, label: &GoldenLabel, how: Capture) -> Result<GoldenState> {
-        let from = self.native.store.place(&self.server.owner, BUILDER).directory().to_owned();
-        let store = Arc::clone(&self.native.store);
-        let label = label.clone();
-        blocking("publish a golden state", move || publish(&store, &from, label, how)).await
-    }
-}
-
 /// Operating system and processor, as Docker writes them.
 pub(super) fn machine() -> String {
     let processor = match std::env::consts::ARCH {
@@ -268,12 +135,17 @@ pub(super) fn machine() -> String {
 }
 
 #[derive(Clone, Copy)]
-enum Capture {
+pub(super) enum Capture {
     Copy,
     Move,
 }
 
-fn publish(store: &Store, from: &Path, label: GoldenLabel, how: Capture) -> Result<GoldenState> {
+pub(super) fn publish(
+    store: &Store,
+    from: &Path,
+    label: GoldenLabel,
+    how: Capture,
+) -> Result<GoldenState> {
     let target = store.golden().join(label.name());
     let what = || format!("cannot publish the golden state {}", target.display());
     let draft = store.new_golden()?;
@@ -316,7 +188,7 @@ pub(super) fn read_mark(place: &Path) -> Result<Option<GoldenState>> {
 }
 
 /// Copies the data directory of one place to another.
-async fn clone_data(from: &Path, to: &Path, durable: bool) -> Result<()> {
+pub(super) async fn clone_data(from: &Path, to: &Path, durable: bool) -> Result<()> {
     let (from, to) = (from.join("pgdata"), to.join("pgdata"));
     blocking("copy a golden state", move || {
         let copied = copy::tree(&from, &to, &|_| false);

@@ -73,7 +73,7 @@ impl Native {
             return exists(&place.handle());
         }
         match launch.role {
-            Role::Builder => Ok(()),
+            Role::Builder | Role::Ephemeral => Ok(()),
             Role::Instance if self.holder_of_the_name(&launch.owner.key())?.is_some() => {
                 exists(&launch.owner.base_name())
             }

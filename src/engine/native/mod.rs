@@ -12,6 +12,7 @@ mod golden_transfer;
 mod launch;
 mod log;
 mod place;
+mod private;
 mod process;
 pub mod programs;
 mod record;
@@ -22,7 +23,8 @@ mod transfer;
 mod usage;
 mod verbs;
 
-pub use golden::Builder;
+pub use private::PrivateServer;
+pub(super) use process::started as process_started;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -158,7 +160,7 @@ impl Native {
         let name = match note.role {
             Role::Instance if place.is_aside() => format!("{}-aside", record.owner.base_name()),
             Role::Instance => record.owner.base_name(),
-            Role::Builder => record.owner.generation_name(record.number),
+            Role::Builder | Role::Ephemeral => record.owner.generation_name(record.number),
         };
         Server {
             handle: place.handle(),

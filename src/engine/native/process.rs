@@ -56,6 +56,11 @@ impl Process {
     }
 }
 
+/// When a process started, in whatever form the system tells it; none when it has ended.
+pub(in crate::engine) fn started(pid: Pid) -> Option<String> {
+    table::started(pid)
+}
+
 /// A running postmaster.
 #[derive(Debug, Clone)]
 pub(super) struct Postmaster {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{MadeWith, Role};
+use crate::engine::{Lease, MadeWith, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::Owner;
 
@@ -30,6 +30,9 @@ pub(super) struct GenerationRecord {
     /// The fingerprint of the golden state it is a copy of.
     #[serde(default)]
     pub origin: Option<String>,
+    /// Of a private server's: until when it is needed.
+    #[serde(default)]
+    pub lease: Option<Lease>,
 }
 
 /// `server.json`: the note of a server, which exists from before its first process until it is

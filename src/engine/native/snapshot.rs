@@ -117,6 +117,7 @@ impl Native {
             made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: false,
             origin: None,
+            lease: None,
         };
         let place = self.store.create(&record)?;
         let pgdata = place.pgdata();

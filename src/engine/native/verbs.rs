@@ -97,6 +97,7 @@ impl Native {
             made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: false,
             origin: None,
+            lease: None,
         };
         let place = self.store.create(&record)?;
         Ok(place.generation(record))

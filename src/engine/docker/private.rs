@@ -1,10 +1,10 @@
-//! Builders: containers whose life is tied to devdb's connection. The data directory lies in the
-//! container's own file system, so a commit captures it.
+//! Private servers: containers whose life is tied to devdb's connection. The data directory lies in
+//! the container's own file system, so a commit captures it.
 //!
-//! The container's first process is a small shell script (`builder.sh`) that ends when its
+//! The container's first process is a small shell script (`private.sh`) that ends when its
 //! standard input does: when devdb is killed, the daemon closes it, and the container, which
 //! removes itself, is gone half a second later. One that was created and never started waits for
-//! the next command of its instance.
+//! the next command of its user.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error as Refusal;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
-use bollard::query_parameters::AttachContainerOptionsBuilder;
+use bollard::query_parameters::{AttachContainerOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
@@ -22,19 +22,20 @@ use tokio::sync::watch;
 use super::Docker;
 use super::container::{CONTAINER_PORT, gone};
 use super::image::Image;
-use super::label::{self, Mark};
+use super::label::{self, Mark, Reading};
 use super::launch::{self, missing_image};
-use crate::engine::{BuilderLaunch, Endpoint, Exit, GoldenLabel, GoldenState, Role, Server};
+use crate::archive::Writer;
+use crate::engine::{Endpoint, Exit, GoldenLabel, GoldenState, PrivateLaunch, Role, Server};
 use crate::error::{Error, Kind, Result};
-use crate::spec::EngineKind;
+use crate::spec::{EngineKind, Owner};
 
-const SCRIPT: &str = include_str!("builder.sh");
+const SCRIPT: &str = include_str!("private.sh");
 
 /// Where the script may put what must not get into an image.
-const SCRATCH: &str = "/run/devdb-builder";
+const SCRATCH: &str = "/run/devdb";
 
 /// How the script says that the server has ended.
-const ENDED: &str = "devdb-builder: the server ended with code ";
+const ENDED: &str = "devdb: the server ended with code ";
 
 /// How many lines of its output explain an end.
 const TAIL_LINES: usize = 20;
@@ -42,8 +43,8 @@ const TAIL_LINES: usize = 20;
 /// How long a server without durability takes to stop, at worst.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A container that bakes a golden state.
-pub struct Builder {
+/// A container that is gone with devdb.
+pub struct PrivateServer {
     docker: Docker,
     server: Server,
     endpoint: Endpoint,
@@ -54,9 +55,9 @@ pub struct Builder {
     pub(super) image: Image,
 }
 
-impl std::fmt::Debug for Builder {
+impl std::fmt::Debug for PrivateServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("PrivateServer").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -65,14 +66,14 @@ impl Docker {
     ///
     /// # Errors
     /// `Image` when the image or the golden state is not there, and those of the daemon.
-    pub async fn start_builder(&self, launch: &BuilderLaunch<'_>) -> Result<Builder> {
+    pub async fn start_private(&self, launch: &PrivateLaunch<'_>) -> Result<PrivateServer> {
         let reference = launch.from.map_or(launch.spec.image.as_str(), |state| &state.handle);
         let image = self.inspect_image(reference).await?.ok_or_else(|| missing_image(reference))?;
-        let name = format!("{}-builder", launch.owner.base_name());
+        let name = name_of(launch.role, launch.owner);
         let body = body(launch, &name, reference, &image);
         let id = self.create_helper(&name, body).await?.id;
-        match self.bring_up_builder(&id, &name, launch, image).await {
-            Ok(builder) => Ok(builder),
+        match self.bring_up_private(&id, &name, launch, image).await {
+            Ok(server) => Ok(server),
             Err(error) => {
                 // The first failure is the one to tell; the container is labelled.
                 let _ = self.remove_container(&id, &name).await;
@@ -81,13 +82,51 @@ impl Docker {
         }
     }
 
-    async fn bring_up_builder(
+    /// See [`crate::engine::Engine::remove_private`].
+    ///
+    /// # Errors
+    /// `NotOurs` when something else has the name, and when the daemon refuses.
+    pub async fn remove_private(&self, owner: &Owner, role: Role) -> Result<()> {
+        match self.owned(&name_of(role, owner)).await? {
+            Some(owned) => self.remove_container(&owned.id, &owned.name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// See [`crate::engine::Engine::reap`]. Those that run end by themselves.
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn reap(&self) -> Result<()> {
+        let mut filter = label::filter(None);
+        filter.insert("status".into(), ["created", "exited", "dead"].map(str::to_owned).into());
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+        let listed = self.client.list_containers(Some(options)).await;
+        let listed = listed.map_err(|refusal| self.failed(&refusal, "cannot list containers"))?;
+        for container in listed {
+            let (id, labels) = (container.id.unwrap_or_default(), container.labels);
+            let names = container.names.unwrap_or_default();
+            let Some(name) = names.first().map(|name| name.trim_start_matches('/')) else {
+                continue;
+            };
+            let mark = match label::read_container(name, &labels.unwrap_or_default()) {
+                Reading::Ours(mark) => mark,
+                Reading::Newer | Reading::Foreign => continue,
+            };
+            if mark.lease.is_some_and(|lease| lease.is_over()) {
+                self.remove_container(&id, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bring_up_private(
         &self,
         id: &str,
         name: &str,
-        launch: &BuilderLaunch<'_>,
+        launch: &PrivateLaunch<'_>,
         image: Image,
-    ) -> Result<Builder> {
+    ) -> Result<PrivateServer> {
         if launch.from.is_none() && !image.starts_as_root {
             self.upload(id, name, launch::writable_mount_point()?).await?;
         }
@@ -113,11 +152,24 @@ impl Docker {
             Error::new(Kind::NotReady, format!("the container \"{name}\" ended at once"))
                 .excerpt(watched.tail())
         })?;
-        Ok(Builder { docker: self.clone(), server, endpoint, input, watched, image })
+        Ok(PrivateServer { docker: self.clone(), server, endpoint, input, watched, image })
     }
 }
 
-impl Builder {
+impl PrivateServer {
+    /// As the daemon described it when it was started.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Makes it outlive devdb for so long.
+    ///
+    /// # Errors
+    /// `Unexpected` when the connection is broken.
+    pub async fn keep(&mut self, time: Duration) -> Result<()> {
+        send(&mut self.input, &format!("keep {}", time.as_secs()), &self.server.name).await
+    }
+
     /// Where it is reached.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -147,17 +199,27 @@ impl Builder {
     /// # Errors
     /// `Unexpected` when it does not stop cleanly, and when the daemon refuses.
     pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
+        self.stop().await?;
+        self.docker.commit(&self.server, &self.image, label, false).await
+    }
+
+    /// Stops the server and writes the data into a file.
+    ///
+    /// # Errors
+    /// `Unexpected` when it does not stop cleanly, `Snapshot` when the file cannot be written.
+    pub async fn export(&mut self, writer: Writer) -> Result<()> {
+        self.stop().await?;
+        self.docker.download(&self.server.handle, writer).await
+    }
+
+    async fn stop(&mut self) -> Result<()> {
         let name = &self.server.name;
         send(&mut self.input, "stop", name).await?;
-        let ended = tokio::time::timeout(PATIENCE, self.watched.ended()).await;
-        match ended {
-            Ok(Some(0)) => {}
-            _ => {
-                return Err(Error::new(Kind::Unexpected, format!("cannot stop \"{name}\""))
-                    .excerpt(self.watched.tail()));
-            }
+        match tokio::time::timeout(PATIENCE, self.watched.ended()).await {
+            Ok(Some(0)) => Ok(()),
+            _ => Err(Error::new(Kind::Unexpected, format!("cannot stop \"{name}\""))
+                .excerpt(self.watched.tail())),
         }
-        self.docker.commit(&self.server, &self.image, label, false).await
     }
 
     /// Removes the container.
@@ -169,8 +231,16 @@ impl Builder {
     }
 }
 
+/// The container's name; an ephemeral one's owner has no other.
+fn name_of(role: Role, owner: &Owner) -> String {
+    match role {
+        Role::Ephemeral => owner.base_name(),
+        Role::Builder | Role::Instance => format!("{}-builder", owner.base_name()),
+    }
+}
+
 fn body(
-    launch: &BuilderLaunch<'_>,
+    launch: &PrivateLaunch<'_>,
     name: &str,
     reference: &str,
     image: &Image,
@@ -178,13 +248,14 @@ fn body(
     let mark = Mark {
         owner: launch.owner.clone(),
         generation: 0,
-        role: Role::Builder,
+        role: launch.role,
         launch_digest: launch.spec.launch_digest(EngineKind::Docker, None),
         port: None,
+        lease: Some(launch.lease.clone()),
     };
     let is_filled = launch.from.is_some() || launch.unpack.is_some();
     let origin = if is_filled { "golden" } else { "new" };
-    let shell = ["sh", "-c", SCRIPT, "devdb-builder", origin].map(str::to_owned);
+    let shell = ["sh", "-c", SCRIPT, "devdb", origin].map(str::to_owned);
     let mut tmpfs = launch::tmpfs(image);
     tmpfs.insert(SCRATCH.to_owned(), String::new());
     ContainerCreateBody {

@@ -1,6 +1,6 @@
-# The first process of a builder's container: a server whose life is tied to devdb's connection.
-# Standard input: the verifier of the builder's password, then `stop`; when it ends, because devdb
-# has ended, so does the container.
+# The first process of a private server's container: its life is tied to devdb's connection.
+# Standard input: the verifier of the password; then `stop`, or `keep SECONDS`. When it ends, because
+# devdb has ended, so does the container, at once or after that time.
 # $1: `new` for an empty data directory, `golden` for one that is there; then the image's own
 # entrypoint and command.
 # Debian's images have Perl scripts of the same names first, which start ten times slower.
@@ -10,7 +10,7 @@ origin=$1
 shift
 if [ "$origin" = new ]; then
     # On a tmpfs: nothing of it gets into an image.
-    POSTGRES_PASSWORD_FILE=/run/devdb-builder/password
+    POSTGRES_PASSWORD_FILE=/run/devdb/password
     (umask 077 && printf '%s\n' "$verifier" >"$POSTGRES_PASSWORD_FILE")
     export POSTGRES_PASSWORD_FILE
 else
@@ -25,10 +25,13 @@ else
 fi
 {
     "$@" </dev/null
-    echo "devdb-builder: the server ended with code $?"
+    echo "devdb: the server ended with code $?"
 } &
-while IFS= read -r line; do
-    if [ "$line" = stop ]; then
-        kill -INT "$(head -n 1 "$PGDATA/postmaster.pid")"
-    fi
+keep=0
+while read -r word argument; do
+    case $word in
+    stop) kill -INT "$(head -n 1 "$PGDATA/postmaster.pid")" ;;
+    keep) keep=$argument ;;
+    esac
 done
+sleep "$keep"

@@ -1,0 +1,112 @@
+//! `devdb ephemeral`: databases that last for a time, for CI systems that want steps.
+
+use chrono::Utc;
+
+use super::run::prepare;
+use super::{App, env, said};
+use crate::cli::{
+    EnvironmentArgs, EphemeralAction, EphemeralArgs, EphemeralEnvArgs, EphemeralStartArgs,
+    EphemeralStopArgs,
+};
+use crate::config::Overrides;
+use crate::engine::{Engine, Role};
+use crate::ephemeral::note::{self, Note};
+use crate::ephemeral::watcher::Watcher;
+use crate::ephemeral::{Ephemeral, Id};
+use crate::error::Result;
+use crate::instance::Context;
+use crate::outcome::{EphemeralReport, EphemeralsReport, Outcome, Place, Report};
+use crate::spec::EngineKind;
+
+/// `devdb ephemeral`
+pub async fn run(app: &App, args: EphemeralArgs) -> Result<Outcome> {
+    match args.action {
+        EphemeralAction::Start(args) => start(app, args).await,
+        EphemeralAction::Env(args) => environment(app, args),
+        EphemeralAction::List => list(app),
+        EphemeralAction::Stop(args) => stop(app, args).await,
+    }
+}
+
+async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
+    let (context, plan) = prepare(app, &args.database)?;
+    if let Some(file) = &args.environment.write {
+        env::check(file)?;
+    }
+    let id = Id::random();
+    let watcher = Watcher::start(&id, &context.spec.owner)?;
+    let started = async {
+        let ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
+        let until = Utc::now() + args.ttl;
+        let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
+        let note = Note::new(&id, owner, engine, &ephemeral.address, until);
+        note.write(&context.store)?;
+        give(app, "ephemeral start", &note, &args.environment)
+    };
+    let outcome = match started.await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            note::forget(&context.store, &id);
+            // The end of the pipe ends what there is.
+            drop(watcher);
+            return Err(error);
+        }
+    };
+    watcher.keep(args.ttl)?;
+    Ok(outcome)
+}
+
+fn environment(app: &App, args: EphemeralEnvArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let note = note::find(&context.store, &context.spec.owner, args.id.as_deref())?;
+    give(app, "ephemeral env", &note, &args.environment)
+}
+
+/// Prints or writes what a program needs to connect.
+fn give(app: &App, command: &'static str, note: &Note, args: &EnvironmentArgs) -> Result<Outcome> {
+    let variables = note.address().variables().map(|(name, value)| (name.to_owned(), value));
+    let mut variables = Vec::from(variables);
+    variables.push(("DEVDB_EPHEMERAL".to_owned(), note.id()?.to_string()));
+    env::give(app, command, args.format, args.write.as_deref(), &variables)
+}
+
+fn list(app: &App) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let report = |note: Note| -> Result<EphemeralReport> {
+        Ok(EphemeralReport {
+            id: note.id()?.to_string(),
+            place: Place::from(&note.address()),
+            owner: note.owner,
+            engine: note.engine,
+            until: note.until,
+        })
+    };
+    let ephemerals = note::all(&context.store)?.into_iter().map(report).collect::<Result<_>>()?;
+    let report = Report::Ephemerals(EphemeralsReport { ephemerals });
+    Ok(Outcome { command: "ephemeral list", report, exit: 0 })
+}
+
+async fn stop(app: &App, args: EphemeralStopArgs) -> Result<Outcome> {
+    let context = app.context(Overrides::default(), None)?;
+    let notes = match &args.id {
+        Some(id) => vec![note::find(&context.store, &context.spec.owner, Some(id))?],
+        None => note::of(&context.store, &context.spec.owner)?,
+    };
+    for note in &notes {
+        engine_of(&context, note).await?.remove_private(&note.owner, Role::Ephemeral).await?;
+        note::forget(&context.store, &note.id()?);
+    }
+    let message = match notes.len() {
+        0 => "there is nothing to stop".to_owned(),
+        1 => "1 database is gone".to_owned(),
+        more => format!("{more} databases are gone"),
+    };
+    Ok(said("ephemeral stop", !notes.is_empty(), message))
+}
+
+async fn engine_of(context: &Context, note: &Note) -> Result<Engine> {
+    match note.engine {
+        EngineKind::Docker => context.engines.docker().await,
+        EngineKind::Native => context.engines.native(&context.spec.server),
+    }
+}

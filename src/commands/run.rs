@@ -1,0 +1,100 @@
+//! `devdb run`: a database for one command.
+
+use std::path::Path;
+
+use chrono::Utc;
+
+use super::App;
+use crate::cli::{DatabaseArgs, RunArgs};
+use crate::config::Overrides;
+use crate::ephemeral::command::{self, Ended};
+use crate::ephemeral::note::Note;
+use crate::ephemeral::watcher::Watcher;
+use crate::ephemeral::{Ephemeral, Id};
+use crate::error::Result;
+use crate::instance::{Context, Plan};
+use crate::outcome::{Outcome, Report};
+
+/// `devdb run`
+pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
+    let (context, plan) = prepare(app, &args.database)?;
+    let id = Id::random();
+    let watcher = Watcher::start(&id, &context.spec.owner)?;
+    let started = Ephemeral::start(&context, &plan, &id, None).await;
+    let mut ephemeral = match started {
+        Ok(ephemeral) => ephemeral,
+        Err(error) => {
+            watcher.dismiss();
+            return Err(error);
+        }
+    };
+    // From here on the signals are the command's.
+    context.interrupt.hand_over();
+    let ran = command::run(&args.command, &id, &ephemeral.address, &context.environment).await;
+    let has_failed = !matches!(ran, Ok(ended) if ended.is_success());
+    if has_failed && args.keep_on_failure && ran.is_ok() {
+        keep(&context, &mut ephemeral, &id, &args).await?;
+        watcher.keep(args.ttl)?;
+    } else {
+        if let Some(directory) = args.artifact.as_deref().filter(|_| has_failed && ran.is_ok()) {
+            save(&context, &mut ephemeral, directory).await;
+        }
+        if let Err(error) = ephemeral.discard().await {
+            // The command's end is what counts; the watcher does what is left to do.
+            context.events.warn(format!("the database is still there: {error}"));
+        } else {
+            watcher.dismiss();
+        }
+    }
+    Ok(match ran? {
+        Ended::Code(exit) => Outcome { command: "run", report: Report::Nothing, exit },
+        Ended::Signal(signal) => {
+            Outcome { command: "run", report: Report::Signal(signal), exit: 1 }
+        }
+    })
+}
+
+/// What the database is to be, read and found good before anything is started.
+pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)> {
+    let flags = Overrides {
+        engine: args.engine.clone(),
+        postgres: args.postgres.clone(),
+        profile: args.profile.clone(),
+        ..Overrides::default()
+    };
+    let context = app.context(flags, args.timeout)?;
+    let plan = Plan::load(&context.spec, true, !args.no_seed)?;
+    context.key.check()?;
+    Ok((context, plan))
+}
+
+async fn keep(context: &Context, ephemeral: &mut Ephemeral, id: &Id, args: &RunArgs) -> Result<()> {
+    ephemeral.keep(args.ttl).await?;
+    let until = Utc::now() + args.ttl;
+    let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
+    Note::new(id, owner, engine, &ephemeral.address, until).write(&context.store)?;
+    if let Some(directory) = &args.artifact {
+        context.events.warn(format!(
+            "nothing is saved in {}: the database itself is kept",
+            directory.display()
+        ));
+    }
+    let for_how_long = humantime::format_duration(args.ttl);
+    context.events.note(format!(
+        "the database is kept for {for_how_long}: {}\n  devdb ephemeral env {id}    how to log in\n  \
+         devdb ephemeral stop {id}   ends it now",
+        ephemeral.address.masked_url()
+    ));
+    Ok(())
+}
+
+/// What goes wrong with it is said and changes nothing: the command's end is what counts.
+async fn save(context: &Context, ephemeral: &mut Ephemeral, directory: &Path) {
+    match ephemeral.save(directory).await {
+        Ok(()) => context.events.note(format!(
+            "the server's log and the data are in {} (devdb snapshot import takes the data)",
+            directory.display()
+        )),
+        Err(error) => context.events.warn(format!("not everything could be saved: {error}")),
+    }
+}

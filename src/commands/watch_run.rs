@@ -1,0 +1,15 @@
+//! The process that watches over an ephemeral database; nobody types its command.
+
+use super::App;
+use crate::ephemeral::watcher;
+use crate::error::Result;
+use crate::outcome::{Outcome, Report};
+
+/// `devdb watch-run`
+pub async fn run(app: &App) -> Result<Outcome> {
+    let engines = app.engines(app.environment.data_dir()?, None);
+    // Every signal was for devdb; this process ends when its work is done.
+    app.interrupt.hand_over();
+    watcher::watch(&engines).await?;
+    Ok(Outcome { command: "watch-run", report: Report::Nothing, exit: 0 })
+}

@@ -1,0 +1,87 @@
+//! Whose a private server is, and how to tell that nobody needs it any more.
+
+use std::fs;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::native;
+
+/// What a private server is labelled with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Which boot of which machine, and which of its namespaces of processes: elsewhere the
+    /// process's number is another's.
+    world: String,
+    /// The user who runs devdb.
+    user: u32,
+    /// devdb's own process.
+    pid: i32,
+    /// When that started, in whatever form the system tells it.
+    started: Option<String>,
+    /// Until when it is kept, whoever lives; none while it goes with devdb's process.
+    #[serde(default)]
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Lease {
+    /// That of this very process; with `until`, one that outlives it.
+    pub fn of_this_process(until: Option<DateTime<Utc>>) -> Lease {
+        let me = rustix::process::getpid();
+        Lease {
+            world: world(),
+            user: rustix::process::getuid().as_raw(),
+            pid: me.as_raw_nonzero().get(),
+            started: native::process_started(me),
+            until,
+        }
+    }
+
+    /// Whether it is certain that nobody needs the server: its time has come, or its devdb was
+    /// this user's, here, and is no more.
+    pub fn is_over(&self) -> bool {
+        if self.user != rustix::process::getuid().as_raw() {
+            return false;
+        }
+        if let Some(until) = self.until {
+            return until <= Utc::now();
+        }
+        let now = Pid::from_raw(self.pid).and_then(native::process_started);
+        self.world == world() && now != self.started
+    }
+}
+
+/// Nothing but Linux has such names; there a machine's own name has to do.
+fn world() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let processes = fs::read_link(Path::new("/proc/self/ns/pid")).unwrap_or_default();
+    match boot.trim() {
+        "" => whoami::hostname().unwrap_or_default(),
+        boot => format!("{boot} {}", processes.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn it_lasts_as_long_as_its_process_or_its_time() {
+        let mine = Lease::of_this_process(None);
+        assert!(!mine.is_over());
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let pid = i32::try_from(ended.id()).unwrap();
+        assert!(Lease { pid, ..mine.clone() }.is_over());
+        assert!(Lease { started: Some("another".into()), ..mine.clone() }.is_over());
+        assert!(!Lease { pid, world: "elsewhere".into(), ..mine.clone() }.is_over());
+        assert!(!Lease { pid, user: mine.user + 1, ..mine }.is_over());
+        let until = |seconds| Some(Utc::now() + TimeDelta::seconds(seconds));
+        assert!(!Lease { pid, ..Lease::of_this_process(until(60)) }.is_over());
+        assert!(Lease::of_this_process(until(-1)).is_over());
+    }
+}

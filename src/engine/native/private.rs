@@ -1,0 +1,197 @@
+//! Private servers as processes, each on a directory of its own in the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::golden::{Capture, blocking, clone_data, publish};
+use super::record::{GenerationRecord, SCHEMA};
+use super::{LOG_TAIL, Native, log};
+use crate::archive::Writer;
+use crate::engine::{
+    Endpoint, Exit, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, Server,
+};
+use crate::error::{Error, Kind, Result};
+use crate::spec::{EngineKind, Owner};
+
+/// The number of the directory that it works in: no generation of an instance has it.
+const NUMBER: u32 = 0;
+
+/// How long a server without durability takes to stop, at worst.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A process on a directory of its own.
+#[derive(Debug)]
+pub struct PrivateServer {
+    native: Native,
+    server: Server,
+    endpoint: Endpoint,
+}
+
+impl Native {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// Those of launching; nothing is left behind.
+    pub async fn start_private(&self, launch: &PrivateLaunch<'_>) -> Result<PrivateServer> {
+        let PrivateLaunch { owner, role, lease, spec, from, unpack, verifier } = launch;
+        self.remove_private(owner).await?;
+        let record = GenerationRecord {
+            schema: SCHEMA,
+            owner: (*owner).clone(),
+            number: NUMBER,
+            created: Utc::now(),
+            made_with: MadeWith::of(spec, EngineKind::Native),
+            initialised: from.is_some() || unpack.is_some(),
+            // Of what is being unpacked nobody knows yet what it is.
+            origin: from
+                .map(|state| state.label.fingerprint.clone())
+                .or_else(|| unpack.map(|_| "unpacked".to_owned())),
+            lease: Some((*lease).clone()),
+        };
+        let started = async {
+            let place = self.store.create(&record)?;
+            if let Some(state) = from {
+                clone_data(Path::new(&state.handle), place.directory(), false).await?;
+            }
+            if let Some(archive) = unpack {
+                self.unpack(archive, place.directory()).await?;
+            }
+            let launch = Launch {
+                owner,
+                generation: NUMBER,
+                role: *role,
+                spec,
+                port: None,
+                verifier: Some(verifier),
+            };
+            self.launch(&launch).await
+        };
+        match started.await {
+            Ok(server) => {
+                let endpoint = server.endpoint.clone().ok_or_else(|| {
+                    Error::new(Kind::Unexpected, format!("{} has no port", server.name))
+                })?;
+                Ok(PrivateServer { native: self.clone(), server, endpoint })
+            }
+            Err(error) => {
+                // The first failure is the one to tell; the directory has the instance's mark.
+                let _ = self.remove_private(owner).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// See [`crate::engine::Engine::reap`].
+    ///
+    /// # Errors
+    /// `Unexpected` when something does not go away.
+    pub async fn reap(&self) -> Result<()> {
+        for (_, record) in self.store.list(None)? {
+            if record.lease.is_some_and(|lease| lease.is_over()) {
+                self.remove_private(&record.owner).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::engine::Engine::remove_private`].
+    ///
+    /// # Errors
+    /// `Unexpected` when its process does not end or its files cannot be removed.
+    pub async fn remove_private(&self, owner: &Owner) -> Result<()> {
+        let place = self.store.place(owner, NUMBER);
+        if place.require()?.is_none() {
+            return Ok(());
+        }
+        self.clear_away(&place).await?;
+        let store = Arc::clone(&self.store);
+        blocking("remove a private server", move || store.remove(&place)).await
+    }
+}
+
+impl PrivateServer {
+    /// As it was when it was started.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Notes that it outlives devdb for so long.
+    ///
+    /// # Errors
+    /// `Unexpected` when that cannot be written.
+    pub fn keep(&self, time: Duration) -> Result<()> {
+        let place = self.native.store.place(&self.server.owner, NUMBER);
+        let Some(record) = place.record()? else { return Ok(()) };
+        let lease = Lease::of_this_process(Some(Utc::now() + time));
+        place.write_record(&GenerationRecord { lease: Some(lease), ..record })
+    }
+
+    /// Where it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Waits until it ends.
+    pub async fn exited(&self) -> Exit {
+        self.native.exited(&self.server).await
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        let place = self.native.store.place(&self.server.owner, NUMBER);
+        log::tail(&place.log(), 0, LOG_TAIL)
+    }
+
+    /// Publishes a copy of its data. A running server's files change while they are copied, so it
+    /// is stopped for that and started again.
+    ///
+    /// # Errors
+    /// `Unexpected` with what the file system, or the server, says.
+    pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
+        self.native.stop(&self.server, PATIENCE).await?;
+        self.capture(label, Capture::Copy).await?;
+        self.server = self.native.start(&self.server).await?;
+        Ok(())
+    }
+
+    /// Stops the server and publishes its data directory, which it has no more after that.
+    ///
+    /// # Errors
+    /// `Unexpected` when it does not stop, and with what the file system says.
+    pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
+        self.native.stop(&self.server, PATIENCE).await?;
+        self.capture(label, Capture::Move).await
+    }
+
+    /// Stops the server and writes the data into a file.
+    ///
+    /// # Errors
+    /// `Unexpected` when it does not stop, `Snapshot` when the file cannot be written.
+    pub async fn export(&mut self, mut writer: Writer) -> Result<()> {
+        self.native.stop(&self.server, PATIENCE).await?;
+        let data = self.native.store.place(&self.server.owner, NUMBER).pgdata();
+        blocking("write the file", move || {
+            writer.append_directory(&data, &|_| false)?;
+            writer.finish().map(drop)
+        })
+        .await
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// `Unexpected` when its process does not end or its files cannot be removed.
+    pub async fn discard(self) -> Result<()> {
+        self.native.remove_private(&self.server.owner).await
+    }
+
+    async fn capture(&self, label: &GoldenLabel, how: Capture) -> Result<GoldenState> {
+        let from = self.native.store.place(&self.server.owner, NUMBER).directory().to_owned();
+        let store = Arc::clone(&self.native.store);
+        let label = label.clone();
+        blocking("publish a golden state", move || publish(&store, &from, label, how)).await
+    }
+}

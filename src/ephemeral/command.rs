@@ -1,0 +1,144 @@
+//! A person's command beside its database: it has devdb's own terminal, input and output, gets the
+//! signals that devdb gets, and ends devdb as it ends itself.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::{Cause, Origin};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{Id, marked};
+use crate::config::environment::Environment;
+use crate::db::connect::Address;
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// What is passed on.
+const SIGNALS: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
+
+/// Interrupts so close together are one wish: make and npm pass on what the terminal has sent
+/// already.
+const SAME: Duration = Duration::from_millis(300);
+
+/// A second interrupt within this time ends the command. Later it is another request to a program
+/// that takes them as such: an interpreter, a debugger.
+const INSISTING: Duration = Duration::from_secs(3);
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Code(u8),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Ended {
+    /// Whether it did what it was to do.
+    pub fn is_success(self) -> bool {
+        self == Ended::Code(0)
+    }
+}
+
+impl From<ExitStatus> for Ended {
+    fn from(status: ExitStatus) -> Self {
+        match status.signal() {
+            Some(signal) => Ended::Signal(signal),
+            None => Ended::Code(status.code().and_then(|code| code.try_into().ok()).unwrap_or(1)),
+        }
+    }
+}
+
+/// Runs `words` with the database of `address` in its environment, to its end.
+///
+/// # Errors
+/// `NoCommand` when there is no such program, `NotExecutable` when it cannot be run.
+pub async fn run(
+    words: &[OsString],
+    id: &Id,
+    address: &Address,
+    environment: &Environment,
+) -> Result<Ended> {
+    let mut signals = listen()?;
+    let mut child = start(words, id, address, environment)?;
+    let mut interrupted: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let status = status.or_fail(Kind::Unexpected, || "cannot wait for the command".into());
+                return status.map(Ended::from);
+            }
+            Some(origin) = signals.recv() => {
+                if origin.signal == SIGINT {
+                    let since = interrupted.map_or(Duration::MAX, |first| first.elapsed());
+                    if (SAME..INSISTING).contains(&since) {
+                        marked::kill(id);
+                    }
+                    interrupted = Some(Instant::now());
+                }
+                // What the terminal sends, it sends to the command too.
+                if origin.cause != Cause::Kernel {
+                    pass_on(&child, origin.signal);
+                }
+            }
+        }
+    }
+}
+
+fn start(
+    words: &[OsString],
+    id: &Id,
+    address: &Address,
+    environment: &Environment,
+) -> Result<Child> {
+    let (program, arguments) =
+        words.split_first().ok_or_else(|| Error::new(Kind::Usage, "there is no command"))?;
+    let mut command = Command::new(program);
+    // What the person's own environment says about another server must not lead the command there.
+    for name in environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(address.variables()).env(marked::VARIABLE, id.as_str());
+    command.spawn().map_err(|error| {
+        let failure = |kind| Error::new(kind, format!("cannot run {program:?}")).because(&error);
+        match error.kind() {
+            ErrorKind::NotFound => failure(Kind::NoCommand).hint(
+                "devdb run -- PROGRAM ARGUMENT…   runs a program; sh -c '…' a line of a shell",
+            ),
+            _ => failure(Kind::NotExecutable),
+        }
+    })
+}
+
+fn pass_on(child: &Child, signal: i32) {
+    let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
+        // It may just have ended.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Signals with what sent them, from now on and for as long as the process lives.
+fn listen() -> Result<UnboundedReceiver<Origin>> {
+    let cannot = || "cannot listen for signals".to_owned();
+    let mut signals = SignalsInfo::<WithOrigin>::new(SIGNALS).or_fail(Kind::Unexpected, cannot)?;
+    let (sender, receiver) = unbounded_channel();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for origin in &mut signals {
+                if sender.send(origin).is_err() {
+                    return;
+                }
+            }
+        })
+        .or_fail(Kind::Unexpected, cannot)?;
+    Ok(receiver)
+}

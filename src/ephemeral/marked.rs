@@ -1,0 +1,73 @@
+//! The processes of a command, with everything they started: known by a variable that each of them
+//! has inherited, whoever its parent is by now.
+
+use rustix::process::{Pid, Signal};
+
+use super::Id;
+
+/// The variable that the command and all below it have.
+pub(super) const VARIABLE: &str = "DEVDB_RUN";
+
+/// How often the process table is looked through: a process may start another while it is.
+const ROUNDS: usize = 20;
+
+/// Ends every process of the command of `id`. Where the system has no `/proc`, none is found.
+pub(super) fn kill(id: &Id) {
+    for _ in 0..ROUNDS {
+        let found = find(id);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            // One that is gone already is what was wanted.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+fn find(id: &Id) -> Vec<Pid> {
+    let mark = format!("{VARIABLE}={id}");
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers =
+        processes.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    let is_marked = |pid: &Pid| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    };
+    numbers.filter(is_marked).collect()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn whoever_has_the_mark_is_ended_and_nobody_else() {
+        let id = Id::random();
+        let mut start = |name: &str| {
+            let script = "sleep 60 & echo; wait";
+            let mut child = Command::new("sh")
+                .args(["-c", script])
+                .env(VARIABLE, name)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut started = [0];
+            std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut started).unwrap();
+            child
+        };
+        let (mut mine, mut other) = (start(id.as_str()), start(&format!("{id}x")));
+        assert_eq!(find(&id).len(), 2);
+        kill(&id);
+        assert!(!mine.wait().unwrap().success());
+        assert!(find(&id).is_empty());
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        for pid in find(&Id(format!("{id}x"))) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+}
