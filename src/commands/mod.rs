@@ -147,6 +147,7 @@ impl App {
                 docker_config: environment.docker_config(),
                 docker_tls_verify: environment.get("DOCKER_TLS_VERIFY").map(str::to_owned),
                 docker_cert_path: environment.get("DOCKER_CERT_PATH").map(PathBuf::from),
+                publish: environment.get("DEVDB_PUBLISH").map(str::to_owned),
                 xdg_runtime_dir: environment.runtime_dir(),
                 home: environment.home().map(PathBuf::from),
             },

@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn whoever_has_the_mark_is_ended_and_nobody_else() {
         let id = Id::random();
-        let mut start = |name: &str| {
+        let start = |name: &str| {
             let script = "sleep 60 & echo; wait";
             let mut child = Command::new("sh")
                 .args(["-c", script])

@@ -14,6 +14,7 @@ pub async fn engine() -> Result<Docker, String> {
         docker_host: variable("DOCKER_HOST"),
         docker_context: variable("DOCKER_CONTEXT"),
         docker_config: variable("DOCKER_CONFIG").map(PathBuf::from),
+        publish: None,
         docker_tls_verify: variable("DOCKER_TLS_VERIFY"),
         docker_cert_path: variable("DOCKER_CERT_PATH").map(PathBuf::from),
         xdg_runtime_dir: variable("XDG_RUNTIME_DIR").map(PathBuf::from),

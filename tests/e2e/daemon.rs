@@ -13,6 +13,7 @@ use crate::sandbox::{docker, eventually};
 pub struct PrivateDaemon {
     root: tempfile::TempDir,
     process: Child,
+    tcp: String,
 }
 
 impl PrivateDaemon {
@@ -23,6 +24,18 @@ impl PrivateDaemon {
 
     /// A daemon for containers, with its data in `data_root`, and an image of the machine's.
     pub fn with_image(data_root: &Path, image: &str) -> PrivateDaemon {
+        PrivateDaemon::for_containers(data_root, image, None)
+    }
+
+    /// The same, listening on a TCP port of `host` too.
+    pub fn listening(data_root: &Path, image: &str, host: &str) -> PrivateDaemon {
+        let free = std::net::TcpListener::bind((host, 0)).unwrap();
+        let tcp = format!("tcp://{}", free.local_addr().unwrap());
+        drop(free);
+        PrivateDaemon::for_containers(data_root, image, Some(tcp))
+    }
+
+    fn for_containers(data_root: &Path, image: &str, tcp: Option<String>) -> PrivateDaemon {
         // Addresses that the machine's daemon, which counts up from the lowest, gives to nobody.
         let format = "{{(index .IPAM.Config 0).Subnet}}";
         let subnet = docker(&["network", "inspect", "bridge", "--format", format]);
@@ -30,8 +43,10 @@ impl PrivateDaemon {
         let [a, b, ..] = octets.as_slice() else { panic!("the bridge's subnet is {subnet}") };
         let third = 128 + std::process::id() % 100;
         let addresses = format!("--fixed-cidr={a}.{b}.{third}.0/24");
-        let daemon =
-            PrivateDaemon::spawn(Some(data_root), &["--storage-driver=overlay2", &addresses]);
+        let mut more = vec!["--storage-driver=overlay2", &addresses];
+        more.extend(tcp.iter().flat_map(|tcp| ["--host", tcp]));
+        let mut daemon = PrivateDaemon::spawn(Some(data_root), &more);
+        daemon.tcp = tcp.unwrap_or_default();
         let mut saved =
             Command::new("docker").args(["save", image]).stdout(Stdio::piped()).spawn().unwrap();
         let loaded = Command::new("docker")
@@ -57,11 +72,16 @@ impl PrivateDaemon {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let daemon = PrivateDaemon { root, process };
+        let daemon = PrivateDaemon { root, process, tcp: String::new() };
         eventually("the private daemon answers", Duration::from_secs(30), || {
             docker(&["-H", &daemon.address(), "info", "--format", "{{.ID}}"]).trim().len() > 10
         });
         daemon
+    }
+
+    /// For `DOCKER_HOST`, as from another machine.
+    pub fn tcp(&self) -> &str {
+        &self.tcp
     }
 
     /// For `DOCKER_HOST`.

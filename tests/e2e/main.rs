@@ -22,6 +22,7 @@ mod pull;
 mod reset;
 mod retention;
 mod run;
+mod run_places;
 mod sandbox;
 mod secrets;
 mod snapshot;

@@ -24,7 +24,7 @@ pub(super) struct Owned {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) mark: Mark,
-    inspected: ContainerInspectResponse,
+    pub(super) inspected: ContainerInspectResponse,
 }
 
 impl Docker {

@@ -34,6 +34,9 @@ pub struct DockerEnvironment {
     pub docker_tls_verify: Option<String>,
     /// `DOCKER_CERT_PATH`; without it the configuration directory.
     pub docker_cert_path: Option<PathBuf>,
+    /// `DEVDB_PUBLISH`: anything that is not empty means that databases which go away by themselves
+    /// may be published on every address of another machine's daemon.
+    pub publish: Option<String>,
     /// `XDG_RUNTIME_DIR`.
     pub xdg_runtime_dir: Option<PathBuf>,
     /// The home directory.
@@ -256,12 +259,20 @@ async fn reach(
     if let Some(problem) = &place.problem {
         return Err(problem.clone());
     }
+    let remote = remote(&place.address);
+    if remote.is_some() && set(env.publish.as_deref()).is_none() {
+        return Err("it is on another machine, and devdb publishes databases on 127.0.0.1 only; \
+                    DEVDB_PUBLISH=1 lets run and ephemeral publish theirs on that machine"
+            .into());
+    }
     let client = connect(&place.address, place.tls.as_deref())?;
     let engine = Docker {
         client,
         address: place.address.clone(),
         config_dir: env.config_dir(),
         version: Arc::default(),
+        remote,
+        standpoint: Arc::default(),
     };
     let answer = async {
         match question {
@@ -305,12 +316,12 @@ fn connect(address: &str, tls: Option<&Path>) -> Result<bollard::Docker, String>
         }
         "tcp" | "http" | "https" => {
             let encrypted = tls.is_some() || scheme == "https";
-            let authority = local_authority(rest, encrypted)?;
+            let Authority { address, .. } = authority(rest, encrypted)?;
             if encrypted {
                 let dir = tls.ok_or("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")?;
-                connect_tls(&authority, dir)
+                connect_tls(&address, dir)
             } else {
-                let address = format!("tcp://{authority}");
+                let address = format!("tcp://{address}");
                 bollard::Docker::connect_with_http(&address, ANSWER_SECONDS, API_DEFAULT_VERSION)
                     .map_err(|refusal| failure::text(&refusal))
             }
@@ -347,13 +358,12 @@ fn connect_pipe(_path: &str) -> Result<bollard::Docker, String> {
     Err("named pipes exist on Windows only".into())
 }
 
-/// `host:port` with Docker's default port, if the host is this machine. devdb publishes on the
-/// daemon's 127.0.0.1 only; on another machine that is out of reach.
-fn local_authority(rest: &str, encrypted: bool) -> Result<String, String> {
+/// A daemon's host and port, with Docker's own where none is named.
+fn authority(rest: &str, encrypted: bool) -> Result<Authority, String> {
     let rest = rest.trim_end_matches('/');
     let url = Url::parse(&format!("docker://{rest}"))
         .map_err(|error| format!("\"{rest}\" is no host and port: {error}"))?;
-    let local = match url.host() {
+    let is_local = match url.host() {
         // url reads an address as such only where the scheme is one of the web's.
         Some(Host::Domain(name)) => {
             name == "localhost"
@@ -363,13 +373,27 @@ fn local_authority(rest: &str, encrypted: bool) -> Result<String, String> {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => return Err(format!("\"{rest}\" names no host")),
     };
-    if !local {
-        return Err("it is on another machine: devdb publishes a database on 127.0.0.1 of the \
-                    engine's machine only, which cannot be reached from here"
-            .into());
-    }
+    let host = url.host_str().unwrap_or_default().to_owned();
     let port = url.port().unwrap_or(if encrypted { 2376 } else { 2375 });
-    Ok(format!("{}:{port}", url.host_str().unwrap_or_default()))
+    Ok(Authority { address: format!("{host}:{port}"), remote: (!is_local).then_some(host) })
+}
+
+/// Where a daemon listens.
+#[derive(Debug, PartialEq, Eq)]
+struct Authority {
+    /// Host and port.
+    address: String,
+    /// The host, when it is not this machine.
+    remote: Option<String>,
+}
+
+/// The machine of a daemon's address, when it is another one.
+fn remote(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("tcp", address));
+    ["tcp", "http", "https"]
+        .contains(&scheme)
+        .then(|| authority(rest, false).ok()?.remote)
+        .flatten()
 }
 
 #[cfg(test)]

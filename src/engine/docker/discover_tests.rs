@@ -101,14 +101,26 @@ async fn an_old_daemon_is_named_as_such() {
 }
 
 #[test]
-fn only_this_machine_is_in_reach() {
-    assert_eq!(local_authority("127.0.0.1:2375", false), Ok("127.0.0.1:2375".into()));
-    assert_eq!(local_authority("localhost", false), Ok("localhost:2375".into()));
-    assert_eq!(local_authority("[::1]", true), Ok("[::1]:2376".into()));
-    assert_eq!(local_authority("127.0.0.1:1234/", false), Ok("127.0.0.1:1234".into()));
-    assert!(local_authority("docker:2375", false).unwrap_err().contains("another machine"));
-    assert!(local_authority("10.0.0.7:2375", false).unwrap_err().contains("another machine"));
-    assert!(local_authority("", false).is_err());
+fn an_address_is_on_this_machine_or_another() {
+    let found = |rest, encrypted| authority(rest, encrypted).map(|at| (at.address, at.remote));
+    assert_eq!(found("127.0.0.1:2375", false), Ok(("127.0.0.1:2375".into(), None)));
+    assert_eq!(found("localhost", false), Ok(("localhost:2375".into(), None)));
+    assert_eq!(found("[::1]", true), Ok(("[::1]:2376".into(), None)));
+    assert_eq!(found("127.0.0.1:1234/", false), Ok(("127.0.0.1:1234".into(), None)));
+    assert_eq!(found("docker:2375", false), Ok(("docker:2375".into(), Some("docker".into()))));
+    assert_eq!(remote("tcp://10.0.0.7:2375"), Some("10.0.0.7".into()));
+    assert_eq!(remote("unix:///var/run/docker.sock"), None);
+    assert!(found("", false).is_err());
+}
+
+#[tokio::test]
+async fn another_machine_is_used_only_when_that_was_asked_for() {
+    let env = DockerEnvironment {
+        docker_host: Some("tcp://192.0.2.1:2375".into()),
+        ..Default::default()
+    };
+    let found = discover(&env).await;
+    assert!(found.tried[0].to_string().contains("DEVDB_PUBLISH=1"), "{}", found.tried[0]);
 }
 
 #[test]

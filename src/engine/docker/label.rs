@@ -342,6 +342,7 @@ mod tests {
             role: Role::Instance,
             launch_digest: "abc".into(),
             port: Some(15_432),
+            lease: None,
         }
     }
 

@@ -25,6 +25,7 @@ mod private;
 mod psql;
 mod pull;
 mod snapshot;
+mod standpoint;
 mod terminal;
 mod transfer;
 mod usage;
@@ -42,6 +43,7 @@ pub use image::{Image, PrepareError};
 pub use private::PrivateServer;
 pub use pull::PullFailure;
 
+use self::standpoint::Standpoint;
 use crate::error::{Error, Kind, Result};
 use crate::spec::digest;
 
@@ -64,6 +66,9 @@ pub struct Docker {
     config_dir: Option<PathBuf>,
     /// What the daemon said about itself, asked once.
     version: Arc<OnceCell<Version>>,
+    /// The daemon's machine, when it is another one.
+    remote: Option<String>,
+    standpoint: Arc<OnceCell<Standpoint>>,
 }
 
 /// What a daemon says about itself.

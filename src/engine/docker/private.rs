@@ -6,9 +6,9 @@
 //! removes itself, is gone half a second later. One that was created and never started waits for
 //! the next command of its user.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -17,13 +17,15 @@ use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 
 use super::Docker;
 use super::container::{CONTAINER_PORT, gone};
 use super::image::Image;
 use super::label::{self, Mark, Reading};
 use super::launch::{self, missing_image};
+use super::standpoint::Standpoint;
 use crate::archive::Writer;
 use crate::engine::{Endpoint, Exit, GoldenLabel, GoldenState, PrivateLaunch, Role, Server};
 use crate::error::{Error, Kind, Result};
@@ -37,6 +39,12 @@ const SCRATCH: &str = "/run/devdb";
 /// How the script says that the server has ended.
 const ENDED: &str = "devdb: the server ended with code ";
 
+/// How often devdb says to another machine that it is there.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// How long another machine may hear nothing: a connection can be lost without its end being told.
+const SILENCE: Duration = Duration::from_secs(180);
+
 /// How many lines of its output explain an end.
 const TAIL_LINES: usize = 20;
 
@@ -49,7 +57,9 @@ pub struct PrivateServer {
     server: Server,
     endpoint: Endpoint,
     /// Closing it ends the container.
-    input: Pin<Box<dyn AsyncWrite + Send>>,
+    input: Input,
+    /// Tells a daemon on another machine that devdb is still there.
+    beating: Option<JoinHandle<()>>,
     watched: Watched,
     /// The configuration that images made of it get.
     pub(super) image: Image,
@@ -70,9 +80,10 @@ impl Docker {
         let reference = launch.from.map_or(launch.spec.image.as_str(), |state| &state.handle);
         let image = self.inspect_image(reference).await?.ok_or_else(|| missing_image(reference))?;
         let name = name_of(launch.role, launch.owner);
-        let body = body(launch, &name, reference, &image);
+        let standpoint = self.standpoint().await?;
+        let body = body(launch, &name, reference, &image, &standpoint);
         let id = self.create_helper(&name, body).await?.id;
-        match self.bring_up_private(&id, &name, launch, image).await {
+        match self.bring_up_private(&id, &name, launch, image, &standpoint).await {
             Ok(server) => Ok(server),
             Err(error) => {
                 // The first failure is the one to tell; the container is labelled.
@@ -126,6 +137,7 @@ impl Docker {
         name: &str,
         launch: &PrivateLaunch<'_>,
         image: Image,
+        standpoint: &Standpoint,
     ) -> Result<PrivateServer> {
         if launch.from.is_none() && !image.starts_as_root {
             self.upload(id, name, launch::writable_mount_point()?).await?;
@@ -140,19 +152,21 @@ impl Docker {
             .stderr(true)
             .build();
         let attached = self.client.attach_container(id, Some(options)).await;
-        let AttachContainerResults { output, mut input } = attached.map_err(|refusal| {
+        let AttachContainerResults { output, input } = attached.map_err(|refusal| {
             self.failed(&refusal, format!("cannot attach to the container \"{name}\""))
         })?;
-        let watched = Watched::new(output);
+        let (watched, input) = (Watched::new(output), Arc::new(Mutex::new(input)));
         self.start_created(id, name, None).await?;
-        send(&mut input, launch.verifier, name).await?;
-        let server = self.server(id).await?.ok_or_else(|| gone(name))?;
-        let endpoint = server.endpoint.clone().ok_or_else(|| {
+        send(&input, launch.verifier, name).await?;
+        let started = self.owned(id).await?.ok_or_else(|| gone(name))?;
+        let server = started.server();
+        let endpoint = standpoint.endpoint(&started.inspected).ok_or_else(|| {
             // It ended before anybody could ask for its port.
             Error::new(Kind::NotReady, format!("the container \"{name}\" ended at once"))
                 .excerpt(watched.tail())
         })?;
-        Ok(PrivateServer { docker: self.clone(), server, endpoint, input, watched, image })
+        let beating = standpoint.is_remote().then(|| tokio::spawn(beat(Arc::clone(&input))));
+        Ok(PrivateServer { docker: self.clone(), server, endpoint, input, beating, watched, image })
     }
 }
 
@@ -167,7 +181,7 @@ impl PrivateServer {
     /// # Errors
     /// `Unexpected` when the connection is broken.
     pub async fn keep(&mut self, time: Duration) -> Result<()> {
-        send(&mut self.input, &format!("keep {}", time.as_secs()), &self.server.name).await
+        send(&self.input, &format!("keep {}", time.as_secs()), &self.server.name).await
     }
 
     /// Where it is reached.
@@ -214,7 +228,7 @@ impl PrivateServer {
 
     async fn stop(&mut self) -> Result<()> {
         let name = &self.server.name;
-        send(&mut self.input, "stop", name).await?;
+        send(&self.input, "stop", name).await?;
         match tokio::time::timeout(PATIENCE, self.watched.ended()).await {
             Ok(Some(0)) => Ok(()),
             _ => Err(Error::new(Kind::Unexpected, format!("cannot stop \"{name}\""))
@@ -244,6 +258,7 @@ fn body(
     name: &str,
     reference: &str,
     image: &Image,
+    standpoint: &Standpoint,
 ) -> ContainerCreateBody {
     let mark = Mark {
         owner: launch.owner.clone(),
@@ -255,7 +270,8 @@ fn body(
     };
     let is_filled = launch.from.is_some() || launch.unpack.is_some();
     let origin = if is_filled { "golden" } else { "new" };
-    let shell = ["sh", "-c", SCRIPT, "devdb", origin].map(str::to_owned);
+    let patience = if standpoint.is_remote() { SILENCE.as_secs() } else { 0 };
+    let shell = ["sh", "-c", SCRIPT, "devdb", origin, &patience.to_string()].map(str::to_owned);
     let mut tmpfs = launch::tmpfs(image);
     tmpfs.insert(SCRATCH.to_owned(), String::new());
     ContainerCreateBody {
@@ -276,7 +292,10 @@ fn body(
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             auto_remove: Some(true),
-            port_bindings: Some(launch::port_bindings(None)),
+            network_mode: standpoint.network(),
+            port_bindings: standpoint
+                .binding()
+                .map(|binding| HashMap::from([(CONTAINER_PORT.to_owned(), Some(vec![binding]))])),
             shm_size: Some(launch::SHARED_MEMORY_BYTES),
             init: Some(false),
             tmpfs: Some(tmpfs),
@@ -286,8 +305,32 @@ fn body(
     }
 }
 
-async fn send(input: &mut Pin<Box<dyn AsyncWrite + Send>>, line: &str, name: &str) -> Result<()> {
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        // It holds the connection open.
+        if let Some(beating) = &self.beating {
+            beating.abort();
+        }
+    }
+}
+
+/// A container's standard input.
+type Input = Arc<Mutex<Pin<Box<dyn AsyncWrite + Send>>>>;
+
+/// Says now and then that devdb is there, until the connection breaks.
+async fn beat(input: Input) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        let mut input = input.lock().await;
+        if input.write_all(b"beat\n").await.is_err() || input.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send(input: &Input, line: &str, name: &str) -> Result<()> {
     let sent = async {
+        let mut input = input.lock().await;
         input.write_all(line.as_bytes()).await?;
         input.write_all(b"\n").await?;
         input.flush().await
@@ -301,13 +344,13 @@ async fn send(input: &mut Pin<Box<dyn AsyncWrite + Send>>, line: &str, name: &st
 struct Watched {
     /// None while the server runs; then its exit code, where it was told.
     end: watch::Receiver<Option<Option<i64>>>,
-    lines: Arc<Mutex<VecDeque<String>>>,
+    lines: Arc<std::sync::Mutex<VecDeque<String>>>,
 }
 
 impl Watched {
     fn new(output: Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>) -> Self {
         let (sender, end) = watch::channel(None);
-        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let lines = Arc::new(std::sync::Mutex::new(VecDeque::new()));
         let kept = Arc::clone(&lines);
         tokio::spawn(async move {
             let mut output = output;
@@ -358,7 +401,7 @@ fn whole_lines(buffer: &mut Vec<u8>) -> Vec<String> {
     String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
 }
 
-fn keep(lines: &Mutex<VecDeque<String>>, line: String) {
+fn keep(lines: &std::sync::Mutex<VecDeque<String>>, line: String) {
     let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
     if lines.len() == TAIL_LINES {
         lines.pop_front();

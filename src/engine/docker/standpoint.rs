@@ -1,0 +1,160 @@
+//! From where devdb reaches what its containers listen on: on the daemon's machine, in a container
+//! beside them (a CI job with the daemon's socket), or on another machine.
+
+use bollard::models::{ContainerInspectResponse, PortBinding};
+
+use super::container::{CONTAINER_PORT, HOST};
+use super::{Docker, failure};
+use crate::engine::Endpoint;
+use crate::error::{Error, Kind, Result};
+
+/// PostgreSQL's port inside a container.
+const PORT: u16 = 5432;
+
+/// The network that a container is on when nobody says otherwise.
+const USUAL_NETWORK: &str = "bridge";
+
+/// Where devdb stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standpoint {
+    /// On the daemon's machine: ports are published on its 127.0.0.1.
+    Host,
+    /// In a container of the same daemon, on this network: nothing is published.
+    Beside(String),
+    /// On another machine than the daemon's, which it reaches by this name; published there on every
+    /// address, because that was asked for.
+    Remote(String),
+}
+
+impl Standpoint {
+    /// The network for a container; none: the daemon's usual one.
+    pub(super) fn network(&self) -> Option<String> {
+        match self {
+            Standpoint::Beside(network) => Some(network.clone()),
+            Standpoint::Host | Standpoint::Remote(_) => None,
+        }
+    }
+
+    /// Whether the daemon is on another machine.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self, Standpoint::Remote(_))
+    }
+
+    /// How a container publishes its port: one that the daemon draws.
+    pub(super) fn binding(&self) -> Option<PortBinding> {
+        let host_ip = match self {
+            Standpoint::Host => HOST,
+            Standpoint::Remote(_) => "0.0.0.0",
+            Standpoint::Beside(_) => return None,
+        };
+        Some(PortBinding { host_ip: Some(host_ip.to_owned()), host_port: Some("0".to_owned()) })
+    }
+
+    /// Where a running container is reached; none when it does not run any more.
+    pub(super) fn endpoint(&self, inspected: &ContainerInspectResponse) -> Option<Endpoint> {
+        let settings = inspected.network_settings.as_ref()?;
+        let published = || {
+            let bindings = settings.ports.as_ref()?.get(CONTAINER_PORT)?.as_ref()?;
+            bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok())
+        };
+        match self {
+            Standpoint::Host => Some(Endpoint { host: HOST.to_owned(), port: published()? }),
+            Standpoint::Remote(host) => Some(Endpoint { host: host.clone(), port: published()? }),
+            Standpoint::Beside(network) => {
+                let address = settings.networks.as_ref()?.get(network)?.ip_address.clone()?;
+                (!address.is_empty()).then_some(Endpoint { host: address, port: PORT })
+            }
+        }
+    }
+}
+
+impl Docker {
+    /// Where devdb stands, found out once.
+    ///
+    /// # Errors
+    /// `NoEngine` when a container cannot be reached from here.
+    pub(super) async fn standpoint(&self) -> Result<Standpoint> {
+        self.standpoint.get_or_try_init(|| self.find_standpoint()).await.cloned()
+    }
+
+    async fn find_standpoint(&self) -> Result<Standpoint> {
+        if let Some(host) = &self.remote {
+            return Ok(Standpoint::Remote(host.clone()));
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let Some(id) = own_container(&mounts) else { return Ok(Standpoint::Host) };
+        match self.container_network(&id).await? {
+            // A container of another daemon, or one that shares the machine's network.
+            None => Ok(Standpoint::Host),
+            Some(network) if network == "none" => {
+                Err(Error::new(Kind::NoEngine, "this container has no network")
+                    .because("so no database in another one can be reached from it")
+                    .hint("start it with a network, or use local programs: --engine native"))
+            }
+            Some(network) => Ok(Standpoint::Beside(network)),
+        }
+    }
+
+    /// The network that a container is on; a person's own before the usual one. None when there is
+    /// no such container, or it has the machine's.
+    async fn container_network(&self, id: &str) -> Result<Option<String>> {
+        let mut id = id.to_owned();
+        loop {
+            let inspected = match self.client.inspect_container(&id, None).await {
+                Ok(inspected) => inspected,
+                Err(refusal) if failure::is_missing(&refusal) => return Ok(None),
+                Err(refusal) => {
+                    return Err(self.failed(&refusal, "cannot look at devdb's own container"));
+                }
+            };
+            let mode = inspected.host_config.and_then(|host| host.network_mode).unwrap_or_default();
+            match mode.strip_prefix("container:") {
+                // It shares that one's.
+                Some(other) => other.clone_into(&mut id),
+                None if mode == "host" => return Ok(None),
+                None => {
+                    let networks =
+                        inspected.network_settings.and_then(|settings| settings.networks);
+                    let mut names: Vec<String> = networks.unwrap_or_default().into_keys().collect();
+                    names.sort_by_key(|name| (name == USUAL_NETWORK, name.clone()));
+                    return Ok(names.into_iter().next());
+                }
+            }
+        }
+    }
+}
+
+/// The id of the container that this process is in: engines mount files of its own over `/etc`,
+/// from a directory that is named after it.
+fn own_container(mounts: &str) -> Option<String> {
+    let of_etc = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let (root, target) = (fields.nth(3)?, fields.next()?);
+        ["/etc/hostname", "/etc/resolv.conf"].contains(&target).then_some(root)
+    });
+    let is_id = |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    of_etc.filter_map(|root| root.split('/').find(is_id)).next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_knows_its_id_by_what_is_mounted_over_etc() {
+        let id = "0123456789abcdef".repeat(4);
+        let docker = format!(
+            "1 2 0:1 / / rw - overlay o rw\n\
+             3 1 8:1 /var/lib/docker/containers/{id}/resolv.conf /etc/resolv.conf rw - ext4 d rw\n"
+        );
+        assert_eq!(own_container(&docker), Some(id.clone()));
+        let podman = format!(
+            "3 1 0:2 /containers/overlay-containers/{id}/userdata/hostname /etc/hostname rw - x x rw\n"
+        );
+        assert_eq!(own_container(&podman), Some(id.clone()));
+        // The daemon's machine has such mounts too, of others.
+        let host =
+            format!("3 1 0:2 /containers/{id}/shm /var/lib/docker/containers/{id}/shm rw - x\n");
+        assert_eq!(own_container(&host), None);
+    }
+}
