@@ -37,7 +37,7 @@ fn find(id: &Id) -> Vec<Pid> {
     numbers.filter(is_marked).collect()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
 

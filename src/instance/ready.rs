@@ -60,7 +60,7 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
 ///
 /// # Errors
 /// `NotReady`, and `LoginRefused` when the password is still refused after `timeout`.
-async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
+pub async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     loop {
         match wait_for_login(address, timeout).await {

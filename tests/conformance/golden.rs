@@ -8,7 +8,7 @@ use devdb::db::connect::Address;
 use devdb::db::{inspect, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{
-    Engine, GoldenLabel, GoldenState, Launch, MadeWith, PrivateLaunch, PrivateServer, Role,
+    Engine, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, PrivateServer, Role,
 };
 use devdb::event::Events;
 use devdb::instance::ready;
@@ -25,8 +25,15 @@ const OF_THE_BUILDER: &str = "a-password-of-a-builder";
 async fn start(bench: &Bench, owner: &Owner, from: Option<&GoldenState>) -> PrivateServer {
     bench.engine.prepare(&bench.spec, &Events::silent()).await.unwrap();
     let verifier = scram::verifier(OF_THE_BUILDER);
-    let launch =
-        PrivateLaunch { owner, spec: &bench.spec, from, unpack: None, verifier: &verifier };
+    let launch = PrivateLaunch {
+        owner,
+        role: Role::Builder,
+        lease: &Lease::of_this_process(None),
+        spec: &bench.spec,
+        from,
+        unpack: None,
+        verifier: &verifier,
+    };
     bench.engine.start_private(&launch).await.unwrap()
 }
 

@@ -7,7 +7,7 @@ use chrono::Utc;
 use devdb::db::inspect;
 use devdb::db::scram;
 use devdb::engine::golden::LABEL_SCHEMA;
-use devdb::engine::{BuilderLaunch, GoldenLabel, MadeWith};
+use devdb::engine::{GoldenLabel, Lease, MadeWith, PrivateLaunch, Role};
 use devdb::event::Events;
 use devdb::instance::ready;
 use devdb::spec::{EngineKind, digest};
@@ -64,14 +64,16 @@ async fn an_image_of_a_golden_state_has_no_secret_in_it() {
     let Some(scene) = Scene::set().await else { return };
     scene.docker.prepare(&scene.spec, &Events::silent()).await.unwrap();
     let verifier = scram::verifier(PASSWORD);
-    let launch = BuilderLaunch {
+    let launch = PrivateLaunch {
         owner: &scene.owner,
+        role: Role::Builder,
+        lease: &Lease::of_this_process(None),
         spec: &scene.spec,
         from: None,
         unpack: None,
         verifier: &verifier,
     };
-    let mut builder = scene.docker.start_builder(&launch).await.unwrap();
+    let mut builder = scene.docker.start_private(&launch).await.unwrap();
     let address = scene.address_at(builder.endpoint(), PASSWORD);
     ready::first_login(&address, Duration::from_secs(60)).await.unwrap();
     let label = GoldenLabel {

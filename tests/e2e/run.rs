@@ -42,7 +42,7 @@ fn left(sandbox: &Sandbox) -> Vec<String> {
             let store = sandbox.store();
             below(store.clone())
                 .filter(|path| {
-                    !["/golden", "/store.json", "/s"].iter().any(|end| path.ends_with(end))
+                    !["/golden", "/pool", "/store.json", "/s"].iter().any(|end| path.ends_with(end))
                 })
                 .chain(below(store.join("s")))
                 .collect()

@@ -26,6 +26,20 @@ pub(super) fn tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) -> io::
     copy.directory(from, to, Path::new(""))
 }
 
+/// Copies one file, which must not exist there: mode and owner too.
+///
+/// # Errors
+/// The file system's own.
+pub(super) fn file(from: &Path, to: &Path) -> io::Result<()> {
+    Copy {
+        skip: &|_| false,
+        shares_blocks: true,
+        gives_owners: rustix::process::geteuid().is_root(),
+        buffer: vec![0; BUFFER],
+    }
+    .file(from, to)
+}
+
 struct Copy<'a> {
     skip: &'a dyn Fn(&Path) -> bool,
     /// Until the file system refuses the first time.

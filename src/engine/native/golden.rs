@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::Store;
-use super::{Native, copy, golden_transfer};
+use super::{Native, copy, golden_transfer, pool};
 use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{Generation, GoldenLabel, GoldenState, MadeWith, Platform};
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -120,7 +120,12 @@ impl Native {
     pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
         let store = Arc::clone(&self.store);
         let place = PathBuf::from(&state.handle);
-        blocking("remove a golden state", move || store.discard(&place)).await
+        blocking("remove a golden state", move || {
+            // What stays there is removed to make room for others.
+            drop(pool::clear(&store, &place));
+            store.discard(&place)
+        })
+        .await
     }
 }
 

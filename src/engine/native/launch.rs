@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
+use secrecy::SecretString;
+
 use super::account;
 use super::log;
 use super::place::Place;
@@ -14,6 +16,8 @@ use super::record::{GenerationRecord, SCHEMA, ServerNote};
 use super::standalone;
 use super::store::socket_setting;
 use super::{LOG_TAIL, Native};
+use crate::db::connect::Address;
+use crate::db::inspect;
 use crate::engine::{Launch, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::EngineKind;
@@ -89,12 +93,16 @@ impl Native {
         mut note: ServerNote,
         programs: &Programs,
     ) -> Result<Server> {
+        let is_copy = record.initialised && launch.role != Role::Instance;
         self.fill(launch, place, &mut record, programs).await?;
         let mut tries = 0;
         loop {
             tries += 1;
             match self.spawn(place, &record, &mut note, programs).await {
                 Ok(()) => {
+                    if let Some(verifier) = launch.verifier.filter(|_| is_copy) {
+                        self.give_password(place, &record, &note, verifier).await?;
+                    }
                     if launch.role == Role::Instance && launch.verifier.is_some() {
                         place.mark_complete()?;
                     }
@@ -125,6 +133,8 @@ impl Native {
         let Launch { verifier, spec, .. } = launch;
         match verifier {
             None if record.initialised => Ok(()),
+            // Once it runs.
+            Some(_) if record.initialised && launch.role != Role::Instance => Ok(()),
             Some(verifier) if record.initialised => {
                 standalone::set_password(programs, &pgdata, &record.made_with.user, verifier).await
             }
@@ -173,6 +183,9 @@ impl Native {
         for (name, value) in &note.settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
+        if note.role != Role::Instance {
+            command.arg("-c").arg(private_way_in(place).or_fail(Kind::Unexpected, cannot)?);
+        }
         // Last, so that they win: where devdb finds it, and that its log is here.
         for (name, value) in [
             ("listen_addresses", "127.0.0.1"),
@@ -197,6 +210,40 @@ impl Native {
         self.until_listening(place, note).await
     }
 
+    /// Gives the user of a private server that runs on a copy its password, over the socket that
+    /// nobody else gets at. That the server ends before is for whoever waits for it to find out.
+    async fn give_password(
+        &self,
+        place: &Place,
+        record: &GenerationRecord,
+        note: &ServerNote,
+        verifier: &str,
+    ) -> Result<()> {
+        let sockets = self.store.socket_directory(&record.owner.key());
+        let address = Address {
+            host: sockets.to_string_lossy().into_owned(),
+            port: note.port,
+            database: "postgres".into(),
+            user: record.made_with.user.clone(),
+            password: SecretString::default(),
+        };
+        let deadline = Instant::now() + UNTIL_LISTENING;
+        loop {
+            match inspect::give_password(&address, verifier).await {
+                Ok(()) => return Ok(()),
+                Err(_) if !self.children.is_running(place.directory()) => return Ok(()),
+                Err(_) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(3)).await;
+                }
+                Err(error) => {
+                    return Err(error).or_fail(Kind::Unexpected, || {
+                        format!("cannot set the password of user {:?}", address.user)
+                    });
+                }
+            }
+        }
+    }
+
     async fn until_listening(&self, place: &Place, note: &ServerNote) -> Result<()> {
         let deadline = Instant::now() + UNTIL_LISTENING;
         while Instant::now() < deadline {
@@ -214,6 +261,17 @@ impl Native {
         }
         Ok(())
     }
+}
+
+/// The setting by which the socket of a private server asks for no password. Its directory is closed
+/// to everybody but the account that the server, and with it the data, belongs to.
+fn private_way_in(place: &Place) -> std::io::Result<String> {
+    let file = place.directory().join("pg_hba.conf");
+    std::fs::write(&file, "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
+    if let Some(account) = account::for_servers().ok().flatten() {
+        std::os::unix::fs::chown(&file, Some(account.uid), Some(account.gid))?;
+    }
+    Ok(format!("hba_file={}", file.display()))
 }
 
 fn lost_its_port(place: &Place, note: &ServerNote) -> bool {

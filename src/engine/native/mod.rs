@@ -12,6 +12,7 @@ mod golden_transfer;
 mod launch;
 mod log;
 mod place;
+mod pool;
 mod private;
 mod process;
 pub mod programs;

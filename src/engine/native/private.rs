@@ -1,6 +1,6 @@
 //! Private servers as processes, each on a directory of its own in the store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use chrono::Utc;
 
 use super::golden::{Capture, blocking, clone_data, publish};
 use super::record::{GenerationRecord, SCHEMA};
-use super::{LOG_TAIL, Native, log};
+use super::{LOG_TAIL, Native, log, pool};
 use crate::archive::Writer;
 use crate::engine::{
-    Endpoint, Exit, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, Server,
+    Endpoint, Exit, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, Role, Server,
 };
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner};
@@ -28,6 +28,8 @@ pub struct PrivateServer {
     native: Native,
     server: Server,
     endpoint: Endpoint,
+    /// What an ephemeral one is a copy of.
+    golden: Option<PathBuf>,
 }
 
 impl Native {
@@ -54,7 +56,7 @@ impl Native {
         let started = async {
             let place = self.store.create(&record)?;
             if let Some(state) = from {
-                clone_data(Path::new(&state.handle), place.directory(), false).await?;
+                self.copy_golden(Path::new(&state.handle), place.directory()).await?;
             }
             if let Some(archive) = unpack {
                 self.unpack(archive, place.directory()).await?;
@@ -74,7 +76,10 @@ impl Native {
                 let endpoint = server.endpoint.clone().ok_or_else(|| {
                     Error::new(Kind::Unexpected, format!("{} has no port", server.name))
                 })?;
-                Ok(PrivateServer { native: self.clone(), server, endpoint })
+                let golden = from
+                    .filter(|_| *role == Role::Ephemeral)
+                    .map(|state| PathBuf::from(&state.handle));
+                Ok(PrivateServer { native: self.clone(), server, endpoint, golden })
             }
             Err(error) => {
                 // The first failure is the one to tell; the directory has the instance's mark.
@@ -82,6 +87,18 @@ impl Native {
                 Err(error)
             }
         }
+    }
+
+    /// A copy of a golden state: one that has been used, or a new one.
+    async fn copy_golden(&self, golden: &Path, to: &Path) -> Result<()> {
+        let (store, from, place) = (Arc::clone(&self.store), golden.to_owned(), to.to_owned());
+        if blocking("take a copy", move || Ok(pool::take(&store, &from, &place))).await? {
+            return Ok(());
+        }
+        clone_data(golden, to, false).await?;
+        // Without the mark it is not used again.
+        drop(pool::mark(to));
+        Ok(())
     }
 
     /// See [`crate::engine::Engine::reap`].
@@ -185,6 +202,17 @@ impl PrivateServer {
     /// # Errors
     /// `Unexpected` when its process does not end or its files cannot be removed.
     pub async fn discard(self) -> Result<()> {
+        if let Some(golden) = self.golden {
+            let place = self.native.store.place(&self.server.owner, NUMBER);
+            self.native.clear_away(&place).await?;
+            let store = Arc::clone(&self.native.store);
+            let given = blocking("keep a copy", move || {
+                Ok(pool::give_back(&store, &golden, place.directory()))
+            });
+            if let Err(error) = given.await? {
+                tracing::debug!("the copy is not used again: {error}");
+            }
+        }
         self.native.remove_private(&self.server.owner).await
     }
 

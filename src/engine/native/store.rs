@@ -217,6 +217,11 @@ impl Store {
         }
     }
 
+    /// Where copies of golden states wait for their next use.
+    pub fn pool(&self) -> PathBuf {
+        self.root.join("pool")
+    }
+
     /// Where golden states are.
     pub fn golden(&self) -> PathBuf {
         self.root.join("golden")

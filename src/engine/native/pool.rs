@@ -1,0 +1,269 @@
+//! Copies of golden states that ephemeral servers are done with. Making one from nothing creates
+//! and later deletes more than a thousand files; making a used one the same again touches those
+//! that were changed.
+//!
+//! ```text
+//! <root>/pool/<name of the golden state>-<uuid>/
+//!     pgdata/                     the same as the golden state's
+//!     made                        when it became that, and under which boot of the machine
+//! ```
+//!
+//! What has changed is told by the time of the last change of a file's inode (`ctime`), which no
+//! program can set. Nothing is synced, so a copy counts until the machine is started anew only.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::copy;
+use super::store::{Store, names};
+
+/// How many copies are kept, of all golden states together.
+const MOST: usize = 4;
+
+const MADE: &str = "made";
+
+const DATA: &str = "pgdata";
+
+/// Takes a copy of the golden state `golden` out of the pool into `place`. False when there is
+/// none.
+pub(super) fn take(store: &Store, golden: &Path, place: &Path) -> bool {
+    let Some(prefix) = prefix(golden) else { return false };
+    let pool = store.pool();
+    let entries = names(&pool).unwrap_or_default();
+    entries.iter().filter(|name| name.starts_with(&prefix)).any(|name| {
+        let entry = pool.join(name);
+        // Whoever renames the data has it.
+        let taken = is_of_this_boot(&entry)
+            && fs::rename(entry.join(DATA), place.join(DATA)).is_ok()
+            && fs::rename(entry.join(MADE), place.join(MADE)).is_ok();
+        // Empty, or not to be used.
+        let _ = fs::remove_dir(&entry);
+        taken
+    })
+}
+
+/// Notes that the data in `place` is the same as its golden state's from now on.
+///
+/// # Errors
+/// The file system's own.
+pub(super) fn mark(place: &Path) -> io::Result<()> {
+    fs::write(place.join(MADE), boot())
+}
+
+/// Makes the data in `place` the same as in `golden` again and puts it into the pool. The server
+/// has ended.
+///
+/// # Errors
+/// The file system's own; what is in `place` is then of no use. Also when it was never marked.
+pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Result<()> {
+    let Some(prefix) = prefix(golden).filter(|_| is_of_this_boot(place)) else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    let pool = store.pool();
+    if names(&pool).unwrap_or_default().len() >= MOST {
+        make_room(&pool)?;
+    }
+    let made = fs::metadata(place.join(MADE))?;
+    let mut again = Again { made: (made.ctime(), made.ctime_nsec()) };
+    again.directory(&golden.join(DATA), &place.join(DATA))?;
+    mark(place)?;
+    store.make_directory(&pool).map_err(io::Error::other)?;
+    let entry = pool.join(format!("{prefix}{}", uuid::Uuid::new_v4().simple()));
+    fs::create_dir(&entry)?;
+    fs::rename(place.join(MADE), entry.join(MADE))?;
+    fs::rename(place.join(DATA), entry.join(DATA))
+}
+
+/// Removes what is of a golden state that goes, or of all.
+///
+/// # Errors
+/// The file system's own.
+pub(super) fn clear(store: &Store, golden: &Path) -> io::Result<()> {
+    let Some(prefix) = prefix(golden) else { return Ok(()) };
+    let pool = store.pool();
+    for name in names(&pool).unwrap_or_default() {
+        if name.starts_with(&prefix) {
+            fs::remove_dir_all(pool.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the copy that has waited longest.
+fn make_room(pool: &Path) -> io::Result<()> {
+    let age = |name: &String| fs::metadata(pool.join(name)).map_or(0, |found| found.mtime());
+    match names(pool).unwrap_or_default().into_iter().min_by_key(age) {
+        Some(oldest) => fs::remove_dir_all(pool.join(oldest)),
+        None => Ok(()),
+    }
+}
+
+fn prefix(golden: &Path) -> Option<String> {
+    Some(format!("{}-", golden.file_name()?.to_str()?))
+}
+
+fn is_of_this_boot(place: &Path) -> bool {
+    fs::read_to_string(place.join(MADE)).is_ok_and(|made| made == boot())
+}
+
+/// Which start of the machine this is; nothing but Linux tells, and nothing is pooled elsewhere.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_else(|_| uuid::Uuid::new_v4().to_string())
+}
+
+struct Again {
+    /// Seconds and nanoseconds. What was changed in the same moment counts as changed later.
+    made: (i64, i64),
+}
+
+impl Again {
+    fn directory(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(to)? {
+            let path = entry?.path();
+            let source = path.file_name().map(|name| from.join(name)).unwrap_or_default();
+            let is_same_kind = source.symlink_metadata().is_ok_and(|source| {
+                path.symlink_metadata().is_ok_and(|target| target.file_type() == source.file_type())
+            });
+            if !is_same_kind {
+                remove(&path)?;
+            }
+        }
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            let (source, target) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type()?;
+            if kind.is_dir() && target.is_dir() {
+                self.directory(&source, &target)?;
+            } else if kind.is_dir() {
+                copy::tree(&source, &target, &|_| false)?;
+            } else if kind.is_file() {
+                self.file(&source, &target)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let wanted = fs::metadata(from)?;
+        match fs::symlink_metadata(to) {
+            Ok(found) if (found.ctime(), found.ctime_nsec()) < self.made => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return copy::file(from, to);
+            }
+            Err(error) => return Err(error),
+        }
+        // In place: its inode is what is dear.
+        let mut target = File::options().write(true).truncate(true).open(to)?;
+        io::copy(&mut File::open(from)?, &mut target)?;
+        fs::set_permissions(to, wanted.permissions())
+    }
+}
+
+fn remove(path: &PathBuf) -> io::Result<()> {
+    match path.symlink_metadata()?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::native::NativeEnvironment;
+
+    fn store(root: &Path) -> Store {
+        let environment = NativeEnvironment {
+            bin_dir: None,
+            path: None,
+            home: Some(root.to_owned()),
+            data_dir: root.join("data"),
+            runtime_dir: None,
+        };
+        Store::new(&environment).unwrap()
+    }
+
+    fn contents(directory: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            let text = fs::read(entry.path()).unwrap_or_default();
+            all.push((entry.file_name().into(), mode, text));
+            if entry.file_type().unwrap().is_dir() {
+                all.extend(contents(&entry.path()));
+            }
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn whatever_was_done_to_a_copy_it_is_the_same_again() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        let (golden, place) = (root.path().join("3d37bd"), root.path().join("g0"));
+        for directory in ["base/1", "pg_wal", "global"] {
+            fs::create_dir_all(golden.join(DATA).join(directory)).unwrap();
+        }
+        for (file, text) in [("base/1/10", "ten"), ("base/1/11", ""), ("global/pg_control", "c")] {
+            fs::write(golden.join(DATA).join(file), text).unwrap();
+        }
+        fs::create_dir(&place).unwrap();
+        assert!(!take(&store, &golden, &place));
+        copy::tree(&golden.join(DATA), &place.join(DATA), &|_| false).unwrap();
+        mark(&place).unwrap();
+        let wanted = contents(&golden.join(DATA));
+        for round in 0..3 {
+            std::thread::sleep(Duration::from_millis(20));
+            let data = place.join(DATA);
+            // Same size, more, less, gone, new, another kind, another mode.
+            fs::write(data.join("base/1/10"), "TEN").unwrap();
+            fs::write(data.join("base/1/11"), "eleven").unwrap();
+            match round {
+                0 => fs::remove_dir_all(data.join("base")).unwrap(),
+                1 => fs::set_permissions(data.join("base/1/10"), PermissionsExt::from_mode(0o600))
+                    .unwrap(),
+                _ => {
+                    fs::remove_file(data.join("global/pg_control")).unwrap();
+                    fs::create_dir(data.join("global/pg_control")).unwrap();
+                    fs::remove_dir(data.join("pg_wal")).unwrap();
+                    symlink("/nowhere", data.join("pg_wal")).unwrap();
+                }
+            }
+            fs::create_dir(data.join("base2")).unwrap();
+            fs::write(data.join("postmaster.pid"), "1").unwrap();
+            give_back(&store, &golden, &place).unwrap();
+            assert!(!place.join(DATA).exists());
+            assert!(take(&store, &golden, &place));
+            assert_eq!(contents(&place.join(DATA)), wanted, "{round}");
+        }
+        // After another start of the machine it counts for nothing.
+        give_back(&store, &golden, &place).unwrap();
+        let entry = fs::read_dir(store.pool()).unwrap().flatten().next().unwrap().path();
+        fs::write(entry.join(MADE), "another boot").unwrap();
+        assert!(!take(&store, &golden, &place));
+    }
+
+    #[test]
+    fn no_more_than_a_few_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store(root.path());
+        let golden = root.path().join("3d37bd");
+        fs::create_dir_all(golden.join(DATA)).unwrap();
+        for number in 0..MOST + 2 {
+            let place = root.path().join(number.to_string());
+            fs::create_dir_all(place.join(DATA)).unwrap();
+            mark(&place).unwrap();
+            give_back(&store, &golden, &place).unwrap();
+        }
+        assert_eq!(fs::read_dir(store.pool()).unwrap().count(), MOST);
+        clear(&store, &golden).unwrap();
+        assert_eq!(fs::read_dir(store.pool()).unwrap().count(), 0);
+    }
+}
