@@ -19,6 +19,7 @@ mod interrupts;
 mod lifecycle;
 mod output;
 mod pull;
+mod reap;
 mod reset;
 mod retention;
 mod run;

@@ -22,6 +22,7 @@ crate::on_both_engines!(
     a_failure_is_kept_when_asked_for,
     a_failure_leaves_its_log_and_its_data_when_asked_for,
     eight_at_once_all_succeed,
+    many_in_a_row_leave_nothing_and_take_little_memory,
     one_for_a_time_serves_the_steps_after_it_and_goes_by_itself,
 );
 
@@ -31,7 +32,7 @@ fn shell(sandbox: &Sandbox, script: &str) -> Command {
 }
 
 /// The containers and volumes of this sandbox; native: what is in its store besides golden states.
-fn left(sandbox: &Sandbox) -> Vec<String> {
+pub fn left(sandbox: &Sandbox) -> Vec<String> {
     match sandbox.on {
         On::Docker => sandbox.leftovers(),
         On::Native => {
@@ -51,7 +52,7 @@ fn left(sandbox: &Sandbox) -> Vec<String> {
 }
 
 /// Processes with this in their environment or their arguments.
-fn processes(text: &str) -> Vec<String> {
+pub fn processes(text: &str) -> Vec<String> {
     let all = fs::read_dir("/proc").unwrap().flatten();
     let of = |entry: fs::DirEntry| {
         let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
@@ -63,7 +64,7 @@ fn processes(text: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn nothing_is_left(sandbox: &Sandbox) {
+pub fn nothing_is_left(sandbox: &Sandbox) {
     assert_eq!(left(sandbox), Vec::<String>::new());
 }
 
@@ -403,4 +404,21 @@ fn one_for_a_time_serves_the_steps_after_it_and_goes_by_itself(sandbox: &Sandbox
     assert_ne!(psql(&url, "select 1").code, 0);
     nothing_is_left(sandbox);
     sandbox.run(&["ephemeral", "list"]).ok().says("no ephemeral database");
+}
+
+/// `DEVDB_TEST_RUNS` of them.
+fn many_in_a_row_leave_nothing_and_take_little_memory(sandbox: &Sandbox) {
+    sandbox.project();
+    let times: usize = std::env::var("DEVDB_TEST_RUNS").map_or(5, |times| times.parse().unwrap());
+    for _ in 0..times {
+        // Of the parent of the shell: devdb.
+        let ran = finish(shell(sandbox, "grep VmHWM /proc/$PPID/status")).ok();
+        let words: Vec<&str> = ran.stdout.split_whitespace().collect();
+        let kilobytes: u64 = words[1].parse().unwrap();
+        // Without optimisation twice as much.
+        let most = if cfg!(debug_assertions) { 60 << 10 } else { 30 << 10 };
+        assert!((1 << 10..most).contains(&kilobytes), "{}", ran.stdout);
+        nothing_is_left(sandbox);
+    }
+    assert_eq!(processes(sandbox.developer()), Vec::<String>::new());
 }

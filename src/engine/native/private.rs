@@ -52,6 +52,7 @@ impl Native {
                 .map(|state| state.label.fingerprint.clone())
                 .or_else(|| unpack.map(|_| "unpacked".to_owned())),
             lease: Some((*lease).clone()),
+            is_alone: *role == Role::Ephemeral,
         };
         let started = async {
             let place = self.store.create(&record)?;
@@ -111,7 +112,13 @@ impl Native {
                 self.remove_private(&record.owner).await?;
             }
         }
-        Ok(())
+        // What somebody's time was too short for.
+        let store = Arc::clone(&self.store);
+        blocking("remove what is left", move || {
+            store.sweep_root();
+            Ok(())
+        })
+        .await
     }
 
     /// See [`crate::engine::Engine::remove_private`].
@@ -120,12 +127,14 @@ impl Native {
     /// `Unexpected` when its process does not end or its files cannot be removed.
     pub async fn remove_private(&self, owner: &Owner) -> Result<()> {
         let place = self.store.place(owner, NUMBER);
-        if place.require()?.is_none() {
-            return Ok(());
-        }
+        let Some(record) = place.require()? else { return Ok(()) };
         self.clear_away(&place).await?;
         let store = Arc::clone(&self.store);
-        blocking("remove a private server", move || store.remove(&place)).await
+        blocking("remove a private server", move || match record.is_alone {
+            true => store.discard_to_root(place.parent()),
+            false => store.remove(&place),
+        })
+        .await
     }
 }
 

@@ -118,6 +118,7 @@ impl Native {
             initialised: false,
             origin: None,
             lease: None,
+            is_alone: false,
         };
         let place = self.store.create(&record)?;
         let pgdata = place.pgdata();

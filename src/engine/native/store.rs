@@ -249,8 +249,29 @@ impl Store {
     /// # Errors
     /// `Unexpected` when it cannot be removed.
     pub fn discard(&self, directory: &Path) -> Result<()> {
-        let parent = directory.parent().unwrap_or(&self.root);
-        let trash = parent.join(format!("{TRASH}{}", uuid::Uuid::new_v4().simple()));
+        self.discard_by(directory, directory.parent().unwrap_or(&self.root))
+    }
+
+    /// The same for all that an owner has: whatever this is interrupted at, [`Store::sweep_root`]
+    /// finds the rest.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be removed.
+    pub fn discard_to_root(&self, directory: &Path) -> Result<()> {
+        self.discard_by(directory, &self.root)
+    }
+
+    /// Deletes what interrupted removals left in the root.
+    pub fn sweep_root(&self) {
+        for name in names(&self.root).unwrap_or_default() {
+            if name.starts_with(TRASH) {
+                let _ = delete(&self.root.join(name));
+            }
+        }
+    }
+
+    fn discard_by(&self, directory: &Path, way: &Path) -> Result<()> {
+        let trash = way.join(format!("{TRASH}{}", uuid::Uuid::new_v4().simple()));
         let cannot = || format!("cannot remove {}", directory.display());
         match fs::rename(directory, &trash) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

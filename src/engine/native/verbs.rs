@@ -98,6 +98,7 @@ impl Native {
             initialised: false,
             origin: None,
             lease: None,
+            is_alone: false,
         };
         let place = self.store.create(&record)?;
         Ok(place.generation(record))
