@@ -1,16 +1,20 @@
 //! The command line: types only. Their docs are the help text.
 
+mod cache;
 mod run;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use cache::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 pub use run::{
     DatabaseArgs, EnvironmentArgs, EphemeralAction, EphemeralArgs, EphemeralEnvArgs,
     EphemeralStartArgs, EphemeralStopArgs, RunArgs,
 };
+pub use snapshot::{SnapshotArgs, SnapshotCommand};
 
 /// A PostgreSQL of its own for every developer, every checkout and every CI job
 #[derive(Debug, Parser)]
@@ -293,169 +297,6 @@ pub struct GcArgs {
     /// Remove what is shown
     #[arg(short, long)]
     pub yes: bool,
-}
-
-/// `devdb snapshot`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Saving disconnects nobody. Restoring swaps as a reset does: `devdb undo` goes back.\n\n\
-    Examples:\n  devdb snapshot save before-import -m 'orders of March'\n  \
-    devdb snapshot restore before-import\n  \
-    devdb snapshot export before-import orders.tar.zst"
-)]
-pub struct SnapshotArgs {
-    /// What to do with snapshots.
-    #[command(subcommand)]
-    pub command: SnapshotCommand,
-}
-
-/// Subcommands of `devdb snapshot`.
-#[derive(Debug, Subcommand)]
-pub enum SnapshotCommand {
-    /// Save the data as it is now; clients stay connected
-    #[command(after_help = "Examples:\n  devdb snapshot save\n  \
-        devdb snapshot save before-import -m 'orders of March'")]
-    Save {
-        /// Its name [default: the time, as 20261125-101500]
-        name: Option<String>,
-        /// What to remember about it
-        #[arg(short, long, value_name = "TEXT")]
-        message: Option<String>,
-    },
-    /// List them
-    List,
-    /// Show one
-    #[command(after_help = "Example:\n  devdb snapshot show before-import")]
-    Show {
-        /// Its name
-        name: String,
-    },
-    /// Replace the database with a copy of one, and apply the migrations it lacks
-    #[command(after_help = "The present database is kept: `devdb undo` goes back to it.\n\n\
-        Examples:\n  devdb snapshot restore before-import\n  \
-        devdb snapshot restore before-import --no-migrate")]
-    Restore {
-        /// Its name
-        name: String,
-        /// Do not apply the migrations it lacks
-        #[arg(long)]
-        no_migrate: bool,
-        /// How long to wait for the server: 90s, 3m [default: 60s]
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-        timeout: Option<Duration>,
-    },
-    /// Remove one, for good
-    #[command(after_help = "Example:\n  devdb snapshot rm before-import")]
-    Rm {
-        /// Its name
-        name: String,
-    },
-    /// Write one into a file, for another machine or person
-    #[command(after_help = "The file holds all data, and the hashes of its passwords.\n\n\
-        Example:\n  devdb snapshot export before-import orders.tar.zst")]
-    Export {
-        /// Its name
-        name: String,
-        /// The file, usually .tar.zst
-        file: PathBuf,
-        /// Replace FILE if it is there
-        #[arg(long)]
-        force: bool,
-    },
-    /// Take one from a file that `devdb snapshot export` wrote
-    #[command(
-        after_help = "The file is read to its end and checked before anything is made. The instance must be\n\
-        there (devdb up); when the snapshot is restored it gets the instance's own password.\n\n\
-        Examples:\n  devdb snapshot import orders.tar.zst\n  \
-        devdb snapshot import orders.tar.zst --name orders-of-anna"
-    )]
-    Import {
-        /// The file
-        file: PathBuf,
-        /// Its name here [default: the one it had]
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-    },
-}
-
-/// `devdb cache`
-#[derive(Debug, Args)]
-pub struct CacheArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: CacheCommand,
-}
-
-/// Subcommands of `devdb cache`.
-#[derive(Debug, Subcommand)]
-pub enum CacheCommand {
-    /// List the golden states: what each holds, its size, when it was used last
-    List {
-        /// Of every project, not only this one
-        #[arg(long)]
-        all: bool,
-    },
-    /// Remove the golden states that were not used for long, and damaged ones
-    Prune(PruneArgs),
-    /// Remove every golden state of this project
-    #[command(after_help = "Databases stay as they are; the next reset bakes a new golden state.")]
-    Clear {
-        /// Of every project, not only this one
-        #[arg(long)]
-        all: bool,
-        /// Do not ask
-        #[arg(short, long)]
-        yes: bool,
-    },
-    /// Send the golden state of this directory's files, baked first where it is not there
-    #[command(
-        after_help = "Examples:\n  devdb cache push cache.tar.zst                     into a file, on both engines\n  \
-        devdb cache push registry.example/team/db:main     to a registry, with Docker's logins"
-    )]
-    Push(TransferArgs),
-    /// Fetch the golden state of this directory's files, and use it if it is exactly that
-    #[command(
-        after_help = "Fetch only from where you would take code: a data directory can bring some.\n\n\
-        Examples:\n  devdb cache pull cache.tar.zst && devdb up\n  \
-        devdb cache pull registry.example/team/db:main"
-    )]
-    Pull(TransferArgs),
-}
-
-/// `devdb cache prune`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  devdb cache prune                     down to the limits of devdb.yaml\n  \
-    devdb cache prune --keep 3 --all\n  \
-    devdb cache prune --older-than 7d"
-)]
-pub struct PruneArgs {
-    /// Keep this many [default: cache.states, 20]
-    #[arg(long, value_name = "N")]
-    pub keep: Option<usize>,
-    /// Keep this much: 500MB, 10GB [default: cache.size, 10GB]
-    #[arg(long, value_name = "SIZE")]
-    pub size: Option<bytesize::ByteSize>,
-    /// Keep only what was used since: 7d, 12h
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub older_than: Option<Duration>,
-    /// Of every project, not only this one
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// `devdb cache push` and `pull`
-#[derive(Debug, Args)]
-pub struct TransferArgs {
-    /// A file that ends in .tar.zst, or REGISTRY/NAME:TAG
-    #[arg(value_name = "REF")]
-    pub reference: String,
-    /// Which engine it is for: auto, docker or native
-    #[arg(long, value_name = "ENGINE")]
-    pub engine: Option<String>,
-    /// The seed profile
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
 }
 
 /// `devdb status`

@@ -48,7 +48,7 @@ async fn ask(engine: &Engine, found: &mut BTreeMap<(Owner, EngineKind), Listed>)
         entry(found, &generation.owner, engine.kind()).generations += 1;
     }
     for server in engine.servers(None).await? {
-        if server.role == Role::Instance {
+        if server.role != Role::Builder {
             let listed = entry(found, &server.owner, engine.kind());
             if listed.state != "running" {
                 describe(listed, &server);

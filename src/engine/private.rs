@@ -50,7 +50,7 @@ impl Engine {
     pub async fn remove_private(&self, owner: &Owner, role: Role) -> Result<()> {
         match self {
             Engine::Docker(docker) => docker.remove_private(owner, role).await,
-            Engine::Native(native) => native.remove_private(owner).await,
+            Engine::Native(native) => native.remove_private(owner, role).await,
         }
     }
 

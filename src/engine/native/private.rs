@@ -39,7 +39,7 @@ impl Native {
     /// Those of launching; nothing is left behind.
     pub async fn start_private(&self, launch: &PrivateLaunch<'_>) -> Result<PrivateServer> {
         let PrivateLaunch { owner, role, lease, spec, from, unpack, verifier } = launch;
-        self.remove_private(owner).await?;
+        self.remove_private(owner, *role).await?;
         let record = GenerationRecord {
             schema: SCHEMA,
             owner: (*owner).clone(),
@@ -84,7 +84,7 @@ impl Native {
             }
             Err(error) => {
                 // The first failure is the one to tell; the directory has the instance's mark.
-                let _ = self.remove_private(owner).await;
+                let _ = self.remove_private(owner, *role).await;
                 Err(error)
             }
         }
@@ -109,7 +109,8 @@ impl Native {
     pub async fn reap(&self) -> Result<()> {
         for (_, record) in self.store.list(None)? {
             if record.lease.is_some_and(|lease| lease.is_over()) {
-                self.remove_private(&record.owner).await?;
+                let role = if record.is_alone { Role::Ephemeral } else { Role::Builder };
+                self.remove_private(&record.owner, role).await?;
             }
         }
         // What somebody's time was too short for.
@@ -125,14 +126,18 @@ impl Native {
     ///
     /// # Errors
     /// `Unexpected` when its process does not end or its files cannot be removed.
-    pub async fn remove_private(&self, owner: &Owner) -> Result<()> {
+    pub async fn remove_private(&self, owner: &Owner, role: Role) -> Result<()> {
         let place = self.store.place(owner, NUMBER);
-        let Some(record) = place.require()? else { return Ok(()) };
-        self.clear_away(&place).await?;
+        let is_there = place.require()?.is_some();
+        if is_there {
+            self.clear_away(&place).await?;
+        }
         let store = Arc::clone(&self.store);
-        blocking("remove a private server", move || match record.is_alone {
-            true => store.discard_to_root(place.parent()),
-            false => store.remove(&place),
+        blocking("remove a private server", move || match role {
+            // Its owner has nothing else; it may have been killed before its mark was there.
+            Role::Ephemeral => store.discard_owner(&place.key()),
+            _ if is_there => store.remove(&place),
+            _ => Ok(()),
         })
         .await
     }
@@ -222,7 +227,7 @@ impl PrivateServer {
                 tracing::debug!("the copy is not used again: {error}");
             }
         }
-        self.native.remove_private(&self.server.owner).await
+        self.native.remove_private(&self.server.owner, self.server.role).await
     }
 
     async fn capture(&self, label: &GoldenLabel, how: Capture) -> Result<GoldenState> {

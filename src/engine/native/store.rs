@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::NativeEnvironment;
 use super::account;
@@ -40,6 +41,9 @@ pub(super) const TRASH: &str = ".trash-";
 
 /// What is being made: nobody looks at it yet.
 const NEW: &str = ".new-";
+
+/// After this time nobody goes on with making the first thing of an owner.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 /// The directories of one user's native servers.
 #[derive(Debug, Clone)]
@@ -257,15 +261,19 @@ impl Store {
     ///
     /// # Errors
     /// `Unexpected` when it cannot be removed.
-    pub fn discard_to_root(&self, directory: &Path) -> Result<()> {
-        self.discard_by(directory, &self.root)
+    pub fn discard_owner(&self, key: &str) -> Result<()> {
+        // Not there when no server was ever started.
+        let _ = delete(&self.socket_directory(key));
+        self.discard_by(&self.root.join(key), &self.root)
     }
 
-    /// Deletes what interrupted removals left in the root.
+    /// Deletes what interrupted removals left in the root, and the directories of owners who have
+    /// made nothing in them for long.
     pub fn sweep_root(&self) {
         for name in names(&self.root).unwrap_or_default() {
-            if name.starts_with(TRASH) {
-                let _ = delete(&self.root.join(name));
+            let directory = self.root.join(&name);
+            if name.starts_with(TRASH) || (is_key(&name) && is_abandoned(&directory)) {
+                let _ = delete(&directory);
             }
         }
     }
@@ -439,6 +447,17 @@ pub(super) fn sweep(parent: &Path) {
             let _ = delete(&parent.join(name));
         }
     }
+}
+
+/// Whether nothing is in the directory of an owner but what was being made some time ago.
+fn is_abandoned(directory: &Path) -> bool {
+    let is_old = fs::metadata(directory)
+        .and_then(|found| found.modified())
+        .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
+    is_old
+        && names(directory).is_ok_and(|names| {
+            names.iter().all(|name| name.starts_with(TRASH) || name.starts_with(NEW))
+        })
 }
 
 /// Deletes what an interrupted removal or creation left in a directory that nobody else works in.
