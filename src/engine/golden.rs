@@ -153,11 +153,6 @@ impl Engine {
         each!(self.clone_golden(state, owner, number, spec))
     }
 
-    /// Whether a removal that was asked for is carried out also when nobody waits for it.
-    pub fn removes_by_itself(&self) -> bool {
-        matches!(self, Engine::Docker(_))
-    }
-
     /// Everything that bears a golden state's name and mark and whose label is damaged. What a newer
     /// devdb made is not.
     ///

@@ -295,6 +295,22 @@ impl Engine {
         each!(self.remove_generation(generation))
     }
 
+    /// The same, but an engine that goes on with it by itself is waited for as long as `patience`
+    /// only. False when it was not gone by then.
+    ///
+    /// # Errors
+    /// As [`Engine::remove_generation`].
+    pub async fn send_away_generation(
+        &self,
+        generation: &Generation,
+        patience: Duration,
+    ) -> Result<bool> {
+        match self {
+            Engine::Docker(docker) => docker.send_away_generation(generation, patience).await,
+            Engine::Native(native) => native.remove_generation(generation).await.map(|()| true),
+        }
+    }
+
     /// Removes what the making or the removal of one of an instance's generations left behind when
     /// it was cut short. Nobody else may be at work on the instance.
     ///

@@ -225,17 +225,15 @@ impl Instance<'_> {
         self.context.store.save(record)?;
         let mut left = Vec::new();
         for number in record.leaving.clone() {
-            let waits = overdue.contains(&number) || !engine.removes_by_itself();
-            let patience = if waits { Duration::MAX } else { patience };
-            match tokio::time::timeout(patience, self.discard(engine, number)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
+            let patience = if overdue.contains(&number) { Duration::MAX } else { patience };
+            match self.discard_within(engine, number, patience).await {
+                Ok(true) => {}
+                Ok(false) => left.push(number),
+                Err(error) => {
                     left.push(number);
-                    self.context
-                        .events
-                        .warn(format!("generation {number} is still there: {error}"));
+                    let events = &self.context.events;
+                    events.warn(format!("generation {number} is still there: {error}"));
                 }
-                Err(_) => left.push(number),
             }
         }
         match &mut self.record {

@@ -1,6 +1,8 @@
 //! Replacing an instance's data: another generation is made (reset) or chosen (undo) beside the
 //! running one, and only when it is complete the old server makes room for it, on the same port.
 
+use std::time::Duration;
+
 use super::data::Plan;
 use super::prepare::Prepared;
 use super::revive::stop_cleanly;
@@ -222,12 +224,23 @@ impl Instance<'_> {
 
     /// Removes a generation with its servers. Not interruptible.
     pub(super) async fn discard(&self, engine: &Engine, number: u32) -> Result<()> {
+        self.discard_within(engine, number, Duration::MAX).await.map(drop)
+    }
+
+    /// The same, for an engine that goes on with it by itself. False when it was not gone by then.
+    pub(super) async fn discard_within(
+        &self,
+        engine: &Engine,
+        number: u32,
+        patience: Duration,
+    ) -> Result<bool> {
         self.discard_server(engine, number).await?;
         let generations: Vec<Generation> = engine.generations(Some(&self.key)).await?;
+        let mut is_gone = true;
         for generation in generations.iter().filter(|generation| generation.number == number) {
-            engine.remove_generation(generation).await?;
+            is_gone &= engine.send_away_generation(generation, patience).await?;
         }
-        Ok(())
+        Ok(is_gone)
     }
 }
 

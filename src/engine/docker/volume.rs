@@ -140,15 +140,32 @@ impl Docker {
     /// # Errors
     /// `NotOurs` without the labels; `Unexpected` while a container uses it.
     pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
+        self.send_away_generation(generation, Duration::MAX).await.map(drop)
+    }
+
+    /// See [`crate::engine::Engine::send_away_generation`]: the daemon carries out a removal that it
+    /// has begun.
+    ///
+    /// # Errors
+    /// As [`Docker::remove_generation`].
+    pub async fn send_away_generation(
+        &self,
+        generation: &Generation,
+        patience: Duration,
+    ) -> Result<bool> {
         let name = &generation.handle;
         if self.generation(name).await?.is_none() {
-            return Ok(());
+            return Ok(true);
         }
         let deadline = Instant::now() + HELPER_PATIENCE;
         loop {
-            match self.client.remove_volume(name, None::<RemoveVolumeOptions>).await {
-                Ok(()) => return Ok(()),
-                Err(refusal) if failure::is_missing(&refusal) => return Ok(()),
+            let removing = self.client.remove_volume(name, None::<RemoveVolumeOptions>);
+            let Ok(removed) = tokio::time::timeout(patience, removing).await else {
+                return Ok(false);
+            };
+            match removed {
+                Ok(()) => return Ok(true),
+                Err(refusal) if failure::is_missing(&refusal) => return Ok(true),
                 // A daemon whose client was killed while it filled the volume makes the container
                 // for that all the same, late.
                 Err(refusal)
