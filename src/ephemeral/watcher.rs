@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ use crate::spec::Owner;
 
 /// The hidden command of the other end.
 const COMMAND: &str = "watch-run";
+
+/// How often a watcher looks whether what is kept is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What devdb tells the watcher, a line of JSON each. The end of the pipe is the end of devdb.
 #[derive(Serialize, Deserialize)]
@@ -93,12 +96,20 @@ pub async fn watch(engines: &Engines) -> Result<()> {
     else {
         return Ok(());
     };
-    match kept {
-        Some(time) => tokio::time::sleep(time).await,
-        None => marked::kill(&id),
-    }
     // On docker it ends by itself.
-    engines.native_store()?.remove_private(&owner, Role::Ephemeral).await
+    let native = engines.native_store()?;
+    match kept {
+        None => marked::kill(&id),
+        Some(time) => {
+            let end = Instant::now() + time;
+            let key = owner.key();
+            // Somebody may end it before its time.
+            while Instant::now() < end && !native.servers(Some(&key)).await?.is_empty() {
+                tokio::time::sleep(LOOK.min(end.saturating_duration_since(Instant::now()))).await;
+            }
+        }
+    }
+    native.remove_private(&owner, Role::Ephemeral).await
 }
 
 /// What is to be done when devdb has ended; none when it is done.

@@ -404,6 +404,8 @@ fn one_for_a_time_serves_the_steps_after_it_and_goes_by_itself(sandbox: &Sandbox
     assert_ne!(psql(&url, "select 1").code, 0);
     nothing_is_left(sandbox);
     sandbox.run(&["ephemeral", "list"]).ok().says("no ephemeral database");
+    let processes = || processes(&format!("DEVDB_DEVELOPER={}", sandbox.developer()));
+    eventually("nobody watches any more", Duration::from_secs(3), || processes().is_empty());
 }
 
 /// `DEVDB_TEST_RUNS` of them.
