@@ -10,6 +10,10 @@ use super::label::{self, Reading};
 use super::{Docker, failure};
 use crate::error::Result;
 
+/// How often the daemon is asked: it gives up on a volume when a file that it has seen is gone, as
+/// those of a running server are now and then.
+const TRIES: usize = 5;
+
 /// How long others may be measuring.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -20,16 +24,28 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
     pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
-        let volumes = self.measured_volumes().await?;
-        let wanted = volumes.into_iter().filter_map(|volume| {
-            let Reading::Ours(generation) = label::read_volume(&volume.name, &volume.labels) else {
-                return None;
-            };
-            let is_wanted = key.is_none_or(|key| generation.owner.key() == key);
-            let bytes = u64::try_from(volume.usage_data?.size).ok()?;
-            is_wanted.then_some((generation.handle, bytes))
-        });
-        Ok(wanted.collect())
+        let mut left = TRIES;
+        loop {
+            left -= 1;
+            let volumes = self.measured_volumes().await?.into_iter();
+            let mine: Vec<(String, Option<u64>)> = volumes
+                .filter_map(|volume| {
+                    let Reading::Ours(generation) =
+                        label::read_volume(&volume.name, &volume.labels)
+                    else {
+                        return None;
+                    };
+                    let is_wanted = key.is_none_or(|key| generation.owner.key() == key);
+                    let bytes = volume.usage_data.and_then(|usage| u64::try_from(usage.size).ok());
+                    is_wanted.then_some((generation.handle, bytes))
+                })
+                .collect();
+            let all_known = mine.iter().all(|(_, bytes)| bytes.is_some());
+            if all_known || left == 0 {
+                let known = |(handle, bytes): (String, Option<u64>)| Some((handle, bytes?));
+                return Ok(mine.into_iter().filter_map(known).collect());
+            }
+        }
     }
 
     async fn measured_volumes(&self) -> Result<Vec<Volume>> {
