@@ -1,6 +1,7 @@
 //! The command line: types only. Their docs are the help text.
 
 mod cache;
+mod init;
 mod run;
 mod snapshot;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cache::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
+pub use init::{CiSystem, InitArgs};
 pub use run::{
     DatabaseArgs, EnvironmentArgs, EphemeralAction, EphemeralArgs, EphemeralEnvArgs,
     EphemeralStartArgs, EphemeralStopArgs, RunArgs,
@@ -459,15 +461,6 @@ pub enum ConfigCommand {
         devdb config schema > devdb.schema.json"
     )]
     Schema,
-}
-
-/// `devdb init`
-#[derive(Debug, Args)]
-#[command(after_help = "Nothing that is there is overwritten.")]
-pub struct InitArgs {
-    /// Copy the sample project's migrations and seeds too
-    #[arg(long)]
-    pub sample: bool,
 }
 
 /// `devdb completions`

@@ -574,6 +574,8 @@ pub struct InitReport {
     pub written: Vec<PathBuf>,
     /// Files that were there and stay as they are.
     pub kept: Vec<PathBuf>,
+    /// What to do next, for a person.
+    pub next: String,
 }
 
 /// What `doctor` found.

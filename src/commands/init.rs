@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use include_dir::Dir;
 
 use super::App;
-use crate::cli::InitArgs;
+use crate::cli::{CiSystem, InitArgs};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::outcome::{InitReport, Outcome, Report};
 use crate::spec::slug;
@@ -17,21 +17,63 @@ use crate::db::embedded::{self, MIGRATIONS, SEEDS};
 /// `devdb init`
 pub fn run(app: &App, args: InitArgs) -> Result<Outcome> {
     let root = app.start_directory()?;
-    let mut report = InitReport { written: Vec::new(), kept: Vec::new() };
+    let next = "devdb up".to_owned();
+    let mut report = InitReport { written: Vec::new(), kept: Vec::new(), next };
+    // A project that is there may well do without the directories that devdb would make.
+    if args.ci.is_none() || args.sample || !root.join("devdb.yaml").exists() {
+        project(&root, args.sample, &mut report)?;
+    }
+    if let Some(system) = args.ci {
+        ci(&root, system, &mut report)?;
+    }
+    Ok(Outcome { command: "init", report: Report::Init(report), exit: 0 })
+}
+
+fn project(root: &Path, sample: bool, report: &mut InitReport) -> Result<()> {
     let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let settings = template("devdb.yaml")?.replace("{{project}}", &slug(&name));
-    write(&root.join("devdb.yaml"), settings.as_bytes(), &mut report)?;
-    write(&root.join(".env.example"), template("env.example")?.as_bytes(), &mut report)?;
-    for (directory, sample) in [("migrations", &MIGRATIONS), ("seeds", &SEEDS)] {
+    write(&root.join("devdb.yaml"), settings.as_bytes(), report)?;
+    write(&root.join(".env.example"), template("env.example")?.as_bytes(), report)?;
+    for (directory, files) in [("migrations", &MIGRATIONS), ("seeds", &SEEDS)] {
         let target = root.join(directory);
-        fs::create_dir_all(&target)
-            .or_fail(Kind::Config, || format!("cannot create {}", target.display()))?;
-        if args.sample {
-            copy(sample, &target, &mut report)?;
+        create_directory(&target)?;
+        if sample {
+            copy(files, &target, report)?;
         }
     }
-    ignore(&root.join(".gitignore"), template("gitignore")?, &mut report)?;
-    Ok(Outcome { command: "init", report: Report::Init(report), exit: 0 })
+    ignore(&root.join(".gitignore"), template("gitignore")?, report)
+}
+
+fn ci(root: &Path, system: CiSystem, report: &mut InitReport) -> Result<()> {
+    let (name, place) = ci_file(system);
+    let file = root.join(place);
+    create_directory(file.parent().unwrap_or(root))?;
+    write(&file, template(name)?.as_bytes(), report)?;
+    report.next = match report.kept.contains(&file) {
+        true => format!(
+            "{place} was there and stays as it is; in an empty directory this command writes one to take \
+             from"
+        ),
+        false => {
+            format!(
+                "fill in {place}: where devdb's source is, and the command that runs your tests"
+            )
+        }
+    };
+    Ok(())
+}
+
+/// The template of a CI system's file, and where in the repository it looks for that.
+fn ci_file(system: CiSystem) -> (&'static str, &'static str) {
+    match system {
+        CiSystem::Github => ("ci/github.yml", ".github/workflows/devdb.yml"),
+        CiSystem::Gitlab => ("ci/gitlab.yml", ".gitlab-ci.yml"),
+    }
+}
+
+fn create_directory(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)
+        .or_fail(Kind::Config, || format!("cannot create {}", directory.display()))
 }
 
 fn template(name: &str) -> Result<&'static str> {
@@ -45,8 +87,7 @@ fn copy(from: &'static Dir<'static>, to: &Path, report: &mut InitReport) -> Resu
     }
     for directory in from.dirs() {
         let target = to.join(directory.path());
-        fs::create_dir_all(&target)
-            .or_fail(Kind::Config, || format!("cannot create {}", target.display()))?;
+        create_directory(&target)?;
         copy(directory, to, report)?;
     }
     Ok(())
@@ -71,7 +112,7 @@ fn write(file: &Path, text: &[u8], report: &mut InitReport) -> Result<()> {
 }
 
 /// Adds the lines that a .gitignore lacks, at its end.
-fn ignore(file: &PathBuf, lines: &str, report: &mut InitReport) -> Result<()> {
+fn ignore(file: &Path, lines: &str, report: &mut InitReport) -> Result<()> {
     let present = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -85,7 +126,7 @@ fn ignore(file: &PathBuf, lines: &str, report: &mut InitReport) -> Result<()> {
         .filter(|line| !present.lines().any(|there| there.trim() == line.trim()))
         .collect();
     if missing.iter().all(|line| line.starts_with('#')) {
-        report.kept.push(file.clone());
+        report.kept.push(file.to_path_buf());
         return Ok(());
     }
     let mut addition = String::new();
@@ -102,6 +143,6 @@ fn ignore(file: &PathBuf, lines: &str, report: &mut InitReport) -> Result<()> {
         .open(file)
         .and_then(|mut open| open.write_all(addition.as_bytes()))
         .or_fail(Kind::Config, || format!("cannot write {}", file.display()))?;
-    report.written.push(file.clone());
+    report.written.push(file.to_path_buf());
     Ok(())
 }

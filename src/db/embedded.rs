@@ -9,7 +9,8 @@ pub static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migratio
 /// The sample project's seeds.
 pub static SEEDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/seeds");
 
-/// `devdb.yaml`, `env.example`, `gitignore`, `migration.sql`, `seed.yaml`.
+/// `devdb.yaml`, `env.example`, `gitignore`, `migration.sql`, `seed.yaml`;
+/// `ci/github.yml`, `ci/gitlab.yml`.
 pub static TEMPLATES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// The text of the template of this name; none when there is no such template.

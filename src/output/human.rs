@@ -341,7 +341,7 @@ fn init(report: &InitReport, style: Style) -> String {
     for file in &report.kept {
         _ = writeln!(text, "{}  {} (was there)", style.dim("kept"), file.display());
     }
-    text.push_str("next: devdb up\n");
+    _ = writeln!(text, "next: {}", report.next);
     text
 }
 

@@ -16,18 +16,9 @@ crate::on_both_engines!(
     a_seed_that_fails_is_run_again,
 );
 
-/// Where the tools are; `tests/run` installs them.
+/// Where the migration tools are.
 fn peers(test: &str) -> Option<PathBuf> {
-    let directory = match std::env::var_os("DEVDB_TEST_PEERS") {
-        Some(directory) => PathBuf::from(directory),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"),
-    };
-    if directory.join("npm/node_modules").is_dir() && directory.join("bin/sqlx").is_file() {
-        return Some(directory);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{test}: the tools are not installed");
-    crate::sandbox::skipped(&format!("{test}: the tools are not here (tests/run installs them)"));
-    None
+    crate::sandbox::peers(test, &["npm/node_modules", "bin/sqlx"])
 }
 
 /// A project that migrates and seeds with other tools.

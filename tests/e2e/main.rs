@@ -8,6 +8,8 @@
 mod bad_input;
 mod branch;
 mod cache;
+mod ci;
+mod ci_system;
 mod concurrent;
 mod daemon;
 mod disk;

@@ -43,6 +43,20 @@ pub fn available(on: On, suite: &str) -> bool {
     false
 }
 
+/// Where other people's tools are, when `wanted` of them is; `tests/run` installs them.
+pub fn peers(test: &str, wanted: &[&str]) -> Option<PathBuf> {
+    let directory = match std::env::var_os("DEVDB_TEST_PEERS") {
+        Some(directory) => PathBuf::from(directory),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"),
+    };
+    if wanted.iter().all(|wanted| directory.join(wanted).exists()) {
+        return Some(directory);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{test}: the tools are not installed");
+    skipped(&format!("{test}: the tools are not here (tests/run installs them)"));
+    None
+}
+
 /// Says that a test cannot run. Straight to stderr: the harness swallows what passing tests print.
 pub fn skipped(what: &str) {
     say(&format!("SKIPPED: {what}"));

@@ -1,16 +1,19 @@
 # shellcheck shell=bash
-# Other people's migration tools, the real ones, for the tests that run them:
-# dbmate and node-pg-migrate from npm, sqlx-cli from crates.io. Kept between
-# runs in target/peers. Needs packages.sh. These versions run on Debian's node.
+# Other people's tools, the real ones, for the tests that run them: the migration
+# tools dbmate and node-pg-migrate from npm and sqlx-cli from crates.io, and
+# check-jsonschema from PyPI, which carries the CI systems' own schemas. Kept
+# between runs in target/peers. Needs packages.sh. These versions run on Debian's
+# node.
 
 PEERS_NPM=(dbmate@2.36.0 node-pg-migrate@7.9.1 pg@8.16.3)
 SYSTEM_CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 PEERS_SQLX='^0.9'
+PEERS_SCHEMAS=check-jsonschema==0.39.0
 
 # install_peers DIR
 install_peers() {
     need node:nodejs npm:npm || return
-    install_npm_peers "$1" && install_sqlx_cli "$1"
+    install_npm_peers "$1" && install_sqlx_cli "$1" && install_schema_checker "$1"
 }
 
 # What is named after the versions is written last: the mark that all is there.
@@ -38,4 +41,22 @@ install_sqlx_cli() {
     echo "building sqlx-cli"
     cargo install --quiet sqlx-cli --version "$PEERS_SQLX" --locked --no-default-features \
         --features postgres,rustls --root "$1" || because "cargo cannot install sqlx-cli"
+}
+
+# Named after the version once all is there, as npm's are.
+install_schema_checker() {
+    local place=$1/check-jsonschema mark=$1/check-jsonschema/$PEERS_SCHEMAS log
+    [[ ! -e $mark ]] || return 0
+    need python3:python3 || return
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv || return
+    echo "installing $PEERS_SCHEMAS"
+    log=$(mktemp)
+    if { python3 -m venv --clear "$place" && "$place/bin/pip" install "$PEERS_SCHEMAS"; } >"$log" 2>&1; then
+        : >"$mark"
+    else
+        tail -n 20 "$log" >&2
+        because "pip cannot install $PEERS_SCHEMAS"
+    fi
+    rm -f "$log"
+    [[ -e $mark ]]
 }
