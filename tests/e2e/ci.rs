@@ -215,6 +215,12 @@ fn a_machine_without_devdb_builds_it_from_the_source_that_is_named() {
         runner.settings.insert("DEVDB_GIT".into(), format!("file://{}", source.display()));
         let job = run(&runner).passes().says("installed from source");
         assert!(!job.log.contains("DEVDB_GIT: is not set"), "{}", job.log);
+        if system == "gitlab" {
+            assert_eq!(job.kept, ["devdb-program/"]);
+            std::fs::remove_dir_all(runner.checkout.join("devdb-program")).unwrap();
+            std::fs::remove_dir_all(&source).unwrap();
+            run(&runner).passes().says("installed from source");
+        }
     }
 }
 

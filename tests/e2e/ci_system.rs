@@ -3,7 +3,7 @@
 //! for; a feature that is not stood in for fails the test.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_yaml::{Mapping, Value};
@@ -58,6 +58,12 @@ fn lines(value: &Value) -> Vec<&str> {
     value.as_sequence().into_iter().flatten().map(text).collect()
 }
 
+/// A file or a directory, with its modes.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args(["-a", "-T"]).args([from, to]).status();
+    assert!(copied.unwrap().success(), "{} to {}", from.display(), to.display());
+}
+
 impl Runner {
     fn shell(
         &self,
@@ -80,13 +86,13 @@ impl Runner {
 
     fn restore(&self, path: &str) {
         if self.store.join(path).exists() {
-            std::fs::copy(self.store.join(path), self.checkout.join(path)).unwrap();
+            copy(&self.store.join(path), &self.checkout.join(path));
         }
     }
 
     fn keep(&self, path: &str, job: &mut Job) {
         if self.checkout.join(path).exists() {
-            std::fs::copy(self.checkout.join(path), self.store.join(path)).unwrap();
+            copy(&self.checkout.join(path), &self.store.join(path));
             job.kept.push(path.to_owned());
         }
     }
