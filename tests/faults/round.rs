@@ -1,9 +1,10 @@
 //! One fault: what is there before, the kill, the next command, and what must hold then.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::commands::{Before, Fault};
+use crate::commands::{Before, Fault, STOP};
 use crate::sandbox::{Ran, Sandbox, finish, psql};
 use crate::world;
 
@@ -57,13 +58,21 @@ impl<'a> Project<'a> {
         took[RUNS / 2]
     }
 
-    /// Kills a command `delay` after its start, types the next one, and looks.
-    pub fn round(&mut self, fault: &Fault, delay: Duration, next: &[&str]) -> Round {
+    /// The command of a fault.
+    pub fn command(&self, fault: &Fault) -> Command {
+        self.sandbox.command(&of(fault.instance, fault.command))
+    }
+
+    /// Has something happen to a command, types the next one, and looks. `act` runs the command and
+    /// tells what it said.
+    pub fn round(
+        &mut self,
+        fault: &Fault,
+        next: &[&str],
+        act: impl FnOnce(Command) -> String,
+    ) -> Round {
         let expected = self.prepare(fault);
-        let mut child = self.sandbox.command(&of(fault.instance, fault.command)).spawn().unwrap();
-        std::thread::sleep(delay);
-        child.kill().unwrap();
-        let killed = child.wait_with_output().unwrap();
+        let acted = act(self.command(fault));
         let then = self.run(fault.instance, next);
         let up = self.run(fault.instance, &["up"]);
         let mut problems = BTreeSet::new();
@@ -73,6 +82,12 @@ impl<'a> Project<'a> {
         }
         if up.code != 0 {
             problems.insert(format!("it cannot be brought up: {}", up.stderr));
+        }
+        if fault.command[0] == STOP[0] {
+            let stop = self.run(fault.instance, STOP);
+            if stop.code != 0 {
+                problems.insert(format!("what is for a time cannot be stopped: {}", stop.stderr));
+            }
         }
         let begun = Instant::now();
         let mut left = world::without_an_owner(self.sandbox);
@@ -84,9 +99,7 @@ impl<'a> Project<'a> {
         let lost = self.lost(fault.instance, &expected);
         problems.extend(lost.into_iter().map(|row| format!("the row {row} is lost")));
         let said = format!(
-            "killed: {}\n{}next: exit {}\n{}{}up: exit {}\n{}",
-            killed.status,
-            String::from_utf8_lossy(&killed.stderr),
+            "{acted}next: exit {}\n{}{}up: exit {}\n{}",
             then.code,
             then.stdout,
             then.stderr,
@@ -97,7 +110,7 @@ impl<'a> Project<'a> {
     }
 
     /// Does what comes before a fault. Returns the rows of each database that must not be lost.
-    fn prepare(&mut self, fault: &Fault) -> Vec<Rows> {
+    pub fn prepare(&mut self, fault: &Fault) -> Vec<Rows> {
         let mut expected = Vec::new();
         for before in fault.before {
             match before {
@@ -133,6 +146,11 @@ impl<'a> Project<'a> {
 
     fn url(&self, instance: &str) -> String {
         self.run(instance, &["url"]).ok().line()
+    }
+
+    /// The password of an instance, if there is one.
+    pub fn password(&self, instance: &str) -> Option<String> {
+        self.run(instance, &["url"]).line().split([':', '@']).nth(2).map(str::to_owned)
     }
 
     fn rows(&self, instance: &str) -> Rows {
