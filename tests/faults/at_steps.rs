@@ -63,6 +63,7 @@ impl<'a> AtSteps<'a> {
             let traced = trace(&run, &roots(sandbox), None, &mut || ());
             let name = command.command.join(" ");
             assert_eq!(traced.code, Some(0), "`devdb {name}`: {}", traced.stderr);
+            project.run(command.instance, &["up"]).ok();
             targets.push(Target { command, steps: traced.steps });
         }
         let steps: usize = targets.iter().flat_map(|target| target.steps.values()).sum();
@@ -72,6 +73,7 @@ impl<'a> AtSteps<'a> {
             targets.len(),
             sums(&targets)
         ));
+        assert_eq!(world::without_an_owner(sandbox), BTreeSet::new(), "before any fault");
         let random = StdRng::seed_from_u64(seed);
         let (known, broken) = (BTreeSet::new(), Vec::new());
         AtSteps { sandbox, project, targets, random, seed, kill_daemon, known, broken, missed: 0 }

@@ -51,7 +51,7 @@ pub const FAULTS: &[Fault] = &[
 /// Further commands, which something goes wrong in: what they leave when they are killed at a moment
 /// of the clock's, other tests look at.
 pub const STEPS: &[Fault] = &[
-    fault(&[Row, Run(&["up"])], &["down"]),
+    fault(&[Row], &["down"]),
     fault(&[Row, Seed, Run(&["reset"])], &["gc", "--yes"]),
     fault(&[Row], &["run", "--", "true"]),
     fault(&[Row, Seed], &["run", "--", "true"]),
