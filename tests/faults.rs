@@ -13,6 +13,14 @@
 mod at_steps;
 #[path = "faults/commands.rs"]
 mod commands;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "e2e/daemon.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end tests")]
+mod daemon;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "e2e/disk.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end tests")]
+mod disk;
 #[path = "faults/round.rs"]
 mod round;
 #[path = "e2e/sandbox.rs"]
@@ -63,10 +71,30 @@ fn at_steps_on_native() {
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn at_steps_when_the_daemon_dies() {
+    let Some(mut sandbox) = Sandbox::new(On::Docker, "a daemon that dies") else { return };
+    let data = tempfile::Builder::new().prefix("devdb-data").tempdir().unwrap();
+    let mut daemon = daemon::PrivateDaemon::with_image(data.path(), "postgres:15");
+    sandbox.use_daemon(daemon.address());
+    let faults = step_faults().0;
+    let seed = seed_for("steps with a daemon that dies", On::Docker, faults);
+    at_steps::AtSteps::new(&sandbox, seed, Some(&mut daemon)).go(faults);
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn at_steps(on: On) {
     let Some(sandbox) = Sandbox::new(on, "faults at steps") else { return };
-    let faults = number_from("DEVDB_STEP_FAULTS").unwrap_or(60) / 2;
-    at_steps::AtSteps::new(&sandbox, seed_for("steps", on, faults), &mut || ()).go(faults, None);
+    let faults = step_faults().1;
+    at_steps::AtSteps::new(&sandbox, seed_for("steps", on, faults), None).go(faults);
+}
+
+/// How many faults there are with a daemon that dies, which takes longest, and on each engine.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn step_faults() -> (u64, u64) {
+    let all = number_from("DEVDB_STEP_FAULTS").unwrap_or(60);
+    let dies = all.div_ceil(15);
+    (dies, (all - dies).div_ceil(2))
 }
 
 fn seed_for(what: &str, on: On, faults: u64) -> u64 {

@@ -8,10 +8,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::commands::{self, FAULTS, INSTANCES, NEXT, STEPS};
+use crate::daemon::PrivateDaemon;
 use crate::round::Project;
 use crate::sandbox::{self, On, Sandbox};
 use crate::step::Class;
-use crate::trace::{At, Fault, Traced, trace};
+use crate::trace::{At, Fault, Kind, Steps, Traced, trace};
 use crate::world;
 
 /// A run that has broken so often breaks no more.
@@ -32,7 +33,7 @@ fn faults_of(class: Class) -> &'static [Fault] {
 /// A command at whose steps something goes wrong, and how many they are.
 struct Target {
     command: &'static commands::Fault,
-    steps: BTreeMap<Class, usize>,
+    steps: Steps,
 }
 
 /// The test on an engine.
@@ -42,7 +43,8 @@ pub struct AtSteps<'a> {
     targets: Vec<Target>,
     random: StdRng,
     seed: u64,
-    kill_daemon: &'a mut dyn FnMut(),
+    /// Of the test's own: it dies at each of the steps.
+    daemon: Option<&'a mut PrivateDaemon>,
     /// What broke in one round is still broken in the next.
     known: BTreeSet<String>,
     broken: Vec<String>,
@@ -51,7 +53,7 @@ pub struct AtSteps<'a> {
 
 impl<'a> AtSteps<'a> {
     /// Brings the project up, and counts the steps of each command.
-    pub fn new(sandbox: &'a Sandbox, seed: u64, kill_daemon: &'a mut dyn FnMut()) -> Self {
+    pub fn new(sandbox: &'a Sandbox, seed: u64, daemon: Option<&'a mut PrivateDaemon>) -> Self {
         let mut project = Project::new(sandbox);
         for instance in INSTANCES {
             project.run(instance, &["up"]).ok();
@@ -76,13 +78,13 @@ impl<'a> AtSteps<'a> {
         assert_eq!(world::without_an_owner(sandbox), BTreeSet::new(), "before any fault");
         let random = StdRng::seed_from_u64(seed);
         let (known, broken) = (BTreeSet::new(), Vec::new());
-        AtSteps { sandbox, project, targets, random, seed, kill_daemon, known, broken, missed: 0 }
+        AtSteps { sandbox, project, targets, random, seed, daemon, known, broken, missed: 0 }
     }
 
     /// Faults at random steps.
-    pub fn go(mut self, faults: u64, only: Option<Fault>) {
+    pub fn go(mut self, faults: u64) {
         for number in 1..=faults {
-            self.fault(number, only);
+            self.fault(number);
             assert!(self.broken.len() < PROBLEMS_MAX, "{} broke; see above", self.broken.len());
         }
         let on = self.sandbox.on.name();
@@ -95,27 +97,29 @@ impl<'a> AtSteps<'a> {
         assert!(self.broken.is_empty(), "{broken} broke:\n{}", self.broken.join("\n"));
     }
 
-    fn fault(&mut self, number: u64, only: Option<Fault>) {
+    fn fault(&mut self, number: u64) {
+        let only = self.daemon.as_ref().map(|_| Fault::KillDaemon);
         let target = &self.targets[self.random.random_range(0..self.targets.len())];
-        let classes: Vec<Class> = match only {
-            // It is the engine that a daemon's death is noticed by.
-            Some(_) => vec![Class::Engine],
-            None => target.steps.keys().copied().collect(),
-        };
-        let class = classes[self.random.random_range(0..classes.len())];
-        let faults = faults_of(class);
-        let fault = only.unwrap_or(faults[self.random.random_range(0..faults.len())]);
-        let step = self.random.random_range(1..=target.steps[&class]);
-        let next = NEXT[self.random.random_range(0..NEXT.len())];
-        let at = At { class, number: step, fault };
+        // It is the engine that a daemon's death is noticed by.
+        let class = only
+            .map_or_else(|| one_of(&mut self.random, &classes(&target.steps)), |_| Class::Engine);
+        let kinds: Vec<&Kind> = target.steps.keys().filter(|kind| kind.0 == class).collect();
+        let kind = one_of(&mut self.random, &kinds).clone();
+        let fault = only.unwrap_or_else(|| one_of(&mut self.random, faults_of(class)));
+        let step = self.random.random_range(1..=target.steps[&kind]);
+        let next = one_of(&mut self.random, NEXT);
+        let of = target.steps[&kind];
+        let at = At { kind, number: step, fault };
 
         let command = target.command;
         let secret = self.project.password(command.instance);
         let roots = roots(self.sandbox);
-        let kill_daemon = &mut *self.kill_daemon;
+        let daemon = &mut self.daemon;
         let mut traced = None;
         let act = |run: Command| {
-            let ended = trace(&run, &roots, Some(at), kill_daemon);
+            let mut kill_daemon = || daemon.iter_mut().for_each(|daemon| daemon.kill());
+            let ended = trace(&run, &roots, Some(at.clone()), &mut kill_daemon);
+            daemon.iter_mut().for_each(|daemon| daemon.restart());
             let said = format!("exit {:?}\n{}{}", ended.code, ended.stdout, ended.stderr);
             traced = Some(ended);
             said
@@ -129,11 +133,9 @@ impl<'a> AtSteps<'a> {
         let fresh: Vec<&String> = round.problems.difference(&self.known).collect();
         if !fresh.is_empty() {
             let report = format!(
-                "fault {number} (DEVDB_FAULT_SEED={}, {}): {fault:?} at {class:?} step {step} of \
-                 {} of `devdb {}`: {:?}; then `devdb {}`:\n{fresh:#?}\n{}\n{}",
+                "fault {number} (DEVDB_FAULT_SEED={}, {}): {at:?} of {of} of `devdb {}`: {:?}; then `devdb {}`:\n{fresh:#?}\n{}\n{}",
                 self.seed,
                 self.sandbox.on.name(),
-                target.steps[&class],
                 command.command.join(" "),
                 traced.hit,
                 next.join(" "),
@@ -172,10 +174,23 @@ fn broken_by(traced: &Traced, is_kill: bool, secret: Option<&str>) -> Vec<String
     problems
 }
 
-fn sums(targets: &[Target]) -> BTreeMap<Class, usize> {
-    let mut sums = BTreeMap::new();
-    for (class, count) in targets.iter().flat_map(|target| &target.steps) {
-        *sums.entry(*class).or_default() += count;
+fn one_of<T: Clone>(random: &mut StdRng, all: &[T]) -> T {
+    all[random.random_range(0..all.len())].clone()
+}
+
+fn classes(steps: &Steps) -> Vec<Class> {
+    let mut classes: Vec<Class> = steps.keys().map(|kind| kind.0).collect();
+    classes.dedup();
+    classes
+}
+
+/// How many steps there are of each class, and of how many kinds.
+fn sums(targets: &[Target]) -> BTreeMap<Class, (usize, usize)> {
+    let mut sums: BTreeMap<Class, (usize, usize)> = BTreeMap::new();
+    for ((class, _), count) in targets.iter().flat_map(|target| &target.steps) {
+        let (steps, kinds) = sums.entry(*class).or_default();
+        *steps += count;
+        *kinds += 1;
     }
     sums
 }

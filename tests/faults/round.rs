@@ -96,15 +96,11 @@ impl<'a> Project<'a> {
             left = world::without_an_owner(self.sandbox);
         }
         problems.extend(left);
-        let lost = self.lost(fault.instance, &expected);
+        let (lost, undone) = self.lost(fault.instance, &expected);
         problems.extend(lost.into_iter().map(|row| format!("the row {row} is lost")));
         let said = format!(
-            "{acted}next: exit {}\n{}{}up: exit {}\n{}",
-            then.code,
-            then.stdout,
-            then.stderr,
-            up.code,
-            up.stderr
+            "{acted}next: exit {}\n{}{}up: exit {}\n{}{undone}",
+            then.code, then.stdout, then.stderr, up.code, up.stderr
         );
         Round { problems, said }
     }
@@ -158,12 +154,15 @@ impl<'a> Project<'a> {
         listed.stdout.lines().map(str::to_owned).collect()
     }
 
-    /// What is neither in the database nor in the one that `devdb undo` goes back to.
-    fn lost(&self, instance: &str, expected: &[Rows]) -> Vec<String> {
+    /// What is neither in the database nor in the one that `devdb undo` goes back to, and what that
+    /// said.
+    fn lost(&self, instance: &str, expected: &[Rows]) -> (Vec<String>, String) {
+        let mut said = String::new();
         let mut missing: Vec<&Rows> = expected.iter().collect();
         for undone in [false, true] {
             if undone && !missing.is_empty() {
-                self.run(instance, &["undo"]);
+                let undo = self.run(instance, &["undo"]);
+                said = format!("undo for the rows: exit {}\n{}", undo.code, undo.stderr);
             }
             if !missing.is_empty() {
                 // One that does not answer has none of them.
@@ -171,7 +170,7 @@ impl<'a> Project<'a> {
                 missing.retain(|expected| !expected.is_subset(&rows));
             }
         }
-        missing.into_iter().flatten().cloned().collect()
+        (missing.into_iter().flatten().cloned().collect(), said)
     }
 }
 

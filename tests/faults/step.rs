@@ -30,6 +30,8 @@ pub struct Step {
     pub class: Class,
     /// Its name and its object.
     pub what: String,
+    /// Steps that are alike: without what differs from one run to the next.
+    pub kind: String,
     /// Of a socket that is connected already.
     pub socket: Option<i32>,
     /// Whether it begins a connection.
@@ -51,7 +53,7 @@ pub struct Call {
 }
 
 /// Tells steps from other system calls of one process.
-pub struct Steps {
+pub struct Watch {
     process: i32,
     /// Below these devdb writes.
     roots: Vec<PathBuf>,
@@ -61,9 +63,9 @@ pub struct Steps {
 /// The descriptor that stands for the working directory.
 const HERE: i32 = libc::AT_FDCWD;
 
-impl Steps {
-    pub fn new(process: i32, roots: &[PathBuf]) -> Steps {
-        Steps { process, roots: roots.to_vec(), sockets: HashMap::new() }
+impl Watch {
+    pub fn new(process: i32, roots: &[PathBuf]) -> Watch {
+        Watch { process, roots: roots.to_vec(), sockets: HashMap::new() }
     }
 
     /// What a call is, if it is a step.
@@ -128,19 +130,21 @@ impl Steps {
             _ => return None,
         };
         self.sockets.insert(fd, class);
-        Some(Step { class, what, socket: None, connects: true, takes_room: false })
+        let kind = "connect".to_owned();
+        Some(Step { class, what, kind, socket: None, connects: true, takes_room: false })
     }
 
     fn transfer(&self, name: &str, fd: i32) -> Option<Step> {
         let class = *self.sockets.get(&fd)?;
-        let what = name.to_owned();
-        Some(Step { class, what, socket: Some(fd), connects: false, takes_room: false })
+        let (what, kind) = (name.to_owned(), name.to_owned());
+        Some(Step { class, what, kind, socket: Some(fd), connects: false, takes_room: false })
     }
 
     fn file(&self, name: &str, path: Option<PathBuf>, takes_room: bool) -> Option<Step> {
         let path = path.filter(|path| self.roots.iter().any(|root| path.starts_with(root)))?;
         let what = format!("{name} {}", path.display());
-        Some(Step { class: Class::File, what, socket: None, connects: false, takes_room })
+        let kind = format!("{name} {}", kind_of(&path));
+        Some(Step { class: Class::File, what, kind, socket: None, connects: false, takes_room })
     }
 
     fn open_file(&self, fd: i32) -> Option<PathBuf> {
@@ -172,11 +176,24 @@ impl Steps {
     }
 }
 
+/// A file's name without what is random in it. The many files of a database are one kind.
+fn kind_of(path: &Path) -> String {
+    if path.components().any(|part| part.as_os_str() == "pgdata") {
+        return "data".to_owned();
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match name.rsplit_once('.') {
+        Some((_, extension)) => format!("*.{extension}"),
+        None => name.chars().filter(char::is_ascii_alphabetic).take(4).collect(),
+    }
+}
+
 /// A new process; a new thread is devdb's own business.
 fn program(flags: u64) -> Option<Step> {
     (flags & libc::CLONE_THREAD as u64 == 0).then(|| Step {
         class: Class::Program,
         what: "start a program".to_owned(),
+        kind: "start".to_owned(),
         socket: None,
         connects: false,
         takes_room: false,

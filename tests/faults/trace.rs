@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::step::{Call, Class, Step, Steps};
+use crate::step::{Call, Class, Step, Watch};
 
 /// How long devdb may take, whatever goes wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,11 +39,17 @@ pub enum Fault {
     KillDaemon,
 }
 
+/// Steps that are alike.
+pub type Kind = (Class, String);
+
+/// How many there are of each.
+pub type Steps = BTreeMap<Kind, usize>;
+
 /// A step at which something goes wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct At {
-    pub class: Class,
-    /// Counted within the class, from 1.
+    pub kind: Kind,
+    /// Counted within the kind, from 1.
     pub number: usize,
     pub fault: Fault,
 }
@@ -54,7 +60,7 @@ pub struct Traced {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    pub steps: BTreeMap<Class, usize>,
+    pub steps: Steps,
     /// The step at which something went wrong, if it came to that.
     pub hit: Option<String>,
     /// It did not end by itself.
@@ -81,7 +87,7 @@ pub fn trace(
     });
     let mut tracer = Tracer {
         process,
-        steps: Steps::new(process.as_raw(), roots),
+        watch: Watch::new(process.as_raw(), roots),
         counts: BTreeMap::new(),
         at,
         hit: None,
@@ -130,8 +136,8 @@ fn text_of(file: &mut File) -> String {
 
 struct Tracer<'a> {
     process: Pid,
-    steps: Steps,
-    counts: BTreeMap<Class, usize>,
+    watch: Watch,
+    counts: Steps,
     at: Option<At>,
     hit: Option<String>,
     is_full: bool,
@@ -190,10 +196,12 @@ impl Tracer<'_> {
                 registers.r9,
             ],
         };
-        let Some(step) = self.steps.step(&call) else { return Ok(()) };
-        let count = self.counts.entry(step.class).or_default();
+        let Some(step) = self.watch.step(&call) else { return Ok(()) };
+        let kind = (step.class, step.kind.clone());
+        let is_kind = self.at.as_ref().is_some_and(|at| at.kind == kind);
+        let count = self.counts.entry(kind).or_default();
         *count += 1;
-        let is_here = self.at.is_some_and(|at| at.class == step.class && at.number == *count);
+        let is_here = is_kind && self.at.as_ref().is_some_and(|at| at.number == *count);
         if let Some(errno) = self.go_wrong(&step, is_here) {
             // No call has this number.
             registers.orig_rax = u64::MAX;
@@ -208,7 +216,7 @@ impl Tracer<'_> {
         if is_here {
             self.hit = Some(step.to_string());
         }
-        let fault = self.at.filter(|_| is_here).map(|at| at.fault);
+        let fault = self.at.as_ref().filter(|_| is_here).map(|at| at.fault);
         self.is_full |= fault == Some(Fault::Full);
         if self.is_full && step.takes_room {
             return Some(Errno::ENOSPC);
