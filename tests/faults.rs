@@ -74,12 +74,23 @@ fn at_steps_on_native() {
 #[test]
 fn at_steps_when_the_daemon_dies() {
     let Some(mut sandbox) = Sandbox::new(On::Docker, "a daemon that dies") else { return };
-    let data = tempfile::Builder::new().prefix("devdb-data").tempdir().unwrap();
-    let mut daemon = daemon::PrivateDaemon::with_image(data.path(), "postgres:15");
+    let data = Data(tempfile::Builder::new().prefix("devdb-data").tempdir().unwrap());
+    let mut daemon = daemon::PrivateDaemon::with_image(data.0.path(), "postgres:15");
     sandbox.use_daemon(daemon.address());
     let faults = step_faults().0;
     let seed = seed_for("steps with a daemon that dies", On::Docker, faults);
     at_steps::AtSteps::new(&sandbox, seed, Some(&mut daemon)).go(faults);
+}
+
+/// Of the daemon that dies. It mounts it over itself.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+struct Data(tempfile::TempDir);
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+impl Drop for Data {
+    fn drop(&mut self) {
+        disk::unmount_below(self.0.path());
+    }
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

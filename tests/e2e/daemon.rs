@@ -65,6 +65,8 @@ impl PrivateDaemon {
     /// After it was killed.
     pub fn restart(&mut self) {
         if !self.is_running() {
+            // Its containerd ended with it and left this, by which it would be waited for.
+            drop(std::fs::remove_file(self.root.path().join("exec/containerd/containerd.pid")));
             self.process = start(&self.arguments);
             self.wait_until_it_answers();
         }
