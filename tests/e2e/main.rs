@@ -9,6 +9,7 @@ mod bad_input;
 mod branch;
 mod cache;
 mod concurrent;
+#[expect(dead_code, reason = "shared with tests/faults")]
 mod daemon;
 mod disk;
 mod disk_full;

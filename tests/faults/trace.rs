@@ -103,6 +103,7 @@ pub fn trace(
 }
 
 /// A shell that waits until it is traced, and then becomes the command.
+#[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
 fn start(command: &Command, stdout: &File, stderr: &File) -> Pid {
     let mut child = Command::new("sh")
         .args(["-c", r#"read _; exec "$0" "$@" </dev/null"#])
