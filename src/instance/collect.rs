@@ -100,6 +100,7 @@ impl Instance<'_> {
             record.leaving.clear();
         }
         engine.sweep(&self.key).await?;
+        self.left_behind = false;
         self.done()
     }
 

@@ -35,7 +35,7 @@ impl<'a> Instance<'a> {
         let key = context.spec.owner.key();
         let Some(lock) = Lock::at_once(&context.store.lock_file(&key))? else { return Ok(None) };
         let record = context.store.load(&key)?;
-        Ok(Some(Instance { context, key, record, _lock: lock }))
+        Ok(Some(Instance { context, key, record, left_behind: false, _lock: lock }))
     }
 
     /// Notes where the project is now and what it keeps, for whoever meets the record elsewhere.

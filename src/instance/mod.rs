@@ -83,6 +83,8 @@ pub struct Instance<'a> {
     context: &'a Context,
     key: String,
     record: Option<Record>,
+    /// Whether there is something that the next command has to remove.
+    left_behind: bool,
     _lock: Lock,
 }
 
@@ -98,7 +100,7 @@ impl<'a> Instance<'a> {
         let file = context.store.lock_file(&key);
         let waiting = Lock::take(&file, LOCK_PATIENCE, &context.events);
         let lock = context.interrupt.guard(waiting).await?;
-        let mut instance = Instance { context, _lock: lock, key, record: None };
+        let mut instance = Instance { context, _lock: lock, key, record: None, left_behind: false };
         instance.record = instance.load_or_rebuild().await?;
         instance.note_use()?;
         Ok(instance)
@@ -131,8 +133,12 @@ impl<'a> Instance<'a> {
         self.note(Some(what.to_owned()))
     }
 
+    /// Takes the note of what is under way back, unless the next command has to tidy up.
     fn done(&mut self) -> Result<()> {
-        self.note(None)
+        match self.left_behind {
+            true => Ok(()),
+            false => self.note(None),
+        }
     }
 
     fn note(&mut self, what: Option<String>) -> Result<()> {

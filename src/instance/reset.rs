@@ -167,10 +167,11 @@ impl Instance<'_> {
             Ok(server) => {
                 self.record = Some(record);
                 // From here on the other generation is the instance's, and nothing is an error: a
-                // leftover server is removed by the next command, as the note is still there.
+                // leftover server is removed by the next command, as the note stays there.
                 if let Some(old) = &old
                     && let Err(error) = engine.remove_server(old).await
                 {
+                    self.left_behind = true;
                     context.events.warn(format!("the old server is still there: {error}"));
                 }
                 Ok(server)

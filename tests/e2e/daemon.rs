@@ -13,6 +13,7 @@ use crate::sandbox::{docker, eventually};
 pub struct PrivateDaemon {
     root: tempfile::TempDir,
     process: Child,
+    arguments: Vec<String>,
     tcp: String,
 }
 
@@ -62,21 +63,34 @@ impl PrivateDaemon {
         let root = tempfile::Builder::new().prefix("devdb-daemon").tempdir().unwrap();
         let path = |name: &str| root.path().join(name).display().to_string();
         let data_root = data_root.map_or_else(|| path("data"), |data| data.display().to_string());
-        let process = Command::new("dockerd")
-            .args(["--host", &format!("unix://{}", path("sock"))])
-            .args(["--data-root", &data_root, "--exec-root", &path("exec")])
-            .args(["--pidfile", &path("pid"), "--bridge=docker0", "--iptables=false"])
-            .args(more)
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = PrivateDaemon { root, process, tcp: String::new() };
-        eventually("the private daemon answers", Duration::from_secs(30), || {
-            docker(&["-H", &daemon.address(), "info", "--format", "{{.ID}}"]).trim().len() > 10
-        });
+        let socket = format!("unix://{}", path("sock"));
+        let (exec, pid) = (path("exec"), path("pid"));
+        let all = [
+            &["--host", &socket, "--data-root", &data_root, "--exec-root", &exec],
+            &["--pidfile", &pid, "--bridge=docker0", "--iptables=false"][..],
+            more,
+        ];
+        let arguments: Vec<String> = all.concat().into_iter().map(str::to_owned).collect();
+        let process = start(&arguments);
+        let daemon = PrivateDaemon { root, process, arguments, tcp: String::new() };
+        daemon.wait_until_it_answers();
         daemon
+    }
+
+    /// After it was killed.
+    pub fn restart(&mut self) {
+        if !self.is_running() {
+            // Its containerd ended with it and left this, by which it would be waited for.
+            drop(std::fs::remove_file(self.root.path().join("exec/containerd/containerd.pid")));
+            self.process = start(&self.arguments);
+            self.wait_until_it_answers();
+        }
+    }
+
+    fn wait_until_it_answers(&self) {
+        eventually("the private daemon answers", Duration::from_secs(30), || {
+            docker(&["-H", &self.address(), "info", "--format", "{{.ID}}"]).trim().len() > 10
+        });
     }
 
     /// For `DOCKER_HOST`, as from another machine.
@@ -120,4 +134,14 @@ impl Drop for PrivateDaemon {
         self.kill();
         disk::unmount_below(self.root.path());
     }
+}
+
+fn start(arguments: &[String]) -> Child {
+    Command::new("dockerd")
+        .args(arguments)
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }

@@ -11,6 +11,7 @@ mod cache;
 mod ci;
 mod ci_system;
 mod concurrent;
+#[expect(dead_code, reason = "shared with tests/faults")]
 mod daemon;
 mod disk;
 mod disk_full;

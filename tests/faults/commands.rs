@@ -48,5 +48,22 @@ pub const FAULTS: &[Fault] = &[
     fault(&[Row, Seed], &["cache", "prune"]),
 ];
 
+/// Further commands, which something goes wrong in: what they leave when they are killed at a moment
+/// of the clock's, other tests look at.
+pub const STEPS: &[Fault] = &[
+    fault(&[Row], &["down"]),
+    fault(&[Row, Seed, Run(&["reset"])], &["gc", "--yes"]),
+    fault(&[Row], &["run", "--", "true"]),
+    fault(&[Row, Seed], &["run", "--", "true"]),
+    fault(&[Row, Run(STOP)], START),
+    fault(&[Row, Run(STOP), Run(START)], STOP),
+];
+
+/// A database for a time.
+const START: &[&str] = &["ephemeral", "start", "--ttl", "5m", "--write", "ci.env"];
+
+/// Whatever is left of one.
+pub const STOP: &[&str] = &["ephemeral", "stop"];
+
 /// The next command.
 pub const NEXT: &[&[&str]] = &[&["up"], &["up"], &["status"], &["undo"]];

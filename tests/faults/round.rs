@@ -1,9 +1,10 @@
 //! One fault: what is there before, the kill, the next command, and what must hold then.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::commands::{Before, Fault};
+use crate::commands::{Before, Fault, STOP};
 use crate::sandbox::{Ran, Sandbox, finish, psql};
 use crate::world;
 
@@ -57,13 +58,21 @@ impl<'a> Project<'a> {
         took[RUNS / 2]
     }
 
-    /// Kills a command `delay` after its start, types the next one, and looks.
-    pub fn round(&mut self, fault: &Fault, delay: Duration, next: &[&str]) -> Round {
+    /// The command of a fault.
+    pub fn command(&self, fault: &Fault) -> Command {
+        self.sandbox.command(&of(fault.instance, fault.command))
+    }
+
+    /// Has something happen to a command, types the next one, and looks. `act` runs the command and
+    /// tells what it said.
+    pub fn round(
+        &mut self,
+        fault: &Fault,
+        next: &[&str],
+        act: impl FnOnce(Command) -> String,
+    ) -> Round {
         let expected = self.prepare(fault);
-        let mut child = self.sandbox.command(&of(fault.instance, fault.command)).spawn().unwrap();
-        std::thread::sleep(delay);
-        child.kill().unwrap();
-        let killed = child.wait_with_output().unwrap();
+        let acted = act(self.command(fault));
         let then = self.run(fault.instance, next);
         let up = self.run(fault.instance, &["up"]);
         let mut problems = BTreeSet::new();
@@ -74,6 +83,12 @@ impl<'a> Project<'a> {
         if up.code != 0 {
             problems.insert(format!("it cannot be brought up: {}", up.stderr));
         }
+        if fault.command[0] == STOP[0] {
+            let stop = self.run(fault.instance, STOP);
+            if stop.code != 0 {
+                problems.insert(format!("what is for a time cannot be stopped: {}", stop.stderr));
+            }
+        }
         let begun = Instant::now();
         let mut left = world::without_an_owner(self.sandbox);
         while !left.is_empty() && begun.elapsed() < PATIENCE {
@@ -81,23 +96,17 @@ impl<'a> Project<'a> {
             left = world::without_an_owner(self.sandbox);
         }
         problems.extend(left);
-        let lost = self.lost(fault.instance, &expected);
+        let (lost, undone) = self.lost(fault.instance, &expected);
         problems.extend(lost.into_iter().map(|row| format!("the row {row} is lost")));
         let said = format!(
-            "killed: {}\n{}next: exit {}\n{}{}up: exit {}\n{}",
-            killed.status,
-            String::from_utf8_lossy(&killed.stderr),
-            then.code,
-            then.stdout,
-            then.stderr,
-            up.code,
-            up.stderr
+            "{acted}next: exit {}\n{}{}up: exit {}\n{}{undone}",
+            then.code, then.stdout, then.stderr, up.code, up.stderr
         );
         Round { problems, said }
     }
 
     /// Does what comes before a fault. Returns the rows of each database that must not be lost.
-    fn prepare(&mut self, fault: &Fault) -> Vec<Rows> {
+    pub fn prepare(&mut self, fault: &Fault) -> Vec<Rows> {
         let mut expected = Vec::new();
         for before in fault.before {
             match before {
@@ -135,17 +144,25 @@ impl<'a> Project<'a> {
         self.run(instance, &["url"]).ok().line()
     }
 
+    /// The password of an instance, if there is one.
+    pub fn password(&self, instance: &str) -> Option<String> {
+        self.run(instance, &["url"]).line().split([':', '@']).nth(2).map(str::to_owned)
+    }
+
     fn rows(&self, instance: &str) -> Rows {
         let listed = psql(&self.run(instance, &["url"]).line(), "SELECT name FROM items");
         listed.stdout.lines().map(str::to_owned).collect()
     }
 
-    /// What is neither in the database nor in the one that `devdb undo` goes back to.
-    fn lost(&self, instance: &str, expected: &[Rows]) -> Vec<String> {
+    /// What is neither in the database nor in the one that `devdb undo` goes back to, and what that
+    /// said.
+    fn lost(&self, instance: &str, expected: &[Rows]) -> (Vec<String>, String) {
+        let mut said = String::new();
         let mut missing: Vec<&Rows> = expected.iter().collect();
         for undone in [false, true] {
             if undone && !missing.is_empty() {
-                self.run(instance, &["undo"]);
+                let undo = self.run(instance, &["undo"]);
+                said = format!("undo for the rows: exit {}\n{}", undo.code, undo.stderr);
             }
             if !missing.is_empty() {
                 // One that does not answer has none of them.
@@ -153,7 +170,7 @@ impl<'a> Project<'a> {
                 missing.retain(|expected| !expected.is_subset(&rows));
             }
         }
-        missing.into_iter().flatten().cloned().collect()
+        (missing.into_iter().flatten().cloned().collect(), said)
     }
 }
 
