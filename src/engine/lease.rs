@@ -39,10 +39,15 @@ impl Lease {
         }
     }
 
+    /// Whether this user runs, or ran, the devdb.
+    pub fn is_of_this_user(&self) -> bool {
+        self.user == rustix::process::getuid().as_raw()
+    }
+
     /// Whether it is certain that nobody needs the server: its time has come, or its devdb was
     /// this user's, here, and is no more.
     pub fn is_over(&self) -> bool {
-        if self.user != rustix::process::getuid().as_raw() {
+        if !self.is_of_this_user() {
             return false;
         }
         if let Some(until) = self.until {

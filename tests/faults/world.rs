@@ -181,8 +181,14 @@ fn paths(store: &Path) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for directory in inside(store.to_owned()).filter(|path| path.is_dir()) {
         let is_golden = directory.ends_with("golden");
+        let is_pool = directory.ends_with("pool");
         for one in inside(directory) {
             let name = one.file_name().unwrap().to_string_lossy().into_owned();
+            if is_pool {
+                let is_whole = one.join("pgdata").is_dir() && one.join("made").is_file();
+                paths.extend((!is_whole).then_some(one));
+                continue;
+            }
             if is_golden {
                 let is_whole = !name.starts_with('.') && one.join("golden.json").is_file();
                 paths.extend((!is_whole).then_some(one));

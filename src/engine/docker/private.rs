@@ -15,6 +15,7 @@ use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error as Refusal;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, ListContainersOptionsBuilder};
+use chrono::Utc;
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
@@ -38,6 +39,10 @@ const SCRATCH: &str = "/run/devdb";
 
 /// How the script says that the server has ended.
 const ENDED: &str = "devdb: the server ended with code ";
+
+/// After so long a container that was not started never will be, also that of a devdb in another
+/// container, of which nobody can tell whether it lives.
+const ABANDONED_SECONDS: i64 = 3600;
 
 /// How often devdb says to another machine that it is there.
 const BEAT: Duration = Duration::from_secs(20);
@@ -124,7 +129,12 @@ impl Docker {
                 Reading::Ours(mark) => mark,
                 Reading::Newer | Reading::Foreign => continue,
             };
-            if mark.lease.is_some_and(|lease| lease.is_over()) {
+            let age = container.created.map(|at| Utc::now().timestamp() - at);
+            let is_abandoned = age.is_some_and(|seconds| seconds > ABANDONED_SECONDS);
+            if mark
+                .lease
+                .is_some_and(|lease| lease.is_over() || (is_abandoned && lease.is_of_this_user()))
+            {
                 self.remove_container(&id, name).await?;
             }
         }

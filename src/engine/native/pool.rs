@@ -26,6 +26,9 @@ const MADE: &str = "made";
 
 const DATA: &str = "pgdata";
 
+/// What a copy is called on its way into the pool and out of it.
+const WAY: &str = "pooled";
+
 /// Takes a copy of the golden state `golden` out of the pool into `place`. False when there is
 /// none.
 pub(super) fn take(store: &Store, golden: &Path, place: &Path) -> bool {
@@ -33,13 +36,14 @@ pub(super) fn take(store: &Store, golden: &Path, place: &Path) -> bool {
     let pool = store.pool();
     let entries = names(&pool).unwrap_or_default();
     entries.iter().filter(|name| name.starts_with(&prefix)).any(|name| {
-        let entry = pool.join(name);
-        // Whoever renames the data has it.
-        let taken = is_of_this_boot(&entry)
-            && fs::rename(entry.join(DATA), place.join(DATA)).is_ok()
-            && fs::rename(entry.join(MADE), place.join(MADE)).is_ok();
+        // Whoever renames it has it.
+        let mine = place.join(WAY);
+        let taken = fs::rename(pool.join(name), &mine).is_ok()
+            && is_of_this_boot(&mine)
+            && fs::rename(mine.join(DATA), place.join(DATA)).is_ok()
+            && fs::rename(mine.join(MADE), place.join(MADE)).is_ok();
         // Empty, or not to be used.
-        let _ = fs::remove_dir(&entry);
+        let _ = fs::remove_dir_all(&mine);
         taken
     })
 }
@@ -70,10 +74,12 @@ pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Resul
     again.directory(&golden.join(DATA), &place.join(DATA))?;
     mark(place)?;
     store.make_directory(&pool).map_err(io::Error::other)?;
-    let entry = pool.join(format!("{prefix}{}", uuid::Uuid::new_v4().simple()));
-    fs::create_dir(&entry)?;
-    fs::rename(place.join(MADE), entry.join(MADE))?;
-    fs::rename(place.join(DATA), entry.join(DATA))
+    let whole = place.join(WAY);
+    fs::create_dir(&whole)?;
+    fs::rename(place.join(MADE), whole.join(MADE))?;
+    fs::rename(place.join(DATA), whole.join(DATA))?;
+    // It is there as a whole or not at all.
+    fs::rename(whole, pool.join(format!("{prefix}{}", uuid::Uuid::new_v4().simple())))
 }
 
 /// Removes what is of a golden state that goes, or of all.
