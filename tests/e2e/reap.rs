@@ -117,3 +117,24 @@ fn what_is_left_when_the_watcher_dies_too_is_collected() {
         drop(std::process::Command::new("kill").args(["-KILL", &pid]).status());
     }
 }
+
+#[test]
+fn collecting_does_not_get_in_the_way_of_who_begins_anew() {
+    let Some(sandbox) = Sandbox::new(On::Native, "reaping") else { return };
+    sandbox.project();
+    let slow = sandbox.path("migrations/20260102000000_slow.sql");
+    for round in 0..4 {
+        std::fs::write(&slow, format!("SELECT pg_sleep(30); -- {round}\n")).unwrap();
+        let mut command = sandbox.command(&["up"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (child, _) = spawn(command);
+        let is_baking = || sandbox.leftovers().iter().any(|path| path.ends_with("/g0"));
+        eventually("it bakes", Duration::from_secs(30), is_baking);
+        kill(child);
+        // Something else to bake.
+        std::fs::write(&slow, format!("SELECT {round};\n")).unwrap();
+        sandbox.run(&["up"]).ok();
+        sandbox.run(&["down", "--purge", "--yes"]).ok();
+    }
+    nothing_is_left(&sandbox);
+}

@@ -108,9 +108,9 @@ impl Native {
     /// `Unexpected` when something does not go away.
     pub async fn reap(&self) -> Result<()> {
         for (_, record) in self.store.list(None)? {
-            if record.lease.is_some_and(|lease| lease.is_over()) {
-                let role = if record.is_alone { Role::Ephemeral } else { Role::Builder };
-                self.remove_private(&record.owner, role).await?;
+            // What shares its directory with an instance is for whoever holds the instance's lock.
+            if record.is_alone && record.lease.is_some_and(|lease| lease.is_over()) {
+                self.remove_private(&record.owner, Role::Ephemeral).await?;
             }
         }
         // What somebody's time was too short for.
