@@ -1,5 +1,6 @@
 //! What devdb did not make is not touched; what it made is found again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use devdb::error::Kind;
@@ -102,6 +103,34 @@ async fn a_server_set_aside_makes_room_and_comes_back() {
     let back = scene.docker.start(&old).await.unwrap();
     assert_eq!(back.name, scene.owner.base_name());
     scene.ready(&back).await;
+}
+
+/// A daemon that is busy makes a container for a command that was killed, after the next command
+/// has looked.
+#[tokio::test]
+async fn a_container_that_was_made_late_and_never_started_makes_room() {
+    let Some(scene) = Scene::set().await else { return };
+    scene.generation(1).await;
+    let old = scene.launch(1, Some(free_port())).await.unwrap();
+    scene.ready(&old).await;
+    let labels = scene.inspect(&old.handle, "{{json .Config.Labels}}");
+    let labels: BTreeMap<String, String> = serde_json::from_str(&labels).unwrap();
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let late = |name: &str| {
+        let mut command = vec!["create", "--name", name];
+        labels.iter().for_each(|label| command.extend(["--label", label]));
+        command.push("postgres:15");
+        docker(&command)
+    };
+    scene.docker.stop(&old, Duration::from_secs(30)).await.unwrap();
+    let aside = scene.docker.set_aside(&old).await.unwrap();
+    let first = late(&scene.owner.base_name());
+    let new = scene.launch(1, Some(free_port())).await.unwrap();
+    assert!(scene.docker.server(&first).await.unwrap().is_none());
+    scene.docker.remove_server(&new).await.unwrap();
+    let second = late(&scene.owner.base_name());
+    scene.docker.reinstate(&aside).await.unwrap();
+    assert!(scene.docker.server(&second).await.unwrap().is_none());
 }
 
 #[tokio::test]

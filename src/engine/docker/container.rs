@@ -1,5 +1,7 @@
 //! Servers as the daemon reports them, and the verbs that are one call each.
 
+use std::time::{Duration, Instant};
+
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -18,6 +20,18 @@ pub(super) const CONTAINER_PORT: &str = "5432/tcp";
 
 /// The only address devdb publishes on, and reaches servers at.
 pub(super) const HOST: &str = "127.0.0.1";
+
+/// How late a daemon may make a container for a client that was killed.
+pub(super) const LATE: Duration = Duration::from_secs(20);
+
+/// Which container of devdb's makes room for another of its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evict {
+    /// One that was never started: a busy daemon made it late, for a command that was killed.
+    NeverStarted,
+    /// Any: what a killed command left.
+    Any,
+}
 
 /// A container that carries devdb's labels.
 pub(super) struct Owned {
@@ -144,27 +158,46 @@ impl Docker {
         if owned.name == name {
             return Ok(());
         }
-        let options = RenameContainerOptionsBuilder::new().name(name).build();
-        match self.client.rename_container(&owned.id, options).await {
-            Ok(()) => Ok(()),
-            Err(refusal) if failure::status(&refusal) == Some(409) => {
-                Err(self.name_taken(name).await)
+        let deadline = Instant::now() + LATE;
+        loop {
+            let options = RenameContainerOptionsBuilder::new().name(name).build();
+            match self.client.rename_container(&owned.id, options).await {
+                Ok(()) => return Ok(()),
+                Err(refusal) if failure::status(&refusal) == Some(409) => {
+                    self.make_room(name, Evict::NeverStarted, deadline).await?;
+                }
+                Err(refusal) => {
+                    let what =
+                        format!("cannot rename the container \"{}\" to \"{name}\"", owned.name);
+                    return Err(self.failed(&refusal, what));
+                }
             }
-            Err(refusal) => Err(self.failed(
-                &refusal,
-                format!("cannot rename the container \"{}\" to \"{name}\"", owned.name),
-            )),
         }
     }
 
-    /// Why `name` cannot be had: something else has it, or another server of devdb's.
-    pub(super) async fn name_taken(&self, name: &str) -> Error {
-        match self.owned(name).await {
-            Err(error) => error,
-            Ok(_) => Error::new(
+    /// Lets a name be tried again that was refused because something has it. The daemon takes a name
+    /// as soon as it begins to make a container, and shows that when it has ended.
+    ///
+    /// # Errors
+    /// `NotOurs` when it is not devdb's; `Unexpected` when it stays, or is not seen by `deadline`.
+    pub(super) async fn make_room(
+        &self,
+        name: &str,
+        evict: Evict,
+        deadline: Instant,
+    ) -> Result<()> {
+        match self.owned(name).await? {
+            Some(owned) if evict == Evict::Any || owned.was_never_started() => {
+                self.remove_container(&owned.id, name).await
+            }
+            None if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok(())
+            }
+            _ => Err(Error::new(
                 Kind::Unexpected,
                 format!("another server of devdb's is called \"{name}\" already"),
-            ),
+            )),
         }
     }
 
@@ -278,6 +311,10 @@ impl Owned {
     /// The daemon's word for what it is doing.
     pub(super) fn state(&self) -> Option<ContainerStateStatusEnum> {
         self.inspected.state.as_ref().and_then(|state| state.status)
+    }
+
+    fn was_never_started(&self) -> bool {
+        self.state() == Some(ContainerStateStatusEnum::CREATED)
     }
 
     /// When its process was started last.

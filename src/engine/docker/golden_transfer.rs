@@ -14,6 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::container::Evict;
 use super::label::{self, GOLDEN, Mark};
 use super::launch::{self, missing_image};
 use super::pull::{self, Way};
@@ -42,9 +43,6 @@ impl Docker {
         let image = self.inspect_image(&state.handle).await?;
         let image = image.ok_or_else(|| missing_image(&state.handle))?;
         let name = format!("{}-carrier", owner.base_name());
-        if let Some(left) = self.owned(&name).await? {
-            self.remove_container(&left.id, &name).await?;
-        }
         let mark = Mark {
             owner: owner.clone(),
             generation: 0,
@@ -62,7 +60,7 @@ impl Docker {
             }),
             ..Default::default()
         };
-        let id = self.create(&name, body).await?;
+        let id = self.create(&name, body, Evict::Any).await?.id;
         let written = self.download(&id, writer).await;
         let removed = self.remove_container(&id, &name).await;
         written.and(removed)

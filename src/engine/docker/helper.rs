@@ -16,6 +16,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::Docker;
+use super::container::Evict;
 use super::label::{self, Labels, Mark};
 use crate::engine::Role;
 use crate::engine::snapshot::explained;
@@ -75,11 +76,9 @@ impl Docker {
         work: impl AsyncFnOnce(&Helper) -> Result<T>,
     ) -> Result<T> {
         let name = label::helper_name(job.owner);
-        if let Some(left) = self.owned(&name).await? {
-            self.remove_container(&left.id, &name).await?;
-        }
         let volumes = self.inspect_image(job.image).await?.map(|image| image.volumes);
-        let id = self.create(&name, body(job, &name, volumes.unwrap_or_default())).await?;
+        let body = body(job, &name, volumes.unwrap_or_default());
+        let id = self.create(&name, body, Evict::Any).await?.id;
         let helper = Helper { id, name };
         let done = work(&helper).await;
         let removed = self.remove_container(&helper.id, &helper.name).await;

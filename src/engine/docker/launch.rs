@@ -1,7 +1,7 @@
 //! Launching a server: a container on a generation's volume.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
@@ -10,7 +10,7 @@ use bollard::models::{
 use bollard::query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder};
 use chrono::Utc;
 
-use super::container::{CONTAINER_PORT, HOST, gone};
+use super::container::{CONTAINER_PORT, Evict, HOST, LATE, gone};
 use super::exec::PROGRAMS_FIRST;
 use super::image::Image;
 use super::label::{self, Labels, Mark};
@@ -31,9 +31,6 @@ pub(super) const SHARED_MEMORY_BYTES: i64 = 256 << 20;
 const STOP_SECONDS: i64 = 60;
 
 const SECOND: i64 = 1_000_000_000;
-
-/// How late a daemon may make a container for a client that was killed.
-const LATE: Duration = Duration::from_secs(20);
 
 /// A container that was created.
 pub(super) struct Created {
@@ -70,7 +67,8 @@ impl Docker {
             Error::new(Kind::Unexpected, format!("there is no volume \"{volume}\""))
         })?;
         let image = image?.ok_or_else(|| missing_image(&launch.spec.image))?;
-        let id = self.create(&name, body(launch, &name, &generation, &image)).await?;
+        let body = body(launch, &name, &generation, &image);
+        let id = self.create(&name, body, Evict::NeverStarted).await?.id;
         match self.bring_up(&id, &name, launch, &generation, &image).await {
             Ok(server) => Ok(server),
             Err(error) => {
@@ -114,57 +112,34 @@ impl Docker {
         self.server(id).await?.ok_or_else(|| gone(name))
     }
 
-    /// Creates a container and returns its id.
-    pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
-        let options = CreateContainerOptionsBuilder::new().name(name).build();
-        match self.client.create_container(Some(options), body.clone()).await {
-            Ok(created) => Ok(created.id),
-            Err(refusal) => Err(self.not_created(name, &body, &refusal).await),
-        }
-    }
-
-    /// Creates a container that helps a command along and has its name to itself: one that a killed
-    /// command left goes, and so does one that a busy daemon makes late, for a client that is no more.
+    /// Creates a container. One that has its name already makes room, if `evict` says so.
     ///
     /// # Errors
-    /// `NotOurs` when something else has the name, and as [`Docker::create`].
-    pub(super) async fn create_helper(
+    /// `NotOurs` when something else has the name, `Image` when there is no such image.
+    pub(super) async fn create(
         &self,
         name: &str,
         body: ContainerCreateBody,
+        evict: Evict,
     ) -> Result<Created> {
         let deadline = Instant::now() + LATE;
         let mut displaced = false;
         loop {
-            if let Some(left) = self.owned(name).await? {
-                self.remove_container(&left.id, name).await?;
-                displaced = true;
-            }
             let options = CreateContainerOptionsBuilder::new().name(name).build();
             match self.client.create_container(Some(options), body.clone()).await {
                 Ok(created) => return Ok(Created { id: created.id, displaced }),
-                // The name is taken as soon as the daemon begins, and seen when it has ended.
-                Err(refusal)
-                    if failure::status(&refusal) == Some(409) && Instant::now() < deadline =>
-                {
+                Err(refusal) if failure::status(&refusal) == Some(409) => {
                     displaced = true;
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    self.make_room(name, evict, deadline).await?;
                 }
-                Err(refusal) => return Err(self.not_created(name, &body, &refusal).await),
+                Err(refusal) if failure::is_missing(&refusal) => {
+                    return Err(missing_image(body.image.as_deref().unwrap_or_default()));
+                }
+                Err(refusal) => {
+                    let what = format!("cannot create the container \"{name}\"");
+                    return Err(self.failed(&refusal, what));
+                }
             }
-        }
-    }
-
-    async fn not_created(
-        &self,
-        name: &str,
-        body: &ContainerCreateBody,
-        refusal: &bollard::errors::Error,
-    ) -> Error {
-        match failure::status(refusal) {
-            Some(409) => self.name_taken(name).await,
-            Some(404) => missing_image(body.image.as_deref().unwrap_or_default()),
-            _ => self.failed(refusal, format!("cannot create the container \"{name}\"")),
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use super::Docker;
-use super::container::{CONTAINER_PORT, gone};
+use super::container::{CONTAINER_PORT, Evict, gone};
 use super::image::Image;
 use super::label::{self, Mark, Reading};
 use super::launch::{self, missing_image};
@@ -87,7 +87,7 @@ impl Docker {
         let name = name_of(launch.role, launch.owner);
         let standpoint = self.standpoint().await?;
         let body = body(launch, &name, reference, &image, &standpoint);
-        let id = self.create_helper(&name, body).await?.id;
+        let id = self.create(&name, body, Evict::Any).await?.id;
         match self.bring_up_private(&id, &name, launch, image, &standpoint).await {
             Ok(server) => Ok(server),
             Err(error) => {

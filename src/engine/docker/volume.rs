@@ -6,6 +6,7 @@ use bollard::models::{ContainerCreateBody, Volume, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::Utc;
 
+use super::container::Evict;
 use super::label::{self, Mark, Object, Reading};
 use super::launch::{Created, missing_image, mounts};
 use super::{Docker, failure};
@@ -131,7 +132,7 @@ impl Docker {
             host_config: Some(mounts(&generation.handle, labels, &image, read_only)),
             ..Default::default()
         };
-        let Created { id, displaced } = self.create_helper(&name, body).await?;
+        let Created { id, displaced } = self.create(&name, body, Evict::Any).await?;
         Ok(Mounted { id, name, displaced })
     }
 
