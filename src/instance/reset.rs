@@ -9,7 +9,7 @@ use super::revive::stop_cleanly;
 use super::{Instance, launch, lineage};
 use crate::engine::{Engine, Generation, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
-use crate::golden::Golden;
+use crate::golden::{Cached, Golden};
 use crate::state::{GenerationRecord, Record, Why};
 
 /// What a swap did.
@@ -56,10 +56,11 @@ impl Instance<'_> {
         let owner = record.owner.clone();
         let ahead = async {
             let spec = &context.spec.server;
-            match wipe {
-                // The disk is wanted back.
-                true => None,
-                false => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
+            // Not where the disk is wanted back, nor where what was baked is being published still:
+            // whoever writes a migration has waited for that already.
+            match !wipe && golden.cached == Cached::Hit {
+                true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
+                false => None,
             }
         };
         let swap = async {
@@ -75,8 +76,10 @@ impl Instance<'_> {
             Ok(server) => server,
             Err(error) => return Err(self.given_up(&engine, &[number, next], error).await),
         };
-        if let Some(spare) = ahead {
-            self.keep_spare(&engine, spare, &golden.state.label).await;
+        match ahead {
+            Some(spare) => self.keep_spare(&engine, spare, &golden.state.label).await,
+            None if wipe => self.drop_spare(&engine).await,
+            None => {}
         }
         self.done()?;
         let kept = self.recorded()?.former_generations().contains(&former);
