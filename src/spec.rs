@@ -166,7 +166,17 @@ pub struct Owner {
     pub instance: String,
 }
 
+/// What the instance of an [ephemeral](Owner::is_ephemeral) owner begins with. No person's does: it
+/// is refused as a name.
+pub const EPHEMERAL: &str = "run:";
+
 impl Owner {
+    /// Whether it has a private server and nothing else: what is left of that when nobody needs it
+    /// is rubbish, all of it.
+    pub fn is_ephemeral(&self) -> bool {
+        self.instance.starts_with(EPHEMERAL)
+    }
+
     /// Twelve hexadecimal digits that tell this instance from every other.
     pub fn key(&self) -> String {
         digest([&self.project_id, &self.developer, &self.instance])[..12].to_owned()

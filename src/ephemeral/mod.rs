@@ -25,10 +25,7 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden;
 use crate::instance::{Context, Plan, new_password, ready};
 use crate::outcome::Applied;
-use crate::spec::{EngineKind, Owner};
-
-/// What the names of ephemeral databases begin with; a person's instance may not.
-const PREFIX: &str = "run-";
+use crate::spec::{EPHEMERAL, EngineKind, Owner};
 
 /// The log of the server among what is kept of a command that failed.
 const LOG: &str = "server.log";
@@ -51,7 +48,6 @@ impl Id {
     /// # Errors
     /// `Usage` when it cannot be one.
     pub fn parse(text: &str) -> Result<Id> {
-        let text = text.strip_prefix(PREFIX).unwrap_or(text);
         match text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             true => Ok(Id(text.to_owned())),
             false => {
@@ -68,12 +64,7 @@ impl Id {
 
     /// Whose its database is: the developer's, as an instance of its own.
     pub fn owner(&self, of: &Owner) -> Owner {
-        Owner { instance: format!("{PREFIX}{}", self.0), ..of.clone() }
-    }
-
-    /// That of an owner, if it is an ephemeral database's.
-    pub fn of(owner: &Owner) -> Option<Id> {
-        owner.instance.strip_prefix(PREFIX).map(|id| Id(id.to_owned()))
+        Owner { instance: format!("{EPHEMERAL}{}", self.0), ..of.clone() }
     }
 }
 
@@ -197,7 +188,7 @@ impl Ephemeral {
         let contents = backup::contents(&self.address).await?;
         Ok(Manifest {
             schema: Manifest::SCHEMA,
-            name: self.context.spec.owner.instance.clone(),
+            name: self.context.spec.owner.instance.replace(EPHEMERAL, "run-"),
             message: Some("what a command that failed left".to_owned()),
             created: Utc::now(),
             saved_from: self.context.spec.owner.clone(),

@@ -25,6 +25,20 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
+/// The process that would tidy up after `child`.
+fn kill_watcher(child: &Child) {
+    let parent = format!("PPid:\t{}\n", child.id());
+    let watcher = processes("watch-run").into_iter().filter_map(|process| {
+        let directory = process.split(':').next()?.to_owned();
+        let status = std::fs::read_to_string(format!("{directory}/status")).ok()?;
+        status.contains(&parent).then(|| directory.trim_start_matches("/proc/").to_owned())
+    });
+    let watcher: Vec<String> = watcher.collect();
+    assert_eq!(watcher.len(), 1);
+    let killed = std::process::Command::new("kill").args(["-KILL", &watcher[0]]).status();
+    assert!(killed.unwrap().success());
+}
+
 #[test]
 fn a_container_that_nobody_started_is_collected_and_those_of_others_are_not() {
     let Some(sandbox) = Sandbox::new(On::Docker, "reaping") else { return };
@@ -89,17 +103,7 @@ fn what_is_left_when_the_watcher_dies_too_is_collected() {
     let Some(sandbox) = Sandbox::new(On::Native, "reaping") else { return };
     sandbox.project();
     let (dead, alive) = (going_on(&sandbox), going_on(&sandbox));
-    let parent = format!("PPid:\t{}\n", dead.id());
-    let watcher = processes("watch-run").into_iter().filter_map(|process| {
-        let directory = process.split(':').next()?.to_owned();
-        let status = std::fs::read_to_string(format!("{directory}/status")).ok()?;
-        status.contains(&parent).then(|| directory.trim_start_matches("/proc/").to_owned())
-    });
-    let watcher: Vec<String> = watcher.collect();
-    assert_eq!(watcher.len(), 1);
-    let mut kill_watcher = std::process::Command::new("kill");
-    kill_watcher.args(["-KILL", &watcher[0]]);
-    assert!(kill_watcher.status().unwrap().success());
+    kill_watcher(&dead);
     kill(dead);
     assert_eq!(left(&sandbox).iter().filter(|path| !path.contains("/s/")).count(), 2);
     sandbox.run(&["list"]).ok();
@@ -116,6 +120,26 @@ fn what_is_left_when_the_watcher_dies_too_is_collected() {
         let pid = process.trim_start_matches("/proc/").split(':').next().unwrap().to_owned();
         drop(std::process::Command::new("kill").args(["-KILL", &pid]).status());
     }
+}
+
+#[test]
+fn what_a_run_was_baking_when_its_watcher_died_too_is_collected() {
+    let Some(sandbox) = Sandbox::new(On::Native, "reaping") else { return };
+    sandbox.project();
+    sandbox.write("migrations/20260102000000_slow.sql", "SELECT pg_sleep(30);\n");
+    let mut command = sandbox.command(&["run", "--", "true"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let (child, _) = spawn(command);
+    let is_baking = || !left(&sandbox).is_empty();
+    eventually("it bakes", Duration::from_secs(30), is_baking);
+    kill_watcher(&child);
+    kill(child);
+    assert!(is_baking());
+    eventually("it is collected", Duration::from_secs(5), || {
+        drop(finish(sandbox.command(&["list"])));
+        !is_baking()
+    });
+    nothing_is_left(&sandbox);
 }
 
 #[test]

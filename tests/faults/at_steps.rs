@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use crate::commands::{self, FAULTS, INSTANCES, NEXT, STEPS};
 use crate::daemon::PrivateDaemon;
 use crate::round::Project;
-use crate::sandbox::{self, On, Sandbox};
+use crate::sandbox::{self, On, Sandbox, psql};
 use crate::step::Class;
 use crate::trace::{At, Fault, Kind, Steps, Traced, trace};
 use crate::world;
@@ -36,11 +36,64 @@ struct Target {
     steps: Steps,
 }
 
+/// The kinds of steps of all commands, in a random order: none comes up again before all have, nor
+/// one in another command before all have in some.
+struct Deck {
+    /// The number of a command, and a kind of its steps.
+    all: Vec<(usize, Kind)>,
+    left: Vec<(usize, Kind)>,
+    drawn: BTreeSet<(usize, Kind)>,
+}
+
+impl Deck {
+    fn new(targets: &[Target]) -> Deck {
+        let of = |(number, target): (usize, &Target)| {
+            target.steps.keys().map(move |kind| (number, kind.clone())).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = targets.iter().enumerate().flat_map(of).collect();
+        Deck { left: all.clone(), all, drawn: BTreeSet::new() }
+    }
+
+    /// The next one; only of a class.
+    fn draw(&mut self, random: &mut StdRng, only: Option<Class>) -> (usize, Kind) {
+        let fits = |kind: &Kind| only.is_none_or(|class| kind.0 == class);
+        if !self.left.iter().any(|(_, kind)| fits(kind)) {
+            self.left.clone_from(&self.all);
+        }
+        let classes: BTreeSet<Class> =
+            self.left.iter().filter(|one| fits(&one.1)).map(|one| one.1.0).collect();
+        let class = one_of(random, &Vec::from_iter(classes));
+        let times = |kind: &Kind| self.drawn.iter().filter(|(_, drawn)| drawn == kind).count();
+        let of_class = || self.left.iter().filter(|(_, kind)| kind.0 == class);
+        let fewest = of_class().map(|(_, kind)| times(kind)).min();
+        let next: Vec<_> = of_class().filter(|one| Some(times(&one.1)) == fewest).collect();
+        let next = (*one_of(random, &next)).clone();
+        self.left.retain(|one| *one != next);
+        self.drawn.insert(next.clone());
+        next
+    }
+
+    /// How many came up, of how many.
+    fn covered(&self) -> String {
+        let kinds = |all: &mut dyn Iterator<Item = &(usize, Kind)>| {
+            all.map(|(_, kind)| kind).collect::<BTreeSet<_>>().len()
+        };
+        format!(
+            "{} of {} kinds of step, {} of {} in each command",
+            kinds(&mut self.drawn.iter()),
+            kinds(&mut self.all.iter()),
+            self.drawn.len(),
+            self.all.len()
+        )
+    }
+}
+
 /// The test on an engine.
 pub struct AtSteps<'a> {
     sandbox: &'a Sandbox,
     project: Project<'a>,
     targets: Vec<Target>,
+    deck: Deck,
     random: StdRng,
     seed: u64,
     /// Of the test's own: it dies at each of the steps.
@@ -78,7 +131,8 @@ impl<'a> AtSteps<'a> {
         assert_eq!(world::without_an_owner(sandbox), BTreeSet::new(), "before any fault");
         let random = StdRng::seed_from_u64(seed);
         let (known, broken) = (BTreeSet::new(), Vec::new());
-        AtSteps { sandbox, project, targets, random, seed, daemon, known, broken, missed: 0 }
+        let deck = Deck::new(&targets);
+        AtSteps { sandbox, project, targets, deck, random, seed, daemon, known, broken, missed: 0 }
     }
 
     /// Faults at random steps.
@@ -90,8 +144,9 @@ impl<'a> AtSteps<'a> {
         let on = self.sandbox.on.name();
         let (missed, broken) = (self.missed, self.broken.len());
         sandbox::say(&format!(
-            "steps on {on}: {faults} faults, {missed} of them at a step that did not come again; \
-             {broken} broke a promise"
+            "steps on {on}: {faults} faults at {}; {missed} at a step that did not come again; \
+             {broken} broke a promise",
+            self.deck.covered()
         ));
         world::remove_golden_states(self.sandbox);
         assert!(self.broken.is_empty(), "{broken} broke:\n{}", self.broken.join("\n"));
@@ -99,20 +154,17 @@ impl<'a> AtSteps<'a> {
 
     fn fault(&mut self, number: u64) {
         let only = self.daemon.as_ref().map(|_| Fault::KillDaemon);
-        let target = &self.targets[self.random.random_range(0..self.targets.len())];
         // It is the engine that a daemon's death is noticed by.
-        let class = only
-            .map_or_else(|| one_of(&mut self.random, &classes(&target.steps)), |_| Class::Engine);
-        let kinds: Vec<&Kind> = target.steps.keys().filter(|kind| kind.0 == class).collect();
-        let kind = one_of(&mut self.random, &kinds).clone();
-        let fault = only.unwrap_or_else(|| one_of(&mut self.random, faults_of(class)));
+        let (target, kind) = self.deck.draw(&mut self.random, only.map(|_| Class::Engine));
+        let target = &self.targets[target];
+        let fault = only.unwrap_or_else(|| one_of(&mut self.random, faults_of(kind.0)));
         let step = self.random.random_range(1..=target.steps[&kind]);
         let next = one_of(&mut self.random, NEXT);
         let of = target.steps[&kind];
         let at = At { kind, number: step, fault };
 
         let command = target.command;
-        let secret = self.project.password(command.instance);
+        let url = self.project.run(command.instance, &["url"]).line();
         let roots = roots(self.sandbox);
         let daemon = &mut self.daemon;
         let mut traced = None;
@@ -120,15 +172,23 @@ impl<'a> AtSteps<'a> {
             let mut kill_daemon = || daemon.iter_mut().for_each(|daemon| daemon.kill());
             let ended = trace(&run, &roots, Some(at.clone()), &mut kill_daemon);
             daemon.iter_mut().for_each(|daemon| daemon.restart());
-            let said = format!("exit {:?}\n{}{}", ended.code, ended.stdout, ended.stderr);
-            traced = Some(ended);
+            // Nobody needs another command for that.
+            let serves = psql(&url, "SELECT 1").code == 0;
+            let said = format!(
+                "exit {:?}, serves: {serves}\n{}{}",
+                ended.code, ended.stdout, ended.stderr
+            );
+            traced = Some((ended, serves));
             said
         };
         let mut round = self.project.round(command, next, act);
-        let traced = traced.unwrap();
+        let (traced, serves) = traced.unwrap();
         self.missed += usize::from(traced.hit.is_none());
-        let is_kill = fault == Fault::Kill;
-        round.problems.extend(broken_by(&traced, is_kill, secret.as_deref()));
+        round.problems.extend(broken_by(&traced, fault == Fault::Kill, &url));
+        // A daemon that has just begun again has its containers to start.
+        if command.leaves_it_serving() && !serves && only.is_none() {
+            round.problems.extend(unexplained(&traced));
+        }
 
         let fresh: Vec<&String> = round.problems.difference(&self.known).collect();
         if !fresh.is_empty() {
@@ -150,7 +210,7 @@ impl<'a> AtSteps<'a> {
 }
 
 /// What a command must not do, whatever goes wrong.
-fn broken_by(traced: &Traced, is_kill: bool, secret: Option<&str>) -> Vec<String> {
+fn broken_by(traced: &Traced, is_kill: bool, url: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if traced.hung {
         problems.push("it hung".to_owned());
@@ -168,20 +228,31 @@ fn broken_by(traced: &Traced, is_kill: bool, secret: Option<&str>) -> Vec<String
     if traced.stderr.contains("panicked") {
         problems.push(format!("it panicked: {}", traced.stderr));
     }
-    if secret.is_some_and(|secret| traced.stderr.contains(secret)) {
-        problems.push("the password is in what it said".to_owned());
+    // Also that of a database which is gone by now.
+    let secret = url.split([':', '@']).nth(2);
+    let shows_one =
+        |word: &str| word.contains("://") && word.contains('@') && !word.contains(":***@");
+    if secret.is_some_and(|secret| traced.stderr.contains(secret))
+        || traced.stderr.split_whitespace().any(shows_one)
+    {
+        problems.push("a password is in what it said".to_owned());
     }
     problems
 }
 
-fn one_of<T: Clone>(random: &mut StdRng, all: &[T]) -> T {
-    all[random.random_range(0..all.len())].clone()
+/// A database that does not answer any more is told of, with what to type.
+fn unexplained(traced: &Traced) -> Option<String> {
+    match traced.code {
+        Some(0) => Some("it ended well, and the database does not answer".to_owned()),
+        Some(_) if !traced.stderr.contains("devdb up") => {
+            Some("the database does not answer, and it said not what to do".to_owned())
+        }
+        _ => None,
+    }
 }
 
-fn classes(steps: &Steps) -> Vec<Class> {
-    let mut classes: Vec<Class> = steps.keys().map(|kind| kind.0).collect();
-    classes.dedup();
-    classes
+fn one_of<T: Clone>(random: &mut StdRng, all: &[T]) -> T {
+    all[random.random_range(0..all.len())].clone()
 }
 
 /// How many steps there are of each class, and of how many kinds.

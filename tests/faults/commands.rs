@@ -24,6 +24,15 @@ pub struct Fault {
     pub command: &'static [&'static str],
 }
 
+impl Fault {
+    /// Whether the instance serves before the command, and should after it.
+    pub fn leaves_it_serving(&self) -> bool {
+        let ends = |words: &[&str]| words[0] == "down";
+        let stopped = |before: &Before| matches!(before, Before::Run(words) if ends(words));
+        !ends(self.command) && !self.before.iter().any(stopped)
+    }
+}
+
 const fn fault(before: &'static [Before], command: &'static [&'static str]) -> Fault {
     Fault { instance: "main", before, command }
 }

@@ -144,11 +144,6 @@ impl<'a> Project<'a> {
         self.run(instance, &["url"]).ok().line()
     }
 
-    /// The password of an instance, if there is one.
-    pub fn password(&self, instance: &str) -> Option<String> {
-        self.run(instance, &["url"]).line().split([':', '@']).nth(2).map(str::to_owned)
-    }
-
     fn rows(&self, instance: &str) -> Rows {
         let listed = psql(&self.run(instance, &["url"]).line(), "SELECT name FROM items");
         listed.stdout.lines().map(str::to_owned).collect()

@@ -5,7 +5,7 @@ mod cache;
 mod image;
 
 use crate::error::nearest;
-use crate::spec::{Durability, EngineChoice, Isolation, PortChoice};
+use crate::spec::{Durability, EPHEMERAL, EngineChoice, Isolation, PortChoice};
 pub use cache::{size, states};
 pub use image::{image, image_major};
 
@@ -125,6 +125,12 @@ pub fn label(text: &str) -> Checked<String> {
 
 /// An instance's name: git's branches have longer ones than people.
 pub fn instance(text: &str) -> Checked<String> {
+    if text.starts_with(EPHEMERAL) {
+        return problem(
+            format!("{text:?} is a name of devdb's own"),
+            format!("write one that does not begin with \"{EPHEMERAL}\""),
+        );
+    }
     name_of_at_most(255, text)
 }
 
@@ -387,6 +393,8 @@ mod tests {
         assert!(label(&"a".repeat(101)).is_err());
         assert!(instance(&"a/B".repeat(85)).is_ok());
         assert!(instance(&"a".repeat(256)).is_err());
+        assert!(instance("run:12345678").is_err());
+        assert!(instance("run-12345678").is_ok());
         assert!(database(&"a".repeat(63)).is_ok());
         assert!(database(&"ä".repeat(32)).is_err(), "64 bytes");
         for bad in ["", "a\0b", "template1"] {

@@ -85,7 +85,6 @@ impl Native {
             initialised: true,
             origin: Some(state.label.fingerprint.clone()),
             lease: None,
-            is_alone: false,
         };
         let place = self.store.create(&record)?;
         let durable = spec.durability == Durability::Full;

@@ -52,7 +52,6 @@ impl Native {
                 .map(|state| state.label.fingerprint.clone())
                 .or_else(|| unpack.map(|_| "unpacked".to_owned())),
             lease: Some((*lease).clone()),
-            is_alone: *role == Role::Ephemeral,
         };
         let started = async {
             let place = self.store.create(&record)?;
@@ -109,7 +108,7 @@ impl Native {
     pub async fn reap(&self) -> Result<()> {
         for (_, record) in self.store.list(None)? {
             // What shares its directory with an instance is for whoever holds the instance's lock.
-            if record.is_alone && record.lease.is_some_and(|lease| lease.is_over()) {
+            if record.owner.is_ephemeral() && record.lease.is_some_and(|lease| lease.is_over()) {
                 self.remove_private(&record.owner, Role::Ephemeral).await?;
             }
         }

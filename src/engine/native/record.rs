@@ -33,9 +33,6 @@ pub(super) struct GenerationRecord {
     /// Of a private server's: until when it is needed.
     #[serde(default)]
     pub lease: Option<Lease>,
-    /// Whether its owner has nothing else.
-    #[serde(default)]
-    pub is_alone: bool,
 }
 
 /// `server.json`: the note of a server, which exists from before its first process until it is

@@ -98,7 +98,6 @@ impl Native {
             initialised: false,
             origin: None,
             lease: None,
-            is_alone: false,
         };
         let place = self.store.create(&record)?;
         Ok(place.generation(record))
