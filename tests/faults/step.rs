@@ -182,9 +182,17 @@ fn kind_of(path: &Path) -> String {
         return "data".to_owned();
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for random in [".tmp", ".new-", ".trash-"] {
+        if name.starts_with(random) {
+            return format!("{random}*");
+        }
+    }
     match name.rsplit_once('.') {
+        // Of a socket's lock: the port.
+        Some((_, number)) if number.chars().all(|c| c.is_ascii_digit()) => "*.N".to_owned(),
         Some((_, extension)) => format!("*.{extension}"),
-        None => name.chars().filter(char::is_ascii_alphabetic).take(4).collect(),
+        None if name.len() >= 12 && name.chars().all(|c| c.is_ascii_hexdigit()) => "ID".to_owned(),
+        None => name.chars().take_while(char::is_ascii_alphabetic).collect(),
     }
 }
 
