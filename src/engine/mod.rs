@@ -223,6 +223,18 @@ impl Engine {
         each!(self.id())
     }
 
+    /// Whether an instance's server is reached from here: nothing is published elsewhere than on
+    /// 127.0.0.1 of the engine's machine.
+    ///
+    /// # Errors
+    /// `NoEngine`, with what can be done from here.
+    pub async fn keeps_instances(&self) -> Result<()> {
+        match self {
+            Engine::Docker(docker) => docker.keeps_instances().await,
+            Engine::Native(_) => Ok(()),
+        }
+    }
+
     /// Makes sure that a server as `spec` says can be launched: docker: the image is there, or is
     /// pulled with progress and a deadline; native: programs of the right major version are there.
     ///

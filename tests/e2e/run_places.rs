@@ -10,10 +10,14 @@ use crate::sandbox::{On, Sandbox, docker, eventually, finish, spawn, wait};
 /// Debian with psql, as it is built for the tests.
 const IMAGE: &str = "devdb-test/postgres:15";
 
-/// What every job does: a project at the same path, and a database of its own, twice looked at.
-const JOB: &str = r#"
+/// What every job begins with: a project at the same path.
+const PROJECT: &str = r"
 mkdir -p /builds/shop/migrations && cd /builds/shop && echo 'project: shop' >devdb.yaml &&
-echo 'CREATE TABLE items (name text);' >migrations/20260101000000_items.sql &&
+echo 'CREATE TABLE items (name text);' >migrations/20260101000000_items.sql || exit
+";
+
+/// A database of its own, twice looked at.
+const JOB: &str = r#"
 exec devdb run -- sh -c '
     psql -XAtqc "insert into items values (1)" && sleep 3 &&
     psql -XAtqc "select count(*) from items" && echo "$PGHOST"'
@@ -30,7 +34,8 @@ fn job(sandbox: &Sandbox, network: &str, script: &str) -> Command {
         .args(["-v", &format!("{socket}:/var/run/docker.sock")])
         .args(["-v", &format!("{}:/usr/local/bin/devdb:ro", env!("CARGO_BIN_EXE_devdb"))])
         .args(["-e", &format!("DEVDB_DEVELOPER={}", sandbox.developer())])
-        .args(["-e", "DEVDB_ENGINE=docker", "--entrypoint", "sh", IMAGE, "-c", script])
+        .args(["-e", "DEVDB_ENGINE=docker", "--entrypoint", "sh", IMAGE, "-c"])
+        .arg([PROJECT, script].concat())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -49,6 +54,18 @@ fn two_jobs_that_share_an_engine_get_two_databases() {
     });
     assert_ne!(hosts[0], hosts[1]);
     assert!(!hosts.contains(&"127.0.0.1".to_owned()), "{hosts:?}");
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_database_that_stays_is_refused_in_a_container_at_once() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "up in a container") else { return };
+    let refused = finish(job(&sandbox, "bridge", "devdb up")).exits(10);
+    let refused = refused.says("in a container").says("devdb run");
+    assert!(!refused.stderr.contains("preparing"), "{}", refused.stderr);
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+    // One that shares the machine's network reaches it.
+    finish(job(&sandbox, "host", "devdb up && devdb down --purge --yes")).ok();
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
@@ -95,7 +112,8 @@ fn an_engine_on_another_machine_serves_when_publishing_there_was_asked_for() {
         command
     };
     assert_eq!(finish(with(&run)).ok().line(), format!("1\n{host}"));
-    finish(with(&["up"])).exits(10).says("another machine").says("devdb run");
+    let refused = finish(with(&["up"])).exits(10).says("another machine").says("devdb run");
+    assert!(!refused.stderr.contains("preparing"), "{}", refused.stderr);
     let there = || docker(&["-H", &daemon.address(), "ps", "-aq"]).lines().count();
     assert_eq!(there(), 0);
 

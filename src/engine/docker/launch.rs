@@ -47,15 +47,7 @@ impl Docker {
     /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name
     /// or the volume's, `Image` when the image is not there.
     pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
-        if let Some(host) = &self.remote {
-            return Err(Error::new(
-                Kind::NoEngine,
-                format!("the Docker engine is on another machine ({host})"),
-            )
-            .because("a database that stays is published on 127.0.0.1 of its machine only")
-            .hint("devdb run -- CMD        has a database there for as long as a command lasts")
-            .hint("devdb ephemeral start   for a time"));
-        }
+        self.keeps_instances().await?;
         let name = container_name(launch);
         let volume = launch.owner.generation_name(launch.generation);
         let (generation, image) = tokio::join!(

@@ -77,6 +77,27 @@ impl Docker {
         self.standpoint.get_or_try_init(|| self.find_standpoint()).await.cloned()
     }
 
+    /// See [`crate::engine::Engine::keeps_instances`].
+    ///
+    /// # Errors
+    /// `NoEngine` on another machine than the daemon's, and in a container of its own.
+    pub async fn keeps_instances(&self) -> Result<()> {
+        let what = match self.standpoint().await? {
+            Standpoint::Host => return Ok(()),
+            Standpoint::Remote(host) => {
+                format!("the Docker engine is on another machine ({host})")
+            }
+            Standpoint::Beside(_) => {
+                "devdb is in a container, and the Docker engine outside of it".to_owned()
+            }
+        };
+        Err(Error::new(Kind::NoEngine, what)
+            .because("a database that stays is published on 127.0.0.1 of the engine's machine only")
+            .hint("devdb run -- CMD          has a database for as long as a command lasts")
+            .hint("devdb ephemeral start     for a time")
+            .hint("devdb up --engine native  runs local PostgreSQL programs"))
+    }
+
     async fn find_standpoint(&self) -> Result<Standpoint> {
         if let Some(host) = &self.remote {
             return Ok(Standpoint::Remote(host.clone()));
