@@ -35,25 +35,28 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
     }
     let id = Id::random();
     let watcher = Watcher::start(&id, &context.spec.owner)?;
-    let started = async {
-        let ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
+    let mut ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
+    let kept = async {
         let until = Utc::now() + args.ttl;
         let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
         let note = Note::new(&id, owner, engine, &ephemeral.address, until);
         note.write(&context.store)?;
-        give(app, "ephemeral start", &note, &args.environment)
+        let outcome = give(app, "ephemeral start", &note, &args.environment)?;
+        // Last: until somebody knows of it, it goes with devdb.
+        ephemeral.keep(args.ttl).await?;
+        Ok(outcome)
     };
-    let outcome = match started.await {
-        Ok(outcome) => outcome,
+    match kept.await {
+        Ok(outcome) => {
+            watcher.keep(args.ttl)?;
+            Ok(outcome)
+        }
         Err(error) => {
             note::forget(&context.store, &id);
-            // The end of the pipe ends what there is.
-            drop(watcher);
-            return Err(error);
+            // The end of the watcher's pipe ends what is left.
+            Err(ephemeral.given_up(error).await)
         }
-    };
-    watcher.keep(args.ttl)?;
-    Ok(outcome)
+    }
 }
 
 fn environment(app: &App, args: EphemeralEnvArgs) -> Result<Outcome> {

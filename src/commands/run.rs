@@ -8,7 +8,7 @@ use super::App;
 use crate::cli::{DatabaseArgs, RunArgs};
 use crate::config::Overrides;
 use crate::ephemeral::command::{self, Ended};
-use crate::ephemeral::note::Note;
+use crate::ephemeral::note::{self, Note};
 use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::Result;
@@ -69,10 +69,14 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
 }
 
 async fn keep(context: &Context, ephemeral: &mut Ephemeral, id: &Id, args: &RunArgs) -> Result<()> {
-    ephemeral.keep(args.ttl).await?;
     let until = Utc::now() + args.ttl;
     let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
     Note::new(id, owner, engine, &ephemeral.address, until).write(&context.store)?;
+    // Last: until somebody knows of it, it goes with devdb.
+    if let Err(error) = ephemeral.keep(args.ttl).await {
+        note::forget(&context.store, id);
+        return Err(error);
+    }
     if let Some(directory) = &args.artifact {
         context.events.warn(format!(
             "nothing is saved in {}: the database itself is kept",

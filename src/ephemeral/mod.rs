@@ -84,8 +84,8 @@ pub struct Ephemeral {
 }
 
 impl Ephemeral {
-    /// Starts one from the golden state of `plan`, which is baked first where it is not there.
-    /// With `time` it is to outlive devdb for so long. When it fails or is interrupted, nothing is
+    /// Starts one from the golden state of `plan`, which is baked first where it is not there. With
+    /// `time` it is to be [kept](Ephemeral::keep) for so long; until then it goes with devdb. When it fails or is interrupted, nothing is
     /// left.
     ///
     /// # Errors
@@ -118,17 +118,18 @@ impl Ephemeral {
         let address = ready::private_address(&server, &spec, password);
         let ready = ready::private(&context, &server, &address).await;
         golden.release(&context, Applied::default()).await;
-        let mut ephemeral = Ephemeral { context, engine, server, address };
-        let kept = match (ready, time) {
-            (Ok(()), Some(time)) => ephemeral.keep(time).await,
-            (ready, _) => ready,
-        };
-        match kept {
+        let ephemeral = Ephemeral { context, engine, server, address };
+        match ready {
             Ok(()) => Ok(ephemeral),
-            Err(error) => Err(match ephemeral.discard().await {
-                Ok(()) => error,
-                Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-            }),
+            Err(error) => Err(ephemeral.given_up(error).await),
+        }
+    }
+
+    /// Ends it because of an error.
+    pub async fn given_up(self, error: Error) -> Error {
+        match self.discard().await {
+            Ok(()) => error,
+            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
         }
     }
 

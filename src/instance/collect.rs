@@ -237,6 +237,10 @@ impl Instance<'_> {
                 }
             }
         }
+        if !overdue.is_empty() {
+            // The command that began with it was cut short, perhaps.
+            engine.sweep(&self.key).await?;
+        }
         match &mut self.record {
             Some(record) => {
                 record.leaving = left;

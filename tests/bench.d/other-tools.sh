@@ -23,7 +23,8 @@ dbmate=$(tool_project tool-dbmate '-- migrate:up' '-- migrate:down' \
     "env, PGSSLMODE=disable, $node_modules/@dbmate/linux-x64/bin/dbmate, --migrations-dir, migrations, --no-dump-schema, up")
 node=$(tool_project tool-node '-- Up Migration' '-- Down Migration' \
     "$node_modules/.bin/node-pg-migrate, up, --migrations-dir, migrations")
-for project in "$sqlx" "$dbmate" "$node"; do
+cli=$(tool_project tool-sqlx-cli '' '' "$PEERS/bin/sqlx, migrate, run, --source, migrations")
+for project in "$sqlx" "$dbmate" "$node" "$cli"; do
     run_quietly devdb_in "$project" up
     run_quietly devdb_in "$project" reset
 done
@@ -31,6 +32,8 @@ for ((i = 0; i < RUNS; i++)); do
     timed_reset 'reset, sqlx migrations' "$sqlx"
     timed_reset 'reset, dbmate' "$dbmate"
     timed_reset 'reset, node-pg-migrate' "$node"
+    timed_reset 'reset, sqlx-cli' "$cli"
 done
 compare 'reset, dbmate' 'reset, sqlx migrations' 1.3
 compare 'reset, node-pg-migrate' 'reset, sqlx migrations' 1.3
+compare 'reset, sqlx-cli' 'reset, sqlx migrations' 1.3

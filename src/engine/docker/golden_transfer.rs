@@ -3,6 +3,7 @@
 //! What a registry sends is an image, and nothing of it ever runs: only its data directory is taken,
 //! as from a file.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,19 +89,10 @@ impl Docker {
         let archive = Arc::clone(archive);
         // Whose it is decides the image: its entrypoint gives it to the server's user where it
         // starts as root, and the daemon to the image's user where not.
-        let (chunks, task) =
-            bridge::stream(move |out| archive.write_tar(Path::new(DIRECTORY), (0, 0), out));
+        let write = move |out: &mut dyn Write| archive.write_tar(Path::new(DIRECTORY), (0, 0), out);
         let options =
             UploadToContainerOptionsBuilder::new().path(MOUNT).copy_uidgid("true").build();
-        let body = bollard::body_try_stream(chunks);
-        let sent = self.client.upload_to_container(id, Some(options), body).await;
-        let written = task.await.or_fail(Kind::Unexpected, || "cannot unpack the file".into())?;
-        // A stream that breaks off fails on both sides; why is known on this one.
-        written.and_then(|()| {
-            sent.map_err(|refusal| {
-                self.failed(&refusal, format!("cannot write into the container \"{name}\""))
-            })
-        })
+        self.unpack(id, name, options, write).await
     }
 
     /// Remembers who has a name.

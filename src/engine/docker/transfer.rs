@@ -1,19 +1,18 @@
 //! Snapshots into files and out of them: their data directory as a tar stream that the daemon packs
 //! and unpacks.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, UploadToContainerOptions, UploadToContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, TryStreamExt};
-use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
-use super::Docker;
-use super::helper::{Helper, Job};
+use super::helper::Job;
 use super::snapshot::{kilobytes, one_line, sync_word};
-use crate::archive::{Verified, Writer};
+use super::{Docker, failure};
+use crate::archive::{Verified, Writer, bridge};
 use crate::engine::snapshot::explained;
 use crate::engine::{Manifest, Snapshot, Stop};
 use crate::error::{Kind, Result, ResultExt};
@@ -23,9 +22,6 @@ const IMPORT: &str = concat!(include_str!("scripts/common.sh"), include_str!("sc
 
 /// The data directory's name in a snapshot's volume.
 const DATA: &str = "pgdata";
-
-/// How many bytes wait between the reading of a file and its upload.
-const BUFFER: usize = 1 << 20;
 
 /// See [`crate::engine::Engine`] for what each verb promises.
 impl Docker {
@@ -58,7 +54,7 @@ impl Docker {
                 .download_from_container(&helper.id, Some(options))
                 .map_err(io::Error::other)
                 .take_while(move |_| std::future::ready(!stop.is_asked()));
-            let stream = SyncIoBridge::new(StreamReader::new(Box::pin(packed)));
+            let stream = bridge::reader(Box::pin(packed));
             tokio::task::spawn_blocking(move || {
                 to.append_tar(stream, Path::new(DATA), &|_| false).map(|()| to)
             })
@@ -92,7 +88,13 @@ impl Docker {
         self.with_helper(&job, async |helper| {
             let mut talk = self.talk(helper).await?;
             talk.hear().await?;
-            self.unpack(helper, from).await?;
+            // Whose it is there only the container knows.
+            let write = move |out: &mut dyn Write| from.write_tar(Path::new(DATA), (0, 0), out);
+            let options = UploadToContainerOptionsBuilder::new().path("/to").build();
+            self.unpack(&helper.id, &helper.name, options, write).await.map_err(|error| {
+                let text = error.to_string();
+                explained(error.with_kind(Kind::Snapshot), &text)
+            })?;
             talk.say(&[]).await;
             let disk_bytes = kilobytes(&talk.hear().await?)?;
             let manifest = Manifest { disk_bytes, ..manifest };
@@ -103,27 +105,27 @@ impl Docker {
         .await
     }
 
-    /// Unpacks a file's data directory at `/to`.
-    async fn unpack(&self, helper: &Helper, from: Verified<Manifest>) -> Result<()> {
-        let what = || format!("cannot write into the container \"{}\"", helper.name);
-        let (sender, receiver) = tokio::io::duplex(BUFFER);
-        let mut sender = SyncIoBridge::new(sender);
-        let reading = tokio::task::spawn_blocking(move || {
-            // Whose it is there only the container knows.
-            from.write_tar(Path::new(DATA), (0, 0), &mut sender)
-        });
-        let options = UploadToContainerOptionsBuilder::new().path("/to").build();
-        let body = bollard::body_try_stream(ReaderStream::with_capacity(receiver, BUFFER / 8));
-        let uploaded = self.client.upload_to_container(&helper.id, Some(options), body).await;
-        let read = reading.await.or_fail(Kind::Snapshot, what)?;
-        match (uploaded, read) {
-            (Ok(()), read) => read,
-            // It was the daemon that broke it off, most likely: it says why.
-            (Err(refusal), _) => {
-                let error = self.failed(&refusal, what());
-                let text = error.to_string();
-                Err(explained(error.with_kind(Kind::Snapshot), &text))
-            }
+    /// Has the daemon unpack in a container what `write` writes as a tar stream.
+    ///
+    /// # Errors
+    /// The daemon's own where it gave one, else that of `write`.
+    pub(super) async fn unpack(
+        &self,
+        id: &str,
+        name: &str,
+        options: UploadToContainerOptions,
+        write: impl FnOnce(&mut dyn Write) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let what = || format!("cannot write into the container \"{name}\"");
+        let (chunks, writing) = bridge::stream(write);
+        let body = bollard::body_try_stream(chunks);
+        let sent = self.client.upload_to_container(id, Some(options), body).await;
+        let written = writing.await.or_fail(Kind::Unexpected, what)?;
+        // A stream that breaks off fails on both sides. A daemon that has said why broke it off.
+        match (sent, written) {
+            (Ok(()), written) => written,
+            (Err(refusal), Err(error)) if failure::status(&refusal).is_none() => Err(error),
+            (Err(refusal), _) => Err(self.failed(&refusal, what())),
         }
     }
 }
