@@ -306,10 +306,11 @@ impl Instance<'_> {
     }
 
     /// Clears the note of what was under way, unless it was given up in the middle of a call to the
-    /// engine, which may still make what it was asked for: the next command looks again.
+    /// engine, or that fell silent: it may have made what it was asked for, or still make it, and the
+    /// next command looks again.
     pub(super) fn settled_after(&mut self, error: &Error) -> Result<()> {
         match error.kind() {
-            Kind::Interrupted => Ok(()),
+            Kind::Interrupted | Kind::NoEngine => Ok(()),
             _ => self.done(),
         }
     }

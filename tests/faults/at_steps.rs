@@ -182,6 +182,10 @@ impl<'a> AtSteps<'a> {
             said
         };
         let mut round = self.project.round(command, next, act);
+        if self.daemon.is_some() {
+            // Its death was the end of the other instances' servers, too.
+            INSTANCES.iter().for_each(|instance| drop(self.project.run(instance, &["up"])));
+        }
         let (traced, serves) = traced.unwrap();
         self.missed += usize::from(traced.hit.is_none());
         round.problems.extend(broken_by(&traced, fault == Fault::Kill, &url));
