@@ -34,23 +34,20 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
         env::check(file)?;
     }
     let id = Id::random();
-    let watcher = Watcher::start(&id, &context.spec.owner)?;
+    let mut watcher = Watcher::start(&id, &context.spec.owner)?;
     let mut ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
     let kept = async {
         let until = Utc::now() + args.ttl;
         let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
         let note = Note::new(&id, owner, engine, &ephemeral.address, until);
+        // First: until there is a note of it, it goes with devdb.
         note.write(&context.store)?;
-        let outcome = give(app, "ephemeral start", &note, &args.environment)?;
-        // Last: until somebody knows of it, it goes with devdb.
         ephemeral.keep(args.ttl).await?;
-        Ok(outcome)
+        watcher.keep(args.ttl)?;
+        give(app, "ephemeral start", &note, &args.environment)
     };
     match kept.await {
-        Ok(outcome) => {
-            watcher.keep(args.ttl)?;
-            Ok(outcome)
-        }
+        Ok(outcome) => Ok(outcome),
         Err(error) => {
             note::forget(&context.store, &id);
             // The end of the watcher's pipe ends what is left.

@@ -42,6 +42,7 @@ use crate::engine::docker::DockerEnvironment;
 use crate::engine::native::NativeEnvironment;
 use crate::error::{Kind, Result, ResultExt};
 use crate::event::Events;
+use crate::golden;
 use crate::instance::Context;
 use crate::interrupt::Interrupt;
 use crate::key::KeySource;
@@ -181,11 +182,17 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
 
 /// What goes wrong with it is the next command's business.
 fn reap(app: &App) -> Option<JoinHandle<()>> {
-    let engines = app.engines(app.environment.data_dir().ok()?, None);
+    let data_dir = app.environment.data_dir().ok()?;
+    let engines = app.engines(data_dir.clone(), None);
     Some(tokio::spawn(async move {
-        let (docker, native) = (engines.docker().await, engines.native_store());
-        for engine in [native, docker].into_iter().flatten() {
-            if let Err(error) = engine.reap().await {
+        let native = async {
+            let native = engines.native_store()?;
+            native.reap().await?;
+            golden::sweep(&Store::open(&data_dir)?, &native).await
+        };
+        let docker = async { engines.docker().await?.reap().await };
+        for collected in [native.await, docker.await] {
+            if let Err(error) = collected {
                 tracing::debug!("not everything is collected: {error}");
             }
         }

@@ -19,7 +19,7 @@ use crate::outcome::{Outcome, Report};
 pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
     let (context, plan) = prepare(app, &args.database)?;
     let id = Id::random();
-    let watcher = Watcher::start(&id, &context.spec.owner)?;
+    let mut watcher = Watcher::start(&id, &context.spec.owner)?;
     let started = Ephemeral::start(&context, &plan, &id, None).await;
     let mut ephemeral = match started {
         Ok(ephemeral) => ephemeral,
@@ -32,10 +32,8 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
     context.interrupt.hand_over();
     let ran = command::run(&args.command, &id, &ephemeral.address, &context.environment).await;
     let has_failed = !matches!(ran, Ok(ended) if ended.is_success());
-    if has_failed && args.keep_on_failure && ran.is_ok() {
-        keep(&context, &mut ephemeral, &id, &args).await?;
-        watcher.keep(args.ttl)?;
-    } else {
+    let wants_keeping = has_failed && args.keep_on_failure && ran.is_ok();
+    if !(wants_keeping && keep(&context, &mut ephemeral, &mut watcher, &id, &args).await) {
         if let Some(directory) = args.artifact.as_deref().filter(|_| has_failed && ran.is_ok()) {
             save(&context, &mut ephemeral, directory).await;
         }
@@ -68,14 +66,26 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
     Ok((context, plan))
 }
 
-async fn keep(context: &Context, ephemeral: &mut Ephemeral, id: &Id, args: &RunArgs) -> Result<()> {
-    let until = Utc::now() + args.ttl;
-    let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
-    Note::new(id, owner, engine, &ephemeral.address, until).write(&context.store)?;
-    // Last: until somebody knows of it, it goes with devdb.
-    if let Err(error) = ephemeral.keep(args.ttl).await {
+/// False when it cannot be kept. That is said and changes nothing: the command's end is what counts.
+async fn keep(
+    context: &Context,
+    ephemeral: &mut Ephemeral,
+    watcher: &mut Watcher,
+    id: &Id,
+    args: &RunArgs,
+) -> bool {
+    let kept = async {
+        let until = Utc::now() + args.ttl;
+        let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
+        // First: until there is a note of it, it goes with devdb.
+        Note::new(id, owner, engine, &ephemeral.address, until).write(&context.store)?;
+        ephemeral.keep(args.ttl).await?;
+        watcher.keep(args.ttl)
+    };
+    if let Err(error) = kept.await {
         note::forget(&context.store, id);
-        return Err(error);
+        context.events.warn(format!("the database is not kept: {error}"));
+        return false;
     }
     if let Some(directory) = &args.artifact {
         context.events.warn(format!(
@@ -89,7 +99,7 @@ async fn keep(context: &Context, ephemeral: &mut Ephemeral, id: &Id, args: &RunA
          devdb ephemeral stop {id}   ends it now",
         ephemeral.address.masked_url()
     ));
-    Ok(())
+    true
 }
 
 /// What goes wrong with it is said and changes nothing: the command's end is what counts.

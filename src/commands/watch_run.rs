@@ -4,12 +4,15 @@ use super::App;
 use crate::ephemeral::watcher;
 use crate::error::Result;
 use crate::outcome::{Outcome, Report};
+use crate::state::Store;
 
 /// `devdb watch-run`
 pub async fn run(app: &App) -> Result<Outcome> {
-    let engines = app.engines(app.environment.data_dir()?, None);
+    let data_dir = app.environment.data_dir()?;
+    let store = Store::open(&data_dir)?;
+    let engines = app.engines(data_dir, None);
     // Every signal was for devdb; this process ends when its work is done.
     app.interrupt.hand_over();
-    watcher::watch(&engines).await?;
+    watcher::watch(&engines, &store).await?;
     Ok(Outcome { command: "watch-run", report: Report::Nothing, exit: 0 })
 }

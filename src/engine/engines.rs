@@ -1,8 +1,8 @@
 //! Which engine an instance gets, and how to get to the one it has.
 
-use super::Engine;
 use super::docker::{self, Docker, DockerEnvironment, PullFailure};
 use super::native::{Native, NativeEnvironment};
+use super::{Engine, Role};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::{EngineChoice, EngineKind, InstanceSpec, ServerSpec};
@@ -38,21 +38,25 @@ impl Engines {
         }
     }
 
-    /// The engine for a new instance, ready to launch it.
+    /// The engine for a new server, ready to launch it. `role`: what it is for; one of an instance
+    /// must be reached for as long as that lasts.
     ///
     /// # Errors
     /// `NoEngine` with everything that was tried, `Image` when the image cannot be had.
-    pub async fn choose(&self, spec: &InstanceSpec, events: &Events) -> Result<Engine> {
+    pub async fn choose(&self, spec: &InstanceSpec, role: Role, events: &Events) -> Result<Engine> {
         match spec.engine {
             EngineChoice::Docker => {
                 let engine = self.docker().await?;
+                if role == Role::Instance {
+                    engine.keeps_instances().await?;
+                }
                 engine.prepare(&spec.server, events).await?;
                 Ok(engine)
             }
             EngineChoice::Native => {
                 Native::find(&self.native, spec.server.major).map(Engine::Native)
             }
-            EngineChoice::Auto => self.choose_any(&spec.server, events).await,
+            EngineChoice::Auto => self.choose_any(&spec.server, role, events).await,
         }
     }
 
@@ -93,10 +97,10 @@ impl Engines {
         Native::store_only(&self.native).map(Engine::Native)
     }
 
-    async fn choose_any(&self, spec: &ServerSpec, events: &Events) -> Result<Engine> {
+    async fn choose_any(&self, spec: &ServerSpec, role: Role, events: &Events) -> Result<Engine> {
         let discovery = docker::discover(&self.docker).await;
         let refusal = match discovery.engine.clone() {
-            Some(docker) => match self.prepared(docker, spec, events).await? {
+            Some(docker) => match self.prepared(docker, spec, role, events).await? {
                 Ok(engine) => return Ok(engine),
                 Err(refusal) => refusal,
             },
@@ -123,8 +127,14 @@ impl Engines {
         &self,
         docker: Docker,
         spec: &ServerSpec,
+        role: Role,
         events: &Events,
     ) -> Result<Result<Engine>> {
+        if role == Role::Instance
+            && let Err(refusal) = docker.keeps_instances().await
+        {
+            return Ok(Err(refusal));
+        }
         match docker.prepare_detailed(spec, events).await {
             Ok(()) => Ok(Ok(Engine::Docker(docker))),
             Err(failure) => match failure.pull {

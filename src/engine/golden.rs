@@ -179,6 +179,14 @@ impl Engine {
         each!(self.sweep_golden())
     }
 
+    /// Whether [`Engine::sweep_golden`] may find anything, as far as a look tells that costs nothing.
+    pub fn may_have_half_made_golden(&self) -> bool {
+        match self {
+            Engine::Docker(_) => true,
+            Engine::Native(native) => native.has_half_made_golden(),
+        }
+    }
+
     /// Writes a golden state's data directory into a file, which is then whole. `owner`: whose
     /// rubbish it is if devdb is killed.
     ///

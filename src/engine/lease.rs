@@ -21,13 +21,16 @@ pub struct Lease {
     pid: i32,
     /// When that started, in whatever form the system tells it.
     started: Option<String>,
-    /// Until when it is kept, whoever lives; none while it goes with devdb's process.
+    /// When its time is over, whoever lives; none when only devdb's process counts.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
+    /// Whether it stays for its time when devdb's process is no more.
+    #[serde(default)]
+    is_kept: bool,
 }
 
 impl Lease {
-    /// That of this very process; with `until`, one that outlives it.
+    /// That of this very process, until a time at the latest.
     pub fn of_this_process(until: Option<DateTime<Utc>>) -> Lease {
         let me = rustix::process::getpid();
         Lease {
@@ -36,7 +39,13 @@ impl Lease {
             pid: me.as_raw_nonzero().get(),
             started: native::process_started(me),
             until,
+            is_kept: false,
         }
+    }
+
+    /// One that does not end with the process any more, only with its time.
+    pub fn kept_until(self, until: DateTime<Utc>) -> Lease {
+        Lease { until: Some(until), is_kept: true, ..self }
     }
 
     /// Whether this user runs, or ran, the devdb.
@@ -50,8 +59,11 @@ impl Lease {
         if !self.is_of_this_user() {
             return false;
         }
-        if let Some(until) = self.until {
-            return until <= Utc::now();
+        if self.until.is_some_and(|until| until <= Utc::now()) {
+            return true;
+        }
+        if self.is_kept {
+            return false;
         }
         let now = Pid::from_raw(self.pid).and_then(native::process_started);
         self.world == world() && now != self.started

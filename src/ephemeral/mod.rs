@@ -99,7 +99,9 @@ impl Ephemeral {
         let mut context = context.clone();
         context.spec.owner = id.owner(&context.spec.owner);
         let guard = &context.interrupt;
-        let engine = guard.guard(context.engines.choose(&context.spec, &context.events)).await?;
+        let engine = guard
+            .guard(context.engines.choose(&context.spec, Role::Ephemeral, &context.events))
+            .await?;
         let golden = golden::obtain(&context, &engine, plan).await?;
         let spec = context.spec.server.without_durability();
         let password = new_password();

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{Id, marked};
 use crate::engine::{Engines, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::golden;
 use crate::spec::Owner;
+use crate::state::Store;
 
 /// The hidden command of the other end.
 const COMMAND: &str = "watch-run";
@@ -65,7 +67,7 @@ impl Watcher {
     ///
     /// # Errors
     /// `Unexpected` when the process is gone.
-    pub fn keep(mut self, time: Duration) -> Result<()> {
+    pub fn keep(&mut self, time: Duration) -> Result<()> {
         self.tell(&Message::Keep { seconds: time.as_secs() })
     }
 
@@ -90,7 +92,7 @@ impl Watcher {
 ///
 /// # Errors
 /// When something does not go away.
-pub async fn watch(engines: &Engines) -> Result<()> {
+pub async fn watch(engines: &Engines, store: &Store) -> Result<()> {
     let heard = tokio::task::spawn_blocking(hear);
     let Some((id, owner, kept)) = heard.await.or_fail(Kind::Unexpected, || "cannot hear".into())?
     else {
@@ -109,7 +111,9 @@ pub async fn watch(engines: &Engines) -> Result<()> {
             }
         }
     }
-    native.remove_private(&owner, Role::Ephemeral).await
+    native.remove_private(&owner, Role::Ephemeral).await?;
+    // It was perhaps baking.
+    golden::sweep(store, &native).await
 }
 
 /// What is to be done when devdb has ended; none when it is done.

@@ -8,8 +8,8 @@ use crate::engine::{DamagedGolden, Engine, GoldenLabel, GoldenState};
 use crate::error::{Kind, Result, ResultExt};
 use crate::instance::{Context, LOCK_PATIENCE};
 use crate::spec::CacheLimits;
-use crate::state::Lock;
 use crate::state::store::private_directory;
+use crate::state::{Lock, Store};
 
 /// How the names of what is being fetched begin.
 const PULL: &str = ".pull-";
@@ -185,8 +185,11 @@ fn sweep_pulls(context: &Context) {
 ///
 /// # Errors
 /// When the engine refuses.
-pub async fn sweep(context: &Context, engine: &Engine) -> Result<()> {
-    match Lock::at_once(&context.store.lock_file("golden"))? {
+pub async fn sweep(store: &Store, engine: &Engine) -> Result<()> {
+    if !engine.may_have_half_made_golden() {
+        return Ok(());
+    }
+    match Lock::at_once(&store.lock_file("golden"))? {
         Some(_alone) => engine.sweep_golden().await,
         None => Ok(()),
     }

@@ -35,6 +35,7 @@ impl Instance<'_> {
             let wanted = MadeWith::of(&spec.server, record.engine);
             lineage::check(&current.made_with, &wanted)?;
         }
+        other.engine(&record).await?.keeps_instances().await?;
         let name = SnapshotName::parse(&format!("for-{}", self.key))?;
         // Of an attempt that was killed.
         other.forget_snapshot(&name).await?;

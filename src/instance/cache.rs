@@ -1,7 +1,7 @@
 //! Working on golden states under an instance's lock: builders are of the instance, there or not.
 
 use super::{Instance, lineage};
-use crate::engine::Engine;
+use crate::engine::{Engine, Role};
 use crate::error::Result;
 
 /// What the record says is under way meanwhile, so that a builder of a killed command is tidied up.
@@ -17,7 +17,7 @@ impl Instance<'_> {
         let context = self.context;
         self.tidy().await?;
         let Some(record) = self.record.clone() else {
-            let choosing = context.engines.choose(&context.spec, &context.events);
+            let choosing = context.engines.choose(&context.spec, Role::Builder, &context.events);
             return context.interrupt.guard(choosing).await;
         };
         let engine = self.engine(&record).await?;

@@ -53,7 +53,7 @@ impl Instance<'_> {
             return Ok(());
         }
         let engine = self.engine(&record).await?;
-        golden::sweep(self.context, &engine).await?;
+        golden::sweep(&self.context.store, &engine).await?;
         if record.under_way.as_deref() == Some(PURGE) {
             self.discard_snapshots(&engine).await?;
             self.discard_everything(&engine).await?;

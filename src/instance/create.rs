@@ -110,7 +110,6 @@ impl Instance<'_> {
 
 /// Reserves a port for the instance by writing its first record, under a lock of all instances.
 async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record> {
-    engine.keeps_instances().await?;
     // Asked first: a daemon that hangs must not hold up every other instance.
     let engine_id = engine.id().await?;
     let _all = Lock::take(&context.store.lock_file("ports"), super::LOCK_PATIENCE, &context.events)

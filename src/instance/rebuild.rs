@@ -32,6 +32,10 @@ impl Instance<'_> {
     /// A record made from what an engine has of this instance, saved; its `current` is none when
     /// nothing complete is among that. None when the engine has nothing.
     pub(super) async fn rebuild_from(&self, engine: &Engine) -> Result<Option<Record>> {
+        if self.context.spec.owner.is_ephemeral() {
+            // It never had one.
+            return Ok(None);
+        }
         let mut generations = engine.generations(Some(&self.key)).await?;
         let servers = engine.servers(Some(&self.key)).await?;
         if generations.is_empty() && servers.is_empty() {

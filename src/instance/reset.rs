@@ -39,6 +39,7 @@ impl Instance<'_> {
         }
         let context = self.context;
         let engine = self.settle().await?;
+        engine.keeps_instances().await?;
         lineage::check_engine(engine.kind(), context.spec.engine)?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         self.begin("reset")?;
@@ -78,8 +79,7 @@ impl Instance<'_> {
         };
         match ahead {
             Some(spare) => self.keep_spare(&engine, spare, &golden.state.label).await,
-            None if wipe => self.drop_spare(&engine).await,
-            None => {}
+            None => self.drop_spare(&engine).await,
         }
         self.done()?;
         let kept = self.recorded()?.former_generations().contains(&former);
@@ -101,6 +101,7 @@ impl Instance<'_> {
         let context = self.context;
         // Not `settle`: this is also the way out when the current data is gone.
         let engine = self.engine(&self.recorded()?).await?;
+        engine.keeps_instances().await?;
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
                 .because(

@@ -53,7 +53,8 @@ impl Instance<'_> {
         self.tidy().await?;
         if self.record.is_none() {
             let context = self.context;
-            let choosing = context.engines.choose(&context.spec, &context.events);
+            let engines = &context.engines;
+            let choosing = engines.choose(&context.spec, Role::Instance, &context.events);
             let engine = context.interrupt.guard(choosing).await?;
             // An engine that did not answer when the record was looked for may do so now.
             self.record = self.rebuild_from(&engine).await?;
@@ -64,6 +65,7 @@ impl Instance<'_> {
             }
         }
         let engine = self.settle().await?;
+        engine.keeps_instances().await?;
         let record = self.recorded()?;
         lineage::check_engine(record.engine, self.context.spec.engine)?;
         if let Some(current) = record.current_generation() {

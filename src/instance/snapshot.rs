@@ -165,6 +165,7 @@ impl Instance<'_> {
     /// what the settings no longer say, and those of launching.
     pub async fn restore(&mut self, name: &SnapshotName) -> Result<Replaced> {
         let engine = self.open_snapshots().await?;
+        engine.keeps_instances().await?;
         let context = self.context;
         let spec = &context.spec.server;
         lineage::check_engine(engine.kind(), context.spec.engine)?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::commands::{self, FAULTS, INSTANCES, NEXT, STEPS};
+use crate::commands::{self, FAULTS, INSTANCES, NEXT, START, STEPS};
 use crate::daemon::PrivateDaemon;
 use crate::round::Project;
 use crate::sandbox::{self, On, Sandbox, psql};
@@ -36,13 +36,15 @@ struct Target {
     steps: Steps,
 }
 
-/// The kinds of steps of all commands, in a random order: none comes up again before all have, nor
-/// one in another command before all have in some.
+/// The kinds of steps of all commands, in a random order: none comes up again, in whichever command,
+/// before all have, and none again in the same command before it has in each.
 struct Deck {
     /// The number of a command, and a kind of its steps.
     all: Vec<(usize, Kind)>,
     left: Vec<(usize, Kind)>,
     drawn: BTreeSet<(usize, Kind)>,
+    /// How often.
+    times: BTreeMap<Kind, usize>,
 }
 
 impl Deck {
@@ -51,25 +53,26 @@ impl Deck {
             target.steps.keys().map(move |kind| (number, kind.clone())).collect::<Vec<_>>()
         };
         let all: Vec<_> = targets.iter().enumerate().flat_map(of).collect();
-        Deck { left: all.clone(), all, drawn: BTreeSet::new() }
+        Deck { left: all.clone(), all, drawn: BTreeSet::new(), times: BTreeMap::new() }
     }
 
     /// The next one; only of a class.
     fn draw(&mut self, random: &mut StdRng, only: Option<Class>) -> (usize, Kind) {
-        let fits = |kind: &Kind| only.is_none_or(|class| kind.0 == class);
-        if !self.left.iter().any(|(_, kind)| fits(kind)) {
-            self.left.clone_from(&self.all);
+        let fits = |(_, kind): &&(usize, Kind)| only.is_none_or(|class| kind.0 == class);
+        let times = |one: &(usize, Kind)| self.times.get(&one.1).copied().unwrap_or_default();
+        let fewest = self.all.iter().filter(fits).map(times).min();
+        let is_next = |one: &&(usize, Kind)| fits(one) && Some(times(one)) == fewest;
+        let kinds: BTreeSet<&Kind> =
+            self.all.iter().filter(is_next).map(|(_, kind)| kind).collect();
+        let kind = (*one_of(random, &Vec::from_iter(kinds))).clone();
+        if !self.left.iter().any(|one| one.1 == kind) {
+            self.left.extend(self.all.iter().filter(|one| one.1 == kind).cloned());
         }
-        let classes: BTreeSet<Class> =
-            self.left.iter().filter(|one| fits(&one.1)).map(|one| one.1.0).collect();
-        let class = one_of(random, &Vec::from_iter(classes));
-        let times = |kind: &Kind| self.drawn.iter().filter(|(_, drawn)| drawn == kind).count();
-        let of_class = || self.left.iter().filter(|(_, kind)| kind.0 == class);
-        let fewest = of_class().map(|(_, kind)| times(kind)).min();
-        let next: Vec<_> = of_class().filter(|one| Some(times(&one.1)) == fewest).collect();
-        let next = (*one_of(random, &next)).clone();
+        let in_commands: Vec<_> = self.left.iter().filter(|one| one.1 == kind).collect();
+        let next = (*one_of(random, &in_commands)).clone();
         self.left.retain(|one| *one != next);
         self.drawn.insert(next.clone());
+        *self.times.entry(kind).or_default() += 1;
         next
     }
 
@@ -164,16 +167,19 @@ impl<'a> AtSteps<'a> {
         let at = At { kind, number: step, fault };
 
         let command = target.command;
-        let url = self.project.run(command.instance, &["url"]).line();
+        let url = self.project.url(command.instance);
         let roots = roots(self.sandbox);
         let daemon = &mut self.daemon;
-        let mut traced = None;
+        let sandbox = self.sandbox;
+        let (mut traced, mut noted) = (None, false);
         let act = |run: Command| {
             let mut kill_daemon = || daemon.iter_mut().for_each(|daemon| daemon.kill());
             let ended = trace(&run, &roots, Some(at.clone()), &mut kill_daemon);
             daemon.iter_mut().for_each(|daemon| daemon.restart());
             // Nobody needs another command for that.
             let serves = psql(&url, "SELECT 1").code == 0;
+            let failed = ended.code.is_some_and(|code| code != 0);
+            noted = failed && command.command == START && has_ephemerals(sandbox);
             let said = format!(
                 "exit {:?}, serves: {serves}\n{}{}",
                 ended.code, ended.stdout, ended.stderr
@@ -187,6 +193,7 @@ impl<'a> AtSteps<'a> {
             INSTANCES.iter().for_each(|instance| drop(self.project.run(instance, &["up"])));
         }
         let (traced, serves) = traced.unwrap();
+        round.problems.extend(noted.then(|| "it failed, and what it made is noted".to_owned()));
         self.missed += usize::from(traced.hit.is_none());
         round.problems.extend(broken_by(&traced, fault == Fault::Kill, &url));
         // A daemon that has just begun again has its containers to start.
@@ -253,6 +260,11 @@ fn unexplained(traced: &Traced) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn has_ephemerals(sandbox: &Sandbox) -> bool {
+    let list = sandbox.run(&["ephemeral", "list", "--json"]).ok().json();
+    !list["result"]["ephemerals"].as_array().unwrap().is_empty()
 }
 
 fn one_of<T: Clone>(random: &mut StdRng, all: &[T]) -> T {

@@ -69,7 +69,7 @@ pub const STEPS: &[Fault] = &[
 ];
 
 /// A database for a time.
-const START: &[&str] = &["ephemeral", "start", "--ttl", "5m", "--write", "ci.env"];
+pub const START: &[&str] = &["ephemeral", "start", "--ttl", "5m", "--write", "ci.env"];
 
 /// Whatever is left of one.
 pub const STOP: &[&str] = &["ephemeral", "stop"];

@@ -140,7 +140,8 @@ impl<'a> Project<'a> {
         self.rows(instance)
     }
 
-    fn url(&self, instance: &str) -> String {
+    /// That of an instance, which is there.
+    pub fn url(&self, instance: &str) -> String {
         self.run(instance, &["url"]).ok().line()
     }
 

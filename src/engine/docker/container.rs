@@ -163,7 +163,7 @@ impl Docker {
             let options = RenameContainerOptionsBuilder::new().name(name).build();
             match self.client.rename_container(&owned.id, options).await {
                 Ok(()) => return Ok(()),
-                Err(refusal) if failure::status(&refusal) == Some(409) => {
+                Err(refusal) if failure::is_name_taken(&refusal) => {
                     self.make_room(name, Evict::NeverStarted, deadline).await?;
                 }
                 Err(refusal) => {
@@ -179,25 +179,33 @@ impl Docker {
     /// as soon as it begins to make a container, and shows that when it has ended.
     ///
     /// # Errors
-    /// `NotOurs` when it is not devdb's; `Unexpected` when it stays, or is not seen by `deadline`.
+    /// `NotOurs` when it is not devdb's; `Unexpected` when it stays, by `deadline` at the latest.
     pub(super) async fn make_room(
         &self,
         name: &str,
         evict: Evict,
         deadline: Instant,
     ) -> Result<()> {
-        match self.owned(name).await? {
-            Some(owned) if evict == Evict::Any || owned.was_never_started() => {
+        use ContainerStateStatusEnum::{CREATED, REMOVING};
+        let there = self.owned(name).await?;
+        if Instant::now() >= deadline {
+            let what = format!("the engine does not come to an end with the container \"{name}\"");
+            return Err(Error::new(Kind::Unexpected, what)
+                .because("it is being made or removed, for a command that was killed perhaps")
+                .hint("docker ps -a    shows it; try again, or restart the engine"));
+        }
+        match there {
+            Some(owned) if owned.state() == Some(CREATED) || evict == Evict::Any => {
                 self.remove_container(&owned.id, name).await
             }
-            None if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                Ok(())
-            }
-            _ => Err(Error::new(
+            Some(owned) if owned.state() != Some(REMOVING) => Err(Error::new(
                 Kind::Unexpected,
                 format!("another server of devdb's is called \"{name}\" already"),
             )),
+            _ => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok(())
+            }
         }
     }
 
@@ -291,8 +299,9 @@ impl Docker {
                 );
             }
         };
-        let name = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
+        let name = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/');
         let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
+        let name = label::name_of(name, labels);
         let reading = match labels.map(|labels| label::read_container(&name, labels)) {
             Some(Reading::Ours(mark)) => Reading::Ours(Box::new(Owned {
                 id: inspected.id.clone().unwrap_or_default(),
@@ -311,10 +320,6 @@ impl Owned {
     /// The daemon's word for what it is doing.
     pub(super) fn state(&self) -> Option<ContainerStateStatusEnum> {
         self.inspected.state.as_ref().and_then(|state| state.status)
-    }
-
-    fn was_never_started(&self) -> bool {
-        self.state() == Some(ContainerStateStatusEnum::CREATED)
     }
 
     /// When its process was started last.

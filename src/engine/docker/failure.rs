@@ -18,6 +18,12 @@ pub(super) fn is_missing(refusal: &Refusal) -> bool {
     status(refusal) == Some(404)
 }
 
+/// Whether the daemon says that another container has the name.
+pub(super) fn is_name_taken(refusal: &Refusal) -> bool {
+    // Podman says 500, in these words.
+    status(refusal) == Some(409) || text(refusal).contains("already in use")
+}
+
 /// Whether the daemon did not answer at all, or stopped in the middle.
 pub(super) fn is_silence(refusal: &Refusal) -> bool {
     !matches!(

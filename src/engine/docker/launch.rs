@@ -120,7 +120,7 @@ impl Docker {
             let options = CreateContainerOptionsBuilder::new().name(name).build();
             match self.client.create_container(Some(options), body.clone()).await {
                 Ok(created) => return Ok(Created { id: created.id, displaced }),
-                Err(refusal) if failure::status(&refusal) == Some(409) => {
+                Err(refusal) if failure::is_name_taken(&refusal) => {
                     displaced = true;
                     self.make_room(name, evict, deadline).await?;
                 }

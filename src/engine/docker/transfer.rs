@@ -9,9 +9,9 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::Docker;
 use super::helper::Job;
 use super::snapshot::{kilobytes, one_line, sync_word};
-use super::{Docker, failure};
 use crate::archive::{Verified, Writer, bridge};
 use crate::engine::snapshot::explained;
 use crate::engine::{Manifest, Snapshot, Stop};
@@ -108,7 +108,7 @@ impl Docker {
     /// Has the daemon unpack in a container what `write` writes as a tar stream.
     ///
     /// # Errors
-    /// The daemon's own where it gave one, else that of `write`.
+    /// That of `write`, and the daemon's own.
     pub(super) async fn unpack(
         &self,
         id: &str,
@@ -121,11 +121,7 @@ impl Docker {
         let body = bollard::body_try_stream(chunks);
         let sent = self.client.upload_to_container(id, Some(options), body).await;
         let written = writing.await.or_fail(Kind::Unexpected, what)?;
-        // A stream that breaks off fails on both sides. A daemon that has said why broke it off.
-        match (sent, written) {
-            (Ok(()), written) => written,
-            (Err(refusal), Err(error)) if failure::status(&refusal).is_none() => Err(error),
-            (Err(refusal), _) => Err(self.failed(&refusal, what())),
-        }
+        // A stream that breaks off on this side fails on both.
+        written.and_then(|()| sent.map_err(|refusal| self.failed(&refusal, what())))
     }
 }

@@ -53,6 +53,11 @@ impl Native {
         blocking("remove half-made golden states", move || super::store::sweep_in(&directory)).await
     }
 
+    /// Whether there are any.
+    pub fn has_half_made_golden(&self) -> bool {
+        super::store::has_left(&self.store.golden())
+    }
+
     /// Writes a golden state's data directory into a file.
     ///
     /// # Errors

@@ -155,7 +155,7 @@ impl PrivateServer {
     pub fn keep(&self, time: Duration) -> Result<()> {
         let place = self.native.store.place(&self.server.owner, NUMBER);
         let Some(record) = place.record()? else { return Ok(()) };
-        let lease = Lease::of_this_process(Some(Utc::now() + time));
+        let lease = Lease::of_this_process(None).kept_until(Utc::now() + time);
         place.write_record(&GenerationRecord { lease: Some(lease), ..record })
     }
 

@@ -442,11 +442,19 @@ fn private(directory: &Path) -> Result<()> {
 /// instance, or of the golden states, so nobody is at work on it; what cannot be deleted now will be
 /// another time.
 pub(super) fn sweep(parent: &Path) {
-    for name in names(parent).unwrap_or_default() {
-        if name.starts_with(TRASH) || name.starts_with(NEW) {
-            let _ = delete(&parent.join(name));
-        }
+    for name in names(parent).unwrap_or_default().into_iter().filter(is_left) {
+        let _ = delete(&parent.join(name));
     }
+}
+
+/// Whether there is anything to [`sweep`], or somebody is at work.
+pub(super) fn has_left(parent: &Path) -> bool {
+    names(parent).unwrap_or_default().iter().any(is_left)
+}
+
+#[expect(clippy::ptr_arg, reason = "for iterators over names")]
+fn is_left(name: &String) -> bool {
+    name.starts_with(TRASH) || name.starts_with(NEW)
 }
 
 /// Whether nothing is in the directory of an owner but what was being made some time ago.
@@ -454,10 +462,7 @@ fn is_abandoned(directory: &Path) -> bool {
     let is_old = fs::metadata(directory)
         .and_then(|found| found.modified())
         .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
-    is_old
-        && names(directory).is_ok_and(|names| {
-            names.iter().all(|name| name.starts_with(TRASH) || name.starts_with(NEW))
-        })
+    is_old && names(directory).is_ok_and(|names| names.iter().all(is_left))
 }
 
 /// Deletes what an interrupted removal or creation left in a directory that nobody else works in.
