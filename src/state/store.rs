@@ -5,8 +5,10 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::lock::Lock;
 use super::record::{Record, SCHEMA};
-use crate::error::{Error, Kind, Result, ResultExt};
+use crate::error::{Error, Kind, Result, ResultExt, nearest};
+use crate::spec::Owner;
 
 /// devdb's data directory of one person.
 #[derive(Debug, Clone)]
@@ -77,6 +79,38 @@ impl Store {
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
+    /// The instance of the same project and developer whose name is nearest to a mistyped one.
+    pub fn nearest_instance(&self, owner: &Owner) -> Option<String> {
+        let records = self.load_all().ok()?.into_iter().flatten();
+        let names: Vec<String> = records
+            .filter(|record| {
+                let other = &record.owner;
+                (&other.project_id, &other.developer) == (&owner.project_id, &owner.developer)
+            })
+            .map(|record| record.owner.instance)
+            .collect();
+        nearest(&owner.instance, names.iter().map(String::as_str)).map(str::to_owned)
+    }
+
+    /// Notes where a project is that was moved, for `gc`, which may not be called from there. An
+    /// instance that another command has to itself notes it then.
+    ///
+    /// # Errors
+    /// When the records cannot be read or written.
+    pub fn note_move(&self, project_id: &str, to: &Path) -> Result<()> {
+        for record in self.load_all()?.into_iter().flatten() {
+            let key = record.owner.key();
+            if record.owner.project_id != project_id || record.directory.as_deref() == Some(to) {
+                continue;
+            }
+            let Some(_lock) = Lock::at_once(&self.lock_file(&key))? else { continue };
+            if let Some(record) = self.load(&key)? {
+                self.save(&Record { directory: Some(to.to_owned()), ..record })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets a damaged record aside under another name and returns that.
     ///
     /// # Errors
@@ -139,11 +173,18 @@ pub fn write_private(file: &Path, text: &[u8]) -> std::io::Result<()> {
 /// Writes a 0600 file by way of a draft, so that a reader, or a crash, sees the old or the new text
 /// and nothing else.
 fn write_with_draft(file: &Path, draft: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut opened =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
-    opened.write_all(text)?;
-    opened.sync_all()?;
-    fs::rename(draft, file)?;
+    let draw_up = || {
+        let mut opened = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(draft)?;
+        opened.write_all(text)?;
+        opened.sync_all()?;
+        fs::rename(draft, file)
+    };
+    draw_up().inspect_err(|_| drop(fs::remove_file(draft)))?;
     fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 

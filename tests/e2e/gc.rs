@@ -71,6 +71,8 @@ fn instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_n
     let moved = sandbox.home().join("moved");
     fs::rename(&other, &moved).unwrap();
     assert_eq!(found(&sandbox.run(&["gc", "--json"]).ok()).len(), 2);
+    sandbox.run_in(&moved, &["status"]).ok().says("was moved here");
+    assert_eq!(found(&sandbox.run(&["gc", "--yes", "--json"]).ok()).len(), 0);
     assert_eq!(found(&sandbox.run_in(&moved, &["gc", "--yes", "--json"]).ok()).len(), 0);
     sandbox.run_in(&moved, &["up"]).ok();
     assert_eq!(found(&sandbox.run(&["gc", "--yes", "--json"]).ok()).len(), 0);
