@@ -197,7 +197,17 @@ impl Instance<'_> {
     /// Removes former generations that need not be kept any longer. What goes wrong is said and
     /// fails nothing: the next command tries again.
     pub(super) async fn collect(&mut self, engine: &Engine) {
-        let over = self.record.as_ref().map(expired).unwrap_or_default();
+        let Some(record) = &self.record else { return };
+        let over = expired(record);
+        let written_to = record
+            .generations
+            .iter()
+            .filter(|generation| over.contains(&generation.number) && !generation.untouched);
+        for GenerationRecord { number, .. } in written_to {
+            self.context.events.note(format!(
+                "generation {number} is removed: its time was over (generations in devdb.yaml)"
+            ));
+        }
         self.send_away(engine, &over, BRIEFLY).await;
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::data::Plan;
 use super::prepare::Prepared;
 use super::revive::stop_cleanly;
-use super::{Instance, launch, lineage};
+use super::{Instance, address, endpoint_of, launch, lineage};
+use crate::db::inspect;
 use crate::engine::{Engine, Generation, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::{Cached, Golden};
@@ -164,6 +165,9 @@ impl Instance<'_> {
             note_whether_untouched(&mut record, next_transaction);
             record.point_at(new, server.handle.clone());
             self.log_in(engine, &record, &server, restored).await?;
+            if restored {
+                note_baseline(&mut record, &server).await;
+            }
             context.store.save(&record)?;
             Ok::<Server, Error>(server)
         };
@@ -246,6 +250,19 @@ impl Instance<'_> {
             is_gone &= engine.send_away_generation(generation, patience).await?;
         }
         Ok(is_gone)
+    }
+}
+
+/// Notes from where on somebody has written to a generation that was restored. Where that cannot be
+/// told, everything counts.
+async fn note_baseline(record: &mut Record, server: &Server) {
+    let Ok(endpoint) = endpoint_of(server) else { return };
+    let next = inspect::next_transaction(&address(record, endpoint)).await;
+    let current = record.current;
+    for generation in &mut record.generations {
+        if Some(generation.number) == current {
+            generation.baseline = next.as_ref().ok().cloned();
+        }
     }
 }
 

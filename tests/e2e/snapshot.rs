@@ -13,6 +13,7 @@ const MB: u64 = 1 << 20;
 
 crate::on_both_engines!(
     what_was_saved_comes_back_and_undo_brings_back_what_was_there,
+    restoring_again_and_again_pushes_out_nothing_that_somebody_wrote,
     a_save_while_a_client_writes_is_of_one_moment_and_disconnects_nobody,
     a_server_that_cannot_be_copied_running_is_stopped_for_a_moment_and_says_so,
     a_stopped_instance_is_saved_as_it_is,
@@ -115,6 +116,25 @@ fn what_was_saved_comes_back_and_undo_brings_back_what_was_there(sandbox: &Sandb
     sandbox.run(&["snapshot", "rm", "first"]).ok();
     assert_eq!((kept(sandbox), helpers(sandbox)), (0, String::new()));
     assert_eq!(checksum(sandbox), saved);
+}
+
+fn restoring_again_and_again_pushes_out_nothing_that_somebody_wrote(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["snapshot", "save", "first"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    for _ in 0..4 {
+        sandbox.run(&["snapshot", "restore", "first"]).ok();
+    }
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "0");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    // What is removed, because enough that came after it was written to, is said.
+    for round in 0..3 {
+        sandbox.sql("insert into items (name) values ('more')");
+        let ran = sandbox.run(&["snapshot", "restore", "first"]).ok();
+        assert_eq!(ran.stderr.contains("is removed: its time was over"), round == 2, "{round}");
+    }
 }
 
 fn a_save_while_a_client_writes_is_of_one_moment_and_disconnects_nobody(sandbox: &Sandbox) {
