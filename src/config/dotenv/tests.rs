@@ -141,11 +141,18 @@ fn after(before: &str) -> String {
 fn own_lines_change_in_place_and_the_rest_stays() {
     assert_eq!(
         after("# mine\n\nZ = 'z'\n  export A = old # why\nB=\"two\nlines\"\n\nA=# again\nlast"),
-        "# mine\n\nZ = 'z'\n  export A = 1 # why\nB='x y'\n\nA=1 # again\nlast"
+        "# mine\n\nZ = 'z'\n# Before devdb: A=old\n  export A = 1 # why\n\
+         # Before devdb: B=\"two\n# lines\"\nB='x y'\n\nA=1 # again\nlast"
     );
-    assert_eq!(after("B='x y'\r\nA=0"), "B='x y'\r\nA=1");
+    assert_eq!(after("B='x y'\r\nA=0"), "B='x y'\r\n# Before devdb: A=0\r\nA=1");
+    // Later it is devdb's own that it replaces.
+    assert_eq!(after("# Before devdb: A=0\nA=3\nB=4"), "# Before devdb: A=0\nA=1\nB='x y'");
     let comment = "# Written by devdb; `devdb env --write` updates these lines.";
-    assert_eq!(after("Z=1\r\nA=0"), format!("Z=1\r\nA=1\r\n\r\n{comment}\r\nB='x y'\r\n"));
+    assert_eq!(
+        after("Z=1\r\nA=0"),
+        format!("Z=1\r\n# Before devdb: A=0\r\nA=1\r\n\r\n{comment}\r\nB='x y'\r\n")
+    );
+    assert_eq!(after(&format!("A=0\n{comment}\nB=0\n")), format!("A=1\n{comment}\nB='x y'\n"));
     assert_eq!(after(""), format!("{comment}\nA=1\nB='x y'\n"));
 }
 
@@ -155,7 +162,7 @@ fn bytes_that_are_no_text_stay() {
     let path = directory.path().join(".env");
     fs::write(&path, b"# \xff\xfe\nA=0\n").unwrap();
     update(&path, &variables(&[("A", "1")]));
-    assert_eq!(fs::read(path).unwrap(), b"# \xff\xfe\nA=1\n");
+    assert_eq!(fs::read(path).unwrap(), b"# \xff\xfe\n# Before devdb: A=0\nA=1\n");
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::error::{Error, Kind, Result, ResultExt};
 
 const COMMENT: &str = "# Written by devdb; `devdb env --write` updates these lines.";
 
+/// What a line begins with that was a person's own.
+const FORMER: &str = "# Before devdb: ";
+
 /// What became of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
@@ -27,7 +30,8 @@ pub enum Changed {
 
 /// Writes `variables` into the env file `path`. A variable that is there keeps its place (every
 /// place, should it be there twice); a missing one is added at the end; everything else stays byte
-/// for byte. The file is replaced as a whole, keeps its mode, and is made with mode 0600. A
+/// for byte. What a person had set is kept as a comment when devdb writes into the file for the
+/// first time. The file is replaced as a whole, keeps its mode, and is made with mode 0600. A
 /// symbolic link stays one: what it leads to is written.
 ///
 /// # Errors
@@ -135,14 +139,31 @@ fn updated(old: &[u8], variables: &[(String, String)]) -> Vec<u8> {
     let mut new = Vec::with_capacity(old.len() + 256);
     let mut copied = 0;
     let mut missing: Vec<&(String, String)> = variables.iter().collect();
+    let windows = old.windows(2).any(|pair| pair == b"\r\n");
+    let end: &[u8] = if windows { b"\r\n" } else { b"\n" };
+    let is_first = ![COMMENT, FORMER].iter().any(|mark| contains(old, mark));
     for assignment in assignments(old) {
         let Some((name, value)) = variables.iter().find(|(name, _)| *name == assignment.name)
         else {
             continue;
         };
         missing.retain(|(other, _)| other != name);
+        let value = dotenv_value(value);
+        let former = &old[assignment.value.clone()];
+        if is_first && !former.is_empty() && former != value.as_bytes() {
+            let before = &old[..assignment.value.start];
+            let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            new.extend_from_slice(&old[copied..line]);
+            copied = line;
+            let text = [name.as_bytes(), b"=", former].concat();
+            for (number, part) in text.split(|byte| *byte == b'\n').enumerate() {
+                new.extend_from_slice(if number == 0 { FORMER.as_bytes() } else { b"# " });
+                new.extend_from_slice(part.strip_suffix(b"\r").unwrap_or(part));
+                new.extend_from_slice(end);
+            }
+        }
         new.extend_from_slice(&old[copied..assignment.value.start]);
-        new.extend_from_slice(dotenv_value(value).as_bytes());
+        new.extend_from_slice(value.as_bytes());
         // `A=# why` would otherwise become `A=1# why`.
         if old.get(assignment.value.end) == Some(&b'#') {
             new.push(b' ');
@@ -153,8 +174,6 @@ fn updated(old: &[u8], variables: &[(String, String)]) -> Vec<u8> {
     if missing.is_empty() {
         return new;
     }
-    let windows = old.windows(2).any(|pair| pair == b"\r\n");
-    let end: &[u8] = if windows { b"\r\n" } else { b"\n" };
     if !new.is_empty() {
         if !new.ends_with(b"\n") {
             new.extend_from_slice(end);
@@ -168,6 +187,10 @@ fn updated(old: &[u8], variables: &[(String, String)]) -> Vec<u8> {
         new.extend_from_slice(end);
     }
     new
+}
+
+fn contains(text: &[u8], part: &str) -> bool {
+    text.windows(part.len()).any(|window| window == part.as_bytes())
 }
 
 /// Complete under a name of its own first, then renamed over the old one.
