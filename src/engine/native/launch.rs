@@ -298,5 +298,4 @@ fn pick_port(wanted: Option<u16>) -> Result<(u16, TcpListener)> {
 
 fn busy(port: u16) -> Error {
     Error::new(Kind::PortBusy, format!("port {port} on 127.0.0.1 is in use by another program"))
-        .hint("devdb up --port auto        picks another")
 }

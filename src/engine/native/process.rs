@@ -97,12 +97,14 @@ fn postmaster_process(pid: i32, pgdata: &Path) -> Option<Process> {
     table::serves(process.pid, pgdata).then_some(process)
 }
 
-/// The number in the lock file when another process has it by now. PostgreSQL would take that
-/// process for a postmaster and refuse to start.
+/// The number in the lock file when another process has it by now, or a dead one that nobody has
+/// waited for: in a container there may be nobody who ever does. PostgreSQL would take that process
+/// for a postmaster and refuse to start.
 pub(super) fn reused_pid(pgdata: &Path) -> Option<i32> {
-    let pid = LockFile::read(pgdata)?.pid;
-    let process = Process::of(Pid::from_raw(pid)?)?;
-    (!table::serves(process.pid, pgdata)).then_some(pid)
+    let number = LockFile::read(pgdata)?.pid;
+    let pid = Pid::from_raw(number)?;
+    let is_there = matches!(rustix::process::test_kill_process(pid), Ok(()) | Err(Errno::PERM));
+    (is_there && postmaster_process(number, pgdata).is_none()).then_some(number)
 }
 
 /// `postmaster.pid`. Its lines (miscadmin.h, `LOCK_FILE_LINE_*`): process number, data directory,
@@ -221,6 +223,23 @@ mod tests {
         assert!(postmaster(directory.path(), None).is_none());
         assert!(postmaster(directory.path(), i32::try_from(me).ok()).is_none());
         assert_eq!(reused_pid(directory.path()), i32::try_from(me).ok());
+    }
+
+    #[test]
+    fn a_number_that_a_dead_process_still_has_is_no_postmaster() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let number = i32::try_from(child.id()).unwrap();
+        let lock = format!("{number}\n{}\n1700000000\n", directory.path().display());
+        fs::write(directory.path().join("postmaster.pid"), lock).unwrap();
+        let begun = Instant::now();
+        while started(Pid::from_raw(number).unwrap()).is_some() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
+        assert!(postmaster(directory.path(), Some(number)).is_none());
+        assert_eq!(reused_pid(directory.path()), Some(number));
+        child.wait().unwrap();
+        assert_eq!(reused_pid(directory.path()), None);
     }
 
     #[test]
