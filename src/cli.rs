@@ -218,7 +218,7 @@ pub struct UpArgs {
     #[arg(long)]
     pub no_seed: bool,
     /// How long to wait for the server: 90s, 3m [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub timeout: Option<Duration>,
     /// Write the environment into FILE as `devdb env --write` does
     #[arg(long, value_name = "FILE")]
@@ -244,7 +244,7 @@ pub struct DownArgs {
 #[derive(Debug, Args)]
 pub struct StartArgs {
     /// How long to wait for the server: 90s, 3m [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub timeout: Option<Duration>,
 }
 
@@ -274,7 +274,7 @@ pub struct ResetArgs {
     #[arg(long, value_name = "VERSION")]
     pub postgres: Option<String>,
     /// How long to wait for the server: 90s, 3m [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub timeout: Option<Duration>,
 }
 
@@ -283,7 +283,7 @@ pub struct ResetArgs {
 #[command(after_help = "The present database is kept in turn: `devdb undo` again goes back to it.")]
 pub struct UndoArgs {
     /// How long to wait for the server: 90s, 3m [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub timeout: Option<Duration>,
 }
 
@@ -469,4 +469,18 @@ pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it with its unit: 90s, 5m, 1h"))
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => {
+            Err("no time is too short; write more, with its unit: 90s, 5m, 1h".into())
+        }
+        some => Ok(some),
+    }
 }

@@ -63,7 +63,7 @@ pub struct PruneArgs {
     #[arg(long, value_name = "SIZE")]
     pub size: Option<bytesize::ByteSize>,
     /// Keep only what was used since: 7d, 12h
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     pub older_than: Option<Duration>,
     /// Of every project, not only this one
     #[arg(long)]

@@ -31,7 +31,7 @@ pub struct RunArgs {
     pub keep_on_failure: bool,
 
     /// How long it is kept then
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h", requires = "keep_on_failure")]
+    #[arg(long, value_name = "TIME", value_parser = super::some_time, default_value = "1h", requires = "keep_on_failure")]
     pub ttl: Duration,
 
     /// When the command fails, save the server's log and the data in DIR
@@ -39,12 +39,7 @@ pub struct RunArgs {
     pub artifact: Option<PathBuf>,
 
     /// The command and its arguments, after `--`
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required = true,
-        value_name = "COMMAND"
-    )]
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -64,7 +59,7 @@ pub struct DatabaseArgs {
     #[arg(long)]
     pub no_seed: bool,
     /// How long to wait for the database: 90s, 3m [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::some_time)]
     pub timeout: Option<Duration>,
 }
 
@@ -102,7 +97,7 @@ pub struct EphemeralStartArgs {
     pub database: DatabaseArgs,
 
     /// How long it lasts
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = super::some_time, default_value = "1h")]
     pub ttl: Duration,
 
     /// Where its environment goes.

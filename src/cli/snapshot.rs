@@ -51,7 +51,7 @@ pub enum SnapshotCommand {
         #[arg(long)]
         no_migrate: bool,
         /// How long to wait for the server: 90s, 3m [default: 60s]
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = super::some_time)]
         timeout: Option<Duration>,
     },
     /// Remove one, for good

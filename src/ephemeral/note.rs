@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +17,12 @@ use crate::state::{Store, private_directory, write_private};
 
 /// The version of the layout.
 const SCHEMA: u32 = 1;
+
+/// What the name of a note ends with once it is whole.
+const NOTE: &str = "json";
+
+/// How long nobody takes to write one.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// One kept database.
 #[derive(Clone, Serialize, Deserialize)]
@@ -106,10 +113,18 @@ pub fn all(store: &Store) -> Result<Vec<Note>> {
         }
     };
     let mut notes = Vec::new();
-    for entry in entries.flatten() {
-        match read(&entry.path()) {
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|extension| extension != NOTE) {
+            // Being written, or left by whoever was killed at it.
+            let written = fs::metadata(&path).and_then(|draft| draft.modified());
+            if written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+                drop(fs::remove_file(path));
+            }
+            continue;
+        }
+        match read(&path) {
             Some(note) if note.until > Utc::now() => notes.push(note),
-            _ => drop(fs::remove_file(entry.path())),
+            _ => drop(fs::remove_file(path)),
         }
     }
     notes.sort_by_key(|note: &Note| note.until);
@@ -171,5 +186,5 @@ fn directory(store: &Store) -> PathBuf {
 }
 
 fn file(store: &Store, id: &str) -> PathBuf {
-    directory(store).join(format!("{id}.json"))
+    directory(store).join(format!("{id}.{NOTE}"))
 }

@@ -25,10 +25,13 @@ impl Instance<'_> {
         let mut other = Instance::open(source).await?;
         other.tidy().await?;
         let record = other.recorded().map_err(|error| {
-            let name = &source.spec.owner.instance;
-            error
-                .context(format!("there is no instance {name:?} to start from"))
-                .hint("devdb list   shows every instance")
+            let owner = &source.spec.owner;
+            let error =
+                error.context(format!("there is no instance {:?} to start from", owner.instance));
+            match source.store.nearest_instance(owner) {
+                Some(name) => error.hint(format!("did you mean {name}?")),
+                None => error.hint("devdb list   shows every instance"),
+            }
         })?;
         lineage::check_engine(record.engine, spec.engine)?;
         if let Some(current) = record.current_generation() {

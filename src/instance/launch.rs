@@ -45,7 +45,9 @@ pub(super) async fn instance(
                 left -= 1;
                 move_port(context, record).await?;
             }
-            Err(error) if error.kind() == Kind::PortBusy => return Err(fixed_port_hint(error)),
+            Err(error) if error.kind() == Kind::PortBusy => {
+                return Err(fixed_port_hint(context, record, error));
+            }
             other => return other,
         }
     }
@@ -75,8 +77,17 @@ pub(super) async fn move_port(context: &Context, record: &mut Record) -> Result<
 }
 
 /// What to do about a fixed port that is taken.
-pub(super) fn fixed_port_hint(error: Error) -> Error {
-    error
-        .hint("devdb up --port auto   lets devdb choose a free port and keep it")
-        .hint("or end the program that holds it (ss -ltnp shows which)")
+pub(super) fn fixed_port_hint(context: &Context, record: &Record, error: Error) -> Error {
+    let error = error.hint(
+        "devdb up --port auto   takes a free one this time; port: auto in devdb.yaml always does",
+    );
+    let records = context.store.load_all().unwrap_or_default().into_iter().flatten();
+    let mut others = records.filter(|other| other.owner.key() != record.owner.key());
+    match others.find(|other| other.port == record.port) {
+        Some(Record { owner, .. }) => error.because(format!(
+            "it is also the port of {} of {}, instance {}",
+            owner.project, owner.developer, owner.instance
+        )),
+        None => error.hint("or end the program that holds it (ss -ltnp shows which)"),
+    }
 }

@@ -186,7 +186,9 @@ impl Instance<'_> {
                 launch::move_port(context, record).await?;
                 Ok((self.relaunch(engine, record, server).await?, How::Relaunched))
             }
-            Err(error) if error.kind() == Kind::PortBusy => Err(launch::fixed_port_hint(error)),
+            Err(error) if error.kind() == Kind::PortBusy => {
+                Err(launch::fixed_port_hint(context, record, error))
+            }
             Err(error) => Err(error),
         }
     }

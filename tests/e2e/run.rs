@@ -260,6 +260,28 @@ fn what_cannot_be_run_is_told_and_leaves_nothing(sandbox: &Sandbox) {
     nothing_is_left(sandbox);
 }
 
+#[test]
+fn a_mistyped_option_is_no_command() {
+    let Some(sandbox) = Sandbox::new(On::Native, "options") else { return };
+    sandbox.project();
+    sandbox.run(&["run", "--keep-on-failur", "--", "true"]).exits(2).says("--keep-on-failure");
+    sandbox.run(&["run", "--ttl", "0s", "--keep-on-failure", "--", "true"]).exits(2).says("1h");
+    sandbox.run(&["ephemeral", "start", "--ttl", "5"]).exits(2).says("90s");
+    // Its own options are the command's, with and without `--`.
+    assert_eq!(sandbox.run(&["run", "echo", "-n", "--profile"]).ok().stdout, "--profile");
+    assert_eq!(sandbox.run(&["run", "--", "echo", "-n", "--profile"]).ok().stdout, "--profile");
+    // An ephemeral database is no instance that a person could take.
+    sandbox.run(&["--instance", "run:abcdefgh", "up"]).exits(2).says("run:");
+    let kept = sandbox.run(&["run", "--keep-on-failure", "--", "false"]).exits(1);
+    let id = kept.stderr.lines().find_map(|line| line.trim().strip_prefix("devdb ephemeral stop "));
+    let id = id.unwrap().split_whitespace().next().unwrap().to_owned();
+    sandbox.run(&["up", "--from", &format!("run:{id}")]).exits(1).says("there is no instance");
+    let url = url_of(&sandbox.run(&["ephemeral", "env", &id]).ok());
+    assert_eq!(psql(&url, "select 1").ok().line(), "1");
+    sandbox.run(&["ephemeral", "stop", &id]).ok();
+    nothing_is_left(&sandbox);
+}
+
 fn kills() -> usize {
     std::env::var("DEVDB_TEST_RUN_KILLS").map_or(10, |times| times.parse().unwrap())
 }
