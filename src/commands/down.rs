@@ -43,7 +43,19 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         return Ok(said("down", false, "there was nothing to remove"));
     }
     instance.purge().await?;
-    Ok(said("down", true, "removed, with its data and snapshots"))
+    let all = context.store.load_all()?.into_iter().flatten();
+    let others: Vec<String> = all
+        .filter(|record| record.owner.project_id == context.spec.owner.project_id)
+        .map(|record| record.owner.instance)
+        .collect();
+    if !others.is_empty() {
+        context
+            .events
+            .note(format!("instances of this project that are left: {}", others.join(", ")));
+    }
+    let message = "removed, with its data and snapshots; what it was copied from stays in the cache \
+                   (devdb cache clear)";
+    Ok(said("down", true, message))
 }
 
 /// Asks on a terminal.

@@ -97,8 +97,13 @@ mod tests {
         assert!(Lease { started: Some("another".into()), ..mine.clone() }.is_over());
         assert!(!Lease { pid, world: "elsewhere".into(), ..mine.clone() }.is_over());
         assert!(!Lease { pid, user: mine.user + 1, ..mine }.is_over());
-        let until = |seconds| Some(Utc::now() + TimeDelta::seconds(seconds));
-        assert!(!Lease { pid, ..Lease::of_this_process(until(60)) }.is_over());
-        assert!(Lease::of_this_process(until(-1)).is_over());
+        let until = |seconds| Utc::now() + TimeDelta::seconds(seconds);
+        assert!(!Lease::of_this_process(Some(until(60))).is_over());
+        assert!(Lease::of_this_process(Some(until(-1))).is_over());
+        // Until it is kept, it goes with its process all the same.
+        let ended = Lease { pid, ..Lease::of_this_process(Some(until(60))) };
+        assert!(ended.is_over());
+        assert!(!ended.clone().kept_until(until(60)).is_over());
+        assert!(ended.kept_until(until(-1)).is_over());
     }
 }

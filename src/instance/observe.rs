@@ -83,8 +83,7 @@ impl Observed {
             return Ok(None);
         };
         let Some(current) = record.current_generation().cloned() else { return Ok(None) };
-        let nothing_left = record.under_way.is_none() && record.leaving.is_empty();
-        let settled = nothing_left && known::is_settled(context, &record);
+        let settled = record.under_way.is_none() && known::is_settled(context, &record);
         if !settled || record.server.is_none() {
             return Ok(None);
         }

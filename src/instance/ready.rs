@@ -43,9 +43,8 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
                     "the server that prepares the database ended{code} before it accepted a login"
                 );
                 // Said at once; the error with the whole tail follows when it is cleaned up.
-                let last = exit.log_tail.lines().last().unwrap_or_default();
-                context.events.warn(format!("the server ended: {last}"));
-                Err(Error::new(Kind::NotReady, what).excerpt(exit.log_tail))
+                context.events.warn(format!("the server ended: {}", reason(&exit.log_tail)));
+                Err(ended(context, what, exit.log_tail))
             }
             login = first_login(address, context.spec.timeout) => {
                 login.map_err(|error| error.excerpt(server.log_tail()))
@@ -87,14 +86,11 @@ pub async fn wait(
         tokio::select! {
             exit = engine.exited(server) => {
                 let code = exit.code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+                let what =
+                    format!("the server {} ended{code} before it accepted a login", server.name);
                 // Said at once; the error with the whole tail follows when it is cleaned up.
-                let last = exit.log_tail.lines().last().unwrap_or_default();
-                context.events.warn(format!("the server ended{code}: {last}"));
-                Err(Error::new(
-                    Kind::NotReady,
-                    format!("the server {} ended{code} before it accepted a login", server.name),
-                )
-                .excerpt(exit.log_tail))
+                context.events.warn(format!("the server ended{code}: {}", reason(&exit.log_tail)));
+                Err(ended(context, what, exit.log_tail))
             }
             login = wait_for_login(address, context.spec.timeout) => match login {
                 Err(error) if error.kind() == Kind::NotReady => {
@@ -109,4 +105,27 @@ pub async fn wait(
         }
     };
     context.interrupt.guard(waiting).await
+}
+
+/// Why a server ended: what its log gives as the reason, else the last that it said.
+fn reason(log_tail: &str) -> &str {
+    let fatal = log_tail.lines().rev().find_map(|line| line.split_once("FATAL:"));
+    fatal.map_or(log_tail.lines().last().unwrap_or_default(), |(_, reason)| reason).trim()
+}
+
+/// The error of a server that ended, with the setting that it did not like.
+fn ended(context: &Context, what: String, log_tail: String) -> Error {
+    let reason = reason(&log_tail);
+    let error = match reason {
+        "" => Error::new(Kind::NotReady, what),
+        reason => Error::new(Kind::NotReady, what).because(reason),
+    };
+    let mut settings = context.spec.server.settings.keys();
+    let error = match settings.find(|name| reason.contains(&format!("\"{name}\""))) {
+        Some(name) => error.hint(format!(
+            "change {name} below postgres.settings in devdb.yaml (devdb config shows what is set)"
+        )),
+        None => error.hint("devdb config   shows the settings it was started with"),
+    };
+    error.excerpt(log_tail)
 }

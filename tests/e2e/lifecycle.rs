@@ -13,6 +13,7 @@ crate::on_both_engines!(
     a_taken_port_is_moved_off_or_refused,
     a_lost_and_a_damaged_record_are_rebuilt,
     a_server_that_cannot_start_is_reported_and_the_old_one_comes_back,
+    a_setting_that_the_server_does_not_know_is_named,
     an_instance_that_is_down_survives_a_bad_setting,
     a_renamed_directory_keeps_its_database,
     migrations_are_applied_and_a_failing_one_leaves_the_earlier,
@@ -152,6 +153,20 @@ fn a_lost_and_a_damaged_record_are_rebuilt(sandbox: &Sandbox) {
     sandbox.run(&["status"]).exits(21).says("damaged");
     sandbox.run(&["up"]).ok().says("damaged");
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+}
+
+fn a_setting_that_the_server_does_not_know_is_named(sandbox: &Sandbox) {
+    sandbox.project();
+    for (setting, says) in [
+        ("shared_bufers: 256MB", "unrecognized configuration parameter \"shared_bufers\""),
+        ("shared_buffers: 256XB", "invalid value for parameter \"shared_buffers\""),
+    ] {
+        let text = format!("project: shop\npostgres:\n  settings: {{ {setting} }}\n");
+        sandbox.write("devdb.yaml", &text);
+        let ran = sandbox.run(&["up"]).exits(11).says(&format!("why: {says}"));
+        ran.says("below postgres.settings in devdb.yaml");
+    }
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
 fn a_server_that_cannot_start_is_reported_and_the_old_one_comes_back(sandbox: &Sandbox) {
