@@ -171,7 +171,7 @@ pub fn write_private(file: &Path, text: &[u8]) -> std::io::Result<()> {
 }
 
 /// Writes a 0600 file by way of a draft, so that a reader, or a crash, sees the old or the new text
-/// and nothing else.
+/// and nothing else. When it fails, the old text is there.
 fn write_with_draft(file: &Path, draft: &Path, text: &[u8]) -> std::io::Result<()> {
     let draw_up = || {
         let mut opened = fs::OpenOptions::new()
@@ -185,7 +185,13 @@ fn write_with_draft(file: &Path, draft: &Path, text: &[u8]) -> std::io::Result<(
         fs::rename(draft, file)
     };
     draw_up().inspect_err(|_| drop(fs::remove_file(draft)))?;
-    fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    // The new text is there: whoever was told otherwise would go back to what it no longer says.
+    let synced =
+        fs::File::open(file.parent().unwrap_or(Path::new("."))).and_then(|it| it.sync_all());
+    if let Err(error) = synced {
+        tracing::warn!("{} may not outlive a crash: {error}", file.display());
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<Option<Record>> {

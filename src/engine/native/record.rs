@@ -102,7 +102,7 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
 pub(super) const DRAFT: &str = ".draft";
 
 /// Writes a record so that at every moment, through a crash too, either the old one or the new one
-/// is there, whole. Its writers hold the same lock; a draft that one of them left when it was killed
+/// is there, whole: the old one when this fails. Its writers hold the same lock; a draft that one of them left when it was killed
 /// is the next one's.
 ///
 /// # Errors
@@ -119,10 +119,14 @@ pub(super) fn write<T: Serialize>(file: &Path, record: &T) -> Result<()> {
             .open(&draft)?;
         opened.write_all(&text(record)?)?;
         opened.sync_all()?;
-        fs::rename(&draft, file)?;
-        sync_directory(file.parent().unwrap_or(Path::new("/")))
+        fs::rename(&draft, file)
     };
-    write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
+    write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))?;
+    // It is there: whoever was told otherwise would go back to what it no longer says.
+    if let Err(error) = sync_directory(file.parent().unwrap_or(Path::new("/"))) {
+        tracing::warn!("{} may not outlive a crash: {error}", file.display());
+    }
+    Ok(())
 }
 
 /// Writes a record unless there is one already; false when there is.
