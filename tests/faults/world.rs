@@ -116,7 +116,16 @@ fn lines(text: &str) -> BTreeSet<String> {
 
 fn containers(sandbox: &Sandbox) -> BTreeSet<String> {
     let filter = developer(sandbox);
-    lines(&sandbox.docker(&["ps", "-aq", "--no-trunc", "--filter", &filter]))
+    let list = ["ps", "-aq", "--no-trunc", "--filter", &filter];
+    let mut listed = lines(&sandbox.docker(&list));
+    // A daemon that died while it removed one goes on listing it: dead, without a name, and not
+    // there for whoever asks.
+    for dead in lines(&sandbox.docker(&[&list[..], &["--filter", "status=dead"]].concat())) {
+        if sandbox.docker(&["inspect", "--format", "{{.Id}}", &dead]).trim() != dead {
+            listed.remove(&dead);
+        }
+    }
+    listed
 }
 
 fn volumes(sandbox: &Sandbox) -> BTreeSet<String> {

@@ -299,9 +299,8 @@ impl Docker {
                 );
             }
         };
-        let name = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/');
+        let name = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
         let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
-        let name = label::name_of(name, labels);
         let reading = match labels.map(|labels| label::read_container(&name, labels)) {
             Some(Reading::Ours(mark)) => Reading::Ours(Box::new(Owned {
                 id: inspected.id.clone().unwrap_or_default(),

@@ -188,15 +188,6 @@ fn of_owner(name: &str, owner: &Owner) -> Labels {
     .into()
 }
 
-/// The name of a container that is now called `name`. One that has none any more, because the daemon
-/// died while it removed it, goes by the one in its labels.
-pub(super) fn name_of(name: &str, labels: Option<&Labels>) -> String {
-    match labels.and_then(|labels| labels.get(NAME)) {
-        Some(labelled) if name.is_empty() => labelled.clone(),
-        _ => name.to_owned(),
-    }
-}
-
 /// Reads the labels of the container that is now called `name`.
 pub(super) fn read_container(name: &str, labels: &Labels) -> Reading<Mark> {
     if is_newer(name, labels) {

@@ -122,8 +122,9 @@ impl Docker {
         for container in listed {
             let (id, labels) = (container.id.unwrap_or_default(), container.labels);
             let names = container.names.unwrap_or_default();
-            let name = names.first().map_or("", |name| name.trim_start_matches('/'));
-            let name = &label::name_of(name, labels.as_ref());
+            let Some(name) = names.first().map(|name| name.trim_start_matches('/')) else {
+                continue;
+            };
             let mark = match label::read_container(name, &labels.unwrap_or_default()) {
                 Reading::Ours(mark) => mark,
                 Reading::Newer | Reading::Foreign => continue,
