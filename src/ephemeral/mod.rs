@@ -85,8 +85,8 @@ pub struct Ephemeral {
 
 impl Ephemeral {
     /// Starts one from the golden state of `plan`, which is baked first where it is not there. With
-    /// `time` it is to be [kept](Ephemeral::keep) for so long; until then it goes with devdb. When it fails or is interrupted, nothing is
-    /// left.
+    /// `time` it is to be [kept](Ephemeral::keep) for so long; until then it goes with devdb. When it
+    /// fails or is interrupted, nothing is left.
     ///
     /// # Errors
     /// Those of choosing an engine, baking and launching.
