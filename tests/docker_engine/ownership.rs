@@ -154,6 +154,27 @@ async fn a_generation_is_complete_when_it_says_so() {
     assert!(again.is_empty(), "{again:?}");
 }
 
+/// Old daemons measure for one client at a time.
+#[tokio::test]
+async fn whoever_asks_at_once_learns_every_size() {
+    let Some(scene) = Scene::set().await else { return };
+    let (one, two) = (scene.generation(1).await, scene.generation(2).await);
+    let key = scene.owner.key();
+    let asking = (0..8).map(|_| {
+        let (docker, key) = (scene.docker.clone(), key.clone());
+        let wanted = [one.handle.clone(), two.handle.clone()];
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                let sizes = docker.sizes(Some(&key)).await.unwrap();
+                assert!(sizes.keys().eq(&wanted), "{sizes:?}");
+            }
+        })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        asked.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_daemon_has_one_id() {
     let Some(scene) = Scene::set().await else { return };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bollard::errors::Error as Refusal;
 use bollard::models::Volume;
 use bollard::query_parameters::ListVolumesOptions;
 
@@ -12,10 +13,10 @@ use crate::error::Result;
 
 /// How often the daemon is asked: it gives up on a volume when a file that it has seen is gone, as
 /// those of a running server are now and then.
-const TRIES: usize = 5;
+const TRIES: usize = 10;
 
 /// How long others may be measuring.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Docker {
     /// Bytes of every generation, of one instance or of all, by handle; without those that the
@@ -24,28 +25,27 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
     pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
-        let mut left = TRIES;
-        loop {
-            left -= 1;
-            let volumes = self.measured_volumes().await?.into_iter();
-            let mine: Vec<(String, Option<u64>)> = volumes
-                .filter_map(|volume| {
-                    let Reading::Ours(generation) =
-                        label::read_volume(&volume.name, &volume.labels)
-                    else {
-                        return None;
-                    };
-                    let is_wanted = key.is_none_or(|key| generation.owner.key() == key);
-                    let bytes = volume.usage_data.and_then(|usage| u64::try_from(usage.size).ok());
-                    is_wanted.then_some((generation.handle, bytes))
-                })
-                .collect();
-            let all_known = mine.iter().all(|(_, bytes)| bytes.is_some());
-            if all_known || left == 0 {
-                let known = |(handle, bytes): (String, Option<u64>)| Some((handle, bytes?));
-                return Ok(mine.into_iter().filter_map(known).collect());
+        let mut known = BTreeMap::new();
+        for _ in 0..TRIES {
+            let mut is_all = true;
+            for volume in self.measured_volumes().await? {
+                let Reading::Ours(generation) = label::read_volume(&volume.name, &volume.labels)
+                else {
+                    continue;
+                };
+                if key.is_some_and(|key| generation.owner.key() != key) {
+                    continue;
+                }
+                match volume.usage_data.and_then(|usage| u64::try_from(usage.size).ok()) {
+                    Some(bytes) => drop(known.insert(generation.handle, bytes)),
+                    None => is_all &= known.contains_key(&generation.handle),
+                }
+            }
+            if is_all {
+                break;
             }
         }
+        Ok(known)
     }
 
     async fn measured_volumes(&self) -> Result<Vec<Volume>> {
@@ -61,9 +61,9 @@ impl Docker {
             request
         });
         let deadline = Instant::now() + PATIENCE;
-        let usage = loop {
-            match client.df(None).await {
-                Ok(usage) => break usage,
+        loop {
+            match measure(&client).await {
+                Ok(volumes) => return Ok(volumes),
                 // Daemons before API 1.42 measure for one client at a time and send others away.
                 Err(refusal)
                     if failure::text(&refusal).contains("already running")
@@ -73,15 +73,18 @@ impl Docker {
                 }
                 Err(refusal) => return Err(self.failed(&refusal, what)),
             }
-        };
-        if let Some(volumes) = usage.volume_usage {
-            let items = volumes.items.unwrap_or_default().into_iter();
-            return Ok(items.filter_map(|item| serde_json::from_value(item).ok()).collect());
         }
-        // Daemons before API 1.52 answer in a shape that bollard no longer knows. It is that of the
-        // list of volumes, so it is read as one.
-        let answer = client.list_volumes(None::<ListVolumesOptions>).await;
-        let answer = answer.map_err(|refusal| self.failed(&refusal, what))?;
-        Ok(answer.volumes.unwrap_or_default())
     }
+}
+
+/// Daemons before API 1.52 answer in a shape that bollard no longer knows. It is that of the list of
+/// volumes, so it is read as one. They are asked first: with them it takes longest.
+async fn measure(client: &bollard::Docker) -> Result<Vec<Volume>, Refusal> {
+    let list = client.list_volumes(None::<ListVolumesOptions>).await?;
+    if let Some(volumes) = list.volumes {
+        return Ok(volumes);
+    }
+    let items = client.df(None).await?.volume_usage.and_then(|usage| usage.items);
+    let items = items.unwrap_or_default().into_iter();
+    Ok(items.filter_map(|item| serde_json::from_value(item).ok()).collect())
 }
