@@ -10,7 +10,7 @@ use crate::cli::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 use crate::config::Overrides;
 use crate::engine::{DamagedGolden, Engine, GoldenState};
 use crate::error::{Kind, Result};
-use crate::golden::{self, Imported, Limits, Reference, Scope};
+use crate::golden::{self, Golden, Imported, Limits, Reference, Scope};
 use crate::instance::{Context, Instance, Plan};
 use crate::outcome::{
     Applied, CacheReport, CachedState, Outcome, PruneReport, Report, TransferReport, Wanted,
@@ -145,8 +145,10 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
             // Before anything is baked: the engine may have no registry, or the name may be none.
             engine.lend_name(name).await?;
         }
-        let golden = golden::obtain(&context, &engine, &plan).await?;
-        golden::export(&context, &engine, &golden.state, &reference).await?;
+        let send = async |golden: &Golden| {
+            golden::export(&context, &engine, &golden.state, &reference).await
+        };
+        let (golden, ()) = golden::obtain(&context, &engine, &plan, send).await?;
         let (fingerprint, cached) = (golden.state.label.fingerprint.clone(), golden.cached);
         golden.release(&context, Applied::default()).await;
         Ok(TransferReport {

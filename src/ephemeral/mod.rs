@@ -22,7 +22,7 @@ use crate::db::connect::Address;
 use crate::db::{backup, scram};
 use crate::engine::{Engine, Lease, MadeWith, Manifest, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::golden;
+use crate::golden::{self, Golden};
 use crate::instance::{Context, Plan, new_password, ready};
 use crate::outcome::Applied;
 use crate::spec::{EPHEMERAL, EngineKind, Owner};
@@ -102,21 +102,25 @@ impl Ephemeral {
         let engine = guard
             .guard(context.engines.choose(&context.spec, Role::Ephemeral, &context.events))
             .await?;
-        let golden = golden::obtain(&context, &engine, plan).await?;
         let spec = context.spec.server.without_durability();
         let password = new_password();
         let until = time.map(|time| Utc::now() + time);
-        let launch = PrivateLaunch {
-            owner: &context.spec.owner,
-            role: Role::Ephemeral,
-            lease: &Lease::of_this_process(until),
-            spec: &spec,
-            from: Some(&golden.state),
-            unpack: None,
-            verifier: &scram::verifier(password.expose_secret()),
+        let lease = Lease::of_this_process(until);
+        let verifier = scram::verifier(password.expose_secret());
+        let start = async |golden: &Golden| {
+            let launch = PrivateLaunch {
+                owner: &context.spec.owner,
+                role: Role::Ephemeral,
+                lease: &lease,
+                spec: &spec,
+                from: Some(&golden.state),
+                unpack: None,
+                verifier: &verifier,
+            };
+            // Not interrupted halfway: an engine that has been asked for a container makes it.
+            engine.start_private(&launch).await
         };
-        // Not interrupted halfway: an engine that has been asked for a container makes it.
-        let server = engine.start_private(&launch).await?;
+        let (golden, server) = golden::obtain(&context, &engine, plan, start).await?;
         let address = ready::private_address(&server, &spec, password);
         let ready = ready::private(&context, &server, &address).await;
         golden.release(&context, Applied::default()).await;

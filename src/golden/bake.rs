@@ -19,6 +19,7 @@ use crate::outcome::Applied;
 const WORTH_KEEPING: Duration = Duration::from_millis(300);
 
 /// Bakes the target of `standing` and publishes it, with the states on the way that are worth it.
+/// The builder, of no more use, is the caller's to discard.
 ///
 /// # Errors
 /// Those of migrating, seeding and the engine. The builder is gone.
@@ -27,7 +28,7 @@ pub(super) async fn bake(
     engine: &Engine,
     plan: &Plan,
     standing: &Standing,
-) -> Result<GoldenState> {
+) -> Result<(GoldenState, PrivateServer)> {
     context.events.step("preparing a fresh database");
     build(context, engine, plan, standing, None).await
 }
@@ -46,7 +47,9 @@ pub(super) async fn adopt(
     archive: &Arc<Verified<GoldenLabel>>,
 ) -> Result<GoldenState> {
     context.events.step("checking what is in it");
-    build(context, engine, plan, standing, Some(archive)).await
+    let (state, builder) = build(context, engine, plan, standing, Some(archive)).await?;
+    builder.discard().await?;
+    Ok(state)
 }
 
 async fn build(
@@ -55,7 +58,7 @@ async fn build(
     plan: &Plan,
     standing: &Standing,
     unpack: Option<&Arc<Verified<GoldenLabel>>>,
-) -> Result<GoldenState> {
+) -> Result<(GoldenState, PrivateServer)> {
     let spec = context.spec.server.without_durability();
     let password = new_password();
     let launch = PrivateLaunch {
@@ -78,12 +81,13 @@ async fn build(
         Some(_) => work.check(&mut builder).await,
         None => work.run(&mut builder).await,
     };
-    let discarded = builder.discard().await;
-    match (baked, discarded) {
-        (Ok(state), Ok(())) => Ok(state),
-        (Ok(_), Err(error)) => Err(error),
-        (Err(error), Ok(())) => Err(error),
-        (Err(error), Err(worse)) => Err(error.because(format!("and cleaning up failed: {worse}"))),
+    let error = match baked {
+        Ok(state) => return Ok((state, builder)),
+        Err(error) => error,
+    };
+    match builder.discard().await {
+        Ok(()) => Err(error),
+        Err(worse) => Err(error.because(format!("and cleaning up failed: {worse}"))),
     }
 }
 

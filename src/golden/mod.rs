@@ -12,8 +12,8 @@ use chrono::Utc;
 use serde::Serialize;
 
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform};
-use crate::error::Result;
+use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform, PrivateServer};
+use crate::error::{Error, Kind, Result};
 use crate::fingerprint::{Chain, KeyPart, Step};
 use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
@@ -25,6 +25,12 @@ pub use transfer::{Imported, Reference, export, import, refuse_local};
 /// So many states on each other, and the next is baked from the empty database again: engines have
 /// a limit of about 125 layers, and each costs a little at every start.
 const DEPTH_MAX: u32 = 20;
+
+/// How often a state is looked for.
+const TRIES: usize = 5;
+
+const PRUNED_MEANWHILE: &str = "somebody else's devdb removed a golden state that was about to be \
+     used: looking again";
 
 /// How much of a state was there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -181,32 +187,91 @@ fn best(
     of(chain.base())
 }
 
-/// The state of a plan: found, or baked now. The instance's lock is held, so nobody else of this
-/// instance is at it.
+/// What `make` makes of the state of a plan, and the state: found, or baked now. The instance's lock
+/// is held, so nobody else of this instance is at it. Other users of the engine may prune a state
+/// between its being found and its being used; it is looked for again then.
 ///
 /// # Errors
-/// Those of migrating and seeding, and of the engine. Nothing but finished states is left.
-pub async fn obtain(context: &Context, engine: &Engine, plan: &Plan) -> Result<Golden> {
+/// Those of migrating and seeding, of the engine, and of `make`. Nothing but finished states is left.
+pub async fn obtain<T>(
+    context: &Context,
+    engine: &Engine,
+    plan: &Plan,
+    mut make: impl AsyncFnMut(&Golden) -> Result<T>,
+) -> Result<(Golden, T)> {
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let (golden, builder) = find_or_bake(context, engine, plan).await?;
+        let (made, ()) = tokio::join!(make(&golden), discard(context, builder));
+        match made {
+            Ok(made) => return Ok((golden, made)),
+            Err(error) if left == 0 || !is_gone(engine, &golden.state, &error).await => {
+                return Err(error);
+            }
+            Err(_) => context.events.note(PRUNED_MEANWHILE),
+        }
+    }
+}
+
+/// With the builder, when there was something to bake.
+async fn find_or_bake(
+    context: &Context,
+    engine: &Engine,
+    plan: &Plan,
+) -> Result<(Golden, Option<PrivateServer>)> {
     let guard = &context.interrupt;
     let in_use = use_cache(context).await?;
     let look = || guard.guard(Standing::look(context, engine, plan));
     let standing = look().await?;
     if let Some(state) = standing.hit() {
-        return Ok(Golden::new(context, engine, plan, state, Cached::Hit, in_use));
+        return Ok((Golden::new(context, engine, plan, state, Cached::Hit, in_use), None));
     }
     let file = context.store.lock_file(&standing.lock_name());
     let _alone = guard.guard(Lock::take(&file, LOCK_PATIENCE, &context.events)).await?;
-    // Another process may have baked it while this one waited.
-    let standing = look().await?;
-    if let Some(state) = standing.hit() {
-        return Ok(Golden::new(context, engine, plan, state, Cached::Hit, in_use));
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        // Another process may have baked it while this one waited.
+        let standing = look().await?;
+        if let Some(state) = standing.hit() {
+            return Ok((Golden::new(context, engine, plan, state, Cached::Hit, in_use), None));
+        }
+        let cached = standing.cached();
+        let best = standing.best.as_ref().map(|(_, state)| state);
+        if let Some(state) = best {
+            prune::touch(context, &state.label);
+        }
+        match (bake::bake(context, engine, plan, &standing).await, best) {
+            (Ok((state, builder)), _) => {
+                let golden = Golden::new(context, engine, plan, state, cached, in_use);
+                return Ok((golden, Some(builder)));
+            }
+            (Err(error), Some(best)) if left > 0 && is_gone(engine, best, &error).await => {
+                context.events.note(PRUNED_MEANWHILE);
+            }
+            (Err(error), _) => return Err(error),
+        }
     }
-    let cached = standing.cached();
-    if let Some((_, state)) = &standing.best {
-        prune::touch(context, &state.label);
+}
+
+/// Removes a builder. What is left of it the next command removes.
+async fn discard(context: &Context, builder: Option<PrivateServer>) {
+    let Some(builder) = builder else { return };
+    if let Err(error) = builder.discard().await {
+        context.events.warn(format!("what baked the golden state is still there: {error}"));
     }
-    let state = bake::bake(context, engine, plan, &standing).await?;
-    Ok(Golden::new(context, engine, plan, state, cached, in_use))
+}
+
+/// Whether a state is no longer there, which may be why something failed with `error`.
+async fn is_gone(engine: &Engine, state: &GoldenState, error: &Error) -> bool {
+    let is_listed = |states: Vec<GoldenState>| states.iter().any(|one| one.handle == state.handle);
+    match error.kind() {
+        Kind::Interrupted => false,
+        // Somebody may have made it again already.
+        Kind::Image => true,
+        _ => engine.golden_states().await.is_ok_and(|states| !is_listed(states)),
+    }
 }
 
 /// While this is held nothing is pruned from the cache by this user.

@@ -6,13 +6,9 @@ use secrecy::ExposeSecret;
 use super::{Instance, Plan, collect, generation_record};
 use crate::db::scram;
 use crate::engine::{Engine, Generation, GoldenLabel, MadeWith};
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::golden::{self, Golden};
 use crate::state::{GenerationRecord, Spare, Why};
-
-/// How often a state is looked for that somebody else's command prunes from the cache between its
-/// being found and its being used.
-const TRIES: usize = 3;
 
 /// A generation that is ready to be launched.
 pub(super) struct Prepared {
@@ -40,33 +36,20 @@ impl Instance<'_> {
         plan: &Plan,
         why: Why,
     ) -> Result<Prepared> {
-        let mut left = TRIES;
-        loop {
-            left -= 1;
-            match self.prepare_once(engine, plan, why).await {
-                Err(error) if error.kind() == Kind::Image && left > 0 => {}
-                prepared => return prepared,
-            }
-        }
-    }
-
-    async fn prepare_once(&mut self, engine: &Engine, plan: &Plan, why: Why) -> Result<Prepared> {
         let context = self.context;
-        let golden = golden::obtain(context, engine, plan).await?;
-        let on_engine = engine.generations(Some(&self.key)).await?;
-        let mut next = self.next_number(&on_engine);
-        let number = match self.take_spare(&on_engine, &golden.state.label)? {
-            Some(number) => number,
-            None => {
-                self.begin(&collect::making(next))?;
-                let owner = self.recorded()?.owner;
-                let spec = &context.spec.server;
-                // Not interrupted halfway: an engine that has been asked for a copy makes it.
-                engine.clone_golden(&golden.state, &owner, next, spec).await?;
-                next += 1;
-                next - 1
+        let copy = async |golden: &Golden| {
+            let on_engine = engine.generations(Some(&self.key)).await?;
+            let next = self.next_number(&on_engine);
+            if let Some(number) = self.take_spare(&on_engine, &golden.state.label)? {
+                return Ok((number, next));
             }
+            self.begin(&collect::making(next))?;
+            let owner = self.recorded()?.owner;
+            // Not interrupted halfway: an engine that has been asked for a copy makes it.
+            engine.clone_golden(&golden.state, &owner, next, &context.spec.server).await?;
+            Ok((next, next + 1))
         };
+        let (golden, (number, next)) = golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         // Setting the password is one transaction; whatever comes after it is somebody's writing.
         let untouched = golden.state.label.next_transaction + 1;

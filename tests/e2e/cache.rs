@@ -2,7 +2,9 @@
 //!
 //! The states of an engine are everybody's, so each test has a project of its own name.
 
+use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use devdb::archive::{Archive, Content, IfExists, Writer};
@@ -392,4 +394,52 @@ fn many_resets_leave_no_more_than_the_limits_allow(sandbox: &Sandbox) {
     let mut command = sandbox.command(&["up"]);
     command.env("DEVDB_CACHE_SIZE", "much");
     finish(command).exits(3).says("DEVDB_CACHE_SIZE");
+}
+
+/// Docker: the states are everybody's, so another home's pruning may remove one between its being
+/// found and its being used.
+#[test]
+fn what_another_home_clears_meanwhile_is_made_again() {
+    let name = "what_another_home_clears_meanwhile_is_made_again";
+    let Some(sandbox) = Sandbox::new(On::Docker, name) else { return };
+    let other = twin(&sandbox, &project(&sandbox));
+    // A user of its own, so that no other test meets its states, the empty database included.
+    let settings = |of: &Sandbox| {
+        let text = fs::read_to_string(of.path("devdb.yaml")).unwrap();
+        let user = sandbox.project_name();
+        of.write("devdb.yaml", &format!("{text}postgres: {{ user: {user} }}\n"));
+    };
+    settings(&sandbox);
+    settings(&other);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clearing = scope.spawn(|| {
+            let mut pauses = [600, 150, 900, 300, 1300].into_iter().cycle();
+            let mut cleared = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let ran = other.run(&["cache", "clear", "--yes", "--json"]);
+                assert!([0, 1].contains(&ran.code), "{}", ran.stderr);
+                cleared += ran.json()["result"]["removed"].as_array().unwrap().len();
+                std::thread::sleep(Duration::from_millis(pauses.next().unwrap()));
+            }
+            cleared
+        });
+        let rest = AtEnd(&is_over);
+        sandbox.run(&["up"]).ok();
+        for _ in 0..6 {
+            sandbox.run(&["reset"]).ok();
+            sandbox.run(&["run", "--", "true"]).ok();
+        }
+        drop(rest);
+        assert!(clearing.join().unwrap() > 6, "next to nothing was cleared");
+    });
+}
+
+/// Says that it is over, also when a test fails.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
