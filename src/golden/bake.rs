@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use super::{Standing, Step};
 use crate::archive::Verified;
 use crate::db::connect::Address;
+use crate::db::seed::Encrypting;
 use crate::db::{inspect, scram};
 use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result};
@@ -73,13 +74,14 @@ async fn build(
         unpack,
         verifier: &scram::verifier(password.expose_secret()),
     };
+    let encrypting = if unpack.is_none() { data::encrypt_ahead(context, plan) } else { None };
     // Not interrupted halfway: an engine that has been asked for a container makes it.
     let mut builder = engine.start_private(&launch).await?;
     let address = ready::private_address(&builder, &spec, password);
     let work = Work { context, engine, plan, standing, address };
     let baked = match unpack {
         Some(_) => work.check(&mut builder).await,
-        None => work.run(&mut builder).await,
+        None => work.run(&mut builder, encrypting).await,
     };
     let error = match baked {
         Ok(state) => return Ok((state, builder)),
@@ -100,7 +102,11 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(&self, builder: &mut PrivateServer) -> Result<GoldenState> {
+    async fn run(
+        &self,
+        builder: &mut PrivateServer,
+        encrypting: Option<Encrypting>,
+    ) -> Result<GoldenState> {
         let Work { context, plan, standing, .. } = self;
         let chain = &standing.chain;
         self.until_ready(builder).await?;
@@ -113,7 +119,7 @@ impl Work<'_> {
         if is_new && chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING {
             self.publish_live(builder, chain.migrated()).await?;
         }
-        data::populate(context, &self.address, plan).await?;
+        data::populate_with(context, &self.address, plan, encrypting).await?;
         self.publish(builder, self.label(chain.target())).await
     }
 

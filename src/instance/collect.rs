@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 
 use super::Instance;
 use crate::archive;
@@ -197,7 +198,21 @@ impl Instance<'_> {
     /// Removes former generations that need not be kept any longer. What goes wrong is said and
     /// fails nothing: the next command tries again.
     pub(super) async fn collect(&mut self, engine: &Engine) {
-        let Some(record) = &self.record else { return };
+        let over = self.over();
+        self.send_away(engine, &over, BRIEFLY).await;
+    }
+
+    /// The same, and the copy that was made ahead.
+    pub(super) async fn collect_with_spare(&mut self, engine: &Engine) {
+        let mut over = self.over();
+        let spare = self.record.as_mut().and_then(|record| record.spare.take());
+        over.extend(spare.map(|spare| spare.number));
+        self.send_away(engine, &over, BRIEFLY).await;
+    }
+
+    /// The former generations whose time is over. Of those that somebody wrote to, that is said.
+    fn over(&self) -> Vec<u32> {
+        let Some(record) = &self.record else { return Vec::new() };
         let over = expired(record);
         let written_to = record
             .generations
@@ -208,7 +223,7 @@ impl Instance<'_> {
                 "generation {number} is removed: its time was over (generations in devdb.yaml)"
             ));
         }
-        self.send_away(engine, &over, BRIEFLY).await;
+        over
     }
 
     /// Removes these generations and those that were on their way already. When `patience` is over,
@@ -234,10 +249,14 @@ impl Instance<'_> {
         record.generations.retain(|generation| !over.contains(&generation.number));
         // From here on they are nobody's: a record must not name what may be gone.
         self.context.store.save(record)?;
+        let leaving = record.leaving.clone();
+        let going = leaving.iter().map(async |number| {
+            let patience = if overdue.contains(number) { Duration::MAX } else { patience };
+            (*number, self.discard_within(engine, *number, patience).await)
+        });
         let mut left = Vec::new();
-        for number in record.leaving.clone() {
-            let patience = if overdue.contains(&number) { Duration::MAX } else { patience };
-            match self.discard_within(engine, number, patience).await {
+        for (number, gone) in join_all(going).await {
+            match gone {
                 Ok(true) => {}
                 Ok(false) => left.push(number),
                 Err(error) => {

@@ -9,7 +9,7 @@ use super::{Context, How};
 use crate::db::connect::{self, Address};
 use crate::db::inspect;
 use crate::db::migrate::{self, MigrationSet};
-use crate::db::seed::{self, SeedSet};
+use crate::db::seed::{self, Encrypting, SeedSet};
 use crate::error::Result;
 use crate::foreign::{Foreign, Purpose};
 use crate::outcome::{Applied, MigrationsReport, Place, SeedsReport, UpReport};
@@ -139,13 +139,39 @@ impl Populated {
 /// # Errors
 /// `Drift`, `Migration`, `Seed`, `Locked`, `Interrupted`.
 pub async fn populate(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
-    context.interrupt.guard(populate_unguarded(context, address, plan)).await
+    context.interrupt.guard(populate_unguarded(context, address, plan, None)).await
+}
+
+/// The same, with the values of the seeds [on their way](encrypt_ahead).
+///
+/// # Errors
+/// As [`populate`].
+pub async fn populate_with(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+    encrypting: Option<Encrypting>,
+) -> Result<Populated> {
+    context.interrupt.guard(populate_unguarded(context, address, plan, encrypting)).await
+}
+
+/// Begins with encrypting the values of the seeds, which need no database.
+pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
+    match &plan.seeds {
+        Source::Files(seeds) if plan.needs_key() => Some(encrypt(context, seeds)),
+        _ => None,
+    }
+}
+
+fn encrypt(context: &Context, seeds: &SeedSet) -> Encrypting {
+    Encrypting::begin(seeds, context.key.encrypter(&context.events))
 }
 
 async fn populate_unguarded(
     context: &Context,
     address: &Address,
     plan: &Plan,
+    encrypting: Option<Encrypting>,
 ) -> Result<Populated> {
     let mut connection = address.connect().await?;
     let server_version = connect::server_version(&connection);
@@ -175,7 +201,7 @@ async fn populate_unguarded(
     }
     let found = seeds_on(&mut connection, plan).await?;
     if plan.seed && found.applied.is_empty() && !found.pending.is_empty() {
-        run_seeds(context, address, plan, &mut applied).await?;
+        run_seeds(context, address, plan, encrypting, &mut applied).await?;
     } else {
         applied.seeds_pending = found.pending;
         applied.seeds_changed = found.changed;
@@ -198,7 +224,7 @@ pub async fn migrate(context: &Context, address: &Address, plan: &Plan) -> Resul
         inspect::ensure_extensions(&mut connection, &context.spec.server.extensions).await?;
         connect::close(connection).await;
         let ran = commands::run(context, address, tool, |_| true).await?;
-        let mut populated = populate_unguarded(context, address, plan).await?;
+        let mut populated = populate_unguarded(context, address, plan, None).await?;
         populated.applied.commands_run.extend(ran);
         Ok(populated)
     };
@@ -214,7 +240,7 @@ pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<P
         let mut connection = address.connect().await?;
         let server_version = connect::server_version(&connection);
         let mut applied = Applied::default();
-        run_seeds(context, address, plan, &mut applied).await?;
+        run_seeds(context, address, plan, None, &mut applied).await?;
         let left = seeds_on(&mut connection, plan).await?;
         applied.seeds_pending = left.pending;
         applied.seeds_changed = left.changed;
@@ -238,12 +264,13 @@ async fn run_seeds(
     context: &Context,
     address: &Address,
     plan: &Plan,
+    encrypting: Option<Encrypting>,
     applied: &mut Applied,
 ) -> Result<()> {
     match &plan.seeds {
         Source::Files(set) => {
-            let encrypt = context.key.encrypter(&context.events);
-            let outcome = seed::apply(address, set, encrypt, &context.events).await?;
+            let encrypting = || encrypting.unwrap_or_else(|| encrypt(context, set));
+            let outcome = seed::apply(address, set, encrypting, &context.events).await?;
             applied.seeds_applied = outcome.applied.into_iter().map(|seed| seed.file).collect();
         }
         Source::Command(tool) => {

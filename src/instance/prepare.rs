@@ -115,7 +115,7 @@ impl Instance<'_> {
     }
 
     /// Removes the copy that was made ahead.
-    pub(super) async fn drop_spare(&mut self, engine: &Engine) {
+    async fn drop_spare(&mut self, engine: &Engine) {
         let Some(spare) = self.record.as_mut().and_then(|record| record.spare.take()) else {
             return;
         };

@@ -34,12 +34,11 @@ impl Instance<'_> {
             stop_cleanly(self.context, &engine, &record, server).await?;
             engine.remove_server(server).await?;
         }
-        self.drop_spare(&engine).await;
         if let Some(record) = &mut self.record {
             record.server = None;
         }
         self.done()?;
-        self.collect(&engine).await;
+        self.collect_with_spare(&engine).await;
         Ok(server.is_some())
     }
 

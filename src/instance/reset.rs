@@ -56,11 +56,12 @@ impl Instance<'_> {
         let Prepared { number, generation, verifier, golden, next } = prepared;
         let record = self.recorded()?;
         let owner = record.owner.clone();
+        // Not where the disk is wanted back, nor where there was something to bake: whoever writes a
+        // migration has waited for that already.
+        let is_worth_it = !wipe && golden.cached == Cached::Hit;
         let ahead = async {
             let spec = &context.spec.server;
-            // Not where the disk is wanted back, nor where what was baked is being published still:
-            // whoever writes a migration has waited for that already.
-            match !wipe && golden.cached == Cached::Hit {
+            match is_worth_it {
                 true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
                 false => None,
             }
@@ -70,7 +71,10 @@ impl Instance<'_> {
             if wipe {
                 self.forget(former)?;
             }
-            self.collect(&engine).await;
+            match is_worth_it {
+                true => self.collect(&engine).await,
+                false => self.collect_with_spare(&engine).await,
+            }
             Ok(server)
         };
         let (swapped, ahead) = tokio::join!(swap, ahead);
@@ -78,9 +82,8 @@ impl Instance<'_> {
             Ok(server) => server,
             Err(error) => return Err(self.given_up(&engine, &[number, next], error).await),
         };
-        match ahead {
-            Some(spare) => self.keep_spare(&engine, spare, &golden.state.label).await,
-            None => self.drop_spare(&engine).await,
+        if let Some(spare) = ahead {
+            self.keep_spare(&engine, spare, &golden.state.label).await;
         }
         self.done()?;
         let kept = self.recorded()?.former_generations().contains(&former);

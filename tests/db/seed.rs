@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use devdb::db::connect::Address;
-use devdb::db::seed::{Encrypt, SeedOutcome, SeedSet, apply, load, status};
+use devdb::db::seed::{Encrypt, Encrypting, SeedOutcome, SeedSet, apply, load, status};
 use devdb::error::{Error, Kind, Result};
 use devdb::event::Events;
 
@@ -19,7 +19,8 @@ fn no_key() -> Encrypt {
 }
 
 async fn seed(address: &Address, project: &Project, profile: &str) -> Result<SeedOutcome> {
-    apply(address, &set(project, profile), no_key(), &Events::silent()).await
+    let set = set(project, profile);
+    apply(address, &set, || Encrypting::begin(&set, no_key()), &Events::silent()).await
 }
 
 fn files(outcome: &SeedOutcome) -> Vec<(&str, u64)> {
@@ -150,7 +151,9 @@ async fn the_key_is_asked_for_only_where_something_is_encrypted() {
         counted.fetch_add(1, Ordering::Relaxed);
         Ok(format!("<{clear}>"))
     });
-    apply(&address, &set(&project, "dev"), encrypt, &Events::silent()).await.unwrap();
+    let set = set(&project, "dev");
+    let encrypting = || Encrypting::begin(&set, encrypt);
+    apply(&address, &set, encrypting, &Events::silent()).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 2);
     assert_eq!(
         value(&address, "SELECT string_agg(a, ',' ORDER BY a) FROM t").await,
@@ -220,7 +223,9 @@ async fn many_rows() {
     let start = Instant::now();
     let set = set(&project, "dev");
     println!("read in {:?}", start.elapsed());
-    let outcome = apply(&address, &set, no_key(), &Events::silent()).await.unwrap();
+    let outcome = apply(&address, &set, || Encrypting::begin(&set, no_key()), &Events::silent())
+        .await
+        .unwrap();
     println!("{:?}", outcome.applied);
     assert_eq!(files(&outcome), [("1_t.csv", 100_000), ("2.yaml", 2000)]);
 }

@@ -1,29 +1,21 @@
 //! Applying seeds: all in one transaction, under a lock, recorded in the same transaction.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::diagnose::SAVEPOINT;
+use super::encrypt::{Encrypted, Encrypting};
 use super::load::Content;
 use super::record::{self, Labels};
 use super::rows::Writer;
-use super::yaml::{TableRows, ValueContent};
 use super::{SeedFile, SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
-use crate::db::place::Place;
 use crate::db::{script, server_error, session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
-
-/// How `!encrypt` values are encrypted. It is not called, and so need not have a key, unless
-/// there is one.
-pub type Encrypt = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
 
 /// The advisory lock that one [`apply`] holds: `devdb` and a number, in ASCII.
 const LOCK: i64 = 0x6465_7664_6201;
@@ -56,14 +48,15 @@ pub struct AppliedSeed {
 
 /// Applies the files that have not been applied, all in one transaction and in order, on a
 /// connection of its own under an advisory lock. Dropping the future rolls everything back.
+/// `encrypting` is called when there is something to apply.
 ///
 /// # Errors
 /// `Seed`, with file, line and column; nothing has changed then. `Locked` when another devdb has
-/// been seeding for a minute. What `encrypt` says, with the place of the value.
+/// been seeding for a minute. What encrypting says, with the place of the value.
 pub async fn apply(
     address: &Address,
     set: &SeedSet,
-    encrypt: Encrypt,
+    encrypting: impl FnOnce() -> Encrypting,
     events: &Events,
 ) -> Result<SeedOutcome> {
     let mut connection = session::open(address).await?;
@@ -80,9 +73,11 @@ pub async fn apply(
     }
     record::ensure_tables(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
+    let mut encrypted = encrypting().done().await?;
     for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
         let start = Instant::now();
-        let rows = apply_file(&mut transaction, file, &mut labels, &encrypt).await?;
+        let encrypted = encrypted.remove(&file.name).unwrap_or_default();
+        let rows = apply_file(&mut transaction, file, &mut labels, &encrypted).await?;
         labels.store(&mut transaction).await.map_err(|error| failed(&error))?;
         record::add(&mut transaction, file, &set.profile).await.map_err(|error| failed(&error))?;
         let took = start.elapsed();
@@ -114,13 +109,12 @@ async fn apply_file(
     transaction: &mut PgConnection,
     file: &SeedFile,
     labels: &mut Labels,
-    encrypt: &Encrypt,
+    encrypted: &Encrypted,
 ) -> Result<u64> {
     match &file.content {
         Content::Sql => apply_sql(transaction, &file.source).await,
         Content::Csv(table) => csv_file::copy(transaction, file, table).await,
         Content::Yaml(tables) => {
-            let encrypted = encrypt_all(&file.source, tables, encrypt).await?;
             let savepoint = format!("SAVEPOINT {SAVEPOINT}");
             sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(&mut *transaction).await.map_err(
                 |error| {
@@ -129,40 +123,9 @@ async fn apply_file(
                 },
             )?;
             let source = &file.source;
-            Writer { connection: transaction, source, labels, encrypted: &encrypted }
-                .write(tables)
-                .await
+            Writer { connection: transaction, source, labels, encrypted }.write(tables).await
         }
     }
-}
-
-/// Encrypts a file's values on threads of their own, a few at a time: deriving a key takes tens
-/// of milliseconds and 16 MB.
-async fn encrypt_all(
-    source: &SourceText,
-    tables: &[TableRows],
-    encrypt: &Encrypt,
-) -> Result<BTreeMap<Place, String>> {
-    let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
-    let values =
-        tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.values).filter_map(
-            |(_, value)| match &value.content {
-                ValueContent::Encrypt(clear) => Some((value.place, clear.clone())),
-                _ => None,
-            },
-        );
-    let encrypting = values.map(|(place, clear)| {
-        let encrypt = Arc::clone(encrypt);
-        async move {
-            let cannot = || format!("{}:{place}: cannot encrypt the value", source.label);
-            match tokio::task::spawn_blocking(move || encrypt(&clear)).await {
-                Ok(Ok(encrypted)) => Ok((place, encrypted)),
-                Ok(Err(error)) => Err(error.context(cannot())),
-                Err(error) => Err(Error::new(Kind::Unexpected, cannot()).because(error)),
-            }
-        }
-    });
-    stream::iter(encrypting.collect::<Vec<_>>()).buffered(at_a_time).try_collect().await
 }
 
 async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Result<u64> {

@@ -5,6 +5,7 @@ mod apply;
 mod catalog;
 mod csv_file;
 mod diagnose;
+mod encrypt;
 mod json;
 mod load;
 mod record;
@@ -13,6 +14,7 @@ mod rows;
 mod tree;
 mod yaml;
 
-pub use apply::{AppliedSeed, Encrypt, SeedOutcome, apply};
+pub use apply::{AppliedSeed, SeedOutcome, apply};
+pub use encrypt::{Encrypt, Encrypting};
 pub use load::{SeedFile, SeedSet, load};
 pub use record::{RecordedSeed, SeedStatus, status};

@@ -1,11 +1,10 @@
 //! Writing the rows of a YAML seed.
 
-use std::collections::BTreeMap;
-
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::catalog::{self, Column, Table, Target};
+use super::encrypt::Encrypted;
 use super::record::Labels;
 use super::yaml::{Reference, Row, TableRows, Value, ValueContent};
 use super::{diagnose, json, tree};
@@ -58,7 +57,7 @@ pub(super) struct Writer<'a> {
     pub source: &'a SourceText,
     pub labels: &'a mut Labels,
     /// The encrypted values, by the place of the value in the file.
-    pub encrypted: &'a BTreeMap<Place, String>,
+    pub encrypted: &'a Encrypted,
 }
 
 /// Reads what the server said when a question about the schema went wrong.

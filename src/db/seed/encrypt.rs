@@ -1,0 +1,91 @@
+//! The values of `!encrypt`: deriving a key for one takes tens of milliseconds and 16 MB.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::load::Content;
+use super::yaml::ValueContent;
+use super::{SeedFile, SeedSet};
+use crate::db::place::Place;
+use crate::error::{Error, Kind, Result};
+
+/// How `!encrypt` values are encrypted. It is not called, and so need not have a key, unless
+/// there is one.
+pub type Encrypt = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
+
+/// The values of one file, by their places in it.
+pub(super) type Encrypted = BTreeMap<Place, String>;
+
+/// The values of all files of a set, being encrypted on threads of their own, a few at a time, from
+/// when this was made until it is dropped. To be made within a tokio runtime.
+pub struct Encrypting(AbortOnDropHandle<Result<BTreeMap<String, Encrypted>>>);
+
+impl Encrypting {
+    /// Begins.
+    pub fn begin(set: &SeedSet, encrypt: Encrypt) -> Self {
+        let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
+        let values: Vec<Clear> = set.files.iter().flat_map(clear_values).collect();
+        let encrypting = async move {
+            let each = values.into_iter().map(|value| value.encrypt(Arc::clone(&encrypt)));
+            let mut done = stream::iter(each).buffered(at_a_time);
+            let mut all = BTreeMap::<String, Encrypted>::new();
+            while let Some((file, place, text)) = done.try_next().await? {
+                all.entry(file).or_default().insert(place, text);
+            }
+            Ok(all)
+        };
+        Encrypting(AbortOnDropHandle::new(tokio::spawn(encrypting)))
+    }
+
+    /// Waits for the values, by file name.
+    ///
+    /// # Errors
+    /// What the encryption of the first that failed said, with its place.
+    pub(super) async fn done(self) -> Result<BTreeMap<String, Encrypted>> {
+        let all = self.0.await;
+        all.unwrap_or_else(|error| {
+            Err(Error::new(Kind::Unexpected, "cannot encrypt the seeds' values").because(error))
+        })
+    }
+}
+
+/// A value to encrypt.
+struct Clear {
+    file: String,
+    /// The file as errors name it.
+    label: String,
+    place: Place,
+    text: String,
+}
+
+impl Clear {
+    async fn encrypt(self, encrypt: Encrypt) -> Result<(String, Place, String)> {
+        let Clear { file, label, place, text } = self;
+        let cannot = || format!("{label}:{place}: cannot encrypt the value");
+        match tokio::task::spawn_blocking(move || encrypt(&text)).await {
+            Ok(Ok(encrypted)) => Ok((file, place, encrypted)),
+            Ok(Err(error)) => Err(error.context(cannot())),
+            Err(error) => Err(Error::new(Kind::Unexpected, cannot()).because(error)),
+        }
+    }
+}
+
+fn clear_values(file: &SeedFile) -> impl Iterator<Item = Clear> {
+    let tables = match &file.content {
+        Content::Yaml(tables) => tables.as_slice(),
+        Content::Sql | Content::Csv(_) => &[],
+    };
+    let values = tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.values);
+    values.filter_map(|(_, value)| match &value.content {
+        ValueContent::Encrypt(clear) => Some(Clear {
+            file: file.name.clone(),
+            label: file.source.label.clone(),
+            place: value.place,
+            text: clear.clone(),
+        }),
+        _ => None,
+    })
+}
