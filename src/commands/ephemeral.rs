@@ -1,7 +1,5 @@
 //! `devdb ephemeral`: databases that last for a time, for CI systems that want steps.
 
-use chrono::Utc;
-
 use super::run::prepare;
 use super::{App, env, said};
 use crate::cli::{
@@ -36,17 +34,11 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
     let id = Id::random();
     let mut watcher = Watcher::start(&id, &context.spec.owner)?;
     let mut ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
-    let kept = async {
-        let until = Utc::now() + args.ttl;
-        let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
-        let note = Note::new(&id, owner, engine, &ephemeral.address, until);
-        // First: until there is a note of it, it goes with devdb.
-        note.write(&context.store)?;
-        ephemeral.keep(args.ttl).await?;
-        watcher.keep(args.ttl)?;
+    let given = async {
+        let note = ephemeral.keep(&id, &mut watcher, args.ttl).await?;
         give(app, "ephemeral start", &note, &args.environment)
     };
-    match kept.await {
+    match given.await {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             note::forget(&context.store, &id);

@@ -107,9 +107,10 @@ impl App {
         for note in &identity.notes {
             self.events.note(note.clone());
         }
-        if let Some(directory) = directory.as_ref().filter(|_| !identity.notes.is_empty()) {
-            // It was moved, perhaps.
-            store.note_move(&identity.id, directory)?;
+        if let Some(directory) = &directory
+            && let Err(error) = store.note_move(&identity.id, directory)
+        {
+            self.events.warn(format!("where the project is now could not be noted: {error}"));
         }
         let name = config.settings.key_env.clone();
         let value = self.environment.get(&name).map(SecretString::from);

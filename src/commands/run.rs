@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use chrono::Utc;
-
 use super::App;
 use crate::cli::{DatabaseArgs, RunArgs};
 use crate::config::Overrides;
 use crate::ephemeral::command::{self, Ended};
-use crate::ephemeral::note::{self, Note};
 use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::Result;
@@ -74,16 +71,7 @@ async fn keep(
     id: &Id,
     args: &RunArgs,
 ) -> bool {
-    let kept = async {
-        let until = Utc::now() + args.ttl;
-        let (owner, engine) = (ephemeral.owner(), ephemeral.engine());
-        // First: until there is a note of it, it goes with devdb.
-        Note::new(id, owner, engine, &ephemeral.address, until).write(&context.store)?;
-        ephemeral.keep(args.ttl).await?;
-        watcher.keep(args.ttl)
-    };
-    if let Err(error) = kept.await {
-        note::forget(&context.store, id);
+    if let Err(error) = ephemeral.keep(id, watcher, args.ttl).await {
         context.events.warn(format!("the database is not kept: {error}"));
         return false;
     }

@@ -17,6 +17,8 @@ use rand::distr::{Alphanumeric, SampleString};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
+use self::note::Note;
+use self::watcher::Watcher;
 use crate::archive::{Content, IfExists, Writer};
 use crate::db::connect::Address;
 use crate::db::{backup, scram};
@@ -139,22 +141,34 @@ impl Ephemeral {
         }
     }
 
-    /// The engine it is on.
-    pub fn engine(&self) -> EngineKind {
+    fn engine(&self) -> EngineKind {
         self.engine.kind()
     }
 
-    /// Whose it is.
-    pub fn owner(&self) -> &Owner {
+    fn owner(&self) -> &Owner {
         &self.context.spec.owner
     }
 
-    /// Makes it outlive devdb, for so long from now on.
+    /// Makes it outlive devdb, for so long from now on. When that fails it goes with devdb, as before.
     ///
     /// # Errors
-    /// When the engine does not hear.
-    pub async fn keep(&mut self, time: Duration) -> Result<()> {
-        self.server.keep(time).await
+    /// When it cannot be noted, or the engine or the watcher does not hear.
+    pub async fn keep(&mut self, id: &Id, watcher: &mut Watcher, time: Duration) -> Result<Note> {
+        let store = self.context.store.clone();
+        let kept = async {
+            let until = Utc::now() + time;
+            let note = Note::new(id, self.owner(), self.engine(), &self.address, until);
+            // First: until there is a note of it, it goes with devdb.
+            note.write(&store)?;
+            self.server.keep(time).await?;
+            watcher.keep(time)?;
+            Ok(note)
+        };
+        let kept: Result<Note> = kept.await;
+        if kept.is_err() {
+            note::forget(&store, id);
+        }
+        kept
     }
 
     /// Ends it and removes its data.

@@ -100,7 +100,9 @@ impl Store {
     pub fn note_move(&self, project_id: &str, to: &Path) -> Result<()> {
         for record in self.load_all()?.into_iter().flatten() {
             let key = record.owner.key();
-            if record.owner.project_id != project_id || record.directory.as_deref() == Some(to) {
+            let was_moved =
+                record.directory.as_ref().is_some_and(|from| from != to && !from.exists());
+            if record.owner.project_id != project_id || !was_moved {
                 continue;
             }
             let Some(_lock) = Lock::at_once(&self.lock_file(&key))? else { continue };
