@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
 
 use super::Instance;
 use crate::archive;
@@ -249,14 +248,12 @@ impl Instance<'_> {
         record.generations.retain(|generation| !over.contains(&generation.number));
         // From here on they are nobody's: a record must not name what may be gone.
         self.context.store.save(record)?;
-        let leaving = record.leaving.clone();
-        let going = leaving.iter().map(async |number| {
-            let patience = if overdue.contains(number) { Duration::MAX } else { patience };
-            (*number, self.discard_within(engine, *number, patience).await)
-        });
         let mut left = Vec::new();
-        for (number, gone) in join_all(going).await {
-            match gone {
+        // One after the other: Docker removes one volume at a time, and gives up a removal that has
+        // not begun when its client does not wait.
+        for number in record.leaving.clone() {
+            let patience = if overdue.contains(&number) { Duration::MAX } else { patience };
+            match self.discard_within(engine, number, patience).await {
                 Ok(true) => {}
                 Ok(false) => left.push(number),
                 Err(error) => {

@@ -57,7 +57,7 @@ impl Instance<'_> {
         let record = self.recorded()?;
         let owner = record.owner.clone();
         // Not where the disk is wanted back, nor where there was something to bake: whoever writes a
-        // migration has waited for that already.
+        // migration has waited for that already, and the copy from before stays until another is made.
         let is_worth_it = !wipe && golden.cached == Cached::Hit;
         let ahead = async {
             let spec = &context.spec.server;
@@ -71,9 +71,9 @@ impl Instance<'_> {
             if wipe {
                 self.forget(former)?;
             }
-            match is_worth_it {
-                true => self.collect(&engine).await,
-                false => self.collect_with_spare(&engine).await,
+            match wipe {
+                true => self.collect_with_spare(&engine).await,
+                false => self.collect(&engine).await,
             }
             Ok(server)
         };
