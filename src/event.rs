@@ -74,7 +74,7 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
-    /// A seed file is applied (its transaction is not yet committed).
+    /// A seed file is applied, and committed with all others.
     SeedApplied {
         /// The file's name below the seed directory.
         file: String,

@@ -74,6 +74,7 @@ pub async fn apply(
     record::ensure_tables(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut encrypted = encrypting().done().await?;
+    let mut said = Vec::new();
     for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
         let start = Instant::now();
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
@@ -83,10 +84,12 @@ pub async fn apply(
         let took = start.elapsed();
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         outcome.applied.push(AppliedSeed { file: file.name.clone(), rows, took_ms });
-        events.emit(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
+        said.push(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
     }
     check_deferred(&mut transaction).await?;
     transaction.commit().await.map_err(|error| failed(&error))?;
+    // Not before: when one fails, none is there.
+    said.into_iter().for_each(|event| events.emit(event));
     Ok(outcome)
 }
 
