@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::App;
 use crate::cli::UpArgs;
-use crate::config::Overrides;
+use crate::config::{Overrides, branch};
 use crate::error::Result;
 use crate::event::Event;
 use crate::instance::{self, Context, How, Instance, Observed, Plan, Running, data};
 use crate::outcome::{Outcome, Report, UpReport};
+use crate::spec::Owner;
 
 /// `devdb up`
 pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
@@ -30,6 +31,9 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         None => bring_up(&context, &plan, begun).await?,
         Some(name) => branch_off(&context, name, &plan, begun).await?,
     };
+    if report.how == How::Created && args.from.is_none() {
+        tell_of_former_name(&context);
+    }
     if let Some(file) = args.write_env {
         super::env::write(&context, &file)?;
         report.env_file = Some(file);
@@ -61,6 +65,26 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         populated.applied = instance.release(golden, populated.applied).await;
     }
     Ok(populated.into_report(&record, how, &address, begun))
+}
+
+/// A branch that was renamed has left its database under the old name.
+fn tell_of_former_name(context: &Context) {
+    let owner = &context.spec.owner;
+    let Some(directory) = context.directory.as_ref().filter(|_| context.spec.of_branch) else {
+        return;
+    };
+    let has_instance = |name: &String| {
+        let former = Owner { instance: name.clone(), ..owner.clone() };
+        matches!(context.store.load(&former.key()), Ok(Some(_)))
+    };
+    if let Some(name) =
+        branch::former_names(directory, &owner.instance).iter().find(|name| has_instance(name))
+    {
+        context.events.note(format!(
+            "this branch was called {name}, and its database is still there under that name; to go on with it:\n  \
+             devdb down --purge\n  devdb up --from {name}"
+        ));
+    }
 }
 
 /// A new instance with the data of another, and what it lacks of the migrations.

@@ -70,6 +70,18 @@ pub fn is_gone(directory: &Path, name: &str) -> bool {
         && name.strip_prefix(DETACHED).is_none_or(lacks_commit)
 }
 
+/// What a branch was called before it was renamed, the latest name first, as far as git remembers.
+pub fn former_names(directory: &Path, name: &str) -> Vec<String> {
+    let branch = format!("{BRANCHES}{name}");
+    let arguments = ["reflog", "show", "--format=%gs", &branch, "--"];
+    let Ok(said) = git(directory, &arguments) else { return Vec::new() };
+    let renamed = |line: &str| {
+        let from = line.strip_prefix("Branch: renamed ")?.split(" to ").next()?;
+        Some(from.strip_prefix(BRANCHES)?.to_owned())
+    };
+    String::from_utf8_lossy(&said.stdout).lines().filter_map(renamed).collect()
+}
+
 fn git(directory: &Path, arguments: &[&str]) -> io::Result<Output> {
     Command::new("git")
         // In a container the checkout often belongs to another user, and git would refuse to look.

@@ -177,7 +177,7 @@ pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> 
             )
             .because(last)
             .hint("devdb logs            shows what the server says")
-            .hint("devdb up --timeout 3m waits longer"));
+            .hint("--timeout 3m          waits longer"));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::sandbox::{Ran, Sandbox, finish, psql};
 
 crate::on_both_engines!(
+    a_renamed_branch_is_told_where_its_data_is,
     two_branches_have_two_databases_and_switching_back_finds_the_old_one,
     a_worktree_has_databases_of_its_own,
     awkward_names_of_branches_work_and_stay_apart,
@@ -64,6 +65,23 @@ fn a_new_branch_can_begin_with_the_data_of_another(sandbox: &Sandbox) {
     git(&sandbox.work(), &["switch", "-q", "main"]);
     let list = sandbox.run(&["snapshot", "list", "--json"]).ok().json();
     assert_eq!(list["result"]["snapshots"].as_array().unwrap().len(), 0, "{list}");
+}
+
+fn a_renamed_branch_is_told_where_its_data_is(sandbox: &Sandbox) {
+    repository(sandbox);
+    git(&sandbox.work(), &["switch", "-q", "-c", "old/One"]);
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    for name in ["between", "new"] {
+        git(&sandbox.work(), &["branch", "-m", name]);
+    }
+    let told = sandbox.run(&["up"]).ok().says("was called old/One").says("devdb up --from old/One");
+    assert!(!told.stdout.contains("old/One"), "{}", told.stdout);
+    let again = sandbox.run(&["up"]).ok();
+    assert!(!again.stderr.contains("old/One"), "once is enough:\n{}", again.stderr);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    sandbox.run(&["up", "--from", "old/One"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
 }
 
 fn two_branches_have_two_databases_and_switching_back_finds_the_old_one(sandbox: &Sandbox) {
