@@ -33,8 +33,9 @@ pub(super) fn exporting(file: &Path) -> String {
     format!("{EXPORTING}{}", file.display())
 }
 
-/// How long a removal is waited for that an engine goes on with by itself.
-pub(super) const BRIEFLY: Duration = Duration::from_millis(50);
+/// How long a removal is waited for that an engine goes on with by itself: as long as it takes
+/// Docker to begin with it, if others leave it the time.
+pub(super) const BRIEFLY: Duration = Duration::from_millis(150);
 
 const EXPORTING: &str = "exporting to ";
 

@@ -324,6 +324,7 @@ impl Drop for Sandbox {
         if std::thread::panicking() {
             let list = self.run(&["list"]);
             println!("list of the failed test:\n{}{}", list.stdout, list.stderr);
+            println!("what is there: {:#?}", self.leftovers());
         }
         match self.on {
             On::Docker => {
