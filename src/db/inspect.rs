@@ -65,21 +65,6 @@ pub async fn next_transaction(address: &Address) -> Result<String> {
     Ok(next)
 }
 
-/// Whether somebody has used `ALTER SYSTEM`, which takes no transaction.
-///
-/// # Errors
-/// `NotReady` when the server does not answer.
-pub async fn has_settings(address: &Address) -> Result<bool> {
-    let mut connection = address.connect().await?;
-    let found = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf')",
-    );
-    let found = found.fetch_one(&mut connection).await;
-    let found = found.or_fail(Kind::Unexpected, || "cannot ask for the settings".into())?;
-    connect::close(connection).await;
-    Ok(found)
-}
-
 /// Takes the password of the user away, for good: nobody can log in any more. Returns the
 /// transaction id that the next writer gets.
 ///

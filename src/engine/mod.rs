@@ -369,8 +369,7 @@ impl Engine {
     }
 
     /// The transaction id that the next writer gets, of a server that was stopped cleanly: while it
-    /// is the same as before, nobody has written. None when that cannot be told, and when somebody
-    /// has used `ALTER SYSTEM`, which takes no transaction.
+    /// is the same as before, nobody has written. None when that cannot be told.
     ///
     /// # Errors
     /// When the engine does not answer.

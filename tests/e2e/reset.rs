@@ -10,7 +10,6 @@ crate::on_both_engines!(
     undo_brings_the_old_data_back_and_again_the_new,
     a_broken_migration_leaves_the_old_data_serving,
     a_broken_seed_leaves_the_old_data_serving,
-    a_setting_is_something_that_a_person_made_too,
     wipe_gives_the_disk_back_and_quick_resets_keep_no_more_than_two,
     a_reset_killed_anywhere_leaves_the_old_or_the_new,
 );
@@ -78,18 +77,6 @@ fn a_broken_seed_leaves_the_old_data_serving(sandbox: &Sandbox) {
     sandbox.write("seeds/020_more.yaml", "items:\n  second:\n    nmae: Second\n");
     sandbox.run(&["reset"]).exits(22).says("020_more.yaml:3").says("name");
     assert_eq!(psql(&url, "select count(*) from items where name = 'mine'").ok().line(), "1");
-}
-
-fn a_setting_is_something_that_a_person_made_too(sandbox: &Sandbox) {
-    sandbox.project();
-    sandbox.run(&["up"]).ok();
-    sandbox.sql("alter system set work_mem = '9MB'");
-    let kept = sandbox.run(&["generations", "--json"]).ok().json();
-    assert_eq!(kept["result"]["generations"][0]["written"], true);
-    sandbox.run(&["reset"]).ok().says("kept");
-    assert_eq!(sandbox.sql("show work_mem"), "4MB");
-    sandbox.run(&["undo"]).ok();
-    assert_eq!(sandbox.sql("show work_mem"), "9MB");
 }
 
 fn wipe_gives_the_disk_back_and_quick_resets_keep_no_more_than_two(sandbox: &Sandbox) {

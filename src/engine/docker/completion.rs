@@ -41,10 +41,9 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
     pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
-        let read =
-            async |file: &str| self.read_file(&server.handle, &format!("{PGDATA}/{file}")).await;
-        let (control, settings) = tokio::join!(read(control::CONTROL), read(control::SETTINGS));
-        Ok(control::untouched_at(control?.as_deref(), settings?.as_deref()))
+        let file = format!("{PGDATA}/global/pg_control");
+        let control = self.read_file(&server.handle, &file).await?;
+        Ok(control.and_then(|control| control::next_transaction(&control)))
     }
 
     /// Whether a generation carries the mark: read through a throw-away container, which is

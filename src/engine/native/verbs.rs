@@ -196,9 +196,8 @@ impl Native {
     /// Never: what cannot be read tells nothing.
     pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
         let Some(place) = self.store.place_of(&server.handle) else { return Ok(None) };
-        let read = |file: &str| std::fs::read(place.pgdata().join(file)).ok();
-        let (control, settings) = (read(control::CONTROL), read(control::SETTINGS));
-        Ok(control::untouched_at(control.as_deref(), settings.as_deref()))
+        let control = std::fs::read(place.pgdata().join("global/pg_control"));
+        Ok(control.ok().and_then(|control| control::next_transaction(&control)))
     }
 
     /// Gives its note another name.
