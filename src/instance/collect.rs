@@ -202,12 +202,12 @@ impl Instance<'_> {
         self.send_away(engine, &over, BRIEFLY).await;
     }
 
-    /// The same, and the copy that was made ahead.
-    pub(super) async fn collect_with_spare(&mut self, engine: &Engine) {
+    /// The same, and the copy that was made ahead; each is waited for so long.
+    pub(super) async fn collect_with_spare(&mut self, engine: &Engine, patience: Duration) {
         let mut over = self.over();
         let spare = self.record.as_mut().and_then(|record| record.spare.take());
         over.extend(spare.map(|spare| spare.number));
-        self.send_away(engine, &over, BRIEFLY).await;
+        self.send_away(engine, &over, patience).await;
     }
 
     /// The former generations whose time is over. Of those that somebody wrote to, that is said.
@@ -242,11 +242,12 @@ impl Instance<'_> {
     ) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
         let overdue = record.leaving.clone();
-        record.leaving.extend(over);
+        // Whatever a record says, what serves is never removed.
+        record.leaving.extend(over.iter().filter(|number| Some(**number) != record.current));
         if record.leaving.is_empty() {
             return Ok(());
         }
-        record.generations.retain(|generation| !over.contains(&generation.number));
+        record.generations.retain(|generation| !record.leaving.contains(&generation.number));
         // From here on they are nobody's: a record must not name what may be gone.
         self.context.store.save(record)?;
         let mut left = Vec::new();

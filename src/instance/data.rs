@@ -158,13 +158,17 @@ pub async fn populate_with(
 /// Begins with encrypting the values of the seeds, which need no database.
 pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
     match &plan.seeds {
-        Source::Files(seeds) if plan.needs_key() => Some(encrypt(context, seeds)),
+        Source::Files(seeds) if plan.needs_key() => {
+            let names: Vec<String> =
+                seeds.files().iter().map(|file| file.name().to_owned()).collect();
+            Some(encrypt(context, seeds, &names))
+        }
         _ => None,
     }
 }
 
-fn encrypt(context: &Context, seeds: &SeedSet) -> Encrypting {
-    Encrypting::begin(seeds, context.key.encrypter(&context.events))
+fn encrypt(context: &Context, seeds: &SeedSet, names: &[String]) -> Encrypting {
+    Encrypting::begin(seeds, names, context.key.encrypter(&context.events))
 }
 
 async fn populate_unguarded(
@@ -269,7 +273,8 @@ async fn run_seeds(
 ) -> Result<()> {
     match &plan.seeds {
         Source::Files(set) => {
-            let encrypting = || encrypting.unwrap_or_else(|| encrypt(context, set));
+            let encrypting =
+                |names: &[String]| encrypting.unwrap_or_else(|| encrypt(context, set, names));
             let outcome = seed::apply(address, set, encrypting, &context.events).await?;
             applied.seeds_applied = outcome.applied.into_iter().map(|seed| seed.file).collect();
         }

@@ -67,7 +67,9 @@ impl Instance<'_> {
         let numbers = recorded.map(|generation| generation.number);
         let leaving = self.record.iter().flat_map(|record| record.leaving.iter().copied());
         let there = on_engine.iter().map(|generation| generation.number);
-        there.chain(numbers).chain(leaving).max().unwrap_or(0) + 1
+        // Also when somebody has removed its volume: what is done with the spare is done by number.
+        let spare = record.and_then(|record| record.spare.as_ref()).map(|spare| spare.number);
+        there.chain(numbers).chain(leaving).chain(spare).max().unwrap_or(0) + 1
     }
 
     /// The number of the copy that was made ahead, when it is of this state and still there. From
@@ -95,15 +97,8 @@ impl Instance<'_> {
         Ok(Some(spare.number))
     }
 
-    /// Notes a copy that was made ahead; the one before it, of a state that is no longer wanted, is
-    /// removed. What goes wrong with that costs the next reset a little time.
-    pub(super) async fn keep_spare(
-        &mut self,
-        engine: &Engine,
-        spare: Result<Generation>,
-        of: &GoldenLabel,
-    ) {
-        self.drop_spare(engine).await;
+    /// Notes a copy that was made ahead. Without one the next reset takes a little longer.
+    pub(super) fn keep_spare(&mut self, spare: Result<Generation>, of: &GoldenLabel) {
         match (spare, &mut self.record) {
             (Ok(Generation { number, .. }), Some(record)) => {
                 let (fingerprint, platform) = (of.fingerprint.clone(), of.platform.clone());
@@ -112,13 +107,5 @@ impl Instance<'_> {
             (Err(error), _) => tracing::debug!("no copy was made ahead: {error}"),
             _ => {}
         }
-    }
-
-    /// Removes the copy that was made ahead.
-    async fn drop_spare(&mut self, engine: &Engine) {
-        let Some(spare) = self.record.as_mut().and_then(|record| record.spare.take()) else {
-            return;
-        };
-        self.send_away(engine, &[spare.number], collect::BRIEFLY).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Stopping an instance, taking its server away, and removing it for good.
 
 use super::Instance;
-use super::collect::PURGE;
+use super::collect::{BRIEFLY, PURGE};
 use super::revive::stop_cleanly;
 use crate::error::Result;
 
@@ -38,7 +38,7 @@ impl Instance<'_> {
             record.server = None;
         }
         self.done()?;
-        self.collect_with_spare(&engine).await;
+        self.collect_with_spare(&engine, BRIEFLY).await;
         Ok(server.is_some())
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::collect::BRIEFLY;
 use super::data::Plan;
 use super::prepare::Prepared;
 use super::revive::stop_cleanly;
@@ -71,9 +72,11 @@ impl Instance<'_> {
             if wipe {
                 self.forget(former)?;
             }
-            match wipe {
-                true => self.collect_with_spare(&engine).await,
-                false => self.collect(&engine).await,
+            // The copy that is still there is of another state.
+            match (wipe, is_worth_it) {
+                (true, _) => self.collect_with_spare(&engine, Duration::MAX).await,
+                (false, true) => self.collect_with_spare(&engine, BRIEFLY).await,
+                (false, false) => self.collect(&engine).await,
             }
             Ok(server)
         };
@@ -83,7 +86,7 @@ impl Instance<'_> {
             Err(error) => return Err(self.given_up(&engine, &[number, next], error).await),
         };
         if let Some(spare) = ahead {
-            self.keep_spare(&engine, spare, &golden.state.label).await;
+            self.keep_spare(spare, &golden.state.label);
         }
         self.done()?;
         let kept = self.recorded()?.former_generations().contains(&former);

@@ -131,3 +131,30 @@ fn a_reset_killed_anywhere_leaves_the_old_or_the_new(sandbox: &Sandbox) {
         assert!(left.len() <= 4, "killed at {step}/6: {left:?}");
     }
 }
+
+/// The copy that is made ahead is in no container: `docker volume prune` takes it.
+#[test]
+fn a_copy_that_was_pruned_takes_no_other_generation_along() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "a pruned copy") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let prune = || {
+        let filter = format!("label=devdb.developer={}", sandbox.developer());
+        let unused = ["volume", "ls", "-q", "--filter", "dangling=true", "--filter", &filter];
+        for name in docker(&unused).lines() {
+            docker(&["volume", "rm", name]);
+        }
+    };
+    sandbox.run(&["reset"]).ok();
+    prune();
+    sandbox.run(&["reset"]).ok();
+    prune();
+    sandbox.write("seeds/020_more.sql", "insert into items (name) values ('Second');\n");
+    sandbox.run(&["reset"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["reset"]).ok().says("kept");
+    assert_eq!(sandbox.sql("select count(*) from items"), "2");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    sandbox.run(&["up"]).ok();
+}
