@@ -106,14 +106,13 @@ impl Ephemeral {
             .await?;
         let spec = context.spec.server.without_durability();
         let password = new_password();
-        let until = time.map(|time| Utc::now() + time);
-        let lease = Lease::of_this_process(until);
         let verifier = scram::verifier(password.expose_secret());
         let start = async |golden: &Golden| {
+            let until = time.map(|time| Utc::now() + time);
             let launch = PrivateLaunch {
                 owner: &context.spec.owner,
                 role: Role::Ephemeral,
-                lease: &lease,
+                lease: &Lease::of_this_process(until),
                 spec: &spec,
                 from: Some(&golden.state),
                 unpack: None,

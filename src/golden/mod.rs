@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fingerprint::{Chain, KeyPart, Step};
 use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
+use crate::spec::EngineKind;
 use crate::state::Lock;
 
 pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};
@@ -203,7 +204,14 @@ pub async fn obtain<T>(
     loop {
         left -= 1;
         let (golden, builder) = find_or_bake(context, engine, plan).await?;
-        let (made, ()) = tokio::join!(make(&golden), discard(context, builder));
+        let made = match engine.kind() {
+            EngineKind::Docker => tokio::join!(discard(context, builder), make(&golden)).1,
+            // An ephemeral database takes the place of its builder.
+            EngineKind::Native => {
+                discard(context, builder).await;
+                make(&golden).await
+            }
+        };
         match made {
             Ok(made) => return Ok((golden, made)),
             Err(error) if left == 0 || !is_gone(engine, &golden.state, &error).await => {
@@ -267,10 +275,10 @@ async fn discard(context: &Context, builder: Option<PrivateServer>) {
 async fn is_gone(engine: &Engine, state: &GoldenState, error: &Error) -> bool {
     let is_listed = |states: Vec<GoldenState>| states.iter().any(|one| one.handle == state.handle);
     match error.kind() {
-        Kind::Interrupted => false,
-        // Somebody may have made it again already.
-        Kind::Image => true,
-        _ => engine.golden_states().await.is_ok_and(|states| !is_listed(states)),
+        // Somebody may have made it again already. Another image is a registry's.
+        Kind::Image => error.message().contains(&state.handle),
+        Kind::Unexpected => engine.golden_states().await.is_ok_and(|states| !is_listed(states)),
+        _ => false,
     }
 }
 

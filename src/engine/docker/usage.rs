@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// How often the daemon is asked: it gives up on a volume when a file that it has seen is gone, as
 /// those of a running server are now and then.
-const TRIES: usize = 10;
+const TRIES: usize = 5;
 
 /// How long others may be measuring.
 const PATIENCE: Duration = Duration::from_secs(60);
