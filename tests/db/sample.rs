@@ -17,7 +17,7 @@ async fn up(address: &Address) {
     let migrations = migrate::load(&Files::Embedded).unwrap();
     migrate::run(address, &migrations, false, PATIENCE, &Events::silent()).await.unwrap();
     let seeds = seed::load(&Files::Embedded, "dev").unwrap();
-    let encrypting = || seed::Encrypting::begin(&seeds, encrypt());
+    let encrypting = |names: &[String]| seed::Encrypting::begin(&seeds, names, encrypt());
     let outcome = seed::apply(address, &seeds, encrypting, &Events::silent()).await.unwrap();
     let rows: Vec<u64> = outcome.applied.iter().map(|file| file.rows).collect();
     assert_eq!(rows, [2, 4, 12]);

@@ -20,7 +20,13 @@ fn no_key() -> Encrypt {
 
 async fn seed(address: &Address, project: &Project, profile: &str) -> Result<SeedOutcome> {
     let set = set(project, profile);
-    apply(address, &set, || Encrypting::begin(&set, no_key()), &Events::silent()).await
+    apply(
+        address,
+        &set,
+        |names: &[String]| Encrypting::begin(&set, names, no_key()),
+        &Events::silent(),
+    )
+    .await
 }
 
 fn files(outcome: &SeedOutcome) -> Vec<(&str, u64)> {
@@ -152,9 +158,12 @@ async fn the_key_is_asked_for_only_where_something_is_encrypted() {
         Ok(format!("<{clear}>"))
     });
     let set = set(&project, "dev");
-    let encrypting = || Encrypting::begin(&set, encrypt);
+    let encrypting = |names: &[String]| Encrypting::begin(&set, names, encrypt);
     apply(&address, &set, encrypting, &Events::silent()).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 2);
+    // What is applied needs no key any more.
+    project.write("3.sql", "SELECT 1;");
+    seed(&address, &project, "dev").await.unwrap();
     assert_eq!(
         value(&address, "SELECT string_agg(a, ',' ORDER BY a) FROM t").await,
         "< x >,<secret>,clear"
@@ -223,9 +232,14 @@ async fn many_rows() {
     let start = Instant::now();
     let set = set(&project, "dev");
     println!("read in {:?}", start.elapsed());
-    let outcome = apply(&address, &set, || Encrypting::begin(&set, no_key()), &Events::silent())
-        .await
-        .unwrap();
+    let outcome = apply(
+        &address,
+        &set,
+        |names: &[String]| Encrypting::begin(&set, names, no_key()),
+        &Events::silent(),
+    )
+    .await
+    .unwrap();
     println!("{:?}", outcome.applied);
     assert_eq!(files(&outcome), [("1_t.csv", 100_000), ("2.yaml", 2000)]);
 }

@@ -20,9 +20,14 @@ async fn fails(address: &Address, files: &[(&str, &str)]) -> String {
     let project = Project::new(files);
     let set = load(&project.files(), "dev").unwrap();
     let encrypt = Arc::new(|clear: &str| Ok(clear.to_owned()));
-    let error = apply(address, &set, || Encrypting::begin(&set, encrypt), &Events::silent())
-        .await
-        .unwrap_err();
+    let error = apply(
+        address,
+        &set,
+        |names: &[String]| Encrypting::begin(&set, names, encrypt),
+        &Events::silent(),
+    )
+    .await
+    .unwrap_err();
     let untouched = "SELECT (SELECT count(*) FROM orgs) + (SELECT count(*) FROM readings) \
                      + count(*) FROM pg_namespace WHERE nspname = '_devdb'";
     assert_eq!(value(address, untouched).await, "0");
@@ -261,9 +266,14 @@ async fn a_commit_that_no_scanner_sees_is_noticed() {
     ]);
     let set = load(&project.files(), "dev").unwrap();
     let encrypt = Arc::new(|clear: &str| Ok(clear.to_owned()));
-    let error = apply(&address, &set, || Encrypting::begin(&set, encrypt), &Events::silent())
-        .await
-        .unwrap_err();
+    let error = apply(
+        &address,
+        &set,
+        |names: &[String]| Encrypting::begin(&set, names, encrypt),
+        &Events::silent(),
+    )
+    .await
+    .unwrap_err();
     insta::assert_snapshot!(project.text_of(&error), @r"
     Seed: /…/2.sql has ended the transaction that all seeds share
     because what it and the files before it wrote stays
@@ -284,8 +294,13 @@ async fn deferred_constraints_are_checked_at_the_end() {
         let project = Project::new(files);
         let set = load(&project.files(), "dev").unwrap();
         let encrypt = Arc::new(|clear: &str| Ok(clear.to_owned()));
-        let result =
-            apply(&address, &set, || Encrypting::begin(&set, encrypt), &Events::silent()).await;
+        let result = apply(
+            &address,
+            &set,
+            |names: &[String]| Encrypting::begin(&set, names, encrypt),
+            &Events::silent(),
+        )
+        .await;
         result.map_err(|error| project.text_of(&error))
     };
     insta::assert_snapshot!(seed(&[("1.yaml", "t:\n  a: {n: 1, m: 2}\n")]).await.unwrap_err(), @r#"

@@ -48,7 +48,7 @@ pub struct AppliedSeed {
 
 /// Applies the files that have not been applied, all in one transaction and in order, on a
 /// connection of its own under an advisory lock. Dropping the future rolls everything back.
-/// `encrypting` is called when there is something to apply.
+/// `encrypting` is called when there is something to apply, with the files' names.
 ///
 /// # Errors
 /// `Seed`, with file, line and column; nothing has changed then. `Locked` when another devdb has
@@ -56,7 +56,7 @@ pub struct AppliedSeed {
 pub async fn apply(
     address: &Address,
     set: &SeedSet,
-    encrypting: impl FnOnce() -> Encrypting,
+    encrypting: impl FnOnce(&[String]) -> Encrypting,
     events: &Events,
 ) -> Result<SeedOutcome> {
     let mut connection = session::open(address).await?;
@@ -73,7 +73,7 @@ pub async fn apply(
     }
     record::ensure_tables(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
-    let mut encrypted = encrypting().done().await?;
+    let mut encrypted = encrypting(&found.pending).done().await?;
     let mut said = Vec::new();
     for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
         let start = Instant::now();

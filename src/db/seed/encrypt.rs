@@ -19,15 +19,18 @@ pub type Encrypt = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
 /// The values of one file, by their places in it.
 pub(super) type Encrypted = BTreeMap<Place, String>;
 
-/// The values of all files of a set, being encrypted on threads of their own, a few at a time, from
+/// The values of some files of a set, being encrypted on threads of their own, a few at a time, from
 /// when this was made until it is dropped. To be made within a tokio runtime.
 pub struct Encrypting(AbortOnDropHandle<Result<BTreeMap<String, Encrypted>>>);
 
 impl Encrypting {
-    /// Begins.
-    pub fn begin(set: &SeedSet, encrypt: Encrypt) -> Self {
+    /// Begins with the files of these names.
+    pub fn begin(set: &SeedSet, names: &[String], encrypt: Encrypt) -> Self {
         let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
-        let values: Vec<Clear> = set.files.iter().flat_map(clear_values).collect();
+        let values: Vec<Clear> = {
+            let files = set.files.iter().filter(|file| names.contains(&file.name));
+            files.flat_map(clear_values).collect()
+        };
         let encrypting = async move {
             let each = values.into_iter().map(|value| value.encrypt(Arc::clone(&encrypt)));
             let mut done = stream::iter(each).buffered(at_a_time);
