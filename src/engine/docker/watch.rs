@@ -45,14 +45,16 @@ impl Docker {
     /// is missed. Where events are late or lost, the time of the start gives it away: the process
     /// that `server` describes has ended as soon as the container was started at another time.
     pub async fn exited(&self, server: &Server) -> Exit {
-        let since = match server.status {
-            Status::Running { since, .. } => since,
-            Status::Stopped { .. } => None,
-        };
-        match self.fate_of(&server.handle, since).await {
+        match self.fate_of(&server.handle, started_at(server)).await {
             Ok(code) => Exit { code, log_tail: self.log_tail(&server.handle).await },
             Err(reason) => Exit { code: None, log_tail: reason },
         }
+    }
+
+    /// Whether a server ends within `patience`, or has ended already.
+    pub(super) async fn ends_within(&self, server: &Server, patience: Duration) -> bool {
+        let fate = self.fate_of(&server.handle, started_at(server));
+        tokio::time::timeout(patience, fate).await.is_ok()
     }
 
     /// Waits for the end of the process that was started at `since`: its exit code, or why that
@@ -202,6 +204,13 @@ fn deaths_of(id: &str, since: Option<DateTime<Utc>>) -> EventsOptions {
 fn exit_code(death: &EventMessage) -> Option<i64> {
     let attributes = death.actor.as_ref()?.attributes.as_ref()?;
     attributes.get("exitCode").or_else(|| attributes.get("containerExitCode"))?.parse().ok()
+}
+
+fn started_at(server: &Server) -> Option<DateTime<Utc>> {
+    match server.status {
+        Status::Running { since, .. } => since,
+        Status::Stopped { .. } => None,
+    }
 }
 
 fn still_running(name: &str) -> Error {
