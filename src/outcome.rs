@@ -422,10 +422,40 @@ pub struct GcReport {
     pub yes: bool,
     /// What is of no use any more.
     pub found: Vec<Found>,
-    /// Instances that another devdb works on.
-    pub locked: Vec<Owner>,
+    /// Instances that were left alone, whatever there may be of them.
+    pub skipped: Vec<Skipped>,
     /// What could not be looked at or removed, and why.
     pub troubles: Vec<String>,
+}
+
+/// An instance that `gc` left alone.
+#[derive(Debug, Serialize)]
+pub struct Skipped {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Why.
+    #[serde(flatten)]
+    pub why: WhySkipped,
+}
+
+/// Why `gc` left an instance alone.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+pub enum WhySkipped {
+    /// Another devdb works on it.
+    Locked,
+    /// The file system that its project was on is not mounted.
+    NotMounted {
+        /// Where its project was.
+        directory: PathBuf,
+    },
+    /// Its branch has another name now, and its data may be wanted there.
+    Renamed {
+        /// The branch's name.
+        to: String,
+        /// Where its project is.
+        directory: PathBuf,
+    },
 }
 
 /// What of one instance is of no use any more, for one reason.

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 
 use super::App;
 use crate::cli::GcArgs;
@@ -14,9 +12,9 @@ use crate::config::{Overrides, branch};
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
 use crate::instance::{Context, Garbage, Instance, Reason};
-use crate::outcome::{Found, GcReport, Outcome, Report};
+use crate::outcome::{Found, GcReport, Outcome, Report, Skipped, WhySkipped};
 use crate::spec::EngineKind;
-use crate::state::Record;
+use crate::state::{Home, Record, Sight};
 
 /// `devdb gc`
 pub async fn run(app: &App, args: GcArgs) -> Result<Outcome> {
@@ -32,14 +30,21 @@ pub async fn run(app: &App, args: GcArgs) -> Result<Outcome> {
     let homes = homes(&context, &records);
     let mut sizes = Sizes::default();
     for record in records {
-        let gone = gone(&record, &homes);
+        let owner = record.owner.clone();
+        let gone = match Fate::of(&record, &homes) {
+            Fate::Kept => None,
+            Fate::Gone(reason) => Some(reason),
+            Fate::Skipped(why) => {
+                report.skipped.push(Skipped { owner, why });
+                continue;
+            }
+        };
         let context = context.of_record(&record);
         let found = sweep(&context, gone, args.yes, &mut sizes, &mut report).await;
         if let Err(error) = found {
             if error.kind() == Kind::Interrupted {
                 return Err(error);
             }
-            let owner = &record.owner;
             let whose = format!("{} of {} ({})", owner.project, owner.developer, owner.instance);
             report.troubles.push(format!("{whose}: {error}"));
         }
@@ -58,7 +63,8 @@ async fn sweep(
 ) -> Result<()> {
     let guard = &context.interrupt;
     let Some(mut instance) = Instance::open_at_once(context)? else {
-        report.locked.push(context.spec.owner.clone());
+        let owner = context.spec.owner.clone();
+        report.skipped.push(Skipped { owner, why: WhySkipped::Locked });
         return Ok(());
     };
     let Some((engine, found)) = guard.guard(instance.garbage(gone)).await? else { return Ok(()) };
@@ -69,7 +75,7 @@ async fn sweep(
             owner: context.spec.owner.clone(),
             engine: engine.kind(),
             reason: garbage.reason,
-            directory: context.directory.clone(),
+            directory: context.home.as_ref().map(|home| home.directory.clone()),
             generations: garbage.generations.iter().map(|one| one.number).collect(),
             left: if yes { objects.clone() } else { Vec::new() },
             objects,
@@ -105,36 +111,49 @@ impl Sizes {
     }
 }
 
-/// Where each project is: here, or in a directory that one of its records names and that is there.
-/// A project that was moved keeps its id, and only the instances used since know the new place.
-fn homes(context: &Context, records: &[Record]) -> BTreeMap<String, PathBuf> {
+/// Where each project is: here, or where one of its records names a directory that is there. A
+/// project that was moved keeps its id, and only the instances used since know the new place.
+fn homes(context: &Context, records: &[Record]) -> BTreeMap<String, Home> {
     let mut homes = BTreeMap::new();
     for record in records {
-        if let Some(directory) = record.directory.as_ref().filter(|directory| !is_gone(directory)) {
-            homes.insert(record.owner.project_id.clone(), directory.clone());
+        if let Some(home) = record.home.as_ref().filter(|home| home.sight() == Sight::There) {
+            homes.insert(record.owner.project_id.clone(), home.clone());
         }
     }
-    if let Some(here) = &context.directory {
+    if let Some(here) = &context.home {
         homes.insert(context.spec.owner.project_id.clone(), here.clone());
     }
     homes
 }
 
-/// Whether nothing is there. What cannot be looked at is not gone.
-fn is_gone(directory: &Path) -> bool {
-    directory
-        .symlink_metadata()
-        .is_err_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+/// What is to be done with an instance, by what became of its directory and branch.
+enum Fate {
+    /// It is in use, as far as one can see.
+    Kept,
+    /// Nothing of it is of any use.
+    Gone(Reason),
+    /// It is not for `gc` to decide.
+    Skipped(WhySkipped),
 }
 
-/// Why a whole instance is of no use any more; none when it may be. The sample's never is.
-fn gone(record: &Record, homes: &BTreeMap<String, PathBuf>) -> Option<Reason> {
-    record.directory.as_ref()?;
-    match homes.get(&record.owner.project_id) {
-        None => Some(Reason::DirectoryGone),
-        Some(home) if record.of_branch && branch::is_gone(home, &record.owner.instance) => {
-            Some(Reason::BranchGone)
+impl Fate {
+    fn of(record: &Record, homes: &BTreeMap<String, Home>) -> Fate {
+        // The sample is everywhere.
+        let Some(noted) = &record.home else { return Fate::Kept };
+        let Some(home) = homes.get(&record.owner.project_id) else {
+            let directory = noted.directory.clone();
+            return match noted.sight() {
+                Sight::NotMounted => Fate::Skipped(WhySkipped::NotMounted { directory }),
+                Sight::There | Sight::Gone => Fate::Gone(Reason::DirectoryGone),
+            };
+        };
+        let (directory, branch) = (&home.directory, &record.owner.instance);
+        if !record.of_branch || !branch::is_gone(directory, branch) {
+            return Fate::Kept;
         }
-        Some(_) => None,
+        match branch::later_name(directory, branch) {
+            Some(to) => Fate::Skipped(WhySkipped::Renamed { to, directory: directory.clone() }),
+            None => Fate::Gone(Reason::BranchGone),
+        }
     }
 }

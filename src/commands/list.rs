@@ -75,7 +75,7 @@ fn recorded(
     // A copy that was made ahead is nobody's data.
     listed.generations = listed.generations.saturating_sub(usize::from(record.spare.is_some()));
     listed.port = listed.port.or(Some(record.port));
-    listed.directory = record.directory;
+    listed.directory = record.home.map(|home| home.directory);
     if !asked.contains(&record.engine) {
         listed.state = "unknown";
     }

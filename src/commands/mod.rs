@@ -48,7 +48,7 @@ use crate::interrupt::Interrupt;
 use crate::key::KeySource;
 use crate::outcome::{Outcome, Report, Said};
 use crate::resolve::resolve;
-use crate::state::Store;
+use crate::state::{Home, Store};
 
 /// What every command starts from.
 pub struct App {
@@ -98,17 +98,17 @@ impl App {
         let config = self.config(flags)?;
         let data_dir = self.environment.data_dir()?;
         let store = Store::open(&data_dir)?;
-        let (identity, directory) = match &config.project {
+        let (identity, home) = match &config.project {
             Project::Directory { root } => {
-                (identity::project_id(root, &data_dir, &self.environment)?, Some(root.clone()))
+                (identity::project_id(root, &data_dir, &self.environment)?, Some(Home::of(root)))
             }
             Project::Sample => (identity::sample_id(&data_dir, &self.environment)?, None),
         };
         for note in &identity.notes {
             self.events.note(note.clone());
         }
-        if let Some(directory) = &directory
-            && let Err(error) = store.note_move(&identity.id, directory)
+        if let Some(home) = &home
+            && let Err(error) = store.note_move(&identity.id, home)
         {
             self.events.warn(format!("where the project is now could not be noted: {error}"));
         }
@@ -136,7 +136,7 @@ impl App {
             events: self.events.clone(),
             interrupt: self.interrupt.clone(),
             environment: self.environment.clone(),
-            directory,
+            home,
             key,
         })
     }

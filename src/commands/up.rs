@@ -70,15 +70,16 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
 /// A branch that was renamed has left its database under the old name.
 fn tell_of_former_name(context: &Context) {
     let owner = &context.spec.owner;
-    let Some(directory) = context.directory.as_ref().filter(|_| context.spec.of_branch) else {
+    let Some(home) = context.home.as_ref().filter(|_| context.spec.of_branch) else {
         return;
     };
     let has_instance = |name: &String| {
         let former = Owner { instance: name.clone(), ..owner.clone() };
         matches!(context.store.load(&former.key()), Ok(Some(_)))
     };
-    if let Some(name) =
-        branch::former_names(directory, &owner.instance).iter().find(|name| has_instance(name))
+    if let Some(name) = branch::former_names(&home.directory, &owner.instance)
+        .iter()
+        .find(|name| has_instance(name))
     {
         context.events.note(format!(
             "this branch was called {name}, and its database is still there under that name; to go on with it:\n  \

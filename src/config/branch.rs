@@ -10,6 +10,9 @@ use super::values::Problem;
 /// Where git keeps branches.
 const BRANCHES: &str = "refs/heads/";
 
+/// How git's log of a branch begins what it says of a renaming.
+const RENAMED: &str = "Branch: renamed ";
+
 /// How the instance of a checkout without a branch is called: this, and 12 digits of the commit.
 const DETACHED: &str = "detached-";
 
@@ -70,13 +73,29 @@ pub fn is_gone(directory: &Path, name: &str) -> bool {
         && name.strip_prefix(DETACHED).is_none_or(lacks_commit)
 }
 
+/// What a branch that is gone is called now, if it was renamed, as far as git remembers.
+pub fn later_name(directory: &Path, name: &str) -> Option<String> {
+    let renamed = format!("{RENAMED}{BRANCHES}{name} to ");
+    let pattern = format!("--grep-reflog={renamed}");
+    let arguments =
+        ["log", "--walk-reflogs", "--branches", "--fixed-strings", &pattern, "--format=%gD%x09%gs"];
+    let said = git(directory, &arguments).ok()?;
+    String::from_utf8_lossy(&said.stdout).lines().find_map(|line| {
+        let (place, said) = line.split_once('\t')?;
+        // The pattern may stand anywhere in a message.
+        let (branch, _) = place.rsplit_once("@{")?;
+        let branch = branch.strip_prefix(BRANCHES).unwrap_or(branch);
+        said.starts_with(&renamed).then(|| branch.to_owned())
+    })
+}
+
 /// What a branch was called before it was renamed, the latest name first, as far as git remembers.
 pub fn former_names(directory: &Path, name: &str) -> Vec<String> {
     let branch = format!("{BRANCHES}{name}");
     let arguments = ["reflog", "show", "--format=%gs", &branch, "--"];
     let Ok(said) = git(directory, &arguments) else { return Vec::new() };
     let renamed = |line: &str| {
-        let from = line.strip_prefix("Branch: renamed ")?.split(" to ").next()?;
+        let from = line.strip_prefix(RENAMED)?.split(" to ").next()?;
         Some(from.strip_prefix(BRANCHES)?.to_owned())
     };
     String::from_utf8_lossy(&said.stdout).lines().filter_map(renamed).collect()

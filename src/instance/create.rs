@@ -131,7 +131,7 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         leaving: Vec::new(),
         generations: Vec::new(),
         under_way: Some("up".into()),
-        directory: context.directory.clone(),
+        home: context.home.clone(),
         of_branch: context.spec.of_branch,
         retention: context.spec.retention,
     };

@@ -13,7 +13,7 @@ impl Context {
         context.spec.owner = record.owner.clone();
         context.spec.of_branch = record.of_branch;
         context.spec.retention = record.retention;
-        context.directory.clone_from(&record.directory);
+        context.home.clone_from(&record.home);
         if let Some(current) = record.current_generation() {
             let made = &current.made_with;
             context.spec.server.major = made.major;
@@ -43,7 +43,7 @@ impl<'a> Instance<'a> {
         let context = self.context;
         match &mut self.record {
             Some(record) if !is_noted(context, record) => {
-                record.directory.clone_from(&context.directory);
+                record.home.clone_from(&context.home);
                 record.retention = context.spec.retention;
                 context.store.save(record)
             }
@@ -54,7 +54,7 @@ impl<'a> Instance<'a> {
 
 /// Whether a record knows where its project is and what that keeps.
 fn is_noted(context: &Context, record: &Record) -> bool {
-    record.directory == context.directory && record.retention == context.spec.retention
+    record.home == context.home && record.retention == context.spec.retention
 }
 
 /// Whether a record needs no hand: nothing in it is to be noted or collected.

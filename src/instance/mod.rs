@@ -25,7 +25,6 @@ mod revive;
 mod snapshot;
 mod transfer;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -40,7 +39,7 @@ use crate::event::Events;
 use crate::interrupt::Interrupt;
 use crate::key::KeySource;
 use crate::spec::InstanceSpec;
-use crate::state::{GenerationRecord, Lock, Record, Store, Why};
+use crate::state::{GenerationRecord, Home, Lock, Record, Store, Why};
 
 pub use data::{Plan, Source};
 pub use garbage::{Garbage, Reason};
@@ -73,7 +72,7 @@ pub struct Context {
     /// What programs that devdb runs inherit.
     pub environment: Environment,
     /// Where the project is; none for the sample.
-    pub directory: Option<PathBuf>,
+    pub home: Option<Home>,
     /// Where the key of `!encrypt` comes from.
     pub key: KeySource,
 }

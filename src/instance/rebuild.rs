@@ -76,7 +76,7 @@ impl Instance<'_> {
             generations: complete.iter().map(found).collect(),
             // What is incomplete is rubbish of a first `up` that was cut short: tidied up next.
             under_way: Some("rebuild".into()),
-            directory: self.context.directory.clone(),
+            home: self.context.home.clone(),
             of_branch: self.context.spec.of_branch,
             retention: self.context.spec.retention,
         };

@@ -8,7 +8,9 @@ use indicatif::HumanBytes;
 use super::Style;
 use super::human::{count, plain_table, trimmed, who};
 use crate::instance::Reason;
-use crate::outcome::{EphemeralsReport, Found, GcReport, GenerationRow, GenerationsReport};
+use crate::outcome::{
+    EphemeralsReport, Found, GcReport, GenerationRow, GenerationsReport, Skipped, WhySkipped,
+};
 use crate::state::Why;
 
 /// `devdb generations`
@@ -84,9 +86,9 @@ pub fn gc(report: &GcReport, style: Style) -> String {
     for found in &report.found {
         _ = writeln!(text, "{}", self::found(found, report.yes, style));
     }
-    for owner in &report.locked {
-        let who = who(owner);
-        _ = writeln!(text, "{} {who}: another devdb works on it", style.dim("skipped"));
+    for skipped in &report.skipped {
+        let (who, why) = (who(&skipped.owner), why_skipped(skipped));
+        _ = writeln!(text, "{} {who}: {why}", style.dim("skipped"));
     }
     for trouble in &report.troubles {
         _ = writeln!(text, "{} {trouble}", style.yellow("warning:"));
@@ -99,6 +101,23 @@ pub fn gc(report: &GcReport, style: Style) -> String {
         (false, true) => {}
     }
     text
+}
+
+fn why_skipped(skipped: &Skipped) -> String {
+    match &skipped.why {
+        WhySkipped::Locked => "another devdb works on it".into(),
+        WhySkipped::NotMounted { directory } => {
+            format!("{} is on a file system that is not mounted", directory.display())
+        }
+        WhySkipped::Renamed { to, directory } => {
+            let name = &skipped.owner.instance;
+            format!(
+                "its branch is called {to} now; in {}:\n  devdb up --from {name}   on {to}, takes the data along\n  \
+                 devdb down --purge --instance {name}   removes it",
+                directory.display()
+            )
+        }
+    }
 }
 
 fn found(found: &Found, yes: bool, style: Style) -> String {

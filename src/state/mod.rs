@@ -4,11 +4,13 @@
 //! The engine is the truth for what exists and whose it is; a record is the truth for which
 //! generation is current, in which order they came, and why.
 
+pub mod home;
 pub mod lock;
 pub mod ports;
 pub mod record;
 pub mod store;
 
+pub use home::{Home, Sight};
 pub use lock::Lock;
 pub use record::{GenerationRecord, Record, Spare, Why};
 pub use store::{Store, private_directory, write_private};

@@ -1,11 +1,10 @@
 //! The record of one instance.
 
-use std::path::PathBuf;
-
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::Home;
 use crate::engine::MadeWith;
 use crate::spec::{EngineKind, Owner, Retention};
 
@@ -45,7 +44,7 @@ pub struct Record {
     /// command knows that one before it was cut short.
     pub under_way: Option<String>,
     /// Where the project was when the instance was last used; none for the sample.
-    pub directory: Option<PathBuf>,
+    pub home: Option<Home>,
     /// Whether it was made for, and named after, a git branch.
     #[serde(default)]
     pub of_branch: bool,
@@ -169,7 +168,7 @@ pub(crate) mod tests {
             leaving: Vec::new(),
             generations: Vec::new(),
             under_way: None,
-            directory: None,
+            home: None,
             of_branch: false,
             retention: Retention::default(),
         }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::home::{Home, Sight};
 use super::lock::Lock;
 use super::record::{Record, SCHEMA};
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
@@ -97,17 +98,17 @@ impl Store {
     ///
     /// # Errors
     /// When the records cannot be read or written.
-    pub fn note_move(&self, project_id: &str, to: &Path) -> Result<()> {
+    pub fn note_move(&self, project_id: &str, to: &Home) -> Result<()> {
         for record in self.load_all()?.into_iter().flatten() {
             let key = record.owner.key();
             let was_moved =
-                record.directory.as_ref().is_some_and(|from| from != to && !from.exists());
+                record.home.as_ref().is_some_and(|home| home != to && home.sight() != Sight::There);
             if record.owner.project_id != project_id || !was_moved {
                 continue;
             }
             let Some(_lock) = Lock::at_once(&self.lock_file(&key))? else { continue };
             if let Some(record) = self.load(&key)? {
-                self.save(&Record { directory: Some(to.to_owned()), ..record })?;
+                self.save(&Record { home: Some(to.clone()), ..record })?;
             }
         }
         Ok(())

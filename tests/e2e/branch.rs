@@ -79,9 +79,15 @@ fn a_renamed_branch_is_told_where_its_data_is(sandbox: &Sandbox) {
     assert!(!told.stdout.contains("old/One"), "{}", told.stdout);
     let again = sandbox.run(&["up"]).ok();
     assert!(!again.stderr.contains("old/One"), "once is enough:\n{}", again.stderr);
+    // Nobody has taken the data over yet, and perhaps somebody will.
+    let kept = sandbox.run(&["gc", "--yes"]).ok().says("called new now").says("nothing to remove");
+    assert!(kept.stdout.contains("devdb down --purge --instance old/One"), "{}", kept.stdout);
     sandbox.run(&["down", "--purge", "--yes"]).ok();
     sandbox.run(&["up", "--from", "old/One"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    sandbox.run(&["down", "--purge", "--yes", "--instance", "old/One"]).ok();
+    let none = sandbox.run(&["gc", "--yes"]).ok().says("nothing to remove");
+    assert!(!none.stdout.contains("old/One"), "{}", none.stdout);
 }
 
 fn two_branches_have_two_databases_and_switching_back_finds_the_old_one(sandbox: &Sandbox) {

@@ -62,8 +62,19 @@ impl SmallDisk {
         run(Command::new(program).args(fs.options()).arg(&image))?;
         let disk = SmallDisk { root, bound: Vec::new() };
         std::fs::create_dir(disk.path()).unwrap();
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(disk.path()))?;
+        disk.mount()?;
         Ok(disk)
+    }
+
+    /// Mounts it, at first and after [`SmallDisk::unmount`].
+    pub fn mount(&self) -> Result<(), String> {
+        let image = self.root.path().join("image");
+        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(self.path()))
+    }
+
+    /// Takes it away; what is on it stays.
+    pub fn unmount(&self) {
+        run(Command::new("umount").arg(self.path())).unwrap();
     }
 
     /// Where it is mounted.

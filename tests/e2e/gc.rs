@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::branch::{git, repository};
-use crate::sandbox::{Ran, Sandbox, eventually, finish, psql, spawn};
+use crate::disk::{Fs, SmallDisk};
+use crate::sandbox::{On, Ran, Sandbox, eventually, finish, psql, spawn};
 
 crate::on_both_engines!(
     instances_of_gone_branches_are_shown_and_then_removed_and_only_they,
@@ -98,6 +99,33 @@ fn instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_n
     let mine = list["result"]["instances"].as_array().unwrap().clone();
     let mine = mine.iter().filter(|one| one["owner"]["developer"] == sandbox.developer());
     assert_eq!(mine.count(), 1);
+}
+
+#[test]
+fn a_project_on_a_disk_that_is_not_mounted_is_left_alone() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a disk that is not mounted") else { return };
+    let Some(disk) = SmallDisk::new(Fs::Ext4, 16 << 20, "a disk that is not mounted") else {
+        return;
+    };
+    let directory = disk.path().join("shop");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("devdb.yaml"), "project: shop\n").unwrap();
+    sandbox.run_in(&directory, &["up"]).ok();
+    let url = sandbox.run_in(&directory, &["url"]).ok().line();
+    disk.unmount();
+    let left = sandbox.run_in(&sandbox.home(), &["gc", "--yes"]).ok().says("nothing to remove");
+    assert!(
+        left.stdout.contains("shop is on a file system that is not mounted"),
+        "{}",
+        left.stdout
+    );
+    psql(&url, "select 1").ok();
+
+    disk.mount().unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    let removed = found(&sandbox.run_in(&sandbox.home(), &["gc", "--yes", "--json"]).ok());
+    assert_eq!(removed.len(), 1);
+    assert_eq!(removed[0]["reason"], "directory_gone");
 }
 
 fn key_of(sandbox: &Sandbox, owner: &Value) -> String {

@@ -1,0 +1,85 @@
+//! Where a project is, and whether it is gone or only out of reach.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where a project is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Where the file system with that directory is mounted: without it nothing of the project
+    /// can be seen, and it may well be there.
+    pub mount: PathBuf,
+}
+
+/// What can be seen of a project's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It is there, or it cannot be looked at.
+    There,
+    /// The file system that it was on is not mounted.
+    NotMounted,
+    /// Nothing is there.
+    Gone,
+}
+
+impl Home {
+    /// The home of a project in this directory.
+    pub fn of(directory: &Path) -> Home {
+        let mount = directory.ancestors().find(|path| is_mounted(path)).unwrap_or(directory);
+        Home { directory: directory.to_owned(), mount: mount.to_owned() }
+    }
+
+    /// What can be seen of it now.
+    pub fn sight(&self) -> Sight {
+        match self.directory.symlink_metadata() {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                if is_mounted(&self.mount) {
+                    Sight::Gone
+                } else {
+                    Sight::NotMounted
+                }
+            }
+            _ => Sight::There,
+        }
+    }
+}
+
+/// Whether a file system begins here: it is another than the one above.
+fn is_mounted(path: &Path) -> bool {
+    let Some(above) = path.parent() else { return true };
+    match (path.metadata(), above.metadata()) {
+        (Ok(here), Ok(above)) => here.dev() != above.dev(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_directory_is_gone_and_one_on_a_missing_disk_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("a b/shop");
+        std::fs::create_dir_all(&directory).unwrap();
+        let home = Home::of(&directory);
+        assert!(directory.starts_with(&home.mount));
+        assert_eq!(home.sight(), Sight::There);
+        std::fs::remove_dir(&directory).unwrap();
+        assert_eq!(home.sight(), Sight::Gone);
+
+        // No file system is mounted where this one was: its mount point is left, or not even that.
+        let disk = root.path().join("disk");
+        let home = Home { directory: disk.join("shop"), mount: disk.clone() };
+        assert_eq!(home.sight(), Sight::NotMounted);
+        std::fs::create_dir(&disk).unwrap();
+        assert_eq!(home.sight(), Sight::NotMounted);
+    }
+}
