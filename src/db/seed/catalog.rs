@@ -1,7 +1,7 @@
 //! What the database knows about the tables that seeds fill.
 
-use sqlx::PgConnection;
 use sqlx::postgres::types::Oid;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::db::inspect::quote;
 
@@ -27,6 +27,8 @@ pub(super) struct Column {
     pub base_type: String,
     pub is_array: bool,
     pub is_json: bool,
+    /// The ascending sequence that belongs to it (`serial`, `GENERATED AS IDENTITY`).
+    pub sequence: Option<Oid>,
 }
 
 /// A column of a foreign key and what it refers to.
@@ -66,6 +68,28 @@ impl Table {
                 column: reference.referred.clone(),
             },
         )
+    }
+
+    /// Lets the sequences of columns that were written go on after the highest number in them. One
+    /// that is past it already stays.
+    pub async fn advance_sequences(
+        &self,
+        connection: &mut PgConnection,
+        written: impl Fn(&Column) -> bool,
+    ) -> Result<(), sqlx::Error> {
+        for column in &self.columns {
+            let Some(sequence) = column.sequence.filter(|_| written(column)) else { continue };
+            let advance = format!(
+                "SELECT setval($1::regclass, highest) \
+                 FROM (SELECT max({})::int8 AS highest FROM {}) AS column_values, pg_sequence \
+                 WHERE seqrelid = $1 AND highest <= seqmax AND \
+                       coalesce(highest > pg_sequence_last_value($1::regclass), highest >= seqstart)",
+                quote(&column.name),
+                self.sql_name
+            );
+            sqlx::query(AssertSqlSafe(advance)).bind(sequence).execute(&mut *connection).await?;
+        }
+        Ok(())
     }
 
     /// The columns of one of its constraints or unique indexes.
@@ -136,7 +160,13 @@ async fn columns(connection: &mut PgConnection, table: Oid) -> Result<Vec<Column
     sqlx::query_as(
         "SELECT a.attname::text AS name, format_type(base.oid, -1) AS base_type, \
                 base.typcategory = 'A' AS is_array, \
-                base.oid IN ('json'::regtype, 'jsonb'::regtype) AS is_json \
+                base.oid IN ('json'::regtype, 'jsonb'::regtype) AS is_json, \
+                (SELECT s.seqrelid FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid \
+                 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = d.classid \
+                   AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum \
+                   AND d.deptype IN ('a', 'i') AND s.seqincrement > 0 \
+                   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) LIMIT 1 \
+                ) AS sequence \
          FROM pg_attribute a CROSS JOIN LATERAL ( \
              WITH RECURSIVE chain AS ( \
                  SELECT t.oid, t.typtype, t.typbasetype, t.typcategory \

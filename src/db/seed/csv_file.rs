@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::rows::lost;
+use super::rows::{lost, stuck};
 use super::{SeedFile, catalog};
 use crate::db::inspect::quote;
 use crate::db::place::Place;
@@ -46,7 +46,16 @@ pub(super) async fn copy(
         table.sql_name,
         names.join(", ")
     );
-    send(connection, &statement, text).await.map_err(|error| refused(file, &columns, &error))
+    let rows = send(connection, &statement, text)
+        .await
+        .map_err(|error| refused(file, &columns, &error))?;
+    table
+        .advance_sequences(connection, |column| {
+            columns.iter().any(|(_, name)| *name == column.name)
+        })
+        .await
+        .map_err(|error| stuck(&file.source, &error))?;
+    Ok(rows)
 }
 
 async fn send(

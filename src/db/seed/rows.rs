@@ -65,6 +65,12 @@ pub(super) fn lost(error: &sqlx::Error) -> Error {
     server_error::explain(Error::new(Kind::Seed, "cannot read the database's schema"), error)
 }
 
+/// Reads what the server said when a sequence could not be advanced.
+pub(super) fn stuck(source: &SourceText, error: &sqlx::Error) -> Error {
+    let message = format!("{}: a sequence cannot be advanced", source.label);
+    server_error::explain(Error::new(Kind::Seed, message), error)
+}
+
 impl Writer<'_> {
     /// Writes every row of the file, in its order, and returns how many.
     ///
@@ -78,6 +84,13 @@ impl Writer<'_> {
                 self.row(&table, row).await?;
                 written += 1;
             }
+            let named = || rows.rows.iter().flat_map(|row| &row.values).map(|(name, _)| &name.text);
+            table
+                .advance_sequences(self.connection, |column| {
+                    named().any(|name| *name == column.name)
+                })
+                .await
+                .map_err(|error| stuck(self.source, &error))?;
         }
         Ok(written)
     }
