@@ -40,19 +40,20 @@ impl Instance<'_> {
         let copy = async |golden: &Golden| {
             let on_engine = engine.generations(Some(&self.key)).await?;
             let next = self.next_number(&on_engine);
-            if let Some(number) = self.take_spare(&on_engine, &golden.state.label)? {
-                return Ok((number, next));
+            if let Some(spare) = self.take_spare(&on_engine, &golden.state.label)? {
+                return Ok((spare.number, spare.next_transaction, next));
             }
             self.begin(&collect::making(next))?;
             let owner = self.recorded()?.owner;
             // Not interrupted halfway: an engine that has been asked for a copy makes it.
             engine.clone_golden(&golden.state, &owner, next, &context.spec.server).await?;
-            Ok((next, next + 1))
+            Ok((next, golden.state.label.next_transaction, next + 1))
         };
-        let (golden, (number, next)) = golden::obtain(context, engine, plan, copy).await?;
+        let (golden, (number, next_transaction, next)) =
+            golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         // Setting the password is one transaction; whatever comes after it is somebody's writing.
-        let untouched = golden.state.label.next_transaction + 1;
+        let untouched = next_transaction + 1;
         let generation = GenerationRecord {
             baseline: Some(untouched.to_string()),
             ..generation_record(number, made_with, why)
@@ -72,13 +73,13 @@ impl Instance<'_> {
         there.chain(numbers).chain(leaving).chain(spare).max().unwrap_or(0) + 1
     }
 
-    /// The number of the copy that was made ahead, when it is of this state and still there. From
+    /// The copy that was made ahead, when it is of this state and still there. From
     /// now on it is being made into a generation.
     fn take_spare(
         &mut self,
         on_engine: &[Generation],
         wanted: &GoldenLabel,
-    ) -> Result<Option<u32>> {
+    ) -> Result<Option<Spare>> {
         let spare = self.record.as_ref().and_then(|record| record.spare.clone());
         let is_it = |spare: &Spare| {
             let is_there = |generation: &Generation| {
@@ -94,15 +95,19 @@ impl Instance<'_> {
             record.spare = None;
         }
         self.begin(&collect::making(spare.number))?;
-        Ok(Some(spare.number))
+        Ok(Some(spare))
     }
 
     /// Notes a copy that was made ahead. Without one the next reset takes a little longer.
     pub(super) fn keep_spare(&mut self, spare: Result<Generation>, of: &GoldenLabel) {
         match (spare, &mut self.record) {
             (Ok(Generation { number, .. }), Some(record)) => {
-                let (fingerprint, platform) = (of.fingerprint.clone(), of.platform.clone());
-                record.spare = Some(Spare { number, fingerprint, platform });
+                record.spare = Some(Spare {
+                    number,
+                    fingerprint: of.fingerprint.clone(),
+                    platform: of.platform.clone(),
+                    next_transaction: of.next_transaction,
+                });
             }
             (Err(error), _) => tracing::debug!("no copy was made ahead: {error}"),
             _ => {}

@@ -83,6 +83,8 @@ pub struct Spare {
     pub fingerprint: String,
     /// Which very server made that.
     pub platform: String,
+    /// The server's next transaction id in it. Another bake of the same state may have another.
+    pub next_transaction: u64,
 }
 
 /// What made a generation.

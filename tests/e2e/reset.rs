@@ -158,3 +158,27 @@ fn a_copy_that_was_pruned_takes_no_other_generation_along() {
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
     sandbox.run(&["up"]).ok();
 }
+
+#[test]
+fn what_was_written_into_a_copy_of_an_earlier_bake_counts() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a copy of an earlier bake") else { return };
+    let yaml = "project: shop\nmigrations: { command: [sh, migrate.sh], inputs: [migrate.sh] }\n";
+    sandbox.write("devdb.yaml", yaml);
+    // How many transactions it takes is nothing that the state is known by.
+    let script = "psql -qc 'create table items (name text)'\n\
+                  for _ in $(cat more); do psql -qc 'create sequence s' -c 'drop sequence s'; done\n";
+    sandbox.write("migrate.sh", script);
+    sandbox.write("more", "");
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["reset"]).ok();
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    sandbox.write("more", "1 2 3");
+    sandbox.run(&["reset"]).ok();
+    // As many as the new bake took more than the one that this is a copy of.
+    for _ in 0..6 {
+        sandbox.sql("insert into items values ('mine')");
+    }
+    sandbox.run(&["reset"]).ok();
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "6");
+}
