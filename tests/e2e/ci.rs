@@ -109,7 +109,8 @@ fn the_jobs_of_gitlab_pass_and_the_second_takes_what_the_first_kept(sandbox: &Sa
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    let daemon = (sandbox.on == On::Docker).then(|| service(data.path()));
+    let daemon =
+        (sandbox.on == On::Docker).then(|| PrivateDaemon::listening(data.path(), "postgres:15"));
     let prepare = |runner: &mut Runner| match &daemon {
         Some(daemon) => runner.service = Some(daemon.tcp().to_owned()),
         None => edit(&runner.checkout.join(".gitlab-ci.yml"), ".docker] #", ".native] #"),
@@ -128,13 +129,6 @@ fn has_debian_packages() -> bool {
     assert!(std::env::var_os("CI").is_none(), "Debian's postgresql-15 is not installed");
     skipped("a GitLab job: Debian's postgresql-15 is not installed here");
     false
-}
-
-/// A Docker service beside the job: the engine is on another machine.
-fn service(data: &Path) -> PrivateDaemon {
-    let format = "{{(index .IPAM.Config 0).Gateway}}";
-    let host = docker(&["network", "inspect", "bridge", "--format", format]).trim().to_owned();
-    PrivateDaemon::listening(data, "postgres:15", &host)
 }
 
 fn a_failing_test_fails_its_job_and_leaves_its_log(sandbox: &Sandbox) {

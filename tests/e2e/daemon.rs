@@ -17,6 +17,17 @@ pub struct PrivateDaemon {
     tcp: String,
 }
 
+/// This machine's address on the network of its engine's containers: the first of the subnet, which
+/// an engine that was just installed does not call its gateway yet.
+pub fn bridge_address() -> String {
+    let format = "{{(index .IPAM.Config 0).Subnet}}";
+    let subnet = docker(&["network", "inspect", "bridge", "--format", format]);
+    match subnet.rsplit_once('.') {
+        Some((network, _)) => format!("{network}.1"),
+        None => panic!("the bridge's subnet is {subnet}"),
+    }
+}
+
 impl PrivateDaemon {
     /// A daemon that starts no containers; its data is on the machine's disk.
     pub fn start() -> PrivateDaemon {
@@ -28,9 +39,10 @@ impl PrivateDaemon {
         PrivateDaemon::for_containers(data_root, image, None)
     }
 
-    /// The same, listening on a TCP port of `host` too.
-    pub fn listening(data_root: &Path, image: &str, host: &str) -> PrivateDaemon {
-        let free = std::net::TcpListener::bind((host, 0)).unwrap();
+    /// The same, as on another machine: listening on a TCP port of [`bridge_address`] too.
+    pub fn listening(data_root: &Path, image: &str) -> PrivateDaemon {
+        let host = bridge_address();
+        let free = std::net::TcpListener::bind((host.as_str(), 0)).unwrap();
         let tcp = format!("tcp://{}", free.local_addr().unwrap());
         drop(free);
         PrivateDaemon::for_containers(data_root, image, Some(tcp))
@@ -38,10 +50,9 @@ impl PrivateDaemon {
 
     fn for_containers(data_root: &Path, image: &str, tcp: Option<String>) -> PrivateDaemon {
         // Addresses that the machine's daemon, which counts up from the lowest, gives to nobody.
-        let format = "{{(index .IPAM.Config 0).Subnet}}";
-        let subnet = docker(&["network", "inspect", "bridge", "--format", format]);
-        let octets: Vec<&str> = subnet.split('.').collect();
-        let [a, b, ..] = octets.as_slice() else { panic!("the bridge's subnet is {subnet}") };
+        let address = bridge_address();
+        let octets: Vec<&str> = address.split('.').collect();
+        let [a, b, ..] = octets.as_slice() else { panic!("the bridge's address is {address}") };
         let third = 128 + std::process::id() % 100;
         let addresses = format!("--fixed-cidr={a}.{b}.{third}.0/24");
         let mut more = vec!["--storage-driver=overlay2", &addresses];

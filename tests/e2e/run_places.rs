@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::daemon::PrivateDaemon;
+use crate::daemon::{PrivateDaemon, bridge_address};
 use crate::sandbox::{On, Sandbox, docker, eventually, finish, spawn, wait};
 
 /// Debian with psql, as it is built for the tests.
@@ -99,10 +99,9 @@ fn a_job_on_a_network_of_its_own_has_its_database_there_and_takes_it_along() {
 fn an_engine_on_another_machine_serves_when_publishing_there_was_asked_for() {
     let Some(mut sandbox) = Sandbox::new(On::Docker, "a remote engine") else { return };
     sandbox.project();
-    let format = "{{(index .IPAM.Config 0).Gateway}}";
-    let host = docker(&["network", "inspect", "bridge", "--format", format]).trim().to_owned();
     let data = tempfile::tempdir().unwrap();
-    let daemon = PrivateDaemon::listening(data.path(), "postgres:15", &host);
+    let daemon = PrivateDaemon::listening(data.path(), "postgres:15");
+    let host = bridge_address();
     sandbox.use_daemon(daemon.tcp().to_owned());
     let run = ["run", "--", "sh", "-c", "psql -XAtqc 'select count(*) from items'; echo $PGHOST"];
     sandbox.run(&run).exits(10).says("DEVDB_PUBLISH=1");
