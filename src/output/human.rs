@@ -298,6 +298,7 @@ fn list(report: &ListReport, style: Style) -> String {
         for listed in &report.instances {
             let directory = match (&listed.directory, listed.recorded) {
                 (Some(directory), _) => directory.display().to_string(),
+                (None, _) if listed.owner.is_ephemeral() => "(ephemeral)".into(),
                 (None, true) => "(sample project)".into(),
                 (None, false) => "(no record here)".into(),
             };

@@ -344,6 +344,8 @@ fn a_failure_is_kept_when_asked_for(sandbox: &Sandbox) {
     let list = sandbox.run(&["ephemeral", "list", "--json"]).ok().json();
     let id = list["result"]["ephemerals"][0]["id"].as_str().unwrap().to_owned();
     assert!(ran.stderr.contains(&id), "{}", ran.stderr);
+    let all = sandbox.run(&["list"]).ok();
+    assert!(all.stdout.contains("(ephemeral)"), "{}", all.stdout);
     let url = url_of(&sandbox.run(&["ephemeral", "env", &id]).ok());
     let secret = url.split([':', '@']).nth(2).unwrap().to_owned();
     assert!(!ran.stderr.contains(&secret) && !ran.stdout.contains(&secret));
