@@ -28,6 +28,17 @@ pub struct Replaced {
     pub current: u32,
 }
 
+/// Where a generation that is to become current comes from.
+#[derive(Clone, Copy)]
+pub(super) enum Incoming<'v> {
+    /// A copy of a golden state, which has no password yet; this is the verifier of the instance's.
+    Fresh(&'v str),
+    /// A copy of a snapshot. Its password may be another's.
+    Snapshot,
+    /// It was current before.
+    Former,
+}
+
 impl Instance<'_> {
     /// Makes a new generation, migrated and seeded, and swaps. Whatever fails before the record is
     /// written, the old generation serves again, as before. With `wipe` the old one is removed.
@@ -68,7 +79,7 @@ impl Instance<'_> {
             }
         };
         let swap = async {
-            let server = self.swap(&engine, record, generation, Some(&verifier)).await?;
+            let server = self.swap(&engine, record, generation, Incoming::Fresh(&verifier)).await?;
             if wipe {
                 self.forget(former)?;
             }
@@ -126,7 +137,7 @@ impl Instance<'_> {
         let current = target.number;
         // A person chose it: from now on it counts.
         let chosen = GenerationRecord { replaced: None, baseline: None, ..target };
-        let server = self.swap(&engine, record, chosen, None).await?;
+        let server = self.swap(&engine, record, chosen, Incoming::Former).await?;
         self.done()?;
         self.collect(&engine).await;
         let kept = self.recorded()?.former_generations().contains(&former);
@@ -135,18 +146,20 @@ impl Instance<'_> {
 
     /// Stops the old server, launches one on another generation in its place, and records that.
     /// When it fails the old server runs again if it ran; the other generation's data is untouched.
-    /// `verifier`: of the password, for a generation that has none yet.
     pub(super) async fn swap(
         &mut self,
         engine: &Engine,
         mut record: Record,
         new: GenerationRecord,
-        verifier: Option<&str>,
+        from: Incoming<'_>,
     ) -> Result<Server> {
         let context = self.context;
         let number = new.number;
-        // Its password is another's, perhaps, and that is as it should be.
-        let restored = new.why == Why::Restore;
+        let verifier = match from {
+            Incoming::Fresh(verifier) => Some(verifier),
+            Incoming::Snapshot | Incoming::Former => None,
+        };
+        let is_restored = matches!(from, Incoming::Snapshot);
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
         let attempt = async {
@@ -170,8 +183,8 @@ impl Instance<'_> {
             let server = server?;
             note_whether_untouched(&mut record, next_transaction);
             record.point_at(new, server.handle.clone());
-            self.log_in(engine, &record, &server, restored).await?;
-            if restored {
+            self.log_in(engine, &record, &server, is_restored).await?;
+            if is_restored {
                 note_baseline(&mut record, &server).await;
             }
             context.store.save(&record)?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
+use super::reset::Incoming;
 use super::revive::stop_cleanly;
 use super::{Instance, Replaced, address, collect, endpoint_of, generation_record, lineage};
 use crate::db::backup::{self, Backup};
@@ -196,7 +197,7 @@ impl Instance<'_> {
         }
         context.events.step("swapping");
         let new = generation_record(number, made_with, Why::Restore);
-        let server = match self.swap(&engine, record, new, None).await {
+        let server = match self.swap(&engine, record, new, Incoming::Snapshot).await {
             Ok(server) => server,
             Err(error) => return Err(self.given_up(&engine, &[number], error).await),
         };

@@ -14,6 +14,7 @@ const MB: u64 = 1 << 20;
 crate::on_both_engines!(
     what_was_saved_comes_back_and_undo_brings_back_what_was_there,
     restoring_again_and_again_pushes_out_nothing_that_somebody_wrote,
+    what_was_written_after_a_restore_survives_undo_and_undo_again,
     a_save_while_a_client_writes_is_of_one_moment_and_disconnects_nobody,
     a_server_that_cannot_be_copied_running_is_stopped_for_a_moment_and_says_so,
     a_stopped_instance_is_saved_as_it_is,
@@ -134,6 +135,19 @@ fn restoring_again_and_again_pushes_out_nothing_that_somebody_wrote(sandbox: &Sa
         sandbox.sql("insert into items (name) values ('more')");
         let ran = sandbox.run(&["snapshot", "restore", "first"]).ok();
         assert_eq!(ran.stderr.contains("is removed: its time was over"), round == 2, "{round}");
+    }
+}
+
+fn what_was_written_after_a_restore_survives_undo_and_undo_again(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["snapshot", "save", "first"]).ok();
+    sandbox.run(&["snapshot", "restore", "first"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["reset"]).ok();
+    for expected in ["1", "0", "1", "0", "1"] {
+        sandbox.run(&["undo"]).ok();
+        assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), expected);
     }
 }
 
