@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::db::connect::Address;
 use crate::engine::{DamagedGolden, Manifest};
 use crate::golden::Cached;
-use crate::instance::{How, Reason};
+use crate::instance::{Fate, How, Reason};
 use crate::spec::{EngineKind, Owner};
 use crate::state::Why;
 
@@ -183,8 +183,10 @@ pub struct ResetReport {
     pub generation: u32,
     /// The one before.
     pub former_generation: u32,
-    /// Whether the former one is kept: not when it was wiped, nor when nobody had written to it.
-    pub former_kept: bool,
+    /// What became of the former one.
+    pub former: Fate,
+    /// What has to be set back before `undo` can go there, in words.
+    pub former_differs: Vec<String>,
     /// For how many days, if it is.
     pub kept_days: u16,
     /// What was applied to the new generation.

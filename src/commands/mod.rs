@@ -48,7 +48,7 @@ use crate::interrupt::Interrupt;
 use crate::key::KeySource;
 use crate::outcome::{Outcome, Report, Said};
 use crate::resolve::resolve;
-use crate::state::{Home, Store};
+use crate::state::{GenerationRecord, Home, Record, Store};
 
 /// What every command starts from.
 pub struct App {
@@ -95,6 +95,16 @@ impl App {
 
     /// What an instance's commands need, resolved and validated.
     fn context(&self, flags: Overrides, timeout: Option<Duration>) -> Result<Context> {
+        self.context_of(Record::current_generation, flags, timeout)
+    }
+
+    /// The same, for one of the generations of the instance, if it is there.
+    fn context_of(
+        &self,
+        generation: fn(&Record) -> Option<&GenerationRecord>,
+        flags: Overrides,
+        timeout: Option<Duration>,
+    ) -> Result<Context> {
         let config = self.config(flags)?;
         let data_dir = self.environment.data_dir()?;
         let store = Store::open(&data_dir)?;
@@ -122,12 +132,12 @@ impl App {
         let engines = self.engines(data_dir, config.settings.bin_dir.clone());
         let mut spec = resolve(&config, &identity.id, timeout);
         if let Ok(Some(record)) = store.load(&spec.owner.key())
-            && let Some(current) = record.current_generation()
+            && let Some(generation) = generation(&record)
             && config.is_default("postgres.database")
         {
             // A name that nobody chose comes from the directory's; a directory that has another
             // name now keeps its database.
-            spec.server.database.clone_from(&current.made_with.database);
+            spec.server.database.clone_from(&generation.made_with.database);
         }
         Ok(Context {
             spec,

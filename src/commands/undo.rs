@@ -9,11 +9,12 @@ use crate::config::Overrides;
 use crate::error::Result;
 use crate::instance::{self, Instance};
 use crate::outcome::{Applied, Outcome, Report};
+use crate::state::Record;
 
 /// `devdb undo`
 pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
     let begun = Instant::now();
-    let context = app.context(Overrides::default(), args.timeout)?;
+    let context = app.context_of(Record::latest_former, Overrides::default(), args.timeout)?;
     instance::record(&context)?;
     let mut instance = Instance::open(&context).await?;
     let report = match instance.undo().await? {

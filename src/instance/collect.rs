@@ -218,10 +218,16 @@ impl Instance<'_> {
             .generations
             .iter()
             .filter(|generation| over.contains(&generation.number) && !generation.untouched);
-        for GenerationRecord { number, .. } in written_to {
-            self.context.events.note(format!(
-                "generation {number} is removed: its time was over (generations in devdb.yaml)"
-            ));
+        let retention = record.retention;
+        for generation in written_to {
+            let (replaced, number) = generation.age();
+            let why = match replaced + TimeDelta::days(retention.days.into()) <= Utc::now() {
+                true => "its time was over".to_owned(),
+                false => format!("{} that were written to later are kept", retention.keep),
+            };
+            self.context
+                .events
+                .note(format!("generation {number} is removed: {why} (generations in devdb.yaml)"));
         }
         over
     }
@@ -302,13 +308,15 @@ pub(super) fn lifetimes(record: &Record) -> Vec<(u32, DateTime<Utc>)> {
         .filter(|generation| Some(generation.number) != record.current)
         .collect();
     former.sort_by_key(|generation| std::cmp::Reverse(generation.age()));
+    // Not by number: a copy made ahead has had its own for a while.
+    let current = record.current_generation().map(|current| current.created);
     let mut kept = 0;
     let lifetime = |generation: &GenerationRecord| {
         let (replaced, number) = generation.age();
         let keep = match generation.untouched {
             // One as good as this has come after it, unless `undo` went back from this one: then it
             // stays for another `undo`, and takes no other's place.
-            true => record.current.is_some_and(|current| current < number),
+            true => current.is_some_and(|current| current < generation.created),
             false => {
                 kept += 1;
                 kept <= record.retention.keep
@@ -360,10 +368,10 @@ mod tests {
         let mut record = record(2, &[(1, 1), (3, 0)], Retention { keep: 1, days: 7 });
         for generation in &mut record.generations {
             generation.untouched = generation.number == 3;
+            generation.created += TimeDelta::hours(generation.number.into());
         }
         assert_eq!(expired(&record), Vec::<u32>::new(), "3 takes no place of 1");
-        record.current = Some(4);
-        record.generations[0].number = 4;
+        record.generations[0].created += TimeDelta::hours(2);
         assert_eq!(expired(&record), [3]);
     }
 }

@@ -38,13 +38,12 @@ impl<'a> Instance<'a> {
         Ok(Some(Instance { context, key, record, left_behind: false, _lock: lock }))
     }
 
-    /// Notes where the project is now and what it keeps, for whoever meets the record elsewhere.
+    /// Notes where the project is now, for whoever meets the record elsewhere.
     pub(super) fn note_use(&mut self) -> Result<()> {
         let context = self.context;
         match &mut self.record {
             Some(record) if !is_noted(context, record) => {
                 record.home.clone_from(&context.home);
-                record.retention = context.spec.retention;
                 context.store.save(record)
             }
             _ => Ok(()),
@@ -52,9 +51,9 @@ impl<'a> Instance<'a> {
     }
 }
 
-/// Whether a record knows where its project is and what that keeps.
+/// Whether a record knows where its project is.
 fn is_noted(context: &Context, record: &Record) -> bool {
-    record.home == context.home && record.retention == context.spec.retention
+    record.home == context.home
 }
 
 /// Whether a record needs no hand: nothing in it is to be noted or collected.

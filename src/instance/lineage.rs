@@ -37,6 +37,21 @@ pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
         .hint("or change the setting back (devdb config shows where each comes from)"))
 }
 
+/// Fails when `wanted` cannot be served from a copy that was made as `made`; `what` then cannot be
+/// done.
+///
+/// # Errors
+/// `Config`, with every difference.
+pub fn check_copy(made: &MadeWith, wanted: &MadeWith, what: impl FnOnce() -> String) -> Result<()> {
+    let differences = differences(made, wanted);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Config, what())
+        .because(format!("its data cannot change this: {}", differences.join(", ")))
+        .hint("change the setting back (devdb config shows where each comes from)"))
+}
+
 /// What data made as `made` has that `wanted` has not, in words.
 pub fn differences(made: &MadeWith, wanted: &MadeWith) -> Vec<String> {
     let mut differences = Vec::new();

@@ -45,7 +45,7 @@ pub use data::{Plan, Source};
 pub use garbage::{Garbage, Reason};
 pub use history::generations;
 pub use observe::{Observed, record};
-pub use reset::Replaced;
+pub use reset::{Fate, Replaced};
 pub use revive::{How, Running};
 pub use snapshot::Saved;
 pub use transfer::Exported;

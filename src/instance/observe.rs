@@ -33,8 +33,13 @@ pub fn record(context: &Context) -> Result<Record> {
                 "main" => which,
                 name => format!("{which} named {name:?}"),
             };
+            let option = match owner.instance.as_str() {
+                "main" => String::new(),
+                _ if context.spec.of_branch => String::new(),
+                name => format!(" --instance {name}"),
+            };
             Error::new(Kind::NoInstance, format!("there is no database for {named}"))
-                .hint("devdb up     makes it")
+                .hint(format!("devdb{option} up   makes it"))
                 .hint("devdb list   shows every one on this machine")
         })
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::collect::BRIEFLY;
 use super::data::Plan;
 use super::prepare::Prepared;
@@ -22,10 +24,24 @@ pub struct Replaced {
     pub golden: Option<Golden>,
     /// The generation that was current before.
     pub former: u32,
-    /// Whether that one is kept: not when it was wiped, nor when nobody had written to it.
-    pub kept: bool,
+    /// What became of that one.
+    pub fate: Fate,
     /// The one that is now.
     pub current: u32,
+}
+
+/// What becomes of a generation that is current no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is kept for `undo`.
+    Kept,
+    /// It was to be removed.
+    Wiped,
+    /// It is removed: nobody had written to it.
+    Unwritten,
+    /// It is removed: the project keeps none.
+    NotWanted,
 }
 
 /// Where a generation that is to become current comes from.
@@ -100,9 +116,9 @@ impl Instance<'_> {
             self.keep_spare(spare, &golden.state.label);
         }
         self.done()?;
-        let kept = self.recorded()?.former_generations().contains(&former);
+        let fate = self.fate_of(former, wipe);
         let golden = Some(golden);
-        Ok(Some(Replaced { server, golden, former, kept, current: number }))
+        Ok(Some(Replaced { server, golden, former, fate, current: number }))
     }
 
     /// Points the instance at the generation that was current before this one. Done twice, it is as
@@ -128,7 +144,10 @@ impl Instance<'_> {
                 )
                 .hint("devdb generations   shows what is kept"));
         };
-        lineage::check(&target.made_with, &MadeWith::of(&context.spec.server, engine.kind()))?;
+        let wanted = MadeWith::of(&context.spec.server, engine.kind());
+        lineage::check_copy(&target.made_with, &wanted, || {
+            format!("cannot go back to generation {}", target.number)
+        })?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         self.begin("undo")?;
         let record = self.recorded()?;
@@ -140,8 +159,8 @@ impl Instance<'_> {
         let server = self.swap(&engine, record, chosen, Incoming::Former).await?;
         self.done()?;
         self.collect(&engine).await;
-        let kept = self.recorded()?.former_generations().contains(&former);
-        Ok(Some(Replaced { server, golden: None, former, kept, current }))
+        let fate = self.fate_of(former, false);
+        Ok(Some(Replaced { server, golden: None, former, fate, current }))
     }
 
     /// Stops the old server, launches one on another generation in its place, and records that.
@@ -182,6 +201,7 @@ impl Instance<'_> {
             );
             let server = server?;
             note_whether_untouched(&mut record, next_transaction);
+            record.retention = context.spec.retention;
             record.point_at(new, server.handle.clone());
             self.log_in(engine, &record, &server, is_restored).await?;
             if is_restored {
@@ -210,6 +230,30 @@ impl Instance<'_> {
                     Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
                 },
             }),
+        }
+    }
+
+    /// What has to be set back before `undo` can go to a former generation, in words.
+    pub fn changes_since(&self, former: u32) -> Vec<String> {
+        let Some(record) = &self.record else { return Vec::new() };
+        let former = record.generations.iter().find(|generation| generation.number == former);
+        match (former, record.current_generation()) {
+            (Some(former), Some(current)) => {
+                lineage::differences(&former.made_with, &current.made_with)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What became of the generation that was current before a swap.
+    pub(super) fn fate_of(&self, former: u32, wiped: bool) -> Fate {
+        let retention = self.context.spec.retention;
+        let record = self.record.as_ref();
+        match record.is_some_and(|record| record.former_generations().contains(&former)) {
+            true => Fate::Kept,
+            false if wiped => Fate::Wiped,
+            false if retention.keep == 0 || retention.days == 0 => Fate::NotWanted,
+            false => Fate::Unwritten,
         }
     }
 

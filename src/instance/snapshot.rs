@@ -70,8 +70,8 @@ impl Instance<'_> {
         let contents = context.interrupt.guard(backup::contents(&address)).await?;
         if !contents.unlogged.is_empty() {
             context.events.warn(format!(
-                "the snapshot will have no rows of unlogged tables ({}); devdb stop before saving \
-                 keeps them",
+                "the copy will have no rows of unlogged tables ({}); that of an instance which is \
+                 stopped has them",
                 contents.unlogged.join(", ")
             ));
         }
@@ -173,15 +173,9 @@ impl Instance<'_> {
         context.interrupt.guard(engine.prepare(spec, &context.events)).await?;
         let (snapshot, manifest) = self.usable(&engine, name).await?;
         let made_with = MadeWith::of(spec, engine.kind());
-        let differences = lineage::differences(&manifest.made_with, &made_with);
-        if !differences.is_empty() {
-            return Err(Error::new(
-                Kind::Config,
-                format!("cannot restore the snapshot \"{name}\""),
-            )
-            .because(format!("its data cannot change this: {}", differences.join(", ")))
-            .hint("change the setting back (devdb config shows where each comes from)"));
-        }
+        lineage::check_copy(&manifest.made_with, &made_with, || {
+            format!("cannot restore the snapshot \"{name}\"")
+        })?;
         let number = self.next_number(&engine.generations(Some(&self.key)).await?);
 
         self.begin(&collect::making(number))?;
@@ -203,8 +197,8 @@ impl Instance<'_> {
         };
         self.done()?;
         self.collect(&engine).await;
-        let kept = self.recorded()?.former_generations().contains(&former);
-        Ok(Replaced { server, golden: None, former, kept, current: number })
+        let fate = self.fate_of(former, false);
+        Ok(Replaced { server, golden: None, former, fate, current: number })
     }
 
     /// Removes a snapshot, for good.
@@ -217,6 +211,13 @@ impl Instance<'_> {
         let names = engine.snapshot_names(&owner).await?;
         if !names.iter().any(|found| found == name.as_str()) {
             return Err(no_such(name, names.iter().map(String::as_str)));
+        }
+        if let Some(record) = &mut self.record {
+            for generation in record.generations.iter_mut().filter(|one| one.why == Why::Restore) {
+                // The snapshot was its other copy, perhaps. `forget_snapshot` saves this.
+                generation.baseline = None;
+                generation.untouched = false;
+            }
         }
         self.forget_snapshot(name).await
     }
@@ -291,7 +292,7 @@ impl Instance<'_> {
             return engine.remove_snapshot(&owner, name.as_str()).await;
         }
         Err(Error::new(Kind::Snapshot, format!("there is a snapshot \"{name}\" already"))
-            .hint("choose another name; without one, it is the time")
+            .hint("choose another name (snapshot save NAME, snapshot import --name NAME)")
             .hint(format!("devdb snapshot rm {name}   removes the old one")))
     }
 

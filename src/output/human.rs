@@ -9,7 +9,7 @@ use comfy_table::presets::NOTHING;
 use super::{Style, cached, kept, snapshot};
 use crate::error::{Error, Kind};
 use crate::golden::Cached;
-use crate::instance::How;
+use crate::instance::{Fate, How};
 use crate::outcome::{
     Applied, ConfigReport, DoctorReport, InitReport, ListReport, MigrationsReport, Report,
     ResetReport, SeedsReport, StatusReport, UpReport, Verdict,
@@ -117,21 +117,20 @@ fn reset(report: &ResetReport, style: Style) -> String {
     );
     applied(&mut text, &report.applied, style);
     let former = report.former_generation;
-    match report.former_kept {
-        false => {
-            _ = writeln!(
-                text,
-                "  generation {former} is removed: wiped, not to be kept, or nobody had written to it"
-            );
+    let fate = match report.former {
+        Fate::Kept => {
+            let days = count(report.kept_days.into(), "day");
+            let differs = match report.former_differs.join(", ") {
+                none if none.is_empty() => none,
+                some => format!(" once this is set back: {some}"),
+            };
+            format!("is kept for {days} (devdb undo goes back{differs})")
         }
-        true => {
-            _ = writeln!(
-                text,
-                "  generation {former} is kept for {} (devdb undo goes back)",
-                count(report.kept_days.into(), "day"),
-            );
-        }
-    }
+        Fate::Wiped => "is removed, as was asked for".into(),
+        Fate::Unwritten => "is removed: nobody had written to it".into(),
+        Fate::NotWanted => "is removed: generations in devdb.yaml keeps none".into(),
+    };
+    _ = writeln!(text, "  generation {former} {fate}");
     text
 }
 

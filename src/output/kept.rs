@@ -112,7 +112,8 @@ fn why_skipped(skipped: &Skipped) -> String {
         WhySkipped::Renamed { to, directory } => {
             let name = &skipped.owner.instance;
             format!(
-                "its branch is called {to} now; in {}:\n  devdb up --from {name}   on {to}, takes the data along\n  \
+                "its branch is called {to} now; in {}:\n  devdb up --from {name}   on {to}, takes the data along \
+                 (devdb down --purge first, where {to} has a database)\n  \
                  devdb down --purge --instance {name}   removes it",
                 directory.display()
             )

@@ -48,7 +48,7 @@ pub struct Record {
     /// Whether it was made for, and named after, a git branch.
     #[serde(default)]
     pub of_branch: bool,
-    /// What the project keeps for `undo`, as of its last use.
+    /// What the project keeps for `undo`, as of the last swap: what was promised then stays so.
     #[serde(default)]
     pub retention: Retention,
 }

@@ -15,6 +15,7 @@ crate::on_both_engines!(
     instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not,
     former_generations_are_kept_as_many_and_as_long_as_configured,
     what_a_killed_reset_left_is_shown_and_then_removed,
+    a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back,
 );
 
 fn found(ran: &Ran) -> Vec<Value> {
@@ -171,7 +172,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     let written = sandbox.run(&["generations", "--json"]).ok().json();
     assert_eq!(written["result"]["generations"][0]["written"], true);
 
-    // What `up` has nothing to do for stays; what is past its time goes with the next command.
+    // What was promised stays so until the next swap, which promises anew.
     assert_eq!(sandbox.run(&["up", "--json"]).ok().json()["result"]["how"], "unchanged");
     let with = |arguments: &[&str], name: &str, value: &str| {
         let mut command = sandbox.command(arguments);
@@ -180,18 +181,58 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     };
     let left = |ran: Ran| numbers(ran.json()["result"]["generations"].as_array().unwrap());
     with(&["up"], "DEVDB_GENERATIONS_KEEP", "1").ok();
+    with(&["gc", "--yes"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("nothing to remove");
+    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2, 1]);
+    with(&["undo"], "DEVDB_GENERATIONS_KEEP", "1").ok().says("1 is removed: 1 that were written");
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
-    sandbox.run(&["undo"]).ok();
+    // Nothing to do for `up`.
     sandbox.run(&["up"]).ok();
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
     sandbox.run(&["undo"]).ok();
-    with(&["down"], "DEVDB_GENERATIONS_DAYS", "0").ok();
+    // What is past its time goes with the next command.
+    age(sandbox, 8);
+    sandbox.run(&["down"]).ok().says("2 is removed: its time was over");
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
     sandbox.run(&["undo"]).exits(1).says("no former generation");
+    sandbox.run(&["up"]).ok();
+    let ran = with(&["reset"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("3 is removed");
+    assert!(ran.stdout.contains("keeps none"), "{}", ran.stdout);
 
     for (name, value) in [("DEVDB_GENERATIONS_KEEP", "101"), ("DEVDB_GENERATIONS_DAYS", "a week")] {
         with(&["up"], name, value).exits(3).says(name).says("whole number");
     }
+}
+
+/// Has former generations have stopped being current some days earlier.
+fn age(sandbox: &Sandbox, days: i64) {
+    let instances = fs::read_dir(sandbox.data_dir().join("instances")).unwrap();
+    let file = instances.map(|entry| entry.unwrap().path()).next().unwrap();
+    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for generation in record["generations"].as_array_mut().unwrap() {
+        if let Some(replaced) = generation["replaced"].as_str() {
+            let replaced = chrono::DateTime::parse_from_rfc3339(replaced).unwrap();
+            generation["replaced"] = (replaced - chrono::TimeDelta::days(days)).to_rfc3339().into();
+        }
+    }
+    fs::write(&file, record.to_string()).unwrap();
+}
+
+fn a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("devdb.yaml", "project: shop\npostgres: { database: other }\n");
+    sandbox.run(&["up"]).exits(3).says("devdb reset");
+    let reset = sandbox.run(&["reset"]).ok();
+    assert!(reset.stdout.contains("once this is set back: database"), "{}", reset.stdout);
+    sandbox
+        .run(&["undo"])
+        .exits(3)
+        .says("cannot go back to generation 1")
+        .says("change the setting");
+    sandbox.write("devdb.yaml", "project: shop\n");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
 }
 
 fn what_a_killed_reset_left_is_shown_and_then_removed(sandbox: &Sandbox) {

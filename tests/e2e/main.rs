@@ -20,6 +20,7 @@ mod foreign;
 mod gc;
 mod interrupts;
 mod lifecycle;
+mod moves;
 mod output;
 mod pull;
 mod reap;

@@ -1,0 +1,218 @@
+//! A person's commands in any order, against a small model of the promise: what was written is in the
+//! database, or `devdb undo` goes back to it, as long as it is one of the last that count.
+
+use std::collections::BTreeSet;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+use crate::sandbox::{Sandbox, say};
+
+crate::on_both_engines!(whatever_the_order_of_commands_nothing_is_lost);
+
+/// As in the product: how many former generations that somebody wrote to are kept.
+const KEPT: usize = 2;
+
+type Rows = BTreeSet<u32>;
+
+/// A generation, as the promise has it.
+#[derive(Debug, Clone, Default)]
+struct Generation {
+    rows: Rows,
+    /// Somebody wrote to it, or chose it by `undo`.
+    counts: bool,
+    born: u32,
+    replaced: u32,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    current: Generation,
+    former: Vec<Generation>,
+    saved: Rows,
+    is_down: bool,
+    clock: u32,
+}
+
+impl Model {
+    fn tick(&mut self) -> u32 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// A new generation with these rows.
+    fn new_generation(&mut self, rows: Rows) {
+        let born = self.tick();
+        self.swap_to(Generation { rows, born, ..Generation::default() });
+    }
+
+    /// A new generation in place of the current one.
+    fn wipe(&mut self) {
+        self.current.counts = false;
+        self.is_down = false;
+        self.current.born = 0;
+        self.new_generation(Rows::new());
+    }
+
+    /// False when there is nothing to go back to.
+    fn undo(&mut self) -> bool {
+        self.former.sort_by_key(|one| one.replaced);
+        let Some(target) = self.former.pop() else { return false };
+        self.swap_to(Generation { counts: true, ..target });
+        true
+    }
+
+    fn swap_to(&mut self, new: Generation) {
+        let mut old = std::mem::replace(&mut self.current, new);
+        old.replaced = self.tick();
+        // Nobody can tell of a server that is not there.
+        old.counts |= std::mem::take(&mut self.is_down);
+        self.former.push(old);
+        self.former.sort_by_key(|one| std::cmp::Reverse(one.replaced));
+        let (mut counted, born) = (0, self.current.born);
+        self.former.retain(|one| {
+            counted += usize::from(one.counts);
+            if one.counts { counted <= KEPT } else { born < one.born }
+        });
+    }
+
+    /// Whether each former generation counts, the newest first.
+    fn written(&self) -> Vec<bool> {
+        self.former.iter().map(|one| one.counts).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    Row,
+    Reset,
+    ChangeSeedsAndReset,
+    Wipe,
+    Undo,
+    Save,
+    Restore,
+    Up,
+    Down,
+    StopAndStart,
+    ClearCache,
+}
+
+use Move::{
+    ChangeSeedsAndReset, ClearCache, Down, Reset, Restore, Row, Save, StopAndStart, Undo, Up, Wipe,
+};
+
+/// How likely each is.
+const MOVES: &[Move] = &[
+    Row,
+    Row,
+    Row,
+    Row,
+    Row,
+    Reset,
+    Reset,
+    Reset,
+    ChangeSeedsAndReset,
+    Wipe,
+    Undo,
+    Undo,
+    Undo,
+    Undo,
+    Save,
+    Restore,
+    Restore,
+    Up,
+    Down,
+    StopAndStart,
+    ClearCache,
+];
+
+/// `DEVDB_TEST_MOVES` of them, chosen by `DEVDB_FAULT_SEED`.
+fn whatever_the_order_of_commands_nothing_is_lost(sandbox: &Sandbox) {
+    let number = |variable: &str| std::env::var(variable).ok().map(|value| value.parse().unwrap());
+    let seed = number("DEVDB_FAULT_SEED").unwrap_or_else(|| rand::rng().next_u64() % 1_000_000);
+    let moves = number("DEVDB_TEST_MOVES").unwrap_or(40);
+    say(&format!("{moves} moves on {}: DEVDB_FAULT_SEED={seed}", sandbox.on.name()));
+    let mut random = StdRng::seed_from_u64(seed);
+    // Otherwise the server itself may write something of its own.
+    sandbox.write("devdb.yaml", "project: shop\npostgres: { settings: { autovacuum: 'off' } }\n");
+    sandbox.write("migrations/20260101000000_add_rows.sql", "CREATE TABLE rows (n int);\n");
+    sandbox.write("seeds/010_nothing.sql", "SELECT 1;\n");
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["snapshot", "save", "kept"]).ok();
+    let mut model = Model::default();
+    let mut done = Vec::new();
+    for number in 0..u32::try_from(moves).unwrap() {
+        let next = MOVES[random.random_range(0..MOVES.len())];
+        done.push(next);
+        make(sandbox, &mut model, next, number);
+        let found = sandbox.run(&["generations", "--json"]).ok().json();
+        let found = found["result"]["generations"].as_array().unwrap().clone();
+        let mut former: Vec<_> = found.iter().filter(|one| one["current"] == false).collect();
+        former.sort_by_key(|one| std::cmp::Reverse(one["replaced"].to_string()));
+        let written: Vec<bool> =
+            former.iter().map(|one| one["written"].as_bool().unwrap()).collect();
+        assert_eq!(written, model.written(), "{done:?}\n{model:#?}\n{found:#?}");
+        if !model.is_down {
+            let rows =
+                sandbox.sql("select coalesce(string_agg(n::text, ' ' order by n), '') from rows");
+            let rows: Rows = rows.split_whitespace().map(|n| n.parse().unwrap()).collect();
+            assert_eq!(rows, model.current.rows, "{done:?}\n{model:#?}\n{found:#?}");
+        }
+    }
+}
+
+fn make(sandbox: &Sandbox, model: &mut Model, next: Move, number: u32) {
+    let run = |arguments: &[&str]| sandbox.run(arguments);
+    match next {
+        Row if model.is_down => {}
+        Row => {
+            sandbox.sql(&format!("insert into rows values ({number})"));
+            model.current.rows.insert(number);
+            model.current.counts = true;
+        }
+        Reset | ChangeSeedsAndReset => {
+            if matches!(next, ChangeSeedsAndReset) {
+                sandbox.write("seeds/010_nothing.sql", &format!("SELECT {number};\n"));
+            }
+            drop(run(&["reset"]).ok());
+            model.new_generation(Rows::new());
+        }
+        Wipe => {
+            drop(run(&["reset", "--wipe", "--yes"]).ok());
+            model.wipe();
+        }
+        Undo => {
+            let undone = run(&["undo"]);
+            if model.undo() {
+                drop(undone.ok());
+            } else {
+                drop(undone.exits(1).says("no former generation"));
+            }
+        }
+        Save => {
+            drop(run(&["snapshot", "rm", "kept"]).ok());
+            drop(run(&["snapshot", "save", "kept"]).ok());
+            model.saved = model.current.rows.clone();
+        }
+        Restore => {
+            drop(run(&["snapshot", "restore", "kept"]).ok());
+            let saved = model.saved.clone();
+            model.new_generation(saved);
+        }
+        Up => {
+            drop(run(&["up"]).ok());
+            model.is_down = false;
+        }
+        Down => {
+            drop(run(&["down"]).ok());
+            model.is_down = true;
+        }
+        StopAndStart => {
+            drop(run(&["up"]).ok());
+            drop(run(&["stop"]).ok());
+            drop(run(&["start"]).ok());
+            model.is_down = false;
+        }
+        ClearCache => drop(run(&["cache", "clear", "--yes"]).ok()),
+    }
+}
