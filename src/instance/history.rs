@@ -44,7 +44,8 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
         }
     };
     let mut generations: Vec<GenerationRow> = record.generations.iter().map(row).collect();
-    generations.sort_by_key(|row| std::cmp::Reverse(row.number));
+    // Not by number: a copy made ahead has had its own for a while.
+    generations.sort_by_key(|row| std::cmp::Reverse((row.created, row.number)));
     Ok(GenerationsReport {
         owner: record.owner.clone(),
         engine: record.engine,
