@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 
 use super::App;
 use crate::cli::GcArgs;
-use crate::config::{Overrides, branch};
+use crate::config::{Overrides, branch, identity};
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
 use crate::instance::{Context, Garbage, Instance, Reason};
@@ -111,12 +111,12 @@ impl Sizes {
     }
 }
 
-/// Where each project is: here, or where one of its records names a directory that is there. A
-/// project that was moved keeps its id, and only the instances used since know the new place.
+/// Where each project is: here, or where one of its records says and it still is. A project that was
+/// moved keeps its id, and only the instances used since know the new place.
 fn homes(context: &Context, records: &[Record]) -> BTreeMap<String, Home> {
     let mut homes = BTreeMap::new();
     for record in records {
-        if let Some(home) = record.home.as_ref().filter(|home| home.sight() == Sight::There) {
+        if let Some(home) = record.home.as_ref().filter(|home| is_still_there(home)) {
             homes.insert(record.owner.project_id.clone(), home.clone());
         }
     }
@@ -124,6 +124,12 @@ fn homes(context: &Context, records: &[Record]) -> BTreeMap<String, Home> {
         homes.insert(context.spec.owner.project_id.clone(), here.clone());
     }
     homes
+}
+
+/// Whether the checkout is there, as far as one can see.
+fn is_still_there(home: &Home) -> bool {
+    home.sight() == Sight::There
+        && identity::checkout_at(&home.directory).is_none_or(|found| found == home.checkout)
 }
 
 /// What is to be done with an instance, by what became of its directory and branch.
@@ -144,7 +150,8 @@ impl Fate {
             let directory = noted.directory.clone();
             return match noted.sight() {
                 Sight::NotMounted => Fate::Skipped(WhySkipped::NotMounted { directory }),
-                Sight::There | Sight::Gone => Fate::Gone(Reason::DirectoryGone),
+                Sight::There => Fate::Gone(Reason::CheckoutGone),
+                Sight::Gone => Fate::Gone(Reason::DirectoryGone),
             };
         };
         let (directory, branch) = (&home.directory, &record.owner.instance);

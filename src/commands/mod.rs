@@ -110,7 +110,9 @@ impl App {
         let store = Store::open(&data_dir)?;
         let (identity, home) = match &config.project {
             Project::Directory { root } => {
-                (identity::project_id(root, &data_dir, &self.environment)?, Some(Home::of(root)))
+                let identity = identity::project_id(root, &data_dir, &self.environment)?;
+                let home = Home::of(root, &identity.checkout);
+                (identity, Some(home))
             }
             Project::Sample => (identity::sample_id(&data_dir, &self.environment)?, None),
         };

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::instance::{self, Context, How, Instance, Observed, Plan, Running, data};
 use crate::outcome::{Outcome, Report, UpReport};
 use crate::spec::Owner;
+use crate::state::Record;
 
 /// `devdb up`
 pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
@@ -33,6 +34,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     };
     if report.how == How::Created && args.from.is_none() {
         tell_of_former_name(&context);
+        tell_of_former_checkout(&context);
     }
     if let Some(file) = args.write_env {
         super::env::write(&context, &file)?;
@@ -85,6 +87,23 @@ fn tell_of_former_name(context: &Context) {
             "this branch was called {name}, and its database is still there under that name; to go on with it:\n  \
              devdb down --purge\n  devdb up --from {name}"
         ));
+    }
+}
+
+/// A checkout that was deleted and cloned again is another, and has left its database.
+fn tell_of_former_checkout(context: &Context) {
+    let (Some(here), Ok(records)) = (&context.home, context.store.load_all()) else { return };
+    let owner = &context.spec.owner;
+    let was_here = |record: &Record| {
+        record.owner.developer == owner.developer
+            && record.home.as_ref().is_some_and(|home| {
+                home.directory == here.directory && home.checkout != here.checkout
+            })
+    };
+    if records.iter().flatten().any(was_here) {
+        context.events.note(
+            "a checkout that was in this directory before has left a database of its own; devdb gc shows it",
+        );
     }
 }
 

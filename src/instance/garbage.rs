@@ -23,6 +23,8 @@ pub enum Reason {
     BranchGone,
     /// The directory of its project is gone.
     DirectoryGone,
+    /// Another checkout is in the directory of its project.
+    CheckoutGone,
 }
 
 /// Things of one instance that are of no use any more, for one reason.
@@ -106,7 +108,9 @@ impl Instance<'_> {
     /// When the engine refuses; another time goes on where this one stopped.
     pub async fn remove_garbage(&mut self, engine: &Engine, garbage: &Garbage) -> Result<()> {
         match garbage.reason {
-            Reason::BranchGone | Reason::DirectoryGone => self.purge().await.map(drop),
+            Reason::BranchGone | Reason::DirectoryGone | Reason::CheckoutGone => {
+                self.purge().await.map(drop)
+            }
             Reason::Expired => {
                 let over = self.record.as_ref().map(collect::expired).unwrap_or_default();
                 self.send_away(engine, &over, Duration::MAX).await;

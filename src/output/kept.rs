@@ -134,6 +134,10 @@ fn found(found: &Found, yes: bool, style: Style) -> String {
         Reason::DirectoryGone => format!(
             "with all its data: its directory {directory} is gone (moved? then devdb up there first)"
         ),
+        Reason::CheckoutGone => format!(
+            "with all its data: another checkout is in {directory} now (moved? then devdb up there \
+             first)"
+        ),
         Reason::Expired => format!("generation {}: past its time", numbers.join(", ")),
         Reason::CutShort => {
             format!("{} of a command that was cut short", count(found.objects.len(), "leftover"))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Where a project is.
+/// Where a project is, and which checkout it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
     /// Its directory.
@@ -14,6 +14,8 @@ pub struct Home {
     /// Where the file system with that directory is mounted: without it nothing of the project
     /// can be seen, and it may well be there.
     pub mount: PathBuf,
+    /// The checkout's own id: another one may take its place.
+    pub checkout: String,
 }
 
 /// What can be seen of a project's directory.
@@ -28,10 +30,14 @@ pub enum Sight {
 }
 
 impl Home {
-    /// The home of a project in this directory.
-    pub fn of(directory: &Path) -> Home {
+    /// The home of a project in this directory, whose checkout has this id.
+    pub fn of(directory: &Path, checkout: &str) -> Home {
         let mount = directory.ancestors().find(|path| is_mounted(path)).unwrap_or(directory);
-        Home { directory: directory.to_owned(), mount: mount.to_owned() }
+        Home {
+            directory: directory.to_owned(),
+            mount: mount.to_owned(),
+            checkout: checkout.to_owned(),
+        }
     }
 
     /// What can be seen of it now.
@@ -69,7 +75,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("a b/shop");
         std::fs::create_dir_all(&directory).unwrap();
-        let home = Home::of(&directory);
+        let home = Home::of(&directory, "id");
         assert!(directory.starts_with(&home.mount));
         assert_eq!(home.sight(), Sight::There);
         std::fs::remove_dir(&directory).unwrap();
@@ -77,7 +83,7 @@ mod tests {
 
         // No file system is mounted where this one was: its mount point is left, or not even that.
         let disk = root.path().join("disk");
-        let home = Home { directory: disk.join("shop"), mount: disk.clone() };
+        let home = Home { directory: disk.join("shop"), mount: disk.clone(), ..home };
         assert_eq!(home.sight(), Sight::NotMounted);
         std::fs::create_dir(&disk).unwrap();
         assert_eq!(home.sight(), Sight::NotMounted);

@@ -15,6 +15,7 @@ crate::on_both_engines!(
     instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not,
     former_generations_are_kept_as_many_and_as_long_as_configured,
     what_a_killed_reset_left_is_shown_and_then_removed,
+    a_checkout_that_was_cloned_again_is_told_of_and_gone,
     a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back,
 );
 
@@ -233,6 +234,34 @@ fn a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back(sandbox: &
     sandbox.write("devdb.yaml", "project: shop\n");
     sandbox.run(&["undo"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+}
+
+fn a_checkout_that_was_cloned_again_is_told_of_and_gone(sandbox: &Sandbox) {
+    sandbox.project();
+    let others = sandbox.home().join("others");
+    let clone = || {
+        fs::create_dir(&others).unwrap();
+        fs::write(others.join("devdb.yaml"), "project: shop\n").unwrap();
+        git(&others, &["init", "-q"]);
+    };
+    clone();
+    sandbox.run_in(&others, &["up"]).ok();
+    sandbox.run_in(&others, &["gc", "--yes"]).ok().says("nothing to remove");
+    fs::remove_dir_all(&others).unwrap();
+    clone();
+    // Nothing has said yet which checkout this is.
+    let unknown = sandbox.run(&["gc", "--json"]).ok();
+    assert_eq!(found(&unknown).len(), 0, "{}", unknown.stdout);
+    sandbox.run_in(&others, &["up"]).ok().says("has left a database of its own");
+    let url = sandbox.run_in(&others, &["url"]).ok().line();
+    for at in [sandbox.work(), others] {
+        let all = found(&sandbox.run_in(&at, &["gc", "--json"]).ok());
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0]["reason"], "checkout_gone");
+    }
+    sandbox.run(&["gc", "--yes"]).ok().says("another checkout is in");
+    psql(&url, "select 1").ok();
+    assert_eq!(found(&sandbox.run(&["gc", "--json"]).ok()).len(), 0);
 }
 
 fn what_a_killed_reset_left_is_shown_and_then_removed(sandbox: &Sandbox) {

@@ -34,6 +34,8 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6465_7664_622e_4a1b_9c5e_7072_6f6a_656
 pub struct Identity {
     /// A uuid.
     pub id: String,
+    /// The checkout's own id, whatever the job: of what [`checkout_at`] says.
+    pub checkout: String,
     /// The project's directory, without links (of the sample: devdb's data directory).
     pub path: PathBuf,
     /// What a person should know; one line each.
@@ -63,7 +65,13 @@ pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Re
             Uuid::new_v5(&machine, root.as_os_str().as_encoded_bytes())
         }
     };
-    Ok(Identity { id: for_job(id, environment), path: root, notes })
+    Ok(Identity { id: for_job(id, environment), checkout: id.to_string(), path: root, notes })
+}
+
+/// The id of the checkout that is in a directory now; none when none is recorded for that place.
+pub fn checkout_at(directory: &Path) -> Option<String> {
+    let records = stores(directory).into_iter().find_map(|store| store.read().ok().flatten());
+    records.filter(|record| record.path == directory).map(|record| record.id.to_string())
 }
 
 /// The identity of the sample project: one per data directory, so one per person.
@@ -72,7 +80,8 @@ pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Re
 /// `Config` when `data_dir` cannot be read or written.
 pub fn sample_id(data_dir: &Path, environment: &Environment) -> Result<Identity> {
     let id = Store::in_data_dir(data_dir, "sample.json").settle()?;
-    Ok(Identity { id: for_job(id, environment), path: data_dir.to_owned(), notes: Vec::new() })
+    let (path, notes) = (data_dir.to_owned(), Vec::new());
+    Ok(Identity { id: for_job(id, environment), checkout: id.to_string(), path, notes })
 }
 
 /// A job of CI is a project of its own; that is not recorded, since the checkout outlives it.
