@@ -471,9 +471,15 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
+/// The longest time that an option takes. What is added to a clock must not overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it with its unit: 90s, 5m, 1h"))
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= LONGEST => Ok(time),
+        Ok(_) => Err("more than 365 days is too long".into()),
+        Err(error) => Err(format!("{error}; write it with its unit: 90s, 5m, 1h")),
+    }
 }
 
 fn some_time(text: &str) -> Result<Duration, String> {

@@ -6,12 +6,15 @@ use super::{App, said};
 use crate::cli::{EnvArgs, EnvFormat, Format as OutputFormat};
 use crate::config::Overrides;
 use crate::config::dotenv::{self, Format};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::instance::{self, Context};
 use crate::outcome::{Outcome, Report};
 
 /// `devdb env`
 pub fn run(app: &App, args: EnvArgs) -> Result<Outcome> {
+    if let Some(file) = &args.write {
+        check(file, args.format)?;
+    }
     let context = app.context(Overrides::default(), None)?;
     let variables = variables(&context, args.with_key)?;
     give(app, "env", args.format, args.write.as_deref(), &variables)
@@ -47,9 +50,17 @@ pub(super) fn give(
     }
 }
 
-/// Fails early when `file` may not be written.
-pub fn check(file: &Path) -> Result<()> {
-    dotenv::refuse_tracked(file)
+/// Fails early when `file` may not be written, or not in this format.
+pub(super) fn check(file: &Path, format: EnvFormat) -> Result<()> {
+    match format {
+        EnvFormat::Dotenv | EnvFormat::Github => dotenv::refuse_tracked(file),
+        EnvFormat::Shell | EnvFormat::Fish | EnvFormat::Powershell | EnvFormat::Json => {
+            Err(Error::new(Kind::Usage, "--write keeps a .env file or adds to GitHub's")
+                .because("the lines of another format are not told apart from a person's own")
+                .hint("--format dotenv, or --format github")
+                .hint(format!("without --write it is printed: … > {}", file.display())))
+        }
+    }
 }
 
 /// Writes the instance's environment into `file`.

@@ -27,10 +27,8 @@ pub async fn run(app: &App, args: EphemeralArgs) -> Result<Outcome> {
 }
 
 async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
+    check(&args.environment)?;
     let (context, plan) = prepare(app, &args.database)?;
-    if let Some(file) = &args.environment.write {
-        env::check(file)?;
-    }
     let id = Id::random();
     let mut watcher = Watcher::start(&id, &context.spec.owner)?;
     let mut ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
@@ -48,7 +46,12 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
     }
 }
 
+fn check(args: &EnvironmentArgs) -> Result<()> {
+    args.write.as_deref().map_or(Ok(()), |file| env::check(file, args.format))
+}
+
 fn environment(app: &App, args: EphemeralEnvArgs) -> Result<Outcome> {
+    check(&args.environment)?;
     let context = app.context(Overrides::default(), None)?;
     let note = note::find(&context.store, &context.spec.owner, args.id.as_deref())?;
     give(app, "ephemeral env", &note, &args.environment)

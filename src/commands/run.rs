@@ -8,12 +8,18 @@ use crate::config::Overrides;
 use crate::ephemeral::command::{self, Ended};
 use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::instance::{Context, Plan};
 use crate::outcome::{Outcome, Report};
 
 /// `devdb run`
 pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
+    if let Some(file) = args.artifact.as_deref().filter(|path| path.exists() && !path.is_dir()) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("--artifact: {} is no directory", file.display()),
+        ));
+    }
     let (context, plan) = prepare(app, &args.database)?;
     let id = Id::random();
     let mut watcher = Watcher::start(&id, &context.spec.owner)?;

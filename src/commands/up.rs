@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::App;
-use crate::cli::UpArgs;
+use crate::cli::{EnvFormat, UpArgs};
 use crate::config::{Overrides, branch};
 use crate::error::Result;
 use crate::event::Event;
@@ -24,7 +24,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     };
     let context = app.context(flags, args.timeout)?;
     if let Some(file) = &args.write_env {
-        super::env::check(file)?;
+        super::env::check(file, EnvFormat::Dotenv)?;
     }
     let plan = Plan::load(&context.spec, !args.no_migrate, !args.no_seed)?;
     context.key.check()?;

@@ -106,7 +106,9 @@ impl Environment {
         }
         self.user_dir("XDG_DATA_HOME", ".local/share").ok_or_else(|| {
             Error::new(Kind::Config, "cannot tell where to keep devdb's records")
-                .because("HOME is not set and the user has no home directory")
+                .because(
+                    "HOME is no absolute path, or it is not set and the user has no home directory",
+                )
                 .hint("set HOME, or DEVDB_DATA_DIR to an absolute path")
         })
     }

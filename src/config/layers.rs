@@ -288,6 +288,8 @@ pub fn unknown_variables(environment: &Environment) -> Vec<String> {
         .names("DEVDB_")
         .filter(|name| !name.starts_with("DEVDB_TEST_"))
         .filter(|name| !matches!(*name, "DEVDB_DATA_DIR" | "DEVDB_LOG"))
+        // What devdb gives to the commands it runs, and to the steps of a CI job.
+        .filter(|name| !matches!(*name, "DEVDB_RUN" | "DEVDB_EPHEMERAL"))
         .filter(|name| known().all(|variable| variable != *name))
         .map(|name| {
             // The common prefix makes every two names alike; what follows it must be near.

@@ -261,6 +261,25 @@ fn what_cannot_be_run_is_told_and_leaves_nothing(sandbox: &Sandbox) {
 }
 
 #[test]
+fn what_cannot_be_done_is_said_before_anything_is_started() {
+    let Some(sandbox) = Sandbox::new(On::Native, "wrong options of run") else { return };
+    sandbox.project();
+    sandbox.write("a file", "");
+    for (arguments, says) in [
+        (&["run", "--ttl", "9999999999d", "--", "true"][..], "too long"),
+        (&["run", "--timeout", "18446744073709551615s", "--", "true"], "too long"),
+        (&["run", "--artifact", "a file", "--", "true"], "is no directory"),
+        (&["ephemeral", "start", "--format", "json", "--write", "a file"], "--format dotenv"),
+        (&["env", "--format", "fish", "--write", "a file"], "--format dotenv"),
+    ] {
+        sandbox.run(arguments).exits(2).says(says);
+    }
+    let nested = sandbox.run(&["run", "--", env!("CARGO_BIN_EXE_devdb"), "config"]).ok();
+    assert!(!nested.stderr.contains("is ignored"), "{}", nested.stderr);
+    nothing_is_left(&sandbox);
+}
+
+#[test]
 fn a_mistyped_option_is_no_command() {
     let Some(sandbox) = Sandbox::new(On::Native, "options") else { return };
     sandbox.project();
