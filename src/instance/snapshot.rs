@@ -12,7 +12,7 @@ use crate::engine::{
     BackupEnd, Engine, Generation, MadeWith, Manifest, Server, Snapshot, SnapshotName, State,
 };
 use crate::error::{Error, Kind, Result, nearest};
-use crate::state::{Record, Why};
+use crate::state::{GenerationRecord, Record, Why};
 
 /// A snapshot that was saved.
 pub struct Saved {
@@ -213,10 +213,14 @@ impl Instance<'_> {
             return Err(no_such(name, names.iter().map(String::as_str)));
         }
         if let Some(record) = &mut self.record {
-            for generation in record.generations.iter_mut().filter(|one| one.why == Why::Restore) {
-                // The snapshot was its other copy, perhaps. `forget_snapshot` saves this.
+            let current = record.current;
+            let restored = |one: &&mut GenerationRecord| {
+                Some(one.number) == current && one.why == Why::Restore
+            };
+            if let Some(generation) = record.generations.iter_mut().find(restored) {
+                // The snapshot was its other copy, perhaps: from now on it counts as written to.
+                // `forget_snapshot` saves this.
                 generation.baseline = None;
-                generation.untouched = false;
             }
         }
         self.forget_snapshot(name).await

@@ -19,8 +19,9 @@ type Rows = BTreeSet<u32>;
 #[derive(Debug, Clone, Default)]
 struct Generation {
     rows: Rows,
-    /// Somebody wrote to it, or chose it by `undo`.
+    /// Somebody wrote to it, or chose it by `undo`, or removed the snapshot that it came from.
     counts: bool,
+    is_restored: bool,
     born: u32,
     replaced: u32,
 }
@@ -40,10 +41,21 @@ impl Model {
         self.clock
     }
 
-    /// A new generation with these rows.
-    fn new_generation(&mut self, rows: Rows) {
+    /// A new generation without rows.
+    fn reset(&mut self) {
         let born = self.tick();
-        self.swap_to(Generation { rows, born, ..Generation::default() });
+        self.swap_to(Generation { born, ..Generation::default() });
+    }
+
+    fn restore(&mut self) {
+        let (born, rows) = (self.tick(), self.saved.clone());
+        self.swap_to(Generation { rows, born, is_restored: true, ..Generation::default() });
+    }
+
+    /// The snapshot is removed, and another saved.
+    fn save_again(&mut self) {
+        self.current.counts |= self.current.is_restored;
+        self.saved = self.current.rows.clone();
     }
 
     /// A new generation in place of the current one.
@@ -51,7 +63,7 @@ impl Model {
         self.current.counts = false;
         self.is_down = false;
         self.current.born = 0;
-        self.new_generation(Rows::new());
+        self.reset();
     }
 
     /// False when there is nothing to go back to.
@@ -175,7 +187,7 @@ fn make(sandbox: &Sandbox, model: &mut Model, next: Move, number: u32) {
                 sandbox.write("seeds/010_nothing.sql", &format!("SELECT {number};\n"));
             }
             drop(run(&["reset"]).ok());
-            model.new_generation(Rows::new());
+            model.reset();
         }
         Wipe => {
             drop(run(&["reset", "--wipe", "--yes"]).ok());
@@ -192,12 +204,11 @@ fn make(sandbox: &Sandbox, model: &mut Model, next: Move, number: u32) {
         Save => {
             drop(run(&["snapshot", "rm", "kept"]).ok());
             drop(run(&["snapshot", "save", "kept"]).ok());
-            model.saved = model.current.rows.clone();
+            model.save_again();
         }
         Restore => {
             drop(run(&["snapshot", "restore", "kept"]).ok());
-            let saved = model.saved.clone();
-            model.new_generation(saved);
+            model.restore();
         }
         Up => {
             drop(run(&["up"]).ok());
