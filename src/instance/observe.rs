@@ -39,7 +39,7 @@ pub fn record(context: &Context) -> Result<Record> {
                 name => format!(" --instance {name}"),
             };
             Error::new(Kind::NoInstance, format!("there is no database for {named}"))
-                .hint(format!("devdb{option} up   makes it"))
+                .hint(format!("devdb up{option}   makes it"))
                 .hint("devdb list   shows every one on this machine")
         })
 }
