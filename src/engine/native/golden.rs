@@ -54,7 +54,7 @@ impl Native {
     pub async fn golden_states(&self) -> Result<Vec<GoldenState>> {
         let directory = self.store.golden();
         let mut states = Vec::new();
-        for name in super::store::names(&directory)? {
+        for name in super::directory::names(&directory)? {
             let place = directory.join(name);
             match read_mark(&place) {
                 Ok(Some(state)) => states.push(state),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::directory::{self, give, names};
 use super::golden::{LABEL, blocking, read_mark};
 use super::record::SCHEMA;
-use super::store::{give, names};
 use super::{Native, account};
 use crate::archive::{Verified, Writer};
 use crate::engine::golden::LABEL_SCHEMA;
@@ -50,12 +50,12 @@ impl Native {
     /// `Unexpected` when the directory cannot be read.
     pub async fn sweep_golden(&self) -> Result<()> {
         let directory = self.store.golden();
-        blocking("remove half-made golden states", move || super::store::sweep_in(&directory)).await
+        blocking("remove half-made golden states", move || directory::sweep_in(&directory)).await
     }
 
     /// Whether there are any.
     pub fn has_half_made_golden(&self) -> bool {
-        super::store::has_left(&self.store.golden())
+        directory::has_left(&self.store.golden())
     }
 
     /// Writes a golden state's data directory into a file.

@@ -7,6 +7,7 @@
 mod account;
 mod children;
 mod copy;
+mod directory;
 mod golden;
 mod golden_transfer;
 mod launch;
@@ -18,6 +19,7 @@ mod process;
 pub mod programs;
 mod record;
 mod snapshot;
+mod sockets;
 mod standalone;
 mod store;
 mod transfer;

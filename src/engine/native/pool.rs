@@ -17,7 +17,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::copy;
-use super::store::{Store, names};
+use super::directory::names;
+use super::store::Store;
 
 /// How many copies are kept, of all golden states together.
 const MOST: usize = 4;

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
+use super::directory::{TRASH, delete, names, sweep};
 use super::record::{self, GenerationRecord, SCHEMA};
-use super::store::{self, TRASH};
+use super::store::Store;
 use super::{Native, account, copy};
 use crate::engine::snapshot::{EMPTIED, explained};
 use crate::engine::{
@@ -94,7 +95,7 @@ impl Native {
     /// # Errors
     /// As the contract has it.
     pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
-        let names = store::names(&self.store.snapshots_directory(owner))?;
+        let names = names(&self.store.snapshots_directory(owner))?;
         Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
     }
 
@@ -146,8 +147,8 @@ impl Native {
             renamed => renamed.or_fail(Kind::Snapshot, cannot)?,
         }
         let removal = move || {
-            let gone = store::delete(&trash);
-            store::sweep(&parent);
+            let gone = delete(&trash);
+            sweep(&parent);
             // Fails while another is there, which is right.
             let _ = fs::remove_dir(&parent);
             let _ = parent.parent().map(fs::remove_dir);
@@ -160,7 +161,7 @@ impl Native {
     }
 }
 
-impl store::Store {
+impl Store {
     /// Where an instance's snapshots are, or would be.
     fn snapshots_directory(&self, owner: &Owner) -> PathBuf {
         self.root().join(owner.key()).join("snapshots")

@@ -10,10 +10,10 @@ use std::process::{Command, Output, Stdio};
 use tokio::io::AsyncWriteExt;
 
 use super::account::{self, Account};
+use super::directory::give;
 use super::place::Place;
 use super::process;
 use super::programs::Programs;
-use super::store::give;
 use crate::engine::MadeWith;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::process_group::ProcessGroup;

@@ -16,15 +16,15 @@
 //! The root is `<data directory>/native`; when devdb is root it is below `/var/lib/devdb`, because
 //! root's home is closed to the account that servers run under.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::NativeEnvironment;
 use super::account;
+use super::directory::{NEW, TRASH, delete, give, is_left, make, names, sweep};
 use super::place::{ASIDE, Place};
 use super::record::{self, GenerationRecord, SCHEMA, StoreRecord};
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -33,25 +33,16 @@ use crate::spec::{self, Owner};
 /// Where root's stores are.
 const SYSTEM_ROOT: &str = "/var/lib/devdb";
 
-/// What a socket's path may take (`sun_path` is 104 bytes on macOS), less `/.s.PGSQL.65535.lock`.
-const SOCKET_DIRECTORY_MAX: usize = 103 - 20;
-
-/// What is being removed: nobody looks at it any more.
-pub(super) const TRASH: &str = ".trash-";
-
-/// What is being made: nobody looks at it yet.
-const NEW: &str = ".new-";
-
 /// After this time nobody goes on with making the first thing of an owner.
 const ABANDONED: Duration = Duration::from_secs(600);
 
 /// The directories of one user's native servers.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     data_dir: PathBuf,
-    runtime_dir: Option<PathBuf>,
-    is_root: bool,
+    pub(super) runtime_dir: Option<PathBuf>,
+    pub(super) is_root: bool,
 }
 
 impl Store {
@@ -288,50 +279,6 @@ impl Store {
         delete(&trash).or_fail(Kind::Unexpected, || format!("cannot remove {}", trash.display()))
     }
 
-    /// A directory for the sockets of an instance's servers, private and short enough.
-    ///
-    /// # Errors
-    /// `Unexpected` when it cannot be made, or when it is somebody else's.
-    pub fn make_socket_directory(&self, key: &str) -> Result<PathBuf> {
-        let directory = self.socket_directory(key);
-        let parent = directory.parent().unwrap_or(&directory);
-        self.make_directory(parent)?;
-        if !self.is_root {
-            private(parent)?;
-        }
-        make(&directory, 0o700)?;
-        if let Some(account) = account::for_servers()? {
-            give(&directory, account)?;
-        } else {
-            private(&directory)?;
-        }
-        Ok(directory)
-    }
-
-    /// Where [`Store::make_socket_directory`] makes it.
-    pub fn socket_directory(&self, key: &str) -> PathBuf {
-        let usual = self.root.join("s").join(key);
-        if usual.as_os_str().len() <= SOCKET_DIRECTORY_MAX {
-            return usual;
-        }
-        let runtime = self.runtime_dir.as_ref().map(|runtime| runtime.join("devdb").join(key));
-        runtime
-            .filter(|directory| directory.as_os_str().len() <= SOCKET_DIRECTORY_MAX)
-            .unwrap_or_else(|| {
-                let uid = rustix::process::geteuid();
-                PathBuf::from(format!("/tmp/devdb-{uid}")).join(key)
-            })
-    }
-
-    /// Removes what a server may have left there, and the directory when it is empty then.
-    pub fn clear_sockets(&self, key: &str, port: u16) {
-        let directory = self.socket_directory(key);
-        for name in [format!(".s.PGSQL.{port}"), format!(".s.PGSQL.{port}.lock")] {
-            let _ = fs::remove_file(directory.join(name));
-        }
-        let _ = fs::remove_dir(&directory);
-    }
-
     /// Makes the empty data directory of a generation, for the account that its server runs under.
     ///
     /// # Errors
@@ -384,114 +331,10 @@ fn number_in(name: &str) -> Option<u32> {
     (name == format!("g{number}")).then_some(number)
 }
 
-/// The names of what is in a directory, sorted; none when there is no such directory.
-pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
-    let mut names: Vec<String> = match fs::read_dir(directory) {
-        Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect(),
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            Vec::new()
-        }
-        Err(error) => {
-            return Err(error)
-                .or_fail(Kind::Unexpected, || format!("cannot read {}", directory.display()));
-        }
-    };
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn make(directory: &Path, mode: u32) -> Result<()> {
-    let made = match DirBuilder::new().mode(mode).create(directory) {
-        // The umask must not take away what the servers' account needs.
-        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(mode)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    };
-    made.or_fail(Kind::Unexpected, || format!("cannot make the directory {}", directory.display()))
-}
-
-/// Hands a file or directory to the account that servers run under.
-///
-/// # Errors
-/// `Unexpected` when the file system refuses.
-pub(super) fn give(path: &Path, account: account::Account) -> Result<()> {
-    std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid))
-        .or_fail(Kind::Unexpected, || {
-            format!("cannot give {} to the user that the server runs as", path.display())
-        })
-}
-
-/// Refuses a directory that others could have put there, or can write to: `/tmp` is everybody's.
-fn private(directory: &Path) -> Result<()> {
-    let cannot = || format!("cannot use {} for the server's socket", directory.display());
-    let found = fs::symlink_metadata(directory).or_fail(Kind::Unexpected, cannot)?;
-    let is_ours = found.is_dir()
-        && found.uid() == rustix::process::geteuid().as_raw()
-        && found.mode() & 0o022 == 0;
-    if is_ours {
-        return Ok(());
-    }
-    Err(Error::new(Kind::NotOurs, cannot())
-        .because("it is not a directory that only this user can write to")
-        .hint(format!("ls -ld {}        shows whose it is", directory.display())))
-}
-
-/// Deletes what an interrupted removal or creation left behind. The caller holds the lock of the
-/// instance, or of the golden states, so nobody is at work on it; what cannot be deleted now will be
-/// another time.
-pub(super) fn sweep(parent: &Path) {
-    for name in names(parent).unwrap_or_default().into_iter().filter(is_left) {
-        let _ = delete(&parent.join(name));
-    }
-}
-
-/// Whether there is anything to [`sweep`], or somebody is at work.
-pub(super) fn has_left(parent: &Path) -> bool {
-    names(parent).unwrap_or_default().iter().any(is_left)
-}
-
-#[expect(clippy::ptr_arg, reason = "for iterators over names")]
-fn is_left(name: &String) -> bool {
-    name.starts_with(TRASH) || name.starts_with(NEW)
-}
-
 /// Whether nothing is in the directory of an owner but what was being made some time ago.
 fn is_abandoned(directory: &Path) -> bool {
     let is_old = fs::metadata(directory)
         .and_then(|found| found.modified())
         .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
     is_old && names(directory).is_ok_and(|names| names.iter().all(is_left))
-}
-
-/// Deletes what an interrupted removal or creation left in a directory that nobody else works in.
-///
-/// # Errors
-/// `Unexpected` when it cannot be read.
-pub(super) fn sweep_in(directory: &Path) -> Result<()> {
-    names(directory)?;
-    sweep(directory);
-    Ok(())
-}
-
-/// Deletes a directory that a process which is just ending may still write to.
-pub(super) fn delete(directory: &Path) -> io::Result<()> {
-    let mut tries = 0;
-    loop {
-        match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 20 => {
-                tries += 1;
-                std::thread::sleep(std::time::Duration::from_millis(50));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            done => return done,
-        }
-    }
-}
-
-/// The value of `unix_socket_directories`: a list, so a path with a comma or a blank is quoted.
-pub(super) fn socket_setting(directory: &Path) -> String {
-    let path = String::from_utf8_lossy(directory.as_os_str().as_bytes()).replace('"', "\"\"");
-    format!("\"{path}\"")
 }

@@ -1,0 +1,81 @@
+//! Where the sockets of servers are: in a path that is short enough, in a directory that is private.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::account;
+use super::directory::{give, make};
+use super::store::Store;
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// What a socket's path may take (`sun_path` is 104 bytes on macOS), less `/.s.PGSQL.65535.lock`.
+const SOCKET_DIRECTORY_MAX: usize = 103 - 20;
+
+impl Store {
+    /// A directory for the sockets of an instance's servers, private and short enough.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be made, or when it is somebody else's.
+    pub fn make_socket_directory(&self, key: &str) -> Result<PathBuf> {
+        let directory = self.socket_directory(key);
+        let parent = directory.parent().unwrap_or(&directory);
+        self.make_directory(parent)?;
+        if !self.is_root {
+            private(parent)?;
+        }
+        make(&directory, 0o700)?;
+        if let Some(account) = account::for_servers()? {
+            give(&directory, account)?;
+        } else {
+            private(&directory)?;
+        }
+        Ok(directory)
+    }
+
+    /// Where [`Store::make_socket_directory`] makes it.
+    pub fn socket_directory(&self, key: &str) -> PathBuf {
+        let usual = self.root.join("s").join(key);
+        if usual.as_os_str().len() <= SOCKET_DIRECTORY_MAX {
+            return usual;
+        }
+        let runtime = self.runtime_dir.as_ref().map(|runtime| runtime.join("devdb").join(key));
+        runtime
+            .filter(|directory| directory.as_os_str().len() <= SOCKET_DIRECTORY_MAX)
+            .unwrap_or_else(|| {
+                let uid = rustix::process::geteuid();
+                PathBuf::from(format!("/tmp/devdb-{uid}")).join(key)
+            })
+    }
+
+    /// Removes what a server may have left there, and the directory when it is empty then.
+    pub fn clear_sockets(&self, key: &str, port: u16) {
+        let directory = self.socket_directory(key);
+        for name in [format!(".s.PGSQL.{port}"), format!(".s.PGSQL.{port}.lock")] {
+            let _ = fs::remove_file(directory.join(name));
+        }
+        let _ = fs::remove_dir(&directory);
+    }
+}
+
+/// Refuses a directory that others could have put there, or can write to: `/tmp` is everybody's.
+fn private(directory: &Path) -> Result<()> {
+    let cannot = || format!("cannot use {} for the server's socket", directory.display());
+    let found = fs::symlink_metadata(directory).or_fail(Kind::Unexpected, cannot)?;
+    let is_ours = found.is_dir()
+        && found.uid() == rustix::process::geteuid().as_raw()
+        && found.mode() & 0o022 == 0;
+    if is_ours {
+        return Ok(());
+    }
+    Err(Error::new(Kind::NotOurs, cannot())
+        .because("it is not a directory that only this user can write to")
+        .hint(format!("ls -ld {}        shows whose it is", directory.display())))
+}
+
+/// The value of `unix_socket_directories`: a list, so a path with a comma or a blank is quoted.
+pub(super) fn socket_setting(directory: &Path) -> String {
+    let path = String::from_utf8_lossy(directory.as_os_str().as_bytes()).replace('"', "\"\"");
+    format!("\"{path}\"")
+}
