@@ -12,9 +12,7 @@ use crate::outcome::{Outcome, Report};
 
 /// `devdb env`
 pub fn run(app: &App, args: EnvArgs) -> Result<Outcome> {
-    if let Some(file) = &args.write {
-        check(file, args.format)?;
-    }
+    check(args.write.as_deref(), args.format)?;
     let context = app.context(Overrides::default(), None)?;
     let variables = variables(&context, args.with_key)?;
     give(app, "env", args.format, args.write.as_deref(), &variables)
@@ -50,8 +48,9 @@ pub(super) fn give(
     }
 }
 
-/// Fails early when `file` may not be written, or not in this format.
-pub(super) fn check(file: &Path, format: EnvFormat) -> Result<()> {
+/// Fails early when `file`, if there is one, may not be written, or not in this format.
+pub(super) fn check(file: Option<&Path>, format: EnvFormat) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
     match format {
         EnvFormat::Dotenv | EnvFormat::Github => dotenv::refuse_tracked(file),
         EnvFormat::Shell | EnvFormat::Fish | EnvFormat::Powershell | EnvFormat::Json => {

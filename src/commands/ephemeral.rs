@@ -27,7 +27,7 @@ pub async fn run(app: &App, args: EphemeralArgs) -> Result<Outcome> {
 }
 
 async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
-    check(&args.environment)?;
+    env::check(args.environment.write.as_deref(), args.environment.format)?;
     let (context, plan) = prepare(app, &args.database)?;
     let id = Id::random();
     let mut watcher = Watcher::start(&id, &context.spec.owner)?;
@@ -46,12 +46,8 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
     }
 }
 
-fn check(args: &EnvironmentArgs) -> Result<()> {
-    args.write.as_deref().map_or(Ok(()), |file| env::check(file, args.format))
-}
-
 fn environment(app: &App, args: EphemeralEnvArgs) -> Result<Outcome> {
-    check(&args.environment)?;
+    env::check(args.environment.write.as_deref(), args.environment.format)?;
     let context = app.context(Overrides::default(), None)?;
     let note = note::find(&context.store, &context.spec.owner, args.id.as_deref())?;
     give(app, "ephemeral env", &note, &args.environment)

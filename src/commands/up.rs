@@ -23,9 +23,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         ..Overrides::default()
     };
     let context = app.context(flags, args.timeout)?;
-    if let Some(file) = &args.write_env {
-        super::env::check(file, EnvFormat::Dotenv)?;
-    }
+    super::env::check(args.write_env.as_deref(), EnvFormat::Dotenv)?;
     let plan = Plan::load(&context.spec, !args.no_migrate, !args.no_seed)?;
     context.key.check()?;
     let mut report = match &args.from {
