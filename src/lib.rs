@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod output;
 mod process_group;
 pub mod resolve;
+pub mod sealed;
 pub mod secret;
 pub mod spec;
 pub mod state;

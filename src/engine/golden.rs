@@ -21,8 +21,8 @@ pub const LABEL_SCHEMA: u32 = 1;
 pub struct Platform {
     /// Part of the fingerprint: the same on every machine that can share states.
     pub name: String,
-    /// Which very server it is: an image's id, a server's full version. States of another are left
-    /// alone: its C library may sort text differently.
+    /// Which very server it is: an image's id, a build of the programs. States of another are left
+    /// alone: its libraries may sort text differently.
     pub exact: String,
     /// Operating system and processor: `linux/amd64`.
     pub machine: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MadeWith;
 use crate::error::{Error, Kind, Result};
+use crate::sealed::{self, Broken};
 use crate::spec::{EngineKind, Owner};
 
 /// The layout of manifests that this devdb writes, and the newest it understands.
@@ -105,17 +106,12 @@ impl Manifest {
     /// # Errors
     /// Why it is none, or not this snapshot's.
     pub fn parse(text: &[u8], name: &str) -> std::result::Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Header {
-            schema: u32,
-        }
-        let damaged = |error: serde_json::Error| format!("its manifest is damaged: {error}");
-        let header: Header = serde_json::from_slice(text).map_err(damaged)?;
-        if header.schema > SCHEMA {
-            let schema = header.schema;
-            return Err(format!("a newer devdb wrote its manifest (layout {schema})"));
-        }
-        let manifest: Manifest = serde_json::from_slice(text).map_err(damaged)?;
+        let manifest: Manifest = sealed::open(text, SCHEMA).map_err(|broken| match broken {
+            Broken::Newer(schema) => {
+                format!("a newer devdb wrote its manifest (layout {schema})")
+            }
+            Broken::Damaged(why) => format!("its manifest is damaged: {why}"),
+        })?;
         match manifest.name == name {
             true => Ok(manifest),
             false => Err(format!("its manifest is of a snapshot {:?}", manifest.name)),

@@ -9,6 +9,7 @@ use super::home::{Home, Sight};
 use super::lock::Lock;
 use super::record::{Record, SCHEMA};
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
+use crate::sealed::{self, Broken};
 use crate::spec::Owner;
 
 /// devdb's data directory of one person.
@@ -74,7 +75,8 @@ impl Store {
     /// When it cannot be written (a full disk, for one); the old record is then unchanged.
     pub fn save(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.owner.key());
-        let text = serde_json::to_vec_pretty(record)
+        let text = sealed::seal(record)
+            .and_then(|sealed| serde_json::to_vec_pretty(&sealed))
             .or_fail(Kind::Unexpected, || "cannot write the instance's record".into())?;
         write_with_draft(&file, &file.with_extension("draft"), &text)
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
@@ -206,22 +208,17 @@ fn read(file: &Path) -> Result<Option<Record>> {
                 .or_fail(Kind::Config, || format!("cannot read the record {}", file.display()));
         }
     };
-    #[derive(serde::Deserialize)]
-    struct Version {
-        schema: u32,
-    }
-    if let Ok(Version { schema }) = serde_json::from_slice(&text)
-        && schema > SCHEMA
-    {
-        return Err(Error::new(
+    sealed::open(&text, SCHEMA).map(Some).map_err(|broken| match broken {
+        Broken::Newer(schema) => Error::new(
             Kind::Config,
             format!("{} was written by a newer devdb (layout {schema})", file.display()),
         )
-        .hint("install that version of devdb"));
-    }
-    serde_json::from_slice(&text)
-        .map(Some)
-        .or_fail(Kind::Drift, || format!("the record {} is damaged", file.display()))
+        .hint("install that version of devdb"),
+        Broken::Damaged(why) => {
+            Error::new(Kind::Drift, format!("the record {} is damaged", file.display()))
+                .because(why)
+        }
+    })
 }
 
 #[cfg(test)]

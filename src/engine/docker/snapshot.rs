@@ -17,6 +17,7 @@ use super::label::{self, Object, Reading};
 use super::{Docker, failure};
 use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::sealed;
 use crate::spec::{Durability, Owner, ServerSpec};
 
 const SAVE: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/save.sh"));
@@ -307,6 +308,7 @@ pub(super) fn kilobytes(line: &str) -> Result<u64> {
 }
 
 pub(super) fn one_line(manifest: &Manifest) -> Result<String> {
-    serde_json::to_string(manifest)
+    sealed::seal(manifest)
+        .map(|sealed| sealed.to_string())
         .or_fail(Kind::Snapshot, || "cannot write the snapshot's manifest".into())
 }

@@ -36,15 +36,15 @@ struct Mark {
 }
 
 impl Native {
-    /// The version of the programs and the machine.
+    /// The version of the programs, the machine, and what sorts text; the very build.
     ///
     /// # Errors
     /// `NoEngine` when there are no such programs.
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         let programs = self.programs_for(spec.major, spec.bin_dir.as_deref())?;
         let machine = machine();
-        let name = format!("native {} {machine}", programs.version);
-        Ok(Platform { exact: name.clone(), name, machine })
+        let of = |version| format!("native {version} {machine}, {}", programs.c_library());
+        Ok(Platform { name: of(&programs.version), exact: of(&programs.build), machine })
     }
 
     /// Every golden state of this store.

@@ -38,6 +38,8 @@ pub(super) struct Programs {
     pub bin: PathBuf,
     /// `15.18`.
     pub version: String,
+    /// Which build of it, as it says itself: `15.18 (Debian 15.18-0+deb12u1)`.
+    pub build: String,
     /// 15.
     pub major: u16,
     /// Passed on to them: a wrapper script needs it.
@@ -51,6 +53,18 @@ impl Programs {
     /// give timestamps alike. It starts in `/`: the account may not enter the current directory.
     pub fn command(&self, program: &str, account: Option<Account>) -> Command {
         command(&self.bin.join(program), self.path.as_ref(), account)
+    }
+
+    /// The C library by whose collations the server sorts text: `glibc 2.36`. macOS has one with each
+    /// version of the system. Others, musl among them, sort by code point.
+    pub fn c_library(&self) -> String {
+        let asked = [("getconf", "GNU_LIBC_VERSION"), ("sw_vers", "-productVersion")];
+        let said = asked.iter().find_map(|(program, about)| {
+            let asked = command(Path::new(program), self.path.as_ref(), None).arg(about).output();
+            let output = asked.ok().filter(|output| output.status.success())?;
+            Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        });
+        said.unwrap_or_else(|| "by code point".to_owned())
     }
 
     /// Whether `name`'s control file is among the extensions of these programs.
@@ -208,8 +222,8 @@ fn examine(
     if !absent.is_empty() {
         return refuse(None, format!("{} not there", absent.join(" and ")));
     }
-    let version = match version(bin, environment, account) {
-        Ok(version) => version,
+    let (version, build) = match version(bin, environment, account) {
+        Ok(found) => found,
         Err(why) => return refuse(None, why),
     };
     let found = major_of(&version);
@@ -219,6 +233,7 @@ fn examine(
     let programs = Programs {
         bin: bin.to_owned(),
         version: version.clone(),
+        build,
         major,
         path: environment.path.clone(),
     };
@@ -226,12 +241,12 @@ fn examine(
 }
 
 /// Runs `postgres --version` as the server would run: what the account may not execute, or what
-/// lacks a library, is of no use.
+/// lacks a library, is of no use. The version, and the build.
 fn version(
     bin: &Path,
     environment: &NativeEnvironment,
     account: Option<Account>,
-) -> Result<String, String> {
+) -> Result<(String, String), String> {
     let output = command(&bin.join("postgres"), environment.path.as_ref(), account)
         .arg("--version")
         .output()
@@ -247,10 +262,10 @@ fn version(
     })
 }
 
-/// `15.18` from `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
-fn version_in(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("postgres (PostgreSQL) ")?;
-    Some(rest.split_whitespace().next()?.to_owned())
+/// `15.18` and `15.18 (Debian 15.18-0+deb12u1)` from `postgres (PostgreSQL) 15.18 (Debian …)`.
+fn version_in(text: &str) -> Option<(String, String)> {
+    let build = text.lines().next()?.strip_prefix("postgres (PostgreSQL) ")?;
+    Some((build.split_whitespace().next()?.to_owned(), build.to_owned()))
 }
 
 /// 15 from `15.18`, and from `15devel`, `15beta1`.
@@ -291,7 +306,9 @@ mod tests {
     #[test]
     fn versions_are_read() {
         let line = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
-        assert_eq!(version_in(line).as_deref(), Some("15.18"));
+        let (version, build) = version_in(line).unwrap();
+        assert_eq!((&*version, &*build), ("15.18", "15.18 (Debian 15.18-0+deb12u1)"));
+        assert!(version_in("postgres (PostgreSQL) 15.18\n").is_some());
         assert_eq!(version_in("psql (PostgreSQL) 15.18"), None);
         assert_eq!(major_of("15.18"), Some(15));
         assert_eq!(major_of("18beta2"), Some(18));

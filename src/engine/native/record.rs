@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Lease, MadeWith, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::sealed::{self, Broken};
 use crate::spec::Owner;
 
 /// The version of everything in this file.
@@ -69,10 +70,6 @@ pub(super) struct StoreRecord {
 /// # Errors
 /// `Unexpected` when it is a newer devdb's, or unreadable, or not what devdb writes.
 pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    #[derive(Deserialize)]
-    struct Header {
-        schema: u32,
-    }
     let text = match fs::read(file) {
         Ok(text) => text,
         Err(error)
@@ -85,17 +82,17 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
                 .or_fail(Kind::Unexpected, || format!("cannot read {}", file.display()));
         }
     };
-    let broken = || format!("{} is not what devdb writes", file.display());
-    let header: Header = serde_json::from_slice(&text).or_fail(Kind::Unexpected, broken)?;
-    if header.schema > SCHEMA {
-        return Err(Error::new(
-            Kind::Unexpected,
-            format!("{} was written by a newer devdb", file.display()),
-        )
-        .because(format!("its schema is {}, this devdb knows them up to {SCHEMA}", header.schema))
-        .hint("update devdb"));
-    }
-    serde_json::from_slice(&text).map(Some).or_fail(Kind::Unexpected, broken)
+    sealed::open(&text, SCHEMA).map(Some).map_err(|broken| match broken {
+        Broken::Newer(schema) => {
+            Error::new(Kind::Unexpected, format!("{} was written by a newer devdb", file.display()))
+                .because(format!("its schema is {schema}, this devdb knows them up to {SCHEMA}"))
+                .hint("update devdb")
+        }
+        Broken::Damaged(why) => {
+            Error::new(Kind::Unexpected, format!("{} is not what devdb writes", file.display()))
+                .because(why)
+        }
+    })
 }
 
 /// What the name of a record ends with while it is being written.
@@ -149,7 +146,7 @@ pub(super) fn write_new<T: Serialize>(file: &Path, record: &T) -> Result<bool> {
 }
 
 fn text<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(record)?;
+    let mut text = serde_json::to_vec_pretty(&sealed::seal(record)?)?;
     text.push(b'\n');
     Ok(text)
 }
