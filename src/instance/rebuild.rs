@@ -5,6 +5,7 @@ use chrono::Utc;
 use super::{Instance, new_password};
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::{Kind, Result};
+use crate::spec::Retention;
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Record, Why, ports};
 
@@ -47,9 +48,13 @@ impl Instance<'_> {
                 complete.push(generation);
             }
         }
-        complete.sort_by_key(|generation| generation.number);
+        // A copy made ahead has had its number for a while.
+        complete.sort_by_key(|generation| (generation.created, generation.number));
         let server = server_of(&servers, &complete);
         let current = server.map(|server| server.generation).or(complete.last().map(|g| g.number));
+        let former =
+            complete.iter().filter(|generation| Some(generation.number) != current).count();
+        let retention = self.context.spec.retention;
         let record = Record {
             schema: SCHEMA,
             // As it was made: the project may have another name by now.
@@ -73,12 +78,22 @@ impl Instance<'_> {
             server: server.map(|server| server.handle.clone()),
             spare: None,
             leaving: Vec::new(),
-            generations: complete.iter().map(found).collect(),
+            generations: complete
+                .iter()
+                .map(|one| match Some(one.number) == current {
+                    true => GenerationRecord { replaced: None, ..found(one) },
+                    false => found(one),
+                })
+                .collect(),
             // What is incomplete is rubbish of a first `up` that was cut short: tidied up next.
             under_way: Some("rebuild".into()),
             home: self.context.home.clone(),
             of_branch: self.context.spec.of_branch,
-            retention: self.context.spec.retention,
+            // Nobody knows any more which of them were promised: all are, until the next swap.
+            retention: Retention {
+                keep: retention.keep.max(u16::try_from(former).unwrap_or(u16::MAX)),
+                ..retention
+            },
         };
         self.context.store.save(&record)?;
         if let Some(number) = current {
@@ -103,13 +118,15 @@ fn server_of<'s>(servers: &'s [Server], complete: &[Generation]) -> Option<&'s S
     candidates.last().copied()
 }
 
+/// A generation that no record told of: its time begins now, because nobody knows when it was
+/// replaced.
 pub(super) fn found(generation: &Generation) -> GenerationRecord {
     GenerationRecord {
         number: generation.number,
         made_with: generation.made_with.clone(),
         created: generation.created.unwrap_or_else(Utc::now),
         why: Why::Found,
-        replaced: None,
+        replaced: Some(Utc::now()),
         baseline: None,
         untouched: false,
     }

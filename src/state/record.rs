@@ -1,6 +1,6 @@
 //! The record of one instance.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -129,11 +129,15 @@ impl Record {
             .max_by_key(|generation| generation.age())
     }
 
-    /// Makes `new` the current generation and dates the one before it.
+    /// Makes `new` the current generation and dates the one before it: later than any other, also
+    /// after a clock that was ahead has been set back.
     pub fn point_at(&mut self, new: GenerationRecord, server: String) {
+        let replaced = self.generations.iter().filter_map(|generation| generation.replaced);
+        let after_all = replaced.max().map(|latest| latest + TimeDelta::milliseconds(1));
+        let now = after_all.map_or(Utc::now(), |after_all| after_all.max(Utc::now()));
         for generation in &mut self.generations {
             if Some(generation.number) == self.current {
-                generation.replaced = Some(Utc::now());
+                generation.replaced = Some(now);
             }
         }
         self.generations.retain(|generation| generation.number != new.number);
@@ -201,6 +205,16 @@ pub(crate) mod tests {
         assert_eq!(record.current_generation().map(|g| g.number), Some(2));
         assert!(record.generations[0].replaced.is_some());
         assert!(record.generations[1].replaced.is_none());
+    }
+
+    #[test]
+    fn what_was_replaced_last_is_the_latest_whatever_the_clock_said_before() {
+        let mut record = sample("anna", 20_000);
+        record.point_at(generation(1), "a".into());
+        record.point_at(generation(2), "b".into());
+        record.generations[0].replaced = Some(Utc::now() + TimeDelta::days(1));
+        record.point_at(generation(3), "c".into());
+        assert_eq!(record.latest_former().map(|former| former.number), Some(2));
     }
 
     #[test]
