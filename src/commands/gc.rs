@@ -27,21 +27,10 @@ pub async fn run(app: &App, args: GcArgs) -> Result<Outcome> {
             Err(error) => report.troubles.push(error.to_string()),
         }
     }
-    let homes = homes(&context, &records);
     let mut sizes = Sizes::default();
     for record in records {
         let owner = record.owner.clone();
-        let gone = match Fate::of(&record, &homes) {
-            Fate::Kept => None,
-            Fate::Gone(reason) => Some(reason),
-            Fate::Skipped(why) => {
-                report.skipped.push(Skipped { owner, why });
-                continue;
-            }
-        };
-        let context = context.of_record(&record);
-        let found = sweep(&context, gone, args.yes, &mut sizes, &mut report).await;
-        if let Err(error) = found {
+        if let Err(error) = sweep(&context, &record, &mut sizes, &mut report).await {
             if error.kind() == Kind::Interrupted {
                 return Err(error);
             }
@@ -55,17 +44,28 @@ pub async fn run(app: &App, args: GcArgs) -> Result<Outcome> {
 
 /// One instance, under its lock.
 async fn sweep(
-    context: &Context,
-    gone: Option<Reason>,
-    yes: bool,
+    here: &Context,
+    record: &Record,
     sizes: &mut Sizes,
     report: &mut GcReport,
 ) -> Result<()> {
-    let guard = &context.interrupt;
+    let (guard, yes) = (&here.interrupt, report.yes);
+    let mut skip = |why| {
+        report.skipped.push(Skipped { owner: record.owner.clone(), why });
+        Ok(())
+    };
+    let context = &here.of_record(record);
     let Some(mut instance) = Instance::open_at_once(context)? else {
-        let owner = context.spec.owner.clone();
-        report.skipped.push(Skipped { owner, why: WhySkipped::Locked });
-        return Ok(());
+        return skip(WhySkipped::Locked);
+    };
+    // Only now, and by what the record says now: while others were removed it may have been used
+    // again, from another directory or on a branch that was made anew.
+    let Some(now) = instance.record() else { return Ok(()) };
+    let records: Vec<Record> = here.store.load_all()?.into_iter().flatten().collect();
+    let gone = match Fate::of(now, &homes(here, &records)) {
+        Fate::Kept => None,
+        Fate::Gone(reason) => Some(reason),
+        Fate::Skipped(why) => return skip(why),
     };
     let Some((engine, found)) = guard.guard(instance.garbage(gone)).await? else { return Ok(()) };
     for garbage in found {
@@ -77,6 +77,7 @@ async fn sweep(
             reason: garbage.reason,
             directory: context.home.as_ref().map(|home| home.directory.clone()),
             generations: garbage.generations.iter().map(|one| one.number).collect(),
+            snapshots: garbage.snapshots.clone(),
             left: if yes { objects.clone() } else { Vec::new() },
             objects,
             bytes,

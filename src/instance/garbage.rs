@@ -36,6 +36,8 @@ pub struct Garbage {
     pub generations: Vec<Generation>,
     /// Servers.
     pub servers: Vec<Server>,
+    /// The names of snapshots, with their data.
+    pub snapshots: Vec<String>,
 }
 
 impl Garbage {
@@ -43,10 +45,11 @@ impl Garbage {
         self.generations.is_empty() && self.servers.is_empty()
     }
 
-    /// What the engine calls all of it.
+    /// What the engine calls all of it; a snapshot is called by its name.
     pub fn handles(&self) -> Vec<String> {
         let servers = self.servers.iter().map(|server| server.name.clone());
-        servers.chain(self.generations.iter().map(|one| one.handle.clone())).collect()
+        let generations = self.generations.iter().map(|one| one.handle.clone());
+        servers.chain(generations).chain(self.snapshots.iter().map(called)).collect()
     }
 }
 
@@ -63,15 +66,22 @@ impl Instance<'_> {
         let generations = engine.generations(Some(&self.key)).await?;
         let found = match gone {
             // Listed also when the engine has nothing of it: its record goes.
-            Some(reason) => vec![Garbage { reason, generations, servers }],
+            Some(reason) => {
+                let snapshots = engine.snapshot_names(&record.owner).await?;
+                vec![Garbage { reason, generations, servers, snapshots }]
+            }
             None => {
                 let left = self.cut_short(record, &generations, servers);
                 let mut expired = collect::expired(record);
                 expired.extend(&record.leaving);
                 let mut former = generations;
                 former.retain(|generation| expired.contains(&generation.number));
-                let expired =
-                    Garbage { reason: Reason::Expired, generations: former, servers: Vec::new() };
+                let expired = Garbage {
+                    reason: Reason::Expired,
+                    generations: former,
+                    servers: Vec::new(),
+                    snapshots: Vec::new(),
+                };
                 [left, expired].into_iter().filter(|garbage| !garbage.is_empty()).collect()
             }
         };
@@ -99,7 +109,7 @@ impl Instance<'_> {
                 generations.clear();
             }
         }
-        Garbage { reason: Reason::CutShort, generations, servers }
+        Garbage { reason: Reason::CutShort, generations, servers, snapshots: Vec::new() }
     }
 
     /// Removes what [`Instance::garbage`] found for a reason.
@@ -133,11 +143,17 @@ impl Instance<'_> {
     pub async fn still_there(&self, engine: &Engine, garbage: &Garbage) -> Result<Vec<String>> {
         let servers = engine.servers(Some(&self.key)).await?;
         let generations = engine.generations(Some(&self.key)).await?;
+        let snapshots = engine.snapshot_names(&self.context.spec.owner).await?;
         let mut left = garbage.handles();
         left.retain(|name| {
             servers.iter().any(|server| server.name == *name)
                 || generations.iter().any(|generation| generation.handle == *name)
+                || snapshots.iter().any(|snapshot| called(snapshot) == *name)
         });
         Ok(left)
     }
+}
+
+fn called(snapshot: &String) -> String {
+    format!("snapshot {snapshot}")
 }

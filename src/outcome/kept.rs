@@ -133,6 +133,8 @@ pub struct Found {
     pub directory: Option<PathBuf>,
     /// Generations, with their data.
     pub generations: Vec<u32>,
+    /// The names of snapshots, with theirs.
+    pub snapshots: Vec<String>,
     /// What the engine calls all of it.
     pub objects: Vec<String>,
     /// Bytes on disk, where the engine knows.

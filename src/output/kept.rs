@@ -147,6 +147,10 @@ fn found(found: &Found, yes: bool, style: Style) -> String {
     let size = bytes.map(|bytes| format!(", {}", HumanBytes(bytes))).unwrap_or_default();
     let mut text =
         format!("{verb} {} ({}{size})\n  {what}", style.bold(&who(&found.owner)), found.engine);
+    if !found.snapshots.is_empty() {
+        let number = count(found.snapshots.len(), "snapshot");
+        _ = write!(text, "\n  and {number}: {}", found.snapshots.join(", "));
+    }
     for name in &found.left {
         _ = write!(text, "\n  {} {name}", style.red("still there:"));
     }
