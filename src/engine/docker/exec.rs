@@ -25,6 +25,10 @@ pub(super) const PROGRAMS_FIRST: &str = r#"PATH="/usr/lib/postgresql/$PG_MAJOR/b
 /// How long after its output has ended a process may take to end.
 const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the server of a copy may take to answer: it has nothing to recover. One that never will
+/// (its port is another, by a migration's ALTER SYSTEM) must not keep the instance for ever.
+const COPY_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long after the processes of a container have died the daemon may take to notice. On a busy
 /// machine it has been seen to say `running` at that moment.
 const DEATH_IS_KNOWN: Duration = Duration::from_secs(2);
@@ -96,8 +100,8 @@ impl Docker {
         // One process for all of it: each costs the daemon 50 ms and more. The copy was made by the
         // daemon, which syncs nothing.
         let sync = match spec.durability {
-            Durability::Full => "sync -f \"$PGDATA\" &&",
-            Durability::Relaxed | Durability::None => "",
+            Durability::Full | Durability::Relaxed => "sync -f \"$PGDATA\" &&",
+            Durability::None => "",
         };
         let script = format!(
             "{PROGRAMS_FIRST}; until pg_isready -q -h 127.0.0.1; do sleep 0.01; done; {sync} exec \"$@\""
@@ -105,7 +109,14 @@ impl Docker {
         let psql = psql_command(&spec.user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
         let shell = ["sh", "-c", &script, "devdb"].map(str::to_owned);
         let command = shell.into_iter().chain(psql).collect();
-        match self.alter_password(server, command, &spec.user, verifier).await {
+        let giving = self.alter_password(server, command, &spec.user, verifier);
+        let given = tokio::time::timeout(COPY_PATIENCE, giving).await.unwrap_or_else(|_| {
+            let what = format!("the server of \"{}\" does not answer on its port", server.name);
+            Err(Error::new(Kind::NotReady, what)
+                .because(format!("not within {}", humantime::format_duration(COPY_PATIENCE)))
+                .hint("a migration may have changed port or listen_addresses (ALTER SYSTEM)"))
+        });
+        match given {
             Err(error) if !self.ends_within(server, DEATH_IS_KNOWN).await => Err(error),
             _ => Ok(()),
         }

@@ -87,7 +87,7 @@ impl Native {
             lease: None,
         };
         let place = self.store.create(&record)?;
-        let durable = spec.durability == Durability::Full;
+        let durable = spec.durability != Durability::None;
         let cloned = clone_data(Path::new(&state.handle), place.directory(), durable).await;
         match cloned {
             Ok(()) => Ok(place.generation(record)),
