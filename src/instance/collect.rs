@@ -192,6 +192,7 @@ impl Instance<'_> {
         for generation in engine.generations(Some(&self.key)).await? {
             engine.remove_generation(&generation).await?;
         }
+        engine.sweep(&self.key).await?;
         self.context.store.remove(&self.key)
     }
 

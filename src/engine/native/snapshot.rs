@@ -16,7 +16,7 @@ use chrono::Utc;
 
 use super::directory::{TRASH, delete, names, sweep};
 use super::record::{self, GenerationRecord, SCHEMA};
-use super::store::Store;
+use super::store::{SNAPSHOTS, Store};
 use super::{Native, account, copy};
 use crate::engine::snapshot::{EMPTIED, explained};
 use crate::engine::{
@@ -164,7 +164,7 @@ impl Native {
 impl Store {
     /// Where an instance's snapshots are, or would be.
     fn snapshots_directory(&self, owner: &Owner) -> PathBuf {
-        self.root().join(owner.key()).join("snapshots")
+        self.root().join(owner.key()).join(SNAPSHOTS)
     }
 
     /// Where a snapshot is, or would be. The name is one that was checked, or found there.

@@ -33,6 +33,9 @@ use crate::spec::{self, Owner};
 /// Where root's stores are.
 const SYSTEM_ROOT: &str = "/var/lib/devdb";
 
+/// Where an instance's snapshots are, in its directory.
+pub(super) const SNAPSHOTS: &str = "snapshots";
+
 /// After this time nobody goes on with making the first thing of an owner.
 const ABANDONED: Duration = Duration::from_secs(600);
 
@@ -201,6 +204,8 @@ impl Store {
     /// Deletes what interrupted work on an instance's generations left. The caller holds its lock.
     pub fn sweep_instance(&self, key: &str) {
         let home = self.root.join(key);
+        let snapshots = home.join(SNAPSHOTS);
+        sweep(&snapshots);
         sweep(&home);
         for generation in names(&home).unwrap_or_default() {
             let directory = home.join(&generation);
@@ -210,6 +215,9 @@ impl Store {
                 let _ = fs::remove_file(directory.join(draft));
             }
         }
+        // Each fails while something is in it, which is right.
+        let _ = fs::remove_dir(snapshots);
+        let _ = fs::remove_dir(home);
     }
 
     /// Where copies of golden states wait for their next use.
