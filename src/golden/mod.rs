@@ -143,7 +143,7 @@ impl Standing {
 
     /// The name of the lock that whoever makes the whole state holds.
     fn lock_name(&self) -> String {
-        format!("golden-{}", &self.chain.target().fingerprint[..24])
+        prune::lock_of(&self.chain.target().fingerprint)
     }
 
     fn label(&self, context: &Context, engine: &Engine, step: &Step) -> GoldenLabel {
@@ -284,7 +284,7 @@ async fn is_gone(engine: &Engine, state: &GoldenState, error: &Error) -> bool {
 
 /// While this is held nothing is pruned from the cache by this user.
 async fn use_cache(context: &Context) -> Result<Lock> {
-    let file = context.store.lock_file("golden");
+    let file = context.store.lock_file(prune::LOCK);
     let waiting = Lock::share(&file, LOCK_PATIENCE, &context.events);
     context.interrupt.guard(waiting).await
 }

@@ -14,6 +14,12 @@ use crate::state::{Lock, Store};
 /// How the names of what is being fetched begin.
 const PULL: &str = ".pull-";
 
+/// The name of the lock that whoever uses the cache shares, and whoever prunes it has alone.
+pub(super) const LOCK: &str = "golden";
+
+/// How the names of the locks of single states begin.
+const LOCK_OF: &str = "golden-";
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -77,7 +83,7 @@ pub async fn prune(
     scope: Scope<'_>,
     limits: &Limits,
 ) -> Result<Pruned> {
-    let file = context.store.lock_file("golden");
+    let file = context.store.lock_file(LOCK);
     let waiting = Lock::take(&file, LOCK_PATIENCE, &context.events);
     let _alone = context.interrupt.guard(waiting).await?;
     // Only when somebody asks for it: whose they are cannot be told.
@@ -96,7 +102,7 @@ pub(super) async fn after_a_bake(context: &Context, engine: &Engine) {
     let all =
         CacheLimits { states: own.states.max(usual.states), bytes: own.bytes.max(usual.bytes) };
     let work = async {
-        let Some(_alone) = Lock::at_once(&context.store.lock_file("golden"))? else {
+        let Some(_alone) = Lock::at_once(&context.store.lock_file(LOCK))? else {
             return Ok(());
         };
         let project = Scope::Project(&context.spec.owner.project);
@@ -134,6 +140,7 @@ async fn prune_alone(
         }
     }
     sweep_pulls(context);
+    sweep_locks(context);
     engine.sweep_golden().await?;
     Ok(pruned)
 }
@@ -142,19 +149,16 @@ async fn prune_alone(
 fn beyond(context: &Context, mut states: Vec<GoldenState>, limits: &Limits) -> Vec<GoldenState> {
     states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
     let now = SystemTime::now();
-    let (mut count, mut bytes) = (0, 0);
-    states.retain(|state| {
+    let mut bytes = 0;
+    let kept = states.iter().enumerate().take_while(|(before, state)| {
         let age = now.duration_since(last_used(context, &state.label)).unwrap_or_default();
-        let fits = count < limits.count
-            && bytes + state.bytes <= limits.bytes
-            && limits.age.is_none_or(|limit| age <= limit);
-        if fits {
-            count += 1;
-            bytes += state.bytes;
-        }
-        !fits
+        bytes += state.bytes;
+        *before < limits.count
+            && bytes <= limits.bytes
+            && limits.age.is_none_or(|limit| age <= limit)
     });
-    states
+    let kept = kept.count();
+    states.split_off(kept)
 }
 
 /// A directory for what is being fetched: gone when it is dropped, or at the next pruning.
@@ -180,6 +184,23 @@ fn sweep_pulls(context: &Context) {
     }
 }
 
+/// Removes the locks of states. Whoever makes one shares the cache first, and nobody does now.
+fn sweep_locks(context: &Context) {
+    let file = context.store.lock_file(LOCK);
+    for entry in file.parent().and_then(|locks| fs::read_dir(locks).ok()).into_iter().flatten() {
+        let Ok(entry) = entry else { continue };
+        if entry.file_name().to_string_lossy().starts_with(LOCK_OF) {
+            // At worst it stays until the next time.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The name of the lock that whoever makes a state holds.
+pub(super) fn lock_of(fingerprint: &str) -> String {
+    format!("{LOCK_OF}{}", &fingerprint[..24])
+}
+
 /// Removes what a bake that was cut short left half made; left for another time while a command of
 /// this user is using the cache.
 ///
@@ -189,7 +210,7 @@ pub async fn sweep(store: &Store, engine: &Engine) -> Result<()> {
     if !engine.may_have_half_made_golden() {
         return Ok(());
     }
-    match Lock::at_once(&store.lock_file("golden"))? {
+    match Lock::at_once(&store.lock_file(LOCK))? {
         Some(_alone) => engine.sweep_golden().await,
         None => Ok(()),
     }
