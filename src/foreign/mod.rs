@@ -6,7 +6,7 @@ mod run;
 
 use crate::config::environment::Environment;
 use crate::db::connect::Address;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Events;
 use crate::spec::ForeignCommand;
 
@@ -64,26 +64,38 @@ impl Foreign {
         &self.fingerprint
     }
 
+    /// Whether the files are still those of the fingerprint.
+    pub fn is_current(&self) -> bool {
+        let now = inputs::fingerprint(self.purpose, &self.command);
+        now.is_ok_and(|now| now == self.fingerprint)
+    }
+
     /// Runs the command on the database at `address`, in the project's directory, to its end.
     /// Dropped before that, it is killed with everything it started.
     ///
     /// # Errors
     /// `Migration` or `Seed` with the last lines that it said when it fails, `Config` when it
-    /// cannot be started.
+    /// cannot be started or its inputs are not those any more that were read (`git switch`, while
+    /// this devdb waited for another).
     pub async fn run(
         &self,
         address: &Address,
         environment: &Environment,
         events: &Events,
     ) -> Result<()> {
+        if !self.is_current() {
+            let what = format!("files that {}.inputs names have changed", self.purpose.as_str());
+            return Err(Error::new(Kind::Config, what)
+                .because("devdb had read them, and has not begun yet")
+                .hint("run it again"));
+        }
         run::run(self, address, environment, events).await?;
-        let now = inputs::fingerprint(self.purpose, &self.command);
-        if now.is_ok_and(|now| now == self.fingerprint) {
+        if self.is_current() {
             return Ok(());
         }
         events.warn(format!(
-            "{} changed files that {}.inputs names; name only what it reads, or it counts as \
-             changed each time",
+            "while {} ran, files changed that {}.inputs names; name only what it reads, or it counts \
+             as changed each time",
             self.command,
             self.purpose.as_str()
         ));

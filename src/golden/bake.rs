@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 use super::{Standing, Step};
 use crate::archive::Verified;
@@ -15,6 +16,7 @@ use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, Priv
 use crate::error::{Error, Kind, Result};
 use crate::instance::{Context, Plan, data, new_password, ready};
 use crate::outcome::Applied;
+use crate::spec::digest;
 
 /// A state that took less to make than this is made again sooner than it is worth keeping.
 const WORTH_KEEPING: Duration = Duration::from_millis(300);
@@ -116,11 +118,17 @@ impl Work<'_> {
         let begun = Instant::now();
         data::populate(context, &self.address, &plan.without_seeds()).await.map_err(thrown_away)?;
         let is_new = standing.best.as_ref().is_none_or(|(step, _)| step != chain.migrated());
-        if is_new && chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING {
+        let is_worth_it = chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING;
+        if is_new && is_worth_it && plan.is_current() {
             self.publish_live(builder, chain.migrated()).await?;
         }
         data::populate_with(context, &self.address, plan, encrypting).await?;
-        self.publish(builder, self.label(chain.target())).await
+        let mut label = self.label(chain.target());
+        if !plan.is_current() {
+            // What another tool has read is not known: it is for this one database, and never found.
+            label.fingerprint = digest([&label.fingerprint, &Uuid::new_v4().to_string()]);
+        }
+        self.publish(builder, label).await
     }
 
     /// Publishes what was unpacked, when there is nothing to do on it.

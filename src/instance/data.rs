@@ -72,6 +72,20 @@ impl Plan {
         self.seed && matches!(&self.seeds, Source::Files(seeds) if seeds.needs_key())
     }
 
+    /// Whether the files that other tools read are still those that the plan is made from; devdb's
+    /// own have been read.
+    pub fn is_current(&self) -> bool {
+        let migrations = match &self.migrations {
+            Source::Command(tool) => tool.is_current(),
+            Source::Files(_) => true,
+        };
+        let seeds = match &self.seeds {
+            Source::Command(tool) => tool.is_current(),
+            Source::Files(_) => true,
+        };
+        migrations && seeds
+    }
+
     /// Reads the files of `spec`. Nothing is touched; a bad file is an error here and not halfway.
     ///
     /// # Errors
