@@ -5,19 +5,24 @@
 //! ```text
 //! <root>/pool/<name of the golden state>-<uuid>/
 //!     pgdata/                     the same as the golden state's
-//!     made                        when it became that, and under which boot of the machine
+//!     made                        when it became that, under which boot of the machine, of which bake
 //! ```
 //!
 //! What has changed is told by the time of the last change of a file's inode (`ctime`), which no
-//! program can set. Nothing is synced, so a copy counts until the machine is started anew only.
+//! program can set, but whoever sets the clock: a copy counts only while that was not set back. Nothing
+//! is synced, so it counts until the machine is started anew only.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
 
 use super::copy;
 use super::directory::names;
+use super::golden::LABEL;
 use super::store::Store;
 
 /// How many copies are kept, of all golden states together.
@@ -40,7 +45,7 @@ pub(super) fn take(store: &Store, golden: &Path, place: &Path) -> bool {
         // Whoever renames it has it.
         let mine = place.join(WAY);
         let taken = fs::rename(pool.join(name), &mine).is_ok()
-            && is_of_this_boot(&mine)
+            && Made::is_good(&mine, golden)
             && fs::rename(mine.join(DATA), place.join(DATA)).is_ok()
             && fs::rename(mine.join(MADE), place.join(MADE)).is_ok();
         // Empty, or not to be used.
@@ -53,8 +58,8 @@ pub(super) fn take(store: &Store, golden: &Path, place: &Path) -> bool {
 ///
 /// # Errors
 /// The file system's own.
-pub(super) fn mark(place: &Path) -> io::Result<()> {
-    fs::write(place.join(MADE), boot())
+pub(super) fn mark(golden: &Path, place: &Path) -> io::Result<()> {
+    fs::write(place.join(MADE), serde_json::to_vec(&Made::now(golden)?)?)
 }
 
 /// Makes the data in `place` the same as in `golden` again and puts it into the pool. The server
@@ -63,7 +68,7 @@ pub(super) fn mark(place: &Path) -> io::Result<()> {
 /// # Errors
 /// The file system's own; what is in `place` is then of no use. Also when it was never marked.
 pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Result<()> {
-    let Some(prefix) = prefix(golden).filter(|_| is_of_this_boot(place)) else {
+    let Some(prefix) = prefix(golden).filter(|_| Made::is_good(place, golden)) else {
         return Err(io::ErrorKind::Unsupported.into());
     };
     let pool = store.pool();
@@ -73,7 +78,11 @@ pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Resul
     let made = fs::metadata(place.join(MADE))?;
     let mut again = Again { made: (made.ctime(), made.ctime_nsec()) };
     again.directory(&golden.join(DATA), &place.join(DATA))?;
-    mark(place)?;
+    if !Made::is_good(place, golden) {
+        // Baked again while it was copied from.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    mark(golden, place)?;
     store.make_directory(&pool).map_err(io::Error::other)?;
     let whole = place.join(WAY);
     fs::create_dir(&whole)?;
@@ -111,14 +120,54 @@ fn prefix(golden: &Path) -> Option<String> {
     Some(format!("{}-", golden.file_name()?.to_str()?))
 }
 
-fn is_of_this_boot(place: &Path) -> bool {
-    fs::read_to_string(place.join(MADE)).is_ok_and(|made| made == boot())
+/// What has to be so for the time of a copy to mean anything.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    /// Which start of the machine it was; nothing but Linux tells, and nothing is pooled elsewhere.
+    boot: String,
+    /// Seconds since then, which no clock changes.
+    uptime: f64,
+    /// Seconds of the clock.
+    clock: f64,
+    /// The label of the golden state: another bake of the same state has other files.
+    label: String,
 }
 
-/// Which start of the machine this is; nothing but Linux tells, and nothing is pooled elsewhere.
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_else(|_| uuid::Uuid::new_v4().to_string())
+impl Made {
+    /// How much a clock that is only made to run slower loses of a second: the kernel's limit is half
+    /// of it.
+    const SLOWER: f64 = 0.001;
+    /// As exact as `/proc/uptime` is, in seconds, twice. A server takes longer to start.
+    const INEXACT: f64 = 0.02;
+
+    fn now(golden: &Path) -> io::Result<Made> {
+        let uptime = fs::read_to_string("/proc/uptime")?;
+        let seconds = uptime.split_whitespace().next().and_then(|first| first.parse().ok());
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+        Ok(Made {
+            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
+            uptime: seconds.ok_or(io::ErrorKind::InvalidData)?,
+            clock: clock.as_secs_f64(),
+            label: fs::read_to_string(golden.join(LABEL)).unwrap_or_default(),
+        })
+    }
+
+    /// Whether what was changed in `place` since it was made can be told.
+    fn is_good(place: &Path, golden: &Path) -> bool {
+        let then =
+            fs::read(place.join(MADE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        match (then, Made::now(golden)) {
+            (Some(then), Ok(now)) => now.follows(&then),
+            _ => false,
+        }
+    }
+
+    fn follows(&self, then: &Made) -> bool {
+        let passed = self.uptime - then.uptime;
+        let set_back = passed - (self.clock - then.clock);
+        let is_same = (&self.boot, &self.label) == (&then.boot, &then.label);
+        is_same && set_back <= Made::INEXACT + passed * Made::SLOWER
+    }
 }
 
 struct Again {
@@ -224,7 +273,7 @@ mod tests {
         fs::create_dir(&place).unwrap();
         assert!(!take(&store, &golden, &place));
         copy::tree(&golden.join(DATA), &place.join(DATA), &|_| false).unwrap();
-        mark(&place).unwrap();
+        mark(&golden, &place).unwrap();
         let wanted = contents(&golden.join(DATA));
         for round in 0..3 {
             std::thread::sleep(Duration::from_millis(20));
@@ -258,6 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_back_and_another_bake_make_it_useless() {
+        let made = |uptime, clock, label: &str| Made {
+            boot: "b".into(),
+            uptime,
+            clock,
+            label: label.into(),
+        };
+        let then = made(100.0, 5000.0, "x");
+        assert!(made(160.0, 5060.0, "x").follows(&then));
+        assert!(made(160.0, 5059.95, "x").follows(&then), "it runs slower");
+        assert!(made(160.0, 9000.0, "x").follows(&then), "everything counts as changed");
+        assert!(!made(160.0, 5059.5, "x").follows(&then), "it was set back");
+        assert!(!made(160.0, 1000.0, "x").follows(&then));
+        assert!(!made(160.0, 5060.0, "y").follows(&then), "another bake");
+    }
+
+    #[test]
     fn no_more_than_a_few_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let store = store(root.path());
@@ -266,7 +332,7 @@ mod tests {
         for number in 0..MOST + 2 {
             let place = root.path().join(number.to_string());
             fs::create_dir_all(place.join(DATA)).unwrap();
-            mark(&place).unwrap();
+            mark(&golden, &place).unwrap();
             give_back(&store, &golden, &place).unwrap();
         }
         assert_eq!(fs::read_dir(store.pool()).unwrap().count(), MOST);
