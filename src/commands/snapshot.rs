@@ -11,7 +11,7 @@ use crate::cli::{SnapshotArgs, SnapshotCommand};
 use crate::config::Overrides;
 use crate::engine::{Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::instance::{self, Context, Instance, Plan, data};
+use crate::instance::{self, Context, Fate, Instance, Plan, data};
 use crate::outcome::{
     ExportedReport, Outcome, Report, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport,
 };
@@ -108,10 +108,13 @@ async fn restore(
             found.pending.join(", ")
         ));
     }
+    let is_kept = replaced.fate == Fate::Kept;
     let populated = data::populate(&context, &address, &plan).await.map_err(|error| {
-        error
-            .hint("the snapshot is restored all the same; devdb migrate tries again")
-            .hint("devdb undo goes back to the database from before")
+        let error = error.hint("the snapshot is restored all the same; devdb migrate tries again");
+        match is_kept {
+            true => error.hint("devdb undo goes back to the database from before"),
+            false => error,
+        }
     })?;
     let swap = report(&mut instance, replaced, populated.applied, begun).await?;
     let report = RestoredReport { snapshot: name.to_string(), swap };

@@ -13,7 +13,7 @@ use crate::engine::{Engine, MadeWith, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
 use crate::spec::PortChoice;
-use crate::state::Record;
+use crate::state::{GenerationRecord, Record};
 
 /// What had to be done to get a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -301,13 +301,25 @@ impl Instance<'_> {
         let name = record.owner.generation_name(record.current.unwrap_or_default());
         let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
             .because("something other than devdb removed it");
-        Err(match record.latest_former() {
-            Some(former) if generations.iter().any(|one| one.number == former.number) => error
-                .hint(format!(
-                    "devdb undo   goes back to generation {}, which is kept",
-                    former.number
-                )),
-            _ => error.hint("devdb down --purge --yes && devdb up   begins anew"),
+        let is_there = |number| generations.iter().any(|one| one.number == number);
+        let former = record.latest_former().filter(|former| is_there(former.number));
+        let snapshots = engine.snapshot_names(&record.owner).await?;
+        let error = match former {
+            Some(GenerationRecord { number, .. }) => {
+                error.hint(format!("devdb undo   goes back to generation {number}, which is kept"))
+            }
+            None => error,
+        };
+        Err(match snapshots.as_slice() {
+            [] if former.is_some() => error,
+            [] if generations.is_empty() => {
+                error.hint("devdb down --purge && devdb up   begins anew")
+            }
+            [] => error.hint("devdb generations   shows what is left"),
+            names => error.hint(format!(
+                "devdb snapshot restore NAME   takes the data of a snapshot ({})",
+                names.join(", ")
+            )),
         })
     }
 }
