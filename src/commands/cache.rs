@@ -139,7 +139,11 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let (context, plan, reference) = transfer(app, args)?;
     let mut instance = Instance::open(&context).await?;
-    let engine = instance.enter_cache().await?;
+    let file = match &reference {
+        Reference::File(path) => Some(path.as_path()),
+        Reference::Registry(_) => None,
+    };
+    let engine = instance.enter_cache(file).await?;
     let sent = async {
         if let Reference::Registry(name) = &reference {
             // Before anything is baked: the engine may have no registry, or the name may be none.
@@ -160,19 +164,17 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
             took_ms: millis(begun.elapsed()),
         })
     };
-    let sent = sent.await;
-    instance.leave_cache()?;
-    Ok(Outcome { command: "cache push", report: Report::Pushed(Box::new(sent?)), exit: 0 })
+    let sent = instance.leave_cache(sent.await)?;
+    Ok(Outcome { command: "cache push", report: Report::Pushed(Box::new(sent)), exit: 0 })
 }
 
 async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let (context, plan, reference) = transfer(app, args)?;
     let mut instance = Instance::open(&context).await?;
-    let engine = instance.enter_cache().await?;
+    let engine = instance.enter_cache(None).await?;
     let fetched = golden::import(&context, &engine, &plan, &reference).await;
-    instance.leave_cache()?;
-    let Imported { state, was_there } = fetched?;
+    let Imported { state, was_there } = instance.leave_cache(fetched)?;
     let report = TransferReport {
         reference: reference.to_string(),
         engine: engine.kind(),

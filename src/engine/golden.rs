@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Generation, MadeWith, docker};
+use super::{Engine, Generation, MadeWith, Stop, docker};
 use crate::archive::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
@@ -188,17 +188,19 @@ impl Engine {
     }
 
     /// Writes a golden state's data directory into a file, which is then whole. `owner`: whose
-    /// rubbish it is if devdb is killed.
+    /// rubbish it is if devdb is killed. When asked to stop it fails soon.
     ///
     /// # Errors
-    /// `Snapshot` when the file cannot be written, and those of the engine. No file is left.
+    /// `Snapshot` when the file cannot be written, `Interrupted`, and those of the engine. No file is
+    /// left.
     pub async fn export_golden(
         &self,
         state: &GoldenState,
         owner: &Owner,
         writer: Writer,
+        stop: &Stop,
     ) -> Result<()> {
-        each!(self.export_golden(state, owner, writer))
+        each!(self.export_golden(state, owner, writer, stop))
     }
 
     /// Remembers who has a name, before another image gets it for a while.

@@ -162,6 +162,14 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Goes on, unless it was asked.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn check(&self) -> Result<()> {
+        if self.is_asked() { Err(Error::interrupted()) } else { Ok(()) }
+    }
+
     /// Whether it was asked.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

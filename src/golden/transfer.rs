@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Standing, bake, prune, use_cache};
 use crate::archive::{Archive, Content, IfExists, Verified, Writer};
-use crate::engine::{Engine, GoldenLabel, GoldenState};
+use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::instance::{Context, LOCK_PATIENCE, Plan};
 use crate::state::Lock;
@@ -103,8 +103,9 @@ async fn write(
     if_exists: IfExists,
 ) -> Result<()> {
     let writer = Writer::create(path, Content::Golden, &state.label, if_exists)?;
-    let writing = engine.export_golden(state, &context.spec.owner, writer);
-    context.interrupt.guard(writing).await
+    let stop = Stop::default();
+    let writing = engine.export_golden(state, &context.spec.owner, writer, &stop);
+    context.interrupt.guard_to_the_end(writing, || stop.ask()).await
 }
 
 /// What an import came to.

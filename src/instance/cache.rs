@@ -1,6 +1,8 @@
 //! Working on golden states under an instance's lock: builders are of the instance, there or not.
 
-use super::{Instance, lineage};
+use std::path::Path;
+
+use super::{Instance, collect, lineage};
 use crate::engine::{Engine, Role};
 use crate::error::Result;
 
@@ -9,11 +11,12 @@ const UNDER_WAY: &str = "cache";
 
 impl Instance<'_> {
     /// The engine that the next `up` uses, ready for it: the instance's own, or the one that is
-    /// chosen for a new one. Until [`Instance::leave_cache`] the record says what is going on.
+    /// chosen for a new one. Until [`Instance::leave_cache`] the record says what is going on, and which
+    /// file is being written.
     ///
     /// # Errors
     /// `NoEngine`, and `Image` when the image cannot be had.
-    pub async fn enter_cache(&mut self) -> Result<Engine> {
+    pub async fn enter_cache(&mut self, file: Option<&Path>) -> Result<Engine> {
         let context = self.context;
         self.tidy().await?;
         let Some(record) = self.record.clone() else {
@@ -24,15 +27,24 @@ impl Instance<'_> {
         lineage::check_engine(record.engine, context.spec.engine)?;
         let preparing = engine.prepare(&context.spec.server, &context.events);
         context.interrupt.guard(preparing).await?;
-        self.begin(UNDER_WAY)?;
+        match file {
+            Some(file) => self.begin(&collect::exporting(file))?,
+            None => self.begin(UNDER_WAY)?,
+        }
         Ok(engine)
     }
 
-    /// Notes that nothing is going on any more.
+    /// Notes that nothing is going on any more, unless what was `done` may have left something.
     ///
     /// # Errors
-    /// When the record cannot be written.
-    pub fn leave_cache(&mut self) -> Result<()> {
-        self.done()
+    /// That of `done`, and when the record cannot be written.
+    pub fn leave_cache<T>(&mut self, done: Result<T>) -> Result<T> {
+        match done {
+            Ok(done) => self.done().map(|()| done),
+            Err(error) => match self.settled_after(&error) {
+                Ok(()) => Err(error),
+                Err(worse) => Err(error.because(worse)),
+            },
+        }
     }
 }

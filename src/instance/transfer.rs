@@ -48,10 +48,8 @@ impl Instance<'_> {
             let spec = &context.spec.server;
             let written =
                 engine.export_snapshot(&owner, &snapshot, spec, writer.await?, &stop).await?;
-            match stop.is_asked() {
-                true => Err(Error::interrupted()),
-                false => blocking(file, move || written.finish()).await,
-            }
+            stop.check()?;
+            blocking(file, move || written.finish()).await
         };
         match context.interrupt.guard_to_the_end(work, || stop.ask()).await {
             Ok(seal) => {

@@ -22,7 +22,7 @@ use super::pull::{self, Way};
 use super::{Docker, MOUNT, PGDATA, credentials, failure};
 use crate::archive::{Verified, Writer, bridge};
 use crate::engine::golden::unreadable;
-use crate::engine::{GoldenLabel, GoldenState, Loan, Role};
+use crate::engine::{GoldenLabel, GoldenState, Loan, Role, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::{Event, Events};
 use crate::spec::Owner;
@@ -40,6 +40,7 @@ impl Docker {
         state: &GoldenState,
         owner: &Owner,
         writer: Writer,
+        stop: &Stop,
     ) -> Result<()> {
         let image = self.inspect_image(&state.handle).await?;
         let image = image.ok_or_else(|| missing_image(&state.handle))?;
@@ -62,17 +63,24 @@ impl Docker {
             ..Default::default()
         };
         let id = self.create(&name, body, Evict::Any).await?.id;
-        let written = self.download(&id, writer).await;
+        let written = self.download(&id, writer, stop).await;
         let removed = self.remove_container(&id, &name).await;
         written.and(removed)
     }
 
-    pub(super) async fn download(&self, id: &str, mut writer: Writer) -> Result<()> {
+    pub(super) async fn download(&self, id: &str, mut writer: Writer, stop: &Stop) -> Result<()> {
         let options = DownloadFromContainerOptionsBuilder::new().path(PGDATA).build();
-        let stream = self.client.download_from_container(id, Some(options)).boxed();
-        let stream = bridge::reader(stream);
+        let asked = stop.clone();
+        let stream = self
+            .client
+            .download_from_container(id, Some(options))
+            .take_while(move |_| std::future::ready(!asked.is_asked()));
+        let stream = bridge::reader(stream.boxed());
+        let stop = stop.clone();
         blocking(move || {
-            writer.append_tar(stream, Path::new(DIRECTORY), &|_| false)?;
+            let written = writer.append_tar(stream, Path::new(DIRECTORY), &|_| false);
+            stop.check()?;
+            written?;
             writer.finish().map(drop)
         })
         .await

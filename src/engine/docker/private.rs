@@ -28,7 +28,7 @@ use super::label::{self, Mark, Reading};
 use super::launch::{self, missing_image};
 use super::standpoint::Standpoint;
 use crate::archive::Writer;
-use crate::engine::{Endpoint, Exit, GoldenLabel, GoldenState, PrivateLaunch, Role, Server};
+use crate::engine::{Endpoint, Exit, GoldenLabel, GoldenState, PrivateLaunch, Role, Server, Stop};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner};
 
@@ -233,7 +233,7 @@ impl PrivateServer {
     /// `Unexpected` when it does not stop cleanly, `Snapshot` when the file cannot be written.
     pub async fn export(&mut self, writer: Writer) -> Result<()> {
         self.stop().await?;
-        self.docker.download(&self.server.handle, writer).await
+        self.docker.download(&self.server.handle, writer, &Stop::default()).await
     }
 
     async fn stop(&mut self) -> Result<()> {

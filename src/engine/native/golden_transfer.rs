@@ -12,7 +12,7 @@ use super::record::SCHEMA;
 use super::{Native, account};
 use crate::archive::{Verified, Writer};
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{DamagedGolden, GoldenLabel, GoldenState};
+use crate::engine::{DamagedGolden, GoldenLabel, GoldenState, Stop};
 use crate::error::Result;
 use crate::spec::Owner;
 
@@ -67,10 +67,12 @@ impl Native {
         state: &GoldenState,
         _owner: &Owner,
         mut writer: Writer,
+        stop: &Stop,
     ) -> Result<()> {
-        let data = Path::new(&state.handle).join("pgdata");
+        let (data, stop) = (Path::new(&state.handle).join("pgdata"), stop.clone());
         blocking("write the file", move || {
-            writer.append_directory(&data, &|_| false)?;
+            writer.append_directory(&data, &|_| stop.is_asked())?;
+            stop.check()?;
             writer.finish().map(drop)
         })
         .await
