@@ -49,7 +49,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Clone)]
 pub struct Global {
     /// Run as if started in DIR
     #[arg(short = 'C', long, global = true, value_name = "DIR", help_heading = "Global options")]

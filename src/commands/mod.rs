@@ -37,18 +37,18 @@ use tokio::task::JoinHandle;
 use crate::cli::{Command, Global};
 use crate::config::environment::Environment;
 use crate::config::{self as settings, Config, Overrides, Project, identity};
-use crate::engine::Engines;
 use crate::engine::docker::DockerEnvironment;
 use crate::engine::native::NativeEnvironment;
+use crate::engine::{Engines, Role};
 use crate::error::{Kind, Result, ResultExt};
 use crate::event::Events;
 use crate::golden;
-use crate::instance::Context;
+use crate::instance::{self, Context, Instance};
 use crate::interrupt::Interrupt;
 use crate::key::KeySource;
 use crate::outcome::{Outcome, Report, Said};
 use crate::resolve::resolve;
-use crate::state::{GenerationRecord, Home, Record, Store};
+use crate::state::{GenerationRecord, Home, Lock, Record, Store};
 
 /// What every command starts from.
 pub struct App {
@@ -183,18 +183,42 @@ impl App {
 /// How much of a command's time the collecting of what others left may take at its end.
 const REAPING: Duration = Duration::from_millis(50);
 
-/// Runs one command, and beside it collects what devdbs that were killed have left.
+/// Runs one command, and beside it collects what devdbs that were killed have left; after it, what is
+/// past its time.
 ///
 /// # Errors
 /// Whatever the command fails with; the kind decides the exit code.
 pub async fn run(app: &App, command: Command) -> Result<Outcome> {
-    let reaping = command.reaches_engines().then(|| reap(app)).flatten();
+    let reaching = command.reaches_engines();
+    let reaping = reaching.then(|| reap(app)).flatten();
+    // `gc` shows it, and removes it when it is told to.
+    let expiring = reaching && !matches!(command, Command::Gc(_));
     let outcome = dispatch(app, command).await;
+    if expiring && let Err(error) = expire(app).await {
+        tracing::debug!("what is past its time stays: {error}");
+    }
     if let Some(reaping) = reaping {
         // The next command goes on with it.
         drop(tokio::time::timeout(REAPING, reaping).await);
     }
     outcome
+}
+
+/// Removes the generations of this directory's instance whose time is over.
+async fn expire(app: &App) -> Result<()> {
+    let records = Store::open(&app.environment.data_dir()?)?.load_all()?;
+    if !records.iter().flatten().any(instance::has_expired) {
+        return Ok(());
+    }
+    // What there is to say of the settings was said.
+    let silent = App::new(
+        app.global.clone(),
+        app.environment.clone(),
+        Events::silent(),
+        app.interrupt.clone(),
+    );
+    let context = silent.context(Overrides::default(), None)?;
+    Instance::expire(&Context { events: app.events.clone(), ..context }).await
 }
 
 /// What goes wrong with it is the next command's business.
@@ -205,7 +229,14 @@ fn reap(app: &App) -> Option<JoinHandle<()>> {
         let native = async {
             let native = engines.native_store()?;
             native.reap().await?;
-            golden::sweep(&Store::open(&data_dir)?, &native).await
+            let store = Store::open(&data_dir)?;
+            for owner in native.abandoned_builders().await? {
+                let lock = Lock::at_once(&store.lock_file(&owner.key()))?;
+                if lock.is_some() && store.load(&owner.key())?.is_none() {
+                    native.remove_private(&owner, Role::Builder).await?;
+                }
+            }
+            golden::sweep(&store, &native).await
         };
         let docker = async { engines.docker().await?.reap().await };
         for collected in [native.await, docker.await] {

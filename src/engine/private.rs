@@ -66,6 +66,19 @@ impl Engine {
         }
     }
 
+    /// Whose builders were left by a devdb that was killed. Where the instance has no record, no
+    /// command of it comes to remove them.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn abandoned_builders(&self) -> Result<Vec<Owner>> {
+        match self {
+            // They end with devdb's connection.
+            Engine::Docker(_) => Ok(Vec::new()),
+            Engine::Native(native) => native.abandoned_builders(),
+        }
+    }
+
     /// Starts a server. When it fails, none is left behind.
     ///
     /// # Errors

@@ -38,6 +38,22 @@ impl<'a> Instance<'a> {
         Ok(Some(Instance { context, key, record, left_behind: false, _lock: lock }))
     }
 
+    /// Removes the generations whose time is over, unless somebody else is at work on the instance
+    /// or a command was cut short, which is for the next one that changes something.
+    ///
+    /// # Errors
+    /// When the record cannot be read or its engine does not answer.
+    pub async fn expire(context: &'a Context) -> Result<()> {
+        let Some(mut instance) = Instance::open_at_once(context)? else { return Ok(()) };
+        let Some(record) = instance.record.clone() else { return Ok(()) };
+        if record.under_way.is_some() || !has_expired(&record) {
+            return Ok(());
+        }
+        let engine = context.interrupt.guard(instance.engine(&record)).await?;
+        instance.collect(&engine).await;
+        Ok(())
+    }
+
     /// Notes where the project is now, for whoever meets the record elsewhere.
     pub(super) fn note_use(&mut self) -> Result<()> {
         let context = self.context;
@@ -56,7 +72,12 @@ fn is_noted(context: &Context, record: &Record) -> bool {
     record.home == context.home
 }
 
+/// Whether the time of one of its generations is over.
+pub fn has_expired(record: &Record) -> bool {
+    !collect::expired(record).is_empty()
+}
+
 /// Whether a record needs no hand: nothing in it is to be noted or collected.
 pub(super) fn is_settled(context: &Context, record: &Record) -> bool {
-    is_noted(context, record) && record.leaving.is_empty() && collect::expired(record).is_empty()
+    is_noted(context, record) && record.leaving.is_empty() && !has_expired(record)
 }

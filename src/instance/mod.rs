@@ -44,6 +44,7 @@ use crate::state::{GenerationRecord, Home, Lock, Record, Store, Why};
 pub use data::{Plan, Source};
 pub use garbage::{Garbage, Reason};
 pub use history::generations;
+pub use known::has_expired;
 pub use observe::{Observed, record};
 pub use reset::{Fate, Replaced};
 pub use revive::{How, Running};

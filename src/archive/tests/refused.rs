@@ -137,7 +137,13 @@ fn what_would_leave_the_directory_is_refused() {
         (&[(T::Char, "data/f", "")], "neither a file nor a directory"),
         (&[(T::Block, "data/f", "")], "neither a file nor a directory"),
         (&[(T::GNULongName, "data/f", "data/long")], "neither a file nor a directory"),
+        (&[(T::GNULongLink, "data/l", "/etc/x")], "a directory (tar type 'K')"),
+        (&[(T::GNUSparse, "data/f", "x")], "a directory (tar type 'S')"),
+        (&[(T::Continuous, "data/f", "x")], "a directory (tar type '7')"),
+        (&[(T::new(b'Z'), "data/f", "x")], "a directory (tar type 'Z')"),
         (&[(T::XHeader, "data/f", "16 path=/etc/x\n")], "neither a file nor a directory"),
+        (&[(T::XGlobalHeader, "data/f", "16 path=/etc/x\n")], "a directory (tar type 'g')"),
+        (&[(T::XGlobalHeader, "pax_global_header", "16 path=/etc/x\n")], "does not belong"),
         (&[(T::Regular, MANIFEST, "{}")], "does not belong"),
         (&[(T::Regular, SEAL, "{}")], "follows its seal"),
     ];

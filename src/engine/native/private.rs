@@ -97,7 +97,7 @@ impl Native {
         }
         clone_data(golden, to, false).await?;
         // Without the mark it is not used again.
-        drop(pool::mark(to));
+        drop(pool::mark(golden, to));
         Ok(())
     }
 
@@ -119,6 +119,19 @@ impl Native {
             Ok(())
         })
         .await
+    }
+
+    /// See [`crate::engine::Engine::abandoned_builders`].
+    ///
+    /// # Errors
+    /// `Unexpected` when the store cannot be read.
+    pub fn abandoned_builders(&self) -> Result<Vec<Owner>> {
+        let builders = self.store.list(None)?.into_iter().filter(|(_, record)| {
+            record.number == NUMBER
+                && !record.owner.is_ephemeral()
+                && record.lease.as_ref().is_some_and(Lease::is_over)
+        });
+        Ok(builders.map(|(_, record)| record.owner).collect())
     }
 
     /// See [`crate::engine::Engine::remove_private`].
