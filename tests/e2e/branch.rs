@@ -1,5 +1,6 @@
 //! isolation: branch: an instance per git branch, on real repositories.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -159,18 +160,20 @@ fn a_worktree_has_databases_of_its_own(sandbox: &Sandbox) {
 
 fn awkward_names_of_branches_work_and_stay_apart(sandbox: &Sandbox) {
     repository(sandbox);
-    let long = |end: &str| format!("Ünï/{}/{end}", "Long".repeat(48));
+    let long = |end: &str| format!("Ünï/{}/{end}", "Long".repeat(49));
+    assert!(long("a").chars().count() >= 200);
+    // Two and two are the same as far as a container's name goes.
+    let names = [long("a"), long("b"), "A/b".into(), "a/b".into(), "x/y".into(), "x-y".into()];
     let mut urls = Vec::new();
-    for name in [long("a"), long("b")] {
-        assert!(name.chars().count() >= 198);
-        git(&sandbox.work(), &["switch", "-q", "-c", &name]);
-        assert_eq!(name_here(sandbox), name);
+    for name in &names {
+        git(&sandbox.work(), &["switch", "-q", "-c", name]);
+        assert_eq!(&name_here(sandbox), name);
         sandbox.run(&["up"]).ok();
         urls.push(sandbox.url());
         sandbox.sql("insert into items (name) values ('mine')");
         assert_eq!(sandbox.sql("select count(*) from items"), "2");
     }
-    assert_ne!(urls[0], urls[1]);
+    assert_eq!(urls.iter().collect::<BTreeSet<_>>().len(), names.len(), "{urls:?}");
     sandbox.run(&["reset"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items"), "1");
 
@@ -179,7 +182,19 @@ fn awkward_names_of_branches_work_and_stay_apart(sandbox: &Sandbox) {
     assert_eq!(name_here(sandbox), format!("detached-{}", &commit[..12]));
     sandbox.run(&["up"]).ok();
     assert!(!urls.contains(&sandbox.url()));
+    urls.push(sandbox.url());
     sandbox.run(&["gc"]).ok().says("nothing to remove");
+
+    git(&sandbox.work(), &["branch", "-q", "-D", &names[0]]);
+    let removed = sandbox.run(&["gc", "--yes", "--json"]).ok().json();
+    let found = removed["result"]["found"].as_array().unwrap();
+    assert_eq!(found.len(), 1, "{removed:#}");
+    assert_eq!(found[0]["owner"]["instance"], names[0].as_str());
+    assert_eq!(found[0]["left"].as_array().unwrap().len(), 0);
+    assert_ne!(psql(&urls[0], "select 1").code, 0);
+    for url in &urls[1..] {
+        psql(url, "select 1").ok();
+    }
 }
 
 #[test]

@@ -5,16 +5,19 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use devdb::archive::{Archive, Content, IfExists, Writer};
 use devdb::engine::GoldenLabel;
 use serde_json::Value;
 
-use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, spawn};
+use crate::sandbox::{On, Ran, Sandbox, docker, eventually, finish, psql, spawn, wait};
 
 crate::on_both_engines!(
     states_are_listed_pruned_and_cleared,
+    what_was_used_longest_ago_goes_first,
+    a_new_migration_builds_on_what_is_cached,
+    clearing_takes_no_database_from_a_command,
     a_file_carries_a_state_to_another_home,
     what_is_not_exactly_that_state_is_refused,
     a_state_with_a_key_of_this_machine_stays_here,
@@ -52,15 +55,30 @@ fn states(sandbox: &Sandbox) -> Vec<Value> {
     list["result"]["states"].as_array().unwrap().clone()
 }
 
+/// The one that this directory's files make.
+fn whole(sandbox: &Sandbox) -> Value {
+    states(sandbox).into_iter().find(|state| state["wanted"] == "whole").unwrap()
+}
+
+fn handle(state: &Value) -> &str {
+    state["handle"].as_str().unwrap()
+}
+
+fn handles(states: &[Value]) -> Vec<&str> {
+    states.iter().map(handle).collect()
+}
+
 fn cached(ran: &Ran) -> String {
     ran.json()["result"]["golden"]["cached"].as_str().unwrap_or("nothing").to_owned()
 }
 
+/// Docker: what an image says that it holds.
+fn label(image: &str) -> String {
+    docker(&["image", "inspect", "-f", r#"{{index .Config.Labels "devdb.golden"}}"#, image])
+}
+
 /// Docker: images that carry the project's label and have no name.
 fn dangling(name: &str) -> Vec<String> {
-    let label = |id: &str| {
-        docker(&["image", "inspect", "-f", r#"{{index .Config.Labels "devdb.golden"}}"#, id])
-    };
     let filters = ["--filter", "dangling=true", "--filter", "label=devdb.golden"];
     let ids = docker(&[&["image", "ls", "-q"], &filters[..]].concat());
     ids.lines().filter(|id| label(id).contains(name)).map(str::to_owned).collect()
@@ -109,6 +127,114 @@ fn states_are_listed_pruned_and_cleared(sandbox: &Sandbox) {
     assert_eq!(dangling(&name), Vec::<String>::new());
     assert_eq!(sandbox.sql("select count(*) from items"), "1");
     status("miss");
+}
+
+/// Has this user have used a state so many hours ago.
+fn age(sandbox: &Sandbox, state: &Value, hours: u64) {
+    let name = handle(state).rsplit(['/', ':']).next().unwrap();
+    let note = sandbox.data_dir().join("golden").join(name);
+    let note = fs::File::options().append(true).create(true).open(note).unwrap();
+    note.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+}
+
+fn what_was_used_longest_ago_goes_first(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    sandbox.run(&["up"]).ok();
+    for number in 1..=2 {
+        migration(sandbox, number);
+        sandbox.run(&["reset"]).ok();
+    }
+    // In another order than they were made in.
+    let mut all = states(sandbox);
+    all.reverse();
+    for (hours, state) in (1..).zip(&all) {
+        age(sandbox, state, hours);
+    }
+    // The empty database, and one for each time that there was another migration.
+    assert!(all.len() >= 4, "{all:?}");
+    assert_eq!(handles(&states(sandbox)), handles(&all));
+
+    let prune = |option: &str, value: &str| {
+        let pruned = sandbox.run(&["cache", "prune", option, value, "--json"]).ok().json();
+        pruned["result"]["removed"].as_array().unwrap().len()
+    };
+    assert_eq!(prune("--older-than", "150m"), all.len() - 2);
+    assert_eq!(handles(&states(sandbox)), handles(&all[..2]));
+    assert_eq!(prune("--size", &format!("{}B", all[0]["bytes"])), 1);
+    assert_eq!(handles(&states(sandbox)), handles(&all[..1]));
+    assert_eq!(prune("--size", "1B"), 1);
+    assert_eq!(states(sandbox), Vec::<Value>::new());
+    sandbox.run(&["reset"]).ok();
+    assert_ne!(states(sandbox), Vec::<Value>::new());
+    sandbox.run(&["cache", "prune", "--older-than", "0s"]).ok().says("removed");
+    assert_eq!(states(sandbox), Vec::<Value>::new());
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+}
+
+fn a_new_migration_builds_on_what_is_cached(sandbox: &Sandbox) {
+    project(sandbox);
+    // What takes next to no time is not kept without the seeds.
+    let slow = "DO $$ BEGIN PERFORM pg_sleep(0.5); END $$;\n";
+    sandbox.write("migrations/20260102000000_slow.sql", slow);
+    sandbox.run(&["up"]).ok();
+    migration(sandbox, 1);
+    let status = sandbox.run(&["status", "--json"]).ok();
+    assert_eq!(cached(&status), "prefix");
+    let status = status.json();
+    let fingerprint = status["result"]["golden"]["fingerprint"].as_str().unwrap();
+    let text = format!("{} (prefix: some of its migrations are in the cache)", &fingerprint[..12]);
+    sandbox.run(&["status", "-v"]).ok().says(&text);
+
+    let reset = sandbox.run(&["reset", "--json"]).ok();
+    assert_eq!(cached(&reset), "prefix");
+    assert_eq!(reset.json()["result"]["golden"]["fingerprint"], fingerprint);
+    assert_eq!(sandbox.sql("select count(*) from more_1"), "0");
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    assert_eq!(cached(&sandbox.run(&["status", "--json"]).ok()), "hit");
+    migration(sandbox, 2);
+    sandbox.run(&["reset"]).ok().says("the first of them from the cache");
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+/// Docker: what it runs on is kept until it ends. Native: it runs on a copy of that.
+fn clearing_takes_no_database_from_a_command(sandbox: &Sandbox) {
+    let name = project(sandbox);
+    let script = "printf %s \"$DATABASE_URL\" >draft && mv draft url && \
+                  while [ -e url ]; do sleep 0.05; done";
+    let command = spawn(sandbox.command(&["run", "--", "sh", "-c", script]));
+    let file = sandbox.path("url");
+    eventually("the command runs", Duration::from_secs(60), || file.exists());
+    let url = fs::read_to_string(&file).unwrap();
+    let state = whole(sandbox);
+    let clear = || sandbox.run(&["cache", "clear", "--yes", "--json"]);
+    let left = match sandbox.on {
+        On::Docker => {
+            let kept = clear().exits(1).json();
+            assert_eq!(kept["result"]["in_use"], serde_json::json!([handle(&state)]));
+            let text = format!("{}: it is in use", handle(&state));
+            sandbox.run(&["cache", "clear", "--yes"]).exits(1).says(&text);
+            vec![handle(&state)]
+        }
+        On::Native => {
+            clear().ok().says(handle(&state));
+            Vec::new()
+        }
+    };
+    assert_eq!(handles(&states(sandbox)), left);
+    assert_eq!(psql(&url, "select count(*) from items").ok().line(), "1");
+
+    fs::remove_file(&file).unwrap();
+    wait(command).ok();
+    crate::run::nothing_is_left(sandbox);
+    assert_eq!(clear().ok().json()["result"]["removed"], serde_json::json!(left));
+    assert_eq!(states(sandbox), Vec::<Value>::new());
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    if sandbox.on == On::Native {
+        // Nobody could use it again.
+        let copies = fs::read_dir(sandbox.store().join("pool"));
+        assert_eq!(copies.map_or(0, Iterator::count), 0);
+    }
 }
 
 fn a_file_carries_a_state_to_another_home(sandbox: &Sandbox) {
@@ -184,6 +310,39 @@ fn a_registry_carries_a_state_to_another_home() {
     assert_eq!(docker(&["image", "ls", "-q", "127.0.0.1:1/devdb-test/cache"]), "");
     assert_eq!(dangling(&name), Vec::<String>::new());
     sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+#[test]
+fn an_image_of_something_else_than_its_label_says_is_refused() {
+    let Some((sandbox, registry)) = crate::pull::registry("cache pull of a lie") else { return };
+    let name = project(&sandbox);
+    let other = twin(&sandbox, &name);
+    migration(&other, 1);
+    let status = other.run(&["status", "--json"]).ok().json();
+    sandbox.run(&["up"]).ok();
+    let state = whole(&sandbox);
+    let mut lie: Value = serde_json::from_str(&label(handle(&state))).unwrap();
+    assert_ne!(lie["fingerprint"], status["result"]["golden"]["fingerprint"]);
+    lie["fingerprint"] = status["result"]["golden"]["fingerprint"].clone();
+    let reference = format!("{registry}/devdb-test/cache:lie-{}", &name[6..18]);
+    let container = format!("lie-{}", &name[6..]);
+    docker(&["create", "--name", &container, handle(&state)]);
+    let change = format!("LABEL devdb.golden='{lie}'");
+    docker(&["commit", "--change", &change, &container, &reference]);
+    docker(&["rm", "-v", &container]);
+    assert_eq!(serde_json::from_str::<Value>(&label(&reference)).unwrap(), lie);
+    docker(&["push", "--quiet", &reference]);
+    docker(&["image", "rm", &reference]);
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+
+    let refused = other.run(&["cache", "pull", &reference]).exits(23);
+    refused.says("not what its label says").says("it lacks 20260201000001_more.sql");
+    assert_eq!(docker(&["image", "ls", "-q", &reference]), "", "the name stays");
+    assert_eq!(states(&other), Vec::<Value>::new());
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    assert_eq!(other.leftovers(), Vec::<String>::new());
+    let fetched = fs::read_dir(other.data_dir().join("golden")).unwrap();
+    assert_eq!(fetched.count(), 0, "what was fetched stays");
 }
 
 /// The same file under another label.
@@ -309,8 +468,7 @@ fn two_homes_share_a_state_unless_their_keys_differ() {
 fn damaged_states_are_named_never_used_and_removed(sandbox: &Sandbox) {
     let name = project(sandbox);
     sandbox.run(&["up"]).ok();
-    let whole = states(sandbox).into_iter().find(|state| state["wanted"] == "whole").unwrap();
-    let handle = whole["handle"].as_str().unwrap().to_owned();
+    let handle = handle(&whole(sandbox)).to_owned();
     let damage = |text: &str| match sandbox.on {
         On::Native => std::fs::write(Path::new(&handle).join("golden.json"), text).unwrap(),
         On::Docker => {
@@ -390,6 +548,9 @@ fn many_resets_leave_no_more_than_the_limits_allow(sandbox: &Sandbox) {
     }
     assert_eq!(sandbox.sql("select count(*) from pg_tables where tablename like 'more_%'"), "30");
     assert_eq!(dangling(&name), Vec::<String>::new());
+    // The record and three locks; of each state that is kept a note and a lock.
+    let files = crate::retention::files(sandbox);
+    assert!(files.len() <= 4 + 2 * 3, "{files:#?}");
     sandbox.run(&["cache", "clear", "--yes"]).ok();
     let mut command = sandbox.command(&["up"]);
     command.env("DEVDB_CACHE_SIZE", "much");

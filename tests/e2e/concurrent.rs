@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::sandbox::{Sandbox, psql, spawn, wait};
 
 crate::on_both_engines!(
@@ -29,16 +31,20 @@ fn eight_ups_of_one_instance_make_one(sandbox: &Sandbox) {
 
 fn eight_developers_get_eight(sandbox: &Sandbox) {
     sandbox.project();
+    // A database of a name that no other test has: its state is not cached yet.
+    sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
     let names: Vec<String> = (0..8).map(|n| format!("dev {n}")).collect();
     let up = |name: &String| {
         spawn(sandbox.command(&["--instance", name, "up", "--json", "--timeout", "5m"]))
     };
     let ups: Vec<_> = names.iter().map(up).collect();
-    let ports: BTreeSet<u64> = ups
-        .into_iter()
-        .map(|up| wait(up).ok().json()["result"]["port"].as_u64().unwrap())
-        .collect();
+    let results: Vec<Value> =
+        ups.into_iter().map(|up| wait(up).ok().json()["result"].clone()).collect();
+    let ports: BTreeSet<u64> = results.iter().map(|one| one["port"].as_u64().unwrap()).collect();
     assert_eq!(ports.len(), 8);
+    // One makes the state, the others wait for it.
+    let cached = |how: &str| results.iter().filter(|one| one["golden"]["cached"] == how).count();
+    assert_eq!((cached("miss"), cached("hit")), (1, 7), "{results:#?}");
     for name in &names {
         let url = sandbox.run(&["--instance", name, "url"]).ok().line();
         psql(&url, &format!("update items set name = '{name}'")).ok();
@@ -47,6 +53,7 @@ fn eight_developers_get_eight(sandbox: &Sandbox) {
         let url = sandbox.run(&["--instance", name, "url"]).ok().line();
         assert_eq!(&psql(&url, "select name from items").ok().line(), name);
     }
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
 }
 
 fn git(directory: &Path, arguments: &[&str]) {

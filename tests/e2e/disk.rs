@@ -98,6 +98,13 @@ impl SmallDisk {
         seen.f_bavail * seen.f_frsize
     }
 
+    /// The same, when everything that was written so far is on the disk: until then btrfs does not
+    /// count it.
+    pub fn free_when_synced(&self) -> u64 {
+        run(Command::new("sync").arg("-f").arg(self.path())).unwrap();
+        self.free()
+    }
+
     /// Fills it until at most so many bytes are free, or the file system gives no more: XFS and
     /// btrfs keep some. What filled it before makes room first.
     pub fn fill_up_to(&self, free: u64) {

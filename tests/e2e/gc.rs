@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
+use devdb::state::Store;
 use serde_json::Value;
 
 use crate::branch::{git, repository};
@@ -14,6 +15,7 @@ crate::on_both_engines!(
     instances_of_gone_branches_are_shown_and_then_removed_and_only_they,
     instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not,
     former_generations_are_kept_as_many_and_as_long_as_configured,
+    an_expired_generation_is_shown_and_then_removed_and_only_it,
     what_a_killed_reset_left_is_shown_and_then_removed,
     a_checkout_that_was_cloned_again_is_told_of_and_gone,
     a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back,
@@ -191,7 +193,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
     sandbox.run(&["undo"]).ok();
     // What is past its time goes with the next command.
-    age(sandbox, 8);
+    age(sandbox, 2, 8);
     sandbox.run(&["down"]).ok().says("2 is removed: its time was over");
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
     sandbox.run(&["undo"]).exits(1).says("no former generation");
@@ -204,18 +206,46 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     }
 }
 
-/// Has former generations have stopped being current some days earlier.
-fn age(sandbox: &Sandbox, days: i64) {
-    let instances = fs::read_dir(sandbox.data_dir().join("instances")).unwrap();
-    let file = instances.map(|entry| entry.unwrap().path()).next().unwrap();
-    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    for generation in record["generations"].as_array_mut().unwrap() {
-        if let Some(replaced) = generation["replaced"].as_str() {
-            let replaced = chrono::DateTime::parse_from_rfc3339(replaced).unwrap();
-            generation["replaced"] = (replaced - chrono::TimeDelta::days(days)).to_rfc3339().into();
-        }
+/// Has a former generation have stopped being current some days earlier.
+fn age(sandbox: &Sandbox, number: u32, days: i64) {
+    let store = Store::open(&sandbox.data_dir()).unwrap();
+    let mut record = store.load_all().unwrap().remove(0).unwrap();
+    let mut generations = record.generations.iter_mut();
+    let former = generations.find(|generation| generation.number == number).unwrap();
+    former.replaced = Some(former.replaced.unwrap() - chrono::TimeDelta::days(days));
+    store.save(&record).unwrap();
+}
+
+fn an_expired_generation_is_shown_and_then_removed_and_only_it(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    for name in ["oldest", "former"] {
+        sandbox.sql(&format!("insert into items (name) values ('{name}')"));
+        sandbox.run(&["reset"]).ok().says("kept for 7 days");
     }
-    fs::write(&file, record.to_string()).unwrap();
+    sandbox.sql("insert into items (name) values ('current')");
+    let before = sandbox.leftovers();
+    sandbox.run(&["gc"]).ok().says("nothing to remove");
+    // Any other command would remove it.
+    age(sandbox, 1, 8);
+    let shown = sandbox.run(&["gc", "--json"]).ok();
+    let all = found(&shown);
+    assert_eq!(all.len(), 1, "{}", shown.stdout);
+    assert_eq!(all[0]["reason"], "expired");
+    assert_eq!(all[0]["generations"], serde_json::json!([1]));
+    assert!(all[0]["bytes"].as_u64().unwrap() > 1_000_000, "{}", shown.stdout);
+    sandbox.run(&["gc"]).ok().says("would remove").says("generation 1: past its time");
+    assert_eq!(sandbox.leftovers(), before);
+
+    let removed = found(&sandbox.run(&["gc", "--yes", "--json"]).ok());
+    assert_eq!(removed.len(), 1);
+    assert_eq!(removed[0]["objects"], all[0]["objects"]);
+    assert_eq!(removed[0]["left"].as_array().unwrap().len(), 0);
+    assert_eq!(sandbox.leftovers().len(), before.len() - 1);
+    sandbox.run(&["gc"]).ok().says("nothing to remove");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'current'"), "1");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'former'"), "1");
 }
 
 fn a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back(sandbox: &Sandbox) {

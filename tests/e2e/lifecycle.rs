@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::sandbox::{Sandbox, eventually, psql};
+use crate::sandbox::{On, Sandbox, eventually, psql};
 
 crate::on_both_engines!(
     the_sample_is_up_and_seeded_and_up_again_changes_nothing,
@@ -153,6 +153,32 @@ fn a_lost_and_a_damaged_record_are_rebuilt(sandbox: &Sandbox) {
     sandbox.run(&["status"]).exits(21).says("damaged");
     sandbox.run(&["up"]).ok().says("damaged");
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+
+    // Which generation was before which is known all the same.
+    for name in ["later", "latest"] {
+        sandbox.run(&["reset"]).ok();
+        sandbox.sql(&format!("insert into items (name) values ('{name}')"));
+    }
+    std::fs::remove_file(&record).unwrap();
+    sandbox.run(&["up"]).ok().says("was lost");
+    let names = || sandbox.sql("select string_agg(name, ',' order by name) from items");
+    assert_eq!(names(), "First,latest");
+    for expected in ["First,later", "First,latest", "First,later"] {
+        sandbox.run(&["undo"]).ok();
+        assert_eq!(names(), expected);
+    }
+
+    // The one that the server is on is the current one, though another is newer.
+    let old = sandbox.url();
+    sandbox.run(&["stop"]).ok();
+    std::fs::remove_file(&record).unwrap();
+    sandbox.run(&["up"]).ok().says("was lost");
+    assert_eq!(names(), "First,later");
+    assert_ne!(psql(&old, "select 1").code, 0, "the old password still works");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(), "First,latest");
+    // What was copied ahead for a reset and in no record is not kept.
+    assert_eq!(sandbox.leftovers().len(), if sandbox.on == On::Docker { 4 } else { 3 });
 }
 
 fn a_setting_that_the_server_does_not_know_is_named(sandbox: &Sandbox) {

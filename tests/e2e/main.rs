@@ -24,6 +24,7 @@ mod moves;
 mod output;
 mod pull;
 mod reap;
+mod reflink;
 mod reset;
 mod retention;
 mod run;

@@ -40,7 +40,9 @@ fn undo_brings_the_old_data_back_and_again_the_new(sandbox: &Sandbox) {
     let url = sandbox.url();
     sandbox.run(&["undo"]).exits(1).says("no former generation");
     sandbox.sql("insert into items (name) values ('mine')");
-    sandbox.run(&["reset"]).ok();
+    let reset = sandbox.run(&["reset", "--json"]).ok().json();
+    assert_eq!(reset["result"]["former"], "kept");
+    assert_eq!(reset["result"]["kept_days"], 7);
     sandbox.sql("insert into items (name) values ('newer')");
     for (name, other) in [("mine", "newer"), ("newer", "mine"), ("mine", "newer")] {
         sandbox.run(&["undo"]).ok();

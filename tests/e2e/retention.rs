@@ -1,5 +1,6 @@
 //! However often something is reset, and however many migrations there are, what is kept has a limit.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::sandbox::{On, Sandbox, docker, eventually, say};
@@ -9,6 +10,9 @@ crate::on_both_engines!(many_resets_keep_no_more_than_the_retention_allows);
 /// As in the product: golden states in the cache, and how high they may be piled.
 const STATES_MAX: usize = 20;
 const DEPTH_MAX: u64 = 20;
+
+/// Docker takes 125, and what is built on a state has one more.
+const LAYERS_MAX: usize = 124;
 
 fn times(variable: &str, usual: u32) -> u32 {
     std::env::var(variable).ok().map_or(usual, |value| value.parse().unwrap())
@@ -36,12 +40,28 @@ fn many_resets_keep_no_more_than_the_retention_allows(sandbox: &Sandbox) {
         let states = golden_states(sandbox);
         assert!(states <= STATES_MAX, "after {number} resets: {states} golden states");
     }
+    // The empty database, perhaps what is before the seeds, the first state, one for each change.
+    let made = usize::try_from(3 + resets / 3).unwrap();
+    // The record and three locks; of each state that is kept a note and a lock.
+    let files = self::files(sandbox);
+    assert!(files.len() <= 4 + 2 * made.min(STATES_MAX), "{files:#?}");
+    if sandbox.on == On::Docker {
+        every_state_is_a_named_image(sandbox);
+    }
     sandbox.run(&["undo"]).ok();
     assert_eq!(sandbox.sql(&format!("select count(*) from items where name = '{resets}'")), "1");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
     say(&format!("{resets} resets on {} took {:?}", sandbox.on.name(), begun.elapsed()));
-    remove_golden_images(sandbox);
+    match sandbox.on {
+        On::Docker => remove_golden_images(sandbox),
+        // On docker another home may have removed a state that is noted here.
+        On::Native => {
+            sandbox.run(&["cache", "clear", "--yes"]).ok();
+            let files = self::files(sandbox);
+            assert!(files.len() <= 3, "more than the locks: {files:#?}");
+        }
+    }
 }
 
 /// How many generations the record says are on their way out: never more than one reset sent away.
@@ -55,6 +75,41 @@ fn leaving(sandbox: &Sandbox) -> usize {
     leaving
 }
 
+/// What is in devdb's data directory, without the databases of the native engine.
+pub fn files(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let (mut files, mut directories) = (Vec::new(), vec![sandbox.data_dir()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if path.ends_with("native") => {}
+                true => directories.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    files
+}
+
+/// Docker: those that others are built on, too.
+fn every_state_is_a_named_image(sandbox: &Sandbox) {
+    let dangling = sandbox.golden_images(&["--filter", "dangling=true"]);
+    assert!(dangling.is_empty(), "{dangling:?}");
+    let named = sandbox.docker(&["image", "ls", "-q", "--no-trunc", "devdb/golden"]);
+    let states = sandbox.golden_images(&[]);
+    assert!(!states.is_empty());
+    for (id, label) in states {
+        assert!(named.contains(&id), "{id}: {label:#}");
+    }
+}
+
+/// The layers of an image, the lowest first.
+fn layers(sandbox: &Sandbox, image: &str) -> Vec<String> {
+    let format = "{{json .RootFS.Layers}}";
+    let layers = sandbox.docker(&["image", "inspect", "--format", format, image]);
+    serde_json::from_str(&layers).unwrap()
+}
+
 fn golden_states(sandbox: &Sandbox) -> usize {
     match sandbox.on {
         On::Docker => sandbox.golden_images(&[]).len(),
@@ -63,10 +118,8 @@ fn golden_states(sandbox: &Sandbox) -> usize {
 }
 
 fn remove_golden_images(sandbox: &Sandbox) {
-    if sandbox.on == On::Docker {
-        for (id, _) in sandbox.golden_images(&[]) {
-            docker(&["rmi", "-f", &id]);
-        }
+    for (id, _) in sandbox.golden_images(&[]) {
+        docker(&["rmi", "-f", &id]);
     }
 }
 
@@ -78,14 +131,25 @@ fn many_migrations_one_by_one_stay_under_the_limit_of_layers() {
     let migrations = times("DEVDB_TEST_MIGRATIONS", 30);
     let begun = Instant::now();
     let mut deepest = 0;
+    let mut below = (0, Vec::new());
     for number in 1..=migrations {
         let file = format!("migrations/2026{number:010}_more.sql");
         sandbox.write(&file, &format!("CREATE TABLE more_{number} (id int);\n"));
         sandbox.run(&["reset"]).ok();
-        let states = sandbox.golden_images(&[]).into_iter();
-        let most = states.filter_map(|(_, label)| label["depth"].as_u64()).max().unwrap();
+        let states = sandbox.golden_images(&[]);
+        let depth = |label: &serde_json::Value| label["depth"].as_u64().unwrap();
+        let most = states.iter().map(|(_, label)| depth(label)).max().unwrap();
         assert!(most <= DEPTH_MAX, "after {number} migrations: {most} states on each other");
         deepest = deepest.max(most);
+        let (id, label) = states.iter().find(|(_, label)| label["migrations"] == number).unwrap();
+        let newest = (depth(label), layers(&sandbox, id));
+        assert!(newest.1.len() <= LAYERS_MAX, "after {number} migrations: {newest:?}");
+        // Else it is the lowest of a new pile.
+        if newest.0 == below.0 + 1 {
+            let is_on_it = newest.1.len() > below.1.len() && newest.1.starts_with(&below.1);
+            assert!(is_on_it, "after {number} migrations: {newest:?} on {below:?}");
+        }
+        below = newest;
     }
     let tables = "select count(*) from pg_tables where tablename like 'more_%'";
     assert_eq!(sandbox.sql(tables), migrations.to_string());
@@ -94,8 +158,7 @@ fn many_migrations_one_by_one_stay_under_the_limit_of_layers() {
         DEPTH_MAX.min(u64::from(migrations - 1)),
         "each is built on the one before"
     );
-    let dangling = sandbox.golden_images(&["--filter", "dangling=true"]);
-    assert!(dangling.is_empty(), "{dangling:?}");
+    every_state_is_a_named_image(&sandbox);
     say(&format!("{migrations} migrations, each with a reset, took {:?}", begun.elapsed()));
     remove_golden_images(&sandbox);
 }
