@@ -33,6 +33,6 @@ chown --reference "$store" "$filesystem/store"
 mount --bind "$filesystem/store" "$store"
 open_directory "$filesystem/handmade"
 
-measure_native_resets "$small" "$large" "$filesystem/handmade/data" "$(free_port)"
-compare 'native reset, 4 migrations' 'native script, 4 migrations' 0.3
-compare 'native reset, 1000 migrations' 'native script, 1000 migrations' 0.3
+measure_native_resets "$small" "$large" "$filesystem/handmade/data" "$(free_port)" ', XFS'
+compare 'native reset, 4 migrations, XFS' 'native script, 4 migrations, XFS' 0.3
+compare 'native reset, 1000 migrations, XFS' 'native script, 1000 migrations, XFS' 0.3

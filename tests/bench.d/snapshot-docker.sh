@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# A snapshot of 450 MB, saved and restored, against DSLR on the same image.
+# A snapshot of 450 MB, saved while a client writes, and restored, against DSLR on
+# the same image.
 
 install_dslr || skip "$WHY"
 project=$(new_project snapshot docker)

@@ -7,4 +7,4 @@ project=$(new_project snapshot-native native)
 port=$(free_port)
 run_quietly devdb_in "$project" up
 run_quietly handmade_native "$(native_directory)/data" "$port" "$project"
-measure_snapshots "$project" "$port"
+measure_snapshots "$project" "$port" 'native '

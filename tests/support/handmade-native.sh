@@ -4,6 +4,7 @@
 #
 #   handmade-native.sh DATA PORT PROJECT      sqlx and psql are on PATH
 #   handmade-native.sh stop DATA
+#   handmade-native.sh status DATA
 set -euo pipefail
 bin=/usr/lib/postgresql/15/bin
 [[ -x $bin/initdb ]] || bin=$(dirname "$(command -v initdb)")
@@ -20,6 +21,10 @@ as_server() {
 
 if [[ $1 == stop ]]; then
     as_server "$bin/pg_ctl" -D "$2" -m fast stop
+    exit
+fi
+if [[ $1 == status ]]; then
+    as_server "$bin/pg_ctl" -D "$2" status
     exit
 fi
 

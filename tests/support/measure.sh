@@ -43,8 +43,8 @@ median() {
     sort -n "$1" | awk '{ v[NR] = $1 } END { h = int((NR + 1) / 2); print NR % 2 ? v[h] : (v[h] + v[h + 1]) / 2 }'
 }
 
-# compare NAME PEER [LIMIT]: a line of the table and of the JSON. Without a limit
-# it is there to be read; nothing is promised.
+# compare NAME PEER [LIMIT]: a line of the table, of the JSON and of the Markdown.
+# Without a limit it is there to be read; nothing is promised.
 compare() {
     local ours theirs ratio verdict limit=${3:-}
     ours=$(median "$RESULTS/$TOPIC/$1.ms")
@@ -54,6 +54,13 @@ compare() {
     printf '%-36s %7.0f   %-36s %7.0f   %5s   %5s   %s\n' "$1" "$ours" "$2" "$theirs" "$ratio" "${limit:--}" "$verdict"
     printf '{"topic": "%s", "what": "%s", "against": "%s", "ratio": %s, "accepted_up_to": %s, "met": %s}\n' \
         "$TOPIC" "$1" "$2" "$ratio" "${limit:-null}" "$(as_boolean "$verdict")" >>"$RESULTS/comparisons"
+    printf '| %s | %s | %s | %s | %s |\n' "$1" "$(as_seconds "$ours")" "$2" "$(as_seconds "$theirs")" "$ratio" >>"$RESULTS/rows"
+    wc -l "$RESULTS/$TOPIC/$1.ms" "$RESULTS/$TOPIC/$2.ms" | sed '$d' >>"$RESULTS/counts"
+}
+
+# as_seconds MILLISECONDS
+as_seconds() {
+    awk -v ms="$1" 'BEGIN { printf "%.2f s\n", ms / 1000 }'
 }
 
 as_boolean() {
@@ -109,4 +116,18 @@ json_lines() {
 
 json_strings() {
     printf '[%s]' "$(sed 's/.*/"&"/' "$1" | paste -sd,)"
+}
+
+# What was compared, for the README.
+as_markdown() {
+    touch "$RESULTS"/{rows,counts}
+    printf '| | takes | against | takes | ratio |\n| --- | --- | --- | --- | --- |\n'
+    cat "$RESULTS/rows"
+    printf '\nMedians of %s runs on %s cores, %s.\n' "$(number_of_runs)" "$(nproc)" "$(date +%F)"
+}
+
+# number_of_runs: behind each of the figures, or the fewest and the most.
+number_of_runs() {
+    sort -n "$RESULTS/counts" |
+        awk 'NR == 1 { least = $1 } END { print least == $1 ? $1 : least " to " $1 }'
 }

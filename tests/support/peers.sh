@@ -63,6 +63,17 @@ stop_handmade_native() {
     "$SUPPORT/handmade-native.sh" stop "$1" >/dev/null 2>&1 || :
 }
 
+# remove_handmade_native DATA
+remove_handmade_native() {
+    stop_handmade_native "$1"
+    rm -rf --one-file-system "$1"
+}
+
+# handmade_native_status DATA: what such a script asks before it starts a server.
+handmade_native_status() {
+    "$SUPPORT/handmade-native.sh" status "$1"
+}
+
 # compose PORT INTERVAL ARGUMENT...
 compose() {
     BENCH_PORT=$1 BENCH_INTERVAL=$2 docker-compose --project-name "$NAME" --file "$SUPPORT/compose.yaml" "${@:3}"
