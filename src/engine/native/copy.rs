@@ -3,11 +3,23 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZero;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// Most files of a database are smaller.
 const BUFFER: usize = 256 << 10;
+
+/// What making a file costs, in bytes that could be written in that time.
+const EACH: u64 = 128 << 10;
+
+/// More of them only wait for the file system's journal.
+const THREADS_MAX: usize = 4;
+
+/// What is not copied, by its path relative to the directory. Asked from several threads.
+pub(super) type Skip<'a> = &'a (dyn Fn(&Path) -> bool + Sync);
 
 /// Copies the directory `from` to `to`, which must not exist: modes and owners too, and symbolic
 /// links as links. `skip` is asked for each path relative to `from`; what it skips is not copied,
@@ -16,14 +28,23 @@ const BUFFER: usize = 256 << 10;
 ///
 /// # Errors
 /// The file system's own. What was copied by then stays.
-pub(super) fn tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<()> {
-    let mut copy = Copy {
-        skip,
-        shares_blocks: true,
-        gives_owners: rustix::process::geteuid().is_root(),
-        buffer: vec![0; BUFFER],
-    };
-    copy.directory(from, to, Path::new(""))
+pub(super) fn tree(from: &Path, to: &Path, skip: Skip<'_>) -> io::Result<()> {
+    let copy = Copy::new(skip);
+    let mut found = Found::default();
+    copy.directory(from, to, PathBuf::new(), &mut found)?;
+    copy.all(&found.entries)?;
+    // Those in others first, and after their files: a mode may forbid to write.
+    for (from, to) in found.directories.iter().rev() {
+        match fs::metadata(from) {
+            Err(error) if is_gone(&error, from) => {}
+            metadata => {
+                let metadata = metadata?;
+                fs::set_permissions(to, metadata.permissions())?;
+                copy.give(to, &metadata)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Copies one file, which must not exist there: mode and owner too.
@@ -31,72 +52,124 @@ pub(super) fn tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) -> io::
 /// # Errors
 /// The file system's own.
 pub(super) fn file(from: &Path, to: &Path) -> io::Result<()> {
-    Copy {
-        skip: &|_| false,
-        shares_blocks: true,
-        gives_owners: rustix::process::geteuid().is_root(),
-        buffer: vec![0; BUFFER],
-    }
-    .file(from, to)
+    Copy::new(&|_| false).file(from, to, &mut vec![0; BUFFER])
 }
 
 struct Copy<'a> {
-    skip: &'a dyn Fn(&Path) -> bool,
+    skip: Skip<'a>,
     /// Until the file system refuses the first time.
-    shares_blocks: bool,
+    shares_blocks: AtomicBool,
     /// Only root can; for others both are their own.
     gives_owners: bool,
-    buffer: Vec<u8>,
 }
 
-impl Copy<'_> {
-    fn directory(&mut self, from: &Path, to: &Path, relative: &Path) -> io::Result<()> {
-        fs::create_dir(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            let relative = relative.join(entry.file_name());
-            if (self.skip)(&relative) {
-                continue;
-            }
-            let (source, target) = (entry.path(), to.join(entry.file_name()));
-            let kind = entry.file_type()?;
-            let copied = if kind.is_dir() {
-                self.directory(&source, &target, &relative)
-            } else if kind.is_symlink() {
-                self.link(&source, &target)
-            } else if kind.is_file() {
-                self.file(&source, &target)
-            } else {
-                continue;
-            };
-            match copied {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !source.exists() => {}
-                copied => copied?,
-            }
-        }
-        let metadata = fs::metadata(from)?;
-        fs::set_permissions(to, metadata.permissions())?;
-        self.give(to, &metadata)
+/// What is to be copied.
+#[derive(Default)]
+struct Found {
+    /// From where to where; those in others after them.
+    directories: Vec<(PathBuf, PathBuf)>,
+    entries: Vec<Entry>,
+}
+
+/// A file or a symbolic link.
+struct Entry {
+    from: PathBuf,
+    to: PathBuf,
+    relative: PathBuf,
+    is_link: bool,
+    bytes: u64,
+}
+
+impl<'a> Copy<'a> {
+    fn new(skip: Skip<'a>) -> Self {
+        let gives_owners = rustix::process::geteuid().is_root();
+        Copy { skip, shares_blocks: AtomicBool::new(true), gives_owners }
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        symlink(fs::read_link(from)?, to)?;
-        self.give(to, &fs::symlink_metadata(from)?)
+    /// Makes the directories, and finds what is to be copied into them.
+    fn directory(
+        &self,
+        from: &Path,
+        to: &Path,
+        relative: PathBuf,
+        found: &mut Found,
+    ) -> io::Result<()> {
+        fs::create_dir(to)?;
+        found.directories.push((from.to_owned(), to.to_owned()));
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            let relative = relative.join(entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() && !(self.skip)(&relative) {
+                match self.directory(&from, &to, relative, found) {
+                    Err(error) if is_gone(&error, &from) => {}
+                    done => done?,
+                }
+            } else if kind.is_file() || kind.is_symlink() {
+                // One that is gone by now is passed over later.
+                let bytes = entry.metadata().map_or(0, |found| found.len());
+                let is_link = kind.is_symlink();
+                found.entries.push(Entry { from, to, relative, is_link, bytes });
+            }
+        }
+        Ok(())
+    }
+
+    /// Several at a time, each in directories of its own as far as can be: making a file takes longer
+    /// than writing it, and for that the file system locks the directory.
+    fn all(&self, entries: &[Entry]) -> io::Result<()> {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+        let failed = AtomicBool::new(false);
+        let work = |part: &[Entry]| {
+            let mut buffer = vec![0; BUFFER];
+            for entry in part {
+                if failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                match self.entry(entry, &mut buffer) {
+                    Err(error) if is_gone(&error, &entry.from) => {}
+                    done => done.inspect_err(|_| failed.store(true, Ordering::Relaxed))?,
+                }
+            }
+            Ok(())
+        };
+        let work = &work;
+        thread::scope(|scope| {
+            let parts = parts(entries, threads).into_iter();
+            let workers: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+            let panicked = |_| Err(io::Error::other("a thread that copied ended early"));
+            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(panicked))
+        })
+    }
+
+    fn entry(&self, entry: &Entry, buffer: &mut [u8]) -> io::Result<()> {
+        let Entry { from, to, relative, is_link, .. } = entry;
+        if (self.skip)(relative) {
+            return Ok(());
+        }
+        if *is_link {
+            symlink(fs::read_link(from)?, to)?;
+            return self.give(to, &fs::symlink_metadata(from)?);
+        }
+        self.file(from, to, buffer)
     }
 
     /// Not `fs::copy`: on ext4, the kernel's copy_file_range takes five times as long for a
     /// thousand small files as reading and writing them.
-    fn file(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    fn file(&self, from: &Path, to: &Path, buffer: &mut [u8]) -> io::Result<()> {
         let mut source = File::open(from)?;
         let metadata = source.metadata()?;
         let mode = metadata.permissions().mode() & 0o7777;
         let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-        self.shares_blocks = self.shares_blocks && share_blocks(&source, &target)?;
-        if !self.shares_blocks {
+        let is_shared =
+            self.shares_blocks.load(Ordering::Relaxed) && share_blocks(&source, &target)?;
+        if !is_shared {
+            self.shares_blocks.store(false, Ordering::Relaxed);
             loop {
-                match source.read(&mut self.buffer)? {
+                match source.read(buffer)? {
                     0 => break,
-                    length => target.write_all(&self.buffer[..length])?,
+                    length => target.write_all(&buffer[..length])?,
                 }
             }
         }
@@ -112,6 +185,30 @@ impl Copy<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// Parts of about equal cost, each of neighbours.
+fn parts(entries: &[Entry], number: usize) -> Vec<&[Entry]> {
+    let cost = |entries: &[Entry]| entries.iter().map(|entry| entry.bytes + EACH).sum::<u64>();
+    let (mut parts, mut rest) = (Vec::new(), entries);
+    for left in (1..=number as u64).rev() {
+        let share = cost(rest) / left;
+        let mut taken = 0;
+        let is_within = |entry: &&Entry| {
+            taken += entry.bytes + EACH;
+            taken <= share
+        };
+        let end = rest.iter().take_while(is_within).count();
+        let (part, others) = rest.split_at(if left == 1 { rest.len() } else { end });
+        parts.push(part);
+        rest = others;
+    }
+    parts
+}
+
+/// Whether the reason is that it is not there any more.
+fn is_gone(error: &io::Error, from: &Path) -> bool {
+    error.kind() == io::ErrorKind::NotFound && from.symlink_metadata().is_err()
 }
 
 /// Makes `target` share the blocks of `source`. False where the file system has no such thing.
@@ -182,5 +279,29 @@ mod tests {
         assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o700);
         sync(&to).unwrap();
         assert!(tree(&from, &to, &|_| false).is_err(), "a copy never goes over another");
+    }
+
+    #[test]
+    fn parts_are_all_of_it_and_cost_alike() {
+        let entry = |bytes| Entry {
+            from: PathBuf::new(),
+            to: PathBuf::new(),
+            relative: PathBuf::new(),
+            is_link: false,
+            bytes,
+        };
+        for number in 1..=4 {
+            for count in 0..40 {
+                let entries: Vec<Entry> = (0..count).map(|n| entry(n * 1000)).collect();
+                let parts = parts(&entries, number);
+                assert_eq!(parts.len(), number);
+                assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), entries.len());
+            }
+        }
+        // One big table beside many small files has a thread of its own.
+        let mut entries: Vec<Entry> = (0..800).map(|_| entry(8192)).collect();
+        entries.push(entry(110 << 20));
+        let lengths: Vec<usize> = parts(&entries, 2).iter().map(|part| part.len()).collect();
+        assert!((750..=800).contains(&lengths[0]), "{lengths:?}");
     }
 }
