@@ -69,6 +69,8 @@ async fn describe(
                     report.server_version = Some(facts.version);
                     report.started = Some(facts.started);
                     report.database_bytes = Some(facts.database_size);
+                    // It has just answered: the engine has not looked yet.
+                    report.health = health.clone().filter(|word| word != "starting");
                     report.migrations = plan.map(|_| migrations);
                     report.seeds = plan.map(|_| seeds);
                 }

@@ -56,9 +56,7 @@ pub(super) async fn run(
     let begun = Instant::now();
     tool.run(address, &context.environment, &context.events).await?;
     let command = tool.label();
-    // What it read is not known otherwise: next time it is due.
-    let fingerprint = if tool.is_current() { tool.fingerprint() } else { "" };
-    turn.record(purpose, &command, fingerprint).await?;
+    turn.record(purpose, &command, tool.fingerprint()).await?;
     let took = begun.elapsed();
     context.events.emit(Event::CommandRan { command: command.clone(), took });
     Ok(Some(command))

@@ -97,7 +97,8 @@ pub struct StatusReport {
     pub state: &'static str,
     /// On which engine.
     pub engine: Option<EngineKind>,
-    /// The engine's health word: `starting`, `healthy`, `unhealthy`.
+    /// The engine's health word: `starting`, `healthy`, `unhealthy`; none while the engine has not looked
+    /// yet and the server answers.
     pub health: Option<String>,
     /// PostgreSQL's version.
     pub server_version: Option<String>,

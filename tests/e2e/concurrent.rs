@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use crate::sandbox::{Sandbox, psql, spawn, wait};
 crate::on_both_engines!(
     eight_ups_of_one_instance_make_one,
     eight_developers_get_eight,
+    a_slow_bake_holds_nobody_up,
     worktrees_copies_and_namesakes_stay_apart_and_a_moved_directory_keeps_its_own,
 );
 
@@ -54,6 +56,30 @@ fn eight_developers_get_eight(sandbox: &Sandbox) {
         assert_eq!(&psql(&url, "select name from items").ok().line(), name);
     }
     sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+fn a_slow_bake_holds_nobody_up(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let slow = sandbox.path("slow");
+    let migration = slow.join("migrations/20260101000000_slow.sql");
+    std::fs::create_dir_all(migration.parent().unwrap()).unwrap();
+    std::fs::write(slow.join("devdb.yaml"), "project: slow\n").unwrap();
+    std::fs::write(migration, "SELECT pg_sleep(600);\n").unwrap();
+    let (mut baking, begun) = spawn(sandbox.command_in(&slow, &["up", "-v"]));
+    std::thread::sleep(Duration::from_secs(3));
+    sandbox.write("seeds/020_more.yaml", "items:\n  second:\n    name: Second\n");
+    let commands: [&[&str]; 6] =
+        [&["status"], &["reset"], &["cache", "list"], &["run", "--", "true"], &["list"], &["up"]];
+    for command in commands {
+        sandbox.run(command).ok();
+    }
+    assert_eq!(sandbox.sql("select count(*) from items"), "2");
+    sandbox.run_in(&slow, &["status"]).ok();
+    assert!(baking.try_wait().unwrap().is_none(), "it has ended by itself");
+    let interrupt = Command::new("kill").args(["-INT", &baking.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    wait((baking, begun)).exits(130);
 }
 
 fn git(directory: &Path, arguments: &[&str]) {

@@ -9,7 +9,7 @@ use crate::sandbox::{On, Ran, Sandbox, psql};
 
 const MB: u64 = 1 << 20;
 
-/// Takes 40 MB, and again as much in the log; while it is made, as much for a time.
+/// Takes 40 MB, and again as much in the log, and while it is made in temporary files.
 const LARGE: &str = "CREATE TABLE large AS
     SELECT i, string_agg(md5((i * 30 + j)::text), '') AS text
     FROM generate_series(1, 40000) AS i, generate_series(1, 30) AS j GROUP BY i;
@@ -47,8 +47,7 @@ fn fills_up_and_recovers(sandbox: &Sandbox, disk: &SmallDisk) {
     // Full while it migrates, halfway through making the server, at its beginning, and to the last
     // byte; then, when all of that fits, while the state of 120 MB is published, and while it is
     // copied.
-    for (free, fits) in
-        [(64, false), (12, false), (1, false), (0, false), (210, true), (290, true)]
+    for (free, fits) in [(64, false), (12, false), (1, false), (0, false), (210, true), (290, true)]
     {
         // Another state each time: what a former one has published is not found.
         let large = format!("-- {free} MB\n{LARGE}");

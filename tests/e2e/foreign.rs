@@ -14,6 +14,7 @@ crate::on_both_engines!(
     an_interrupted_command_ends_with_everything_it_started,
     the_environment_of_another_database_does_not_reach_a_command,
     a_seed_that_fails_is_run_again,
+    nothing_is_cached_of_a_command_whose_inputs_change_meanwhile,
 );
 
 /// Where the migration tools are.
@@ -292,4 +293,24 @@ fn a_seed_that_fails_is_run_again(sandbox: &Sandbox) {
     sandbox.run(&["seed"]).ok();
     sandbox.run(&["up"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items"), "1");
+}
+
+fn nothing_is_cached_of_a_command_whose_inputs_change_meanwhile(sandbox: &Sandbox) {
+    sandbox.write(
+        "devdb.yaml",
+        "project: moving\nmigrations:\n  command: [sh, migrate.sh]\n  inputs: [migrate.sh, branch]\n",
+    );
+    let script = "psql -Xqc \"create table if not exists $(cat branch) ()\"\n";
+    let switching =
+        format!("{script}test -f switched || {{ echo theirs >branch; touch switched; }}\n");
+    sandbox.write("migrate.sh", &switching);
+    sandbox.write("branch", "mine");
+    sandbox.run(&["up"]).ok().says("while sh migrate.sh ran, files changed");
+    // Back on the branch that it was begun on: nothing was cached under its files.
+    sandbox.write("branch", "mine");
+    let golden = |ran: Ran| ran.json()["result"]["golden"]["cached"].clone();
+    assert_eq!(golden(sandbox.run(&["status", "--json"]).ok()), "miss");
+    assert_eq!(golden(sandbox.run(&["reset", "--json"]).ok()), "miss");
+    assert_eq!(golden(sandbox.run(&["reset", "--json"]).ok()), "hit");
+    assert_eq!(sandbox.sql("select to_regclass('mine'), to_regclass('theirs')"), "mine|");
 }

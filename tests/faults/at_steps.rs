@@ -116,6 +116,11 @@ impl<'a> AtSteps<'a> {
         }
         let mut targets = Vec::new();
         for command in FAULTS.iter().chain(STEPS) {
+            if daemon.is_some() && command.command[0] == "cache" {
+                // An image whose removal ends with the daemon has lost its name only, and goes when
+                // something is baked.
+                continue;
+            }
             project.prepare(command);
             let run = project.command(command);
             let traced = trace(&run, &roots(sandbox), None, &mut || ());

@@ -31,6 +31,12 @@ impl Fault {
         let stopped = |before: &Before| matches!(before, Before::Run(words) if ends(words));
         !ends(self.command) && !self.before.iter().any(stopped)
     }
+
+    /// Whether what it leaves when it is killed is the instance's. Anything else is collected beside
+    /// the commands that follow, as far as their time goes.
+    pub fn works_on_the_instance(&self) -> bool {
+        !["cache", "run", "ephemeral"].contains(&self.command[0])
+    }
 }
 
 const fn fault(before: &'static [Before], command: &'static [&'static str]) -> Fault {
@@ -54,7 +60,8 @@ pub const FAULTS: &[Fault] = &[
     fault(&[Row, Run(&["reset"]), Row], &["undo"]),
     fault(&[Row, Try(&["snapshot", "rm", "again"])], &["snapshot", "save", "again"]),
     fault(&[Try(&["snapshot", "save", "kept"]), Row], &["snapshot", "restore", "kept"]),
-    fault(&[Row, Seed], &["cache", "prune"]),
+    // The reset bakes a state, and those from before it go.
+    fault(&[Row, Seed, Run(&["reset"])], &["cache", "prune", "--keep", "1"]),
 ];
 
 /// Further commands, which something goes wrong in: what they leave when they are killed at a moment
@@ -76,3 +83,8 @@ pub const STOP: &[&str] = &["ephemeral", "stop"];
 
 /// The next command.
 pub const NEXT: &[&[&str]] = &[&["up"], &["up"], &["status"], &["undo"]];
+
+/// Whether a next command removes what the one before it left. `status` only looks.
+pub fn tidies(next: &[&str]) -> bool {
+    next != ["status"]
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::commands::{Before, Fault, STOP};
+use crate::commands::{Before, Fault, STOP, tidies};
 use crate::sandbox::{Ran, Sandbox, finish, psql};
 use crate::world;
 
@@ -74,12 +74,20 @@ impl<'a> Project<'a> {
         let expected = self.prepare(fault);
         let acted = act(self.command(fault));
         let then = self.run(fault.instance, next);
-        let up = self.run(fault.instance, &["up"]);
+        let mut said = format!("{acted}next: exit {}\n{}{}", then.code, then.stdout, then.stderr);
         let mut problems = BTreeSet::new();
         // There may be no instance, or nothing to go back to.
         if then.code != 0 && next != ["undo"] {
             problems.insert(format!("`devdb {}` ended with {}", next.join(" "), then.code));
         }
+        // Nothing may be left to the `up` after it.
+        if then.code == 0 && tidies(next) && fault.works_on_the_instance() {
+            let found = self.look(fault.instance, &expected, world::without_an_owner_or_leaving);
+            said.push_str(&format!("right after it: {:#?}\n{}", found.problems, found.said));
+            problems.extend(found.problems);
+        }
+        let up = self.run(fault.instance, &["up"]);
+        said.push_str(&format!("up: exit {}\n{}", up.code, up.stderr));
         if up.code != 0 {
             problems.insert(format!("it cannot be brought up: {}", up.stderr));
         }
@@ -89,19 +97,27 @@ impl<'a> Project<'a> {
                 problems.insert(format!("what is for a time cannot be stopped: {}", stop.stderr));
             }
         }
+        let found = self.look(fault.instance, &expected, world::without_an_owner);
+        said.push_str(&found.said);
+        problems.extend(found.problems);
+        Round { problems, said }
+    }
+
+    /// What does not hold now. `left`: what is there and should not be.
+    fn look(
+        &self,
+        instance: &str,
+        expected: &[Rows],
+        left: fn(&Sandbox) -> BTreeSet<String>,
+    ) -> Round {
         let begun = Instant::now();
-        let mut left = world::without_an_owner(self.sandbox);
-        while !left.is_empty() && begun.elapsed() < PATIENCE {
+        let mut problems = left(self.sandbox);
+        while !problems.is_empty() && begun.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(100));
-            left = world::without_an_owner(self.sandbox);
+            problems = left(self.sandbox);
         }
-        problems.extend(left);
-        let (lost, undone) = self.lost(fault.instance, &expected);
+        let (lost, said) = self.lost(instance, expected);
         problems.extend(lost.into_iter().map(|row| format!("the row {row} is lost")));
-        let said = format!(
-            "{acted}next: exit {}\n{}{}up: exit {}\n{}{undone}",
-            then.code, then.stdout, then.stderr, up.code, up.stderr
-        );
         Round { problems, said }
     }
 

@@ -12,9 +12,24 @@ use crate::sandbox::{On, Sandbox};
 const OF_A_GENERATION: &[&str] =
     &["generation.json", "pgdata", "log", "server.json", "complete", "aside.json"];
 
+/// Of devdb's data directory: what is looked at by other means, and the notes of what is for a time,
+/// whose drafts go a minute later.
+const LOOKED_AT: &[&str] = &["instances", "native", "ephemeral"];
+
 /// What is there that no record names, and what a record names that is not there. Empty when the
-/// two are the same.
+/// two are the same. No devdb is asked: it would tidy up first.
 pub fn without_an_owner(sandbox: &Sandbox) -> BTreeSet<String> {
+    look(sandbox, |_| Vec::new())
+}
+
+/// The same right after a command, which an engine may still be removing generations for: the record
+/// names them, and the next command waits.
+pub fn without_an_owner_or_leaving(sandbox: &Sandbox) -> BTreeSet<String> {
+    look(sandbox, |record| numbers(record["leaving"].as_array().into_iter().flatten()))
+}
+
+/// `leaving`: the numbers of a record's generations that may be there.
+fn look(sandbox: &Sandbox, leaving: fn(&Value) -> Vec<u64>) -> BTreeSet<String> {
     let mut problems = BTreeSet::new();
     let records = records(sandbox, &mut problems);
     for record in &records {
@@ -22,19 +37,21 @@ pub fn without_an_owner(sandbox: &Sandbox) -> BTreeSet<String> {
             problems.insert(format!("{} is under way", record["under_way"]));
         }
     }
+    problems.extend(half_made(sandbox));
     match sandbox.on {
         On::Docker => {
-            let found = volumes(sandbox);
-            // Asked afterwards: it removes what a save that was cut short left.
-            let expected = &volumes_of(&records) | &snapshots(sandbox, &records, "name");
+            let expected =
+                &volumes_of(&records, generations_of) | &whole_snapshots(sandbox, &records);
+            let found = &volumes(sandbox) - &volumes_of(&records, leaving);
             compare("volume", &expected, &found, &mut problems);
             compare("container", &servers_of(&records), &containers(sandbox), &mut problems);
             problems.extend(dangling_images(sandbox));
         }
         On::Native => {
             let store = sandbox.store();
-            let found = paths(&store);
-            let expected = &paths_of(&records, &store) | &snapshots(sandbox, &records, "handle");
+            let expected =
+                &paths_of(&records, &store) | &generation_paths(&records, generations_of);
+            let found = &paths(&store) - &generation_paths(&records, leaving);
             compare("path", &expected, &found, &mut problems);
             compare("process", &processes_of(&records), &processes(&store), &mut problems);
         }
@@ -96,10 +113,33 @@ fn records(sandbox: &Sandbox, problems: &mut BTreeSet<String>) -> Vec<Value> {
     records
 }
 
+/// What a command that was cut short left in devdb's own directory.
+fn half_made(sandbox: &Sandbox) -> BTreeSet<String> {
+    let data = sandbox.data_dir();
+    let below = names(&data).into_iter().filter(|name| !LOOKED_AT.contains(&name.as_str()));
+    let directories = below.map(|name| data.join(name)).chain([data.clone()]);
+    let all = directories
+        .flat_map(|directory| names(&directory).into_iter().map(move |name| directory.join(name)));
+    all.filter(|path| is_half_made(path))
+        .map(|path| format!("file without an owner: {}", path.display()))
+        .collect()
+}
+
+/// Whether something is being made, fetched or removed, as its name tells.
+fn is_half_made(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    [".new-", ".pull-", ".trash-"].iter().any(|begin| name.starts_with(begin))
+        || name.ends_with(".draft")
+}
+
 /// The numbers of a record's generations, with the copy made ahead.
 fn generations_of(record: &Value) -> Vec<u64> {
     let all = record["generations"].as_array().unwrap().iter().map(|one| &one["number"]);
-    all.chain([&record["spare"]["number"]]).filter_map(Value::as_u64).collect()
+    numbers(all.chain([&record["spare"]["number"]]))
+}
+
+fn numbers<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<u64> {
+    values.filter_map(Value::as_u64).collect()
 }
 
 fn servers_of(records: &[Value]) -> BTreeSet<String> {
@@ -136,29 +176,39 @@ fn volumes(sandbox: &Sandbox) -> BTreeSet<String> {
     lines(&sandbox.docker(&["volume", "ls", "--filter", &developer(sandbox), "--format", format]))
 }
 
-fn volumes_of(records: &[Value]) -> BTreeSet<String> {
+fn volumes_of(records: &[Value], numbers: fn(&Value) -> Vec<u64>) -> BTreeSet<String> {
     let of = |record: &Value| {
-        let instance = record["owner"]["instance"].as_str().unwrap().to_owned();
-        generations_of(record).into_iter().map(move |number| format!("{instance} {number}"))
+        let instance = instance_of(record).to_owned();
+        numbers(record).into_iter().map(move |number| format!("{instance} {number}"))
     };
     records.iter().flat_map(of).collect()
 }
 
-/// The snapshots of the instances: docker, as [`volumes`] has them; native, their directories.
-fn snapshots(sandbox: &Sandbox, records: &[Value], field: &str) -> BTreeSet<String> {
-    // One that could not be brought up has none, and the round says so.
-    let made = records.iter().filter(|record| !record["current"].is_null());
-    let of = |record: &Value| {
-        let instance = record["owner"]["instance"].as_str().unwrap().to_owned();
-        let list =
-            sandbox.run(&["--instance", &instance, "snapshot", "list", "--json"]).ok().json();
-        let all = list["result"]["snapshots"].as_array().unwrap().clone();
-        all.into_iter().map(move |snapshot| match field {
-            "name" => format!("{instance} {}", snapshot[field].as_str().unwrap()),
-            _ => snapshot[field].as_str().unwrap().to_owned(),
-        })
+fn instance_of(record: &Value) -> &str {
+    record["owner"]["instance"].as_str().unwrap()
+}
+
+/// The volumes of snapshots that are whole, of instances that are there, as [`volumes`] has them.
+fn whole_snapshots(sandbox: &Sandbox, records: &[Value]) -> BTreeSet<String> {
+    let format =
+        concat!(r#"{{.Label "devdb.instance"}} {{.Label "devdb.snapshot"}}"#, "\t{{.Mountpoint}}");
+    let developer = developer(sandbox);
+    let filters = ["--filter", &developer, "--filter", "label=devdb.snapshot"];
+    let listed = sandbox.docker(&[&["volume", "ls", "--format", format], &filters[..]].concat());
+    let is_there = |name: &str| {
+        let made = records.iter().filter(|record| !record["current"].is_null());
+        made.map(instance_of).any(|instance| name.split(' ').next() == Some(instance))
     };
-    made.flat_map(of).collect()
+    let whole = |line: &str| {
+        let (name, directory) = line.split_once('\t')?;
+        (is_whole(Path::new(directory)) && is_there(name)).then(|| name.to_owned())
+    };
+    listed.lines().filter_map(whole).collect()
+}
+
+/// Whether a snapshot has its manifest, which is written last.
+fn is_whole(snapshot: &Path) -> bool {
+    snapshot.join("snapshot.json").is_file()
 }
 
 fn dangling_images(sandbox: &Sandbox) -> impl Iterator<Item = String> {
@@ -171,16 +221,35 @@ fn names(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Where the generations of the records are, and nothing else may be.
+/// What of the records is in a store, but for their generations; nothing else may be.
 fn paths_of(records: &[Value], store: &Path) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    for record in records {
-        let Some(handle) = record["server"].as_str() else { continue };
-        let home = Path::new(handle).parent().unwrap();
-        let numbers = generations_of(record);
-        paths.extend(numbers.into_iter().map(|number| home.join(format!("g{number}"))));
+    for home in records.iter().filter_map(home_of) {
+        let snapshots = home.join("snapshots");
+        let all = names(&snapshots).into_iter().map(|name| snapshots.join(name));
+        paths.extend(all.filter(|snapshot| is_whole(snapshot)));
         paths.insert(store.join("s").join(home.file_name().unwrap()));
     }
+    shown(paths)
+}
+
+/// Where generations of the records are.
+fn generation_paths(records: &[Value], numbers: fn(&Value) -> Vec<u64>) -> BTreeSet<String> {
+    let of = |record: &Value| {
+        let numbers = home_of(record).map(|home| (home, numbers(record)));
+        numbers.into_iter().flat_map(|(home, numbers)| {
+            numbers.into_iter().map(move |number| home.join(format!("g{number}")))
+        })
+    };
+    shown(records.iter().flat_map(of).collect())
+}
+
+/// Where everything of an instance is; none when it is down.
+fn home_of(record: &Value) -> Option<PathBuf> {
+    record["server"].as_str().map(|handle| Path::new(handle).parent().unwrap().to_owned())
+}
+
+fn shown(paths: BTreeSet<PathBuf>) -> BTreeSet<String> {
     paths.into_iter().map(|path| path.display().to_string()).collect()
 }
 
@@ -189,6 +258,10 @@ fn paths(store: &Path) -> BTreeSet<String> {
     let inside = |path: PathBuf| names(&path).into_iter().map(move |name| path.join(name));
     let mut paths = BTreeSet::new();
     for directory in inside(store.to_owned()).filter(|path| path.is_dir()) {
+        if is_half_made(&directory) {
+            paths.insert(directory);
+            continue;
+        }
         let is_golden = directory.ends_with("golden");
         let is_pool = directory.ends_with("pool");
         for one in inside(directory) {
@@ -214,7 +287,7 @@ fn paths(store: &Path) -> BTreeSet<String> {
             paths.insert(one);
         }
     }
-    paths.into_iter().map(|path| path.display().to_string()).collect()
+    shown(paths)
 }
 
 /// The data directory of each server that should run.

@@ -73,7 +73,7 @@ pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Resul
     };
     let pool = store.pool();
     if names(&pool).unwrap_or_default().len() >= MOST {
-        make_room(&pool)?;
+        make_room(store)?;
     }
     let made = fs::metadata(place.join(MADE))?;
     let mut again = Again { made: (made.ctime(), made.ctime_nsec()) };
@@ -101,17 +101,18 @@ pub(super) fn clear(store: &Store, golden: &Path) -> io::Result<()> {
     let pool = store.pool();
     for name in names(&pool).unwrap_or_default() {
         if name.starts_with(&prefix) {
-            fs::remove_dir_all(pool.join(name))?;
+            store.discard_whole(&pool.join(name)).map_err(io::Error::other)?;
         }
     }
     Ok(())
 }
 
 /// Removes the copy that has waited longest.
-fn make_room(pool: &Path) -> io::Result<()> {
+fn make_room(store: &Store) -> io::Result<()> {
+    let pool = store.pool();
     let age = |name: &String| fs::metadata(pool.join(name)).map_or(0, |found| found.mtime());
-    match names(pool).unwrap_or_default().into_iter().min_by_key(age) {
-        Some(oldest) => fs::remove_dir_all(pool.join(oldest)),
+    match names(&pool).unwrap_or_default().into_iter().min_by_key(age) {
+        Some(oldest) => store.discard_whole(&pool.join(oldest)).map_err(io::Error::other),
         None => Ok(()),
     }
 }

@@ -255,15 +255,23 @@ impl Store {
         self.discard_by(directory, directory.parent().unwrap_or(&self.root))
     }
 
-    /// The same for all that an owner has: whatever this is interrupted at, [`Store::sweep_root`]
-    /// finds the rest.
+    /// The same, where nobody comes back to the directory that it is in: whatever this is interrupted
+    /// at, [`Store::sweep_root`] finds the rest.
+    ///
+    /// # Errors
+    /// `Unexpected` when it cannot be removed.
+    pub fn discard_whole(&self, directory: &Path) -> Result<()> {
+        self.discard_by(directory, &self.root)
+    }
+
+    /// The same for all that an owner has.
     ///
     /// # Errors
     /// `Unexpected` when it cannot be removed.
     pub fn discard_owner(&self, key: &str) -> Result<()> {
         // Not there when no server was ever started.
         let _ = delete(&self.socket_directory(key));
-        self.discard_by(&self.root.join(key), &self.root)
+        self.discard_whole(&self.root.join(key))
     }
 
     /// Deletes what interrupted removals left in the root, and the directories of owners who have
