@@ -43,7 +43,8 @@ impl Native {
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         let programs = self.programs_for(spec.major, spec.bin_dir.as_deref())?;
         let machine = machine();
-        let of = |version| format!("native {version} {machine}, {}", programs.c_library());
+        let sorted = programs.c_library();
+        let of = |version| format!("native {version} {machine}, {sorted}");
         Ok(Platform { name: of(&programs.version), exact: of(&programs.build), machine })
     }
 
