@@ -44,8 +44,7 @@ pub fn record(context: &Context) -> Result<Record> {
         })
 }
 
-/// Fails when `engine` is not the one that the instance was made on. One whose id has changed (its
-/// data was moved, its machine renamed) is told by the server that it has: no two have one handle.
+/// Fails when `engine` is not the one that the instance was made on.
 ///
 /// # Errors
 /// `NoEngine`, with the ways out.
@@ -53,13 +52,8 @@ pub(super) async fn same_engine(engine: &Engine, record: &Record) -> Result<()> 
     if engine.id().await? == record.engine_id {
         return Ok(());
     }
-    if let Some(handle) = &record.server
-        && engine.server(handle).await?.is_some()
-    {
-        return Ok(());
-    }
     Err(Error::new(Kind::NoEngine, "this instance lives on another Docker engine than this one")
-        .because("its data stays there; nothing was changed here")
+        .because("its data stays there; nothing was looked for or changed here")
         .hint("choose that engine again (DOCKER_HOST, DOCKER_CONTEXT, docker context use)")
         .hint("or devdb up --instance NAME   makes a second instance on this one"))
 }
@@ -77,7 +71,7 @@ impl Observed {
             None => None,
         };
         if server.is_none() {
-            // Asking costs more than finding.
+            // A handle that is found proves which engine it is; asking costs more than finding.
             same_engine(&engine, &record).await?;
         }
         let server = server.filter(|server| Some(server.generation) == record.current);
