@@ -9,7 +9,7 @@ use super::{App, down};
 use crate::cli::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 use crate::config::Overrides;
 use crate::engine::{DamagedGolden, Engine, GoldenState};
-use crate::error::{Kind, Result};
+use crate::error::{Kind, Result, ResultExt};
 use crate::golden::{self, Golden, Imported, Limits, Reference, Scope};
 use crate::instance::{Context, Instance, Plan};
 use crate::outcome::{
@@ -150,6 +150,8 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
             engine.lend_name(name).await?;
         }
         let send = async |golden: &Golden| {
+            // What is of other files is of no use to anybody.
+            plan.check_current()?;
             golden::export(&context, &engine, &golden.state, &reference).await
         };
         let (golden, ()) = golden::obtain(&context, &engine, &plan, send).await?;
@@ -188,7 +190,14 @@ async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
 
 /// What both directions start from.
 fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)> {
-    let reference = Reference::parse(&args.reference)?;
+    let reference = match Reference::parse(&args.reference)? {
+        // The next command may be given elsewhere.
+        Reference::File(path) => Reference::File(
+            std::path::absolute(&path)
+                .or_fail(Kind::Usage, || format!("{} is no file", path.display()))?,
+        ),
+        named => named,
+    };
     let flags = Overrides { engine: args.engine, profile: args.profile, ..Overrides::default() };
     let context = app.context(flags, None)?;
     let plan = Plan::load(&context.spec, true, true)?;

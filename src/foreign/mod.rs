@@ -6,7 +6,7 @@ mod run;
 
 use crate::config::environment::Environment;
 use crate::db::connect::Address;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::event::Events;
 use crate::spec::ForeignCommand;
 
@@ -75,20 +75,13 @@ impl Foreign {
     ///
     /// # Errors
     /// `Migration` or `Seed` with the last lines that it said when it fails, `Config` when it
-    /// cannot be started or its inputs are not those any more that were read (`git switch`, while
-    /// this devdb waited for another).
+    /// cannot be started.
     pub async fn run(
         &self,
         address: &Address,
         environment: &Environment,
         events: &Events,
     ) -> Result<()> {
-        if !self.is_current() {
-            let what = format!("files that {}.inputs names have changed", self.purpose.as_str());
-            return Err(Error::new(Kind::Config, what)
-                .because("devdb had read them, and has not begun yet")
-                .hint("run it again"));
-        }
         run::run(self, address, environment, events).await?;
         if self.is_current() {
             return Ok(());

@@ -241,25 +241,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn inputs_that_were_changed_since_they_were_read_are_not_used() {
-        let directory = tempfile::tempdir().unwrap();
-        let input = directory.path().join("input");
-        std::fs::write(&input, "mine").unwrap();
-        let command = ForeignCommand {
-            argv: ["sh", "-c", "touch ran"].map(str::to_owned).into(),
-            inputs: vec!["input".into()],
-            directory: directory.path().to_owned(),
-        };
-        let foreign = Foreign::load(Purpose::Migrations, &command).unwrap();
-        std::fs::write(&input, "theirs").unwrap();
-        let environment = Environment::from_pairs::<&str, &str>([]);
-        let error = foreign.run(&address(), &environment, &Events::silent()).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
-        assert!(error.message().contains("migrations.inputs"), "{error}");
-        assert!(!directory.path().join("ran").exists());
-    }
-
-    #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         for (program, why) in [("no-such-program", "on PATH"), ("bin/none", "no such file")] {
             let directory = tempfile::tempdir().unwrap();

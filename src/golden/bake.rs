@@ -25,7 +25,8 @@ const WORTH_KEEPING: Duration = Duration::from_millis(300);
 /// The builder, of no more use, is the caller's to discard.
 ///
 /// # Errors
-/// Those of migrating, seeding and the engine. The builder is gone.
+/// Those of migrating, seeding and the engine, and `Config` when files have changed since they were
+/// read. The builder is gone.
 pub(super) async fn bake(
     context: &Context,
     engine: &Engine,
@@ -33,6 +34,8 @@ pub(super) async fn bake(
     standing: &Standing,
 ) -> Result<(GoldenState, PrivateServer)> {
     context.events.step("preparing a fresh database");
+    // This devdb may have waited for another, and somebody has switched the branch meanwhile.
+    plan.check_current()?;
     build(context, engine, plan, standing, None).await
 }
 

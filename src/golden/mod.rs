@@ -54,6 +54,8 @@ pub struct Golden {
     /// What is in it.
     pub applied: Applied,
     engine: Engine,
+    /// Whether nobody will ever look for it: the files that it is of changed while it was made.
+    is_for_once: bool,
     /// While somebody holds it nothing is pruned.
     in_use: Lock,
 }
@@ -69,13 +71,16 @@ impl Golden {
     ) -> Self {
         prune::touch(context, &state.label);
         let (engine, applied) = (engine.clone(), applied(plan, &state, cached));
-        Golden { cached, applied, state, engine, in_use }
+        Golden { cached, applied, state, engine, is_for_once: false, in_use }
     }
 
     /// Tells that it has been copied, and makes room in the cache for what was baked. Returns what
     /// is in it, and what `found` says is still to do.
     pub async fn release(self, context: &Context, found: Applied) -> Applied {
         drop(self.in_use);
+        if self.is_for_once {
+            prune::discard(context, &self.engine, &self.state).await;
+        }
         if self.cached != Cached::Hit {
             prune::after_a_bake(context, &self.engine).await;
         }
@@ -252,8 +257,9 @@ async fn find_or_bake(
         }
         match (bake::bake(context, engine, plan, &standing).await, best) {
             (Ok((state, builder)), _) => {
+                let is_for_once = state.label.fingerprint != standing.chain.target().fingerprint;
                 let golden = Golden::new(context, engine, plan, state, cached, in_use);
-                return Ok((golden, Some(builder)));
+                return Ok((Golden { is_for_once, ..golden }, Some(builder)));
             }
             (Err(error), Some(best)) if left > 0 && is_gone(engine, best, &error).await => {
                 context.events.note(PRUNED_MEANWHILE);

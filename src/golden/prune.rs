@@ -150,6 +150,9 @@ fn beyond(context: &Context, mut states: Vec<GoldenState>, limits: &Limits) -> V
     states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
     let now = SystemTime::now();
     let mut bytes = 0;
+    // One that never fits takes no other's place.
+    let (mut too_big, mut states): (Vec<_>, Vec<_>) =
+        states.into_iter().partition(|state| state.bytes > limits.bytes);
     let kept = states.iter().enumerate().take_while(|(before, state)| {
         let age = now.duration_since(last_used(context, &state.label)).unwrap_or_default();
         bytes += state.bytes;
@@ -158,7 +161,8 @@ fn beyond(context: &Context, mut states: Vec<GoldenState>, limits: &Limits) -> V
             && limits.age.is_none_or(|limit| age <= limit)
     });
     let kept = kept.count();
-    states.split_off(kept)
+    too_big.append(&mut states.split_off(kept));
+    too_big
 }
 
 /// A directory for what is being fetched: gone when it is dropped, or at the next pruning.
@@ -231,6 +235,17 @@ pub(super) fn touch(context: &Context, label: &GoldenLabel) {
     if let Err(error) = noted {
         tracing::debug!("cannot note the use of {}: {error}", file.display());
     }
+}
+
+/// Removes a state that nobody will look for. While an ephemeral database runs on it that cannot be:
+/// it is the first to go then.
+pub(super) async fn discard(context: &Context, engine: &Engine, state: &GoldenState) {
+    if engine.remove_golden(state).await.is_ok() {
+        return forget(context, &state.label);
+    }
+    let file = fs::File::options().write(true).open(note(context, &state.label));
+    // At worst it goes in its turn.
+    let _ = file.and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH));
 }
 
 fn forget(context: &Context, label: &GoldenLabel) {

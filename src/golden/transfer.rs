@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Standing, bake, prune, use_cache};
-use crate::archive::{Archive, Content, IfExists, Verified, Writer};
+use crate::archive::{self, Archive, Content, IfExists, Verified, Writer};
 use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::instance::{Context, LOCK_PATIENCE, Plan};
@@ -84,6 +84,8 @@ pub async fn export(
     match to {
         Reference::File(path) => {
             context.events.step(format!("writing {}", path.display()));
+            // Of one that was killed where there is no instance, and so no record to tell of it.
+            archive::remove_drafts(path);
             write(context, engine, state, path, IfExists::Replace).await
         }
         Reference::Registry(name) => {

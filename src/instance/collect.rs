@@ -294,14 +294,14 @@ pub(super) fn is_recorded(record: &Record, generation: &Generation) -> bool {
 /// The former generations whose time is over.
 pub(super) fn expired(record: &Record) -> Vec<u32> {
     let now = Utc::now();
-    let over = lifetimes(record).into_iter().filter(|(_, end)| *end <= now);
+    let over = lifetimes(record, now).into_iter().filter(|(_, end)| *end <= now);
     over.map(|(number, _)| number).collect()
 }
 
 /// Until when each former generation is kept, the newest first: as many as the project keeps of
 /// those that somebody wrote to, for its days after they were replaced, and the others no longer
-/// than they were current.
-pub(super) fn lifetimes(record: &Record) -> Vec<(u32, DateTime<Utc>)> {
+/// than they were current. A clock that was ahead may have replaced one later than `now`.
+pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTime<Utc>)> {
     let days = TimeDelta::days(record.retention.days.into());
     let mut former: Vec<&GenerationRecord> = record
         .generations
@@ -323,6 +323,7 @@ pub(super) fn lifetimes(record: &Record) -> Vec<(u32, DateTime<Utc>)> {
                 kept <= record.retention.keep
             }
         };
+        let replaced = replaced.min(now);
         (number, if keep { replaced + days } else { replaced })
     };
     former.into_iter().map(lifetime).collect()
@@ -362,6 +363,19 @@ mod tests {
             let record = record(5, &all, Retention { keep, days });
             assert_eq!(expired(&record), gone, "{keep} for {days} days");
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
+        let mut record = record(9, &[(1, 1), (2, 2), (3, 3)], Retention { keep: 2, days: 7 });
+        for generation in &mut record.generations {
+            generation.replaced =
+                Some(Utc::now() + TimeDelta::days(100 - i64::from(generation.number)));
+        }
+        assert_eq!(expired(&record), [3], "of those that are kept the two that were replaced last");
+        let latest = &mut record.generations[1];
+        (latest.untouched, latest.created) = (true, Utc::now() - TimeDelta::days(1));
+        assert_eq!(expired(&record), [1], "nobody wrote to it");
     }
 
     #[test]

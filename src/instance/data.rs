@@ -10,7 +10,7 @@ use crate::db::connect::{self, Address};
 use crate::db::inspect;
 use crate::db::migrate::{self, MigrationSet};
 use crate::db::seed::{self, Encrypting, SeedSet};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::foreign::{Foreign, Purpose};
 use crate::outcome::{Applied, MigrationsReport, Place, SeedsReport, UpReport};
 use crate::spec::{Files, InstanceSpec};
@@ -84,6 +84,18 @@ impl Plan {
             Source::Files(_) => true,
         };
         migrations && seeds
+    }
+
+    /// Goes on only with a plan that [`Plan::is_current`].
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check_current(&self) -> Result<()> {
+        if self.is_current() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Config, "files that `inputs` in devdb.yaml names have just changed")
+            .hint("run it again"))
     }
 
     /// Reads the files of `spec`. Nothing is touched; a bad file is an error here and not halfway.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
+
 use super::{Context, address, collect, observe};
 use crate::db::inspect;
 use crate::engine::Engine;
@@ -29,7 +31,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             is_written = current_is_written(context, &engine, &record).await;
         }
     }
-    let ends: BTreeMap<_, _> = collect::lifetimes(&record).into_iter().collect();
+    let ends: BTreeMap<_, _> = collect::lifetimes(&record, Utc::now()).into_iter().collect();
     let row = |generation: &GenerationRecord| {
         let current = Some(generation.number) == record.current;
         GenerationRow {

@@ -312,7 +312,7 @@ impl Instance<'_> {
         };
         Err(match snapshots.as_slice() {
             [] if former.is_some() => error,
-            [] if generations.is_empty() => {
+            [] if !generations.iter().any(|one| is_known(one.number)) => {
                 error.hint("devdb down --purge && devdb up   begins anew")
             }
             [] => error.hint("devdb generations   shows what is left"),

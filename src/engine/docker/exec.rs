@@ -25,9 +25,13 @@ pub(super) const PROGRAMS_FIRST: &str = r#"PATH="/usr/lib/postgresql/$PG_MAJOR/b
 /// How long after its output has ended a process may take to end.
 const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the server of a copy may take to answer: it has nothing to recover. One that never will
-/// (its port is another, by a migration's ALTER SYSTEM) must not keep the instance for ever.
-const COPY_PATIENCE: Duration = Duration::from_secs(60);
+/// How often the server of a copy is asked whether it is up: for a minute at least. It has nothing to
+/// recover, and one that never will be must not keep the instance for ever.
+const ASK_MAX: u32 = 3000;
+
+/// What is said of such a one.
+const SILENT: &str =
+    "it does not answer on its port; a migration may have changed that (ALTER SYSTEM)";
 
 /// How long after the processes of a container have died the daemon may take to notice. On a busy
 /// machine it has been seen to say `running` at that moment.
@@ -104,19 +108,14 @@ impl Docker {
             Durability::None => "",
         };
         let script = format!(
-            "{PROGRAMS_FIRST}; until pg_isready -q -h 127.0.0.1; do sleep 0.01; done; {sync} exec \"$@\""
+            "{PROGRAMS_FIRST}; left={ASK_MAX}; until pg_isready -q -h 127.0.0.1; do \
+             left=$((left - 1)); [ $left -gt 0 ] || {{ echo '{SILENT}' >&2; exit 1; }}; \
+             sleep 0.01; done; {sync} exec \"$@\""
         );
         let psql = psql_command(&spec.user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
         let shell = ["sh", "-c", &script, "devdb"].map(str::to_owned);
         let command = shell.into_iter().chain(psql).collect();
-        let giving = self.alter_password(server, command, &spec.user, verifier);
-        let given = tokio::time::timeout(COPY_PATIENCE, giving).await.unwrap_or_else(|_| {
-            let what = format!("the server of \"{}\" does not answer on its port", server.name);
-            Err(Error::new(Kind::NotReady, what)
-                .because(format!("not within {}", humantime::format_duration(COPY_PATIENCE)))
-                .hint("a migration may have changed port or listen_addresses (ALTER SYSTEM)"))
-        });
-        match given {
+        match self.alter_password(server, command, &spec.user, verifier).await {
             Err(error) if !self.ends_within(server, DEATH_IS_KNOWN).await => Err(error),
             _ => Ok(()),
         }
