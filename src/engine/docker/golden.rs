@@ -42,10 +42,7 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
     pub async fn golden_states(&self) -> Result<Vec<GoldenState>> {
-        let listed = self.images().await?;
-        let sizes: HashMap<&str, i64> =
-            listed.iter().map(|image| (image.id.as_str(), image.size)).collect();
-        Ok(listed.iter().filter_map(|image| golden_state(image, &sizes)).collect())
+        Ok(states_among(&self.images().await?))
     }
 
     /// Every image, those below others too: what is built on one is told by its size less that.
@@ -121,10 +118,21 @@ impl Docker {
             labels: Some(HashMap::from([(GOLDEN.to_owned(), text)])),
             ..Default::default()
         };
-        if let Some(taken) = self.damaged_golden().await?.iter().find(|one| one.handle == reference)
-        {
+        let images = self.images().await?;
+        if let Some(taken) = images.iter().flat_map(damaged).find(|one| one.handle == reference) {
             // Its name would move to the new one, and nobody would find it any more.
-            self.remove_damaged(taken).await?;
+            self.remove_damaged(&taken).await?;
+        }
+        let is_it = |state: &GoldenState| {
+            state.handle == reference
+                && state.label.platform == label.platform
+                // One on too high a pile is to be replaced.
+                && state.label.depth <= label.depth
+        };
+        if let Some(there) = states_among(&images).into_iter().find(is_it) {
+            // Another devdb was first, or the commit of one that was killed has come to its end. Its
+            // name would move, too.
+            return Ok(there);
         }
         let before = image.bytes.unwrap_or_default();
         let committed = self.client.commit_container(options, config).await;
@@ -191,6 +199,11 @@ impl Docker {
             }
         }
     }
+}
+
+fn states_among(images: &[ImageSummary]) -> Vec<GoldenState> {
+    let sizes = images.iter().map(|image| (image.id.as_str(), image.size)).collect();
+    images.iter().filter_map(|image| golden_state(image, &sizes)).collect()
 }
 
 /// The names in the repository of golden states of an image whose label cannot be read. One without
