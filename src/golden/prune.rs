@@ -128,16 +128,18 @@ async fn prune_alone(
     // What is built on others goes before them.
     going.sort_by_key(|state| std::cmp::Reverse(state.label.depth));
     for state in going {
-        match engine.remove_golden(&state).await {
-            Ok(()) => {
-                forget(context, &state.label);
-                pruned.removed.push(state);
-            }
-            Err(error) => {
+        if let Err(error) = engine.remove_golden(&state).await {
+            let is_there =
+                |states: Vec<GoldenState>| states.iter().any(|one| one.handle == state.handle);
+            // Another home's devdb may have been at the same.
+            if engine.golden_states().await.map_or(true, is_there) {
                 tracing::debug!("{} is kept: {error}", state.handle);
                 pruned.in_use.push(state);
+                continue;
             }
         }
+        forget(context, &state.label);
+        pruned.removed.push(state);
     }
     sweep_pulls(context);
     sweep_locks(context);
