@@ -22,6 +22,7 @@ mod rebuild;
 mod remove;
 mod reset;
 mod revive;
+mod save;
 mod snapshot;
 mod transfer;
 
@@ -48,7 +49,7 @@ pub use known::has_expired;
 pub use observe::{Observed, record};
 pub use reset::{Fate, Replaced};
 pub use revive::{How, Running};
-pub use snapshot::Saved;
+pub use save::Saved;
 pub use transfer::Exported;
 
 /// How long a server whose data matters gets to end cleanly.
