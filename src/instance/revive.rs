@@ -202,11 +202,26 @@ impl Instance<'_> {
         old: Server,
     ) -> Result<Server> {
         let context = self.context;
+        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
+        let (new, old) = self.stand_in(context, engine, record, &old).await?;
+        engine.remove_server(&old).await?;
+        Ok(new)
+    }
+
+    /// Launches a server as `context` has it in the place of another, on the same generation.
+    /// Returns it and the old one, which is set aside; that comes back when the new one accepts no
+    /// login.
+    pub(super) async fn stand_in(
+        &self,
+        context: &Context,
+        engine: &Engine,
+        record: &mut Record,
+        old: &Server,
+    ) -> Result<(Server, Server)> {
         let generation = old.generation;
         let was_running = old.is_running();
-        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        stop_cleanly(context, engine, record, &old).await?;
-        let old = engine.set_aside(&old).await?;
+        stop_cleanly(context, engine, record, old).await?;
+        let old = engine.set_aside(old).await?;
         let new = async {
             let server = launch::instance(context, engine, record, generation, None).await?;
             let address = address(record, endpoint_of(&server)?);
@@ -216,10 +231,7 @@ impl Instance<'_> {
             }
         };
         match new.await {
-            Ok(server) => {
-                engine.remove_server(&old).await?;
-                Ok(server)
-            }
+            Ok(new) => Ok((new, old)),
             Err(error) => Err(self.put_back(engine, &old, was_running, error).await),
         }
     }
@@ -241,7 +253,13 @@ impl Instance<'_> {
         }
     }
 
-    async fn try_put_back(&self, engine: &Engine, old: &Server, was_running: bool) -> Result<()> {
+    /// Removes whatever took the place of `old` and starts it again if it ran. Not interruptible.
+    pub(super) async fn try_put_back(
+        &self,
+        engine: &Engine,
+        old: &Server,
+        was_running: bool,
+    ) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if server.handle != old.handle {
                 engine.remove_server(&server).await?;

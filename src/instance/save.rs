@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::revive::stop_cleanly;
 use super::snapshot::told;
-use super::{Instance, address, collect, endpoint_of};
+use super::{Context, Instance, address, collect, endpoint_of};
 use crate::db::backup::{self, Backup};
+use crate::db::connect::Address;
 use crate::engine::{BackupEnd, Engine, Generation, Manifest, Server, SnapshotName};
 use crate::error::{Error, Kind, Result};
 use crate::state::Record;
@@ -16,7 +16,8 @@ use crate::state::Record;
 pub struct Saved {
     /// What it holds.
     pub manifest: Manifest,
-    /// How long the database was not there for its clients; none when it was all the while.
+    /// How long the database was not there for its clients, the longer of two times; none when it was
+    /// there all the while.
     pub interrupted: Option<Duration>,
 }
 
@@ -25,7 +26,8 @@ const NO_SERVER: Option<std::future::Ready<Result<BackupEnd>>> = None;
 
 impl Instance<'_> {
     /// Saves the current generation's data under a name. Clients stay connected; where the server's
-    /// settings do not allow that, it is stopped for the copy. When it fails nothing of it is left.
+    /// settings do not allow that, another one stands in for it while the copy is made. When it fails
+    /// nothing of it is left.
     ///
     /// # Errors
     /// `NoInstance`, `Snapshot` when the name is taken or the copy fails.
@@ -61,7 +63,9 @@ impl Instance<'_> {
         let generation = self.generation_of(engine, record).await?;
         let server = self.current_server(engine, record).await?.filter(Server::is_running);
         let Some(server) = server else {
-            let manifest = self.copy_stopped(engine, &generation, draft).await?;
+            let spec = &context.spec.server;
+            let copying = engine.save_snapshot(&generation, draft, spec, NO_SERVER);
+            let manifest = context.interrupt.guard(copying).await?;
             return Ok(Saved { manifest, interrupted: None });
         };
         let address = address(record, endpoint_of(&server)?);
@@ -79,22 +83,36 @@ impl Instance<'_> {
             migrations: Some(contents.migrations),
             ..draft
         };
-        let label = format!("devdb snapshot {}", draft.name);
-        let begun = context.interrupt.guard(Backup::begin(&address, &label)).await?;
-        let spec = &context.spec.server;
-        if let Some(backup) = begun {
-            let copying = engine.save_snapshot(&generation, draft, spec, Some(backup.end()));
-            let manifest = context.interrupt.guard(copying).await?;
+        if let Some(backup) = self.begin_backup(&address, &draft).await? {
+            let manifest = self.copy_running(engine, &generation, draft, backup).await?;
             return Ok(Saved { manifest, interrupted: None });
         }
-        self.copy_interrupted(engine, record, &server, &generation, draft).await
+        self.copy_interrupted(engine, record.clone(), &server, &generation, draft).await
     }
 
-    /// Stops the server, copies, and starts it again, whatever became of the copy.
-    async fn copy_interrupted(
-        &mut self,
+    async fn begin_backup(&self, address: &Address, draft: &Manifest) -> Result<Option<Backup>> {
+        let label = format!("devdb snapshot {}", draft.name);
+        self.context.interrupt.guard(Backup::begin(address, &label)).await
+    }
+
+    async fn copy_running(
+        &self,
         engine: &Engine,
-        record: &Record,
+        generation: &Generation,
+        draft: Manifest,
+        backup: Backup,
+    ) -> Result<Manifest> {
+        let spec = &self.context.spec.server;
+        let copying = engine.save_snapshot(generation, draft, spec, Some(backup.end()));
+        self.context.interrupt.guard(copying).await
+    }
+
+    /// Copies while a server whose settings allow it stands in for the instance's own, which is back
+    /// afterwards, whatever became of the copy.
+    async fn copy_interrupted(
+        &self,
+        engine: &Engine,
+        mut record: Record,
         server: &Server,
         generation: &Generation,
         draft: Manifest,
@@ -102,14 +120,34 @@ impl Instance<'_> {
         let context = self.context;
         context.events.note(
             "the server's settings do not allow a copy while it runs (wal_level=minimal, or no \
-             replication slots): it is stopped for the copy and its clients are disconnected",
+             replication slots): it is started with others for the copy, then with its own again, \
+             and its clients are disconnected both times",
         );
+        let copyable = copyable(context);
         let begun = Instant::now();
-        stop_cleanly(context, engine, record, server).await?;
-        let copied = self.copy_stopped(engine, generation, draft).await;
-        let started = self.start_again(engine, server).await;
-        let interrupted = Some(begun.elapsed());
-        match (copied, started) {
+        let (stand_in, own) = self.stand_in(&copyable, engine, &mut record, server).await?;
+        let first = begun.elapsed();
+        let copy = async {
+            let address = address(&record, endpoint_of(&stand_in)?);
+            match self.begin_backup(&address, &draft).await? {
+                Some(backup) => self.copy_running(engine, generation, draft, backup).await,
+                None => {
+                    Err(Error::new(Kind::Snapshot, "the server cannot be copied while it runs")
+                        .hint("devdb stop   and a copy of the stopped server works"))
+                }
+            }
+        };
+        let copied = copy.await;
+        let begun = Instant::now();
+        // Not interruptible: the instance ran, and has to again. The copy has begun with a checkpoint,
+        // so that there is little left to write.
+        let back = async {
+            engine.stop(&stand_in, super::PATIENCE).await?;
+            self.try_put_back(engine, &own, true).await
+        };
+        let back = back.await;
+        let interrupted = Some(first.max(begun.elapsed()));
+        match (copied, back) {
             (Ok(manifest), Ok(())) => Ok(Saved { manifest, interrupted }),
             (Err(error), Ok(())) => Err(error),
             (Ok(_), Err(error)) => Err(error),
@@ -117,25 +155,6 @@ impl Instance<'_> {
                 Err(error.because(format!("and the server could not be started again: {worse}")))
             }
         }
-    }
-
-    async fn copy_stopped(
-        &self,
-        engine: &Engine,
-        generation: &Generation,
-        draft: Manifest,
-    ) -> Result<Manifest> {
-        let spec = &self.context.spec.server;
-        let copying = engine.save_snapshot(generation, draft, spec, NO_SERVER);
-        self.context.interrupt.guard(copying).await
-    }
-
-    /// Not interruptible: the instance ran, and has to again.
-    async fn start_again(&self, engine: &Engine, server: &Server) -> Result<()> {
-        let server = engine.start(server).await?;
-        let record = self.recorded()?;
-        let address = address(&record, endpoint_of(&server)?);
-        crate::db::connect::wait_for_login(&address, self.context.spec.timeout).await
     }
 
     async fn generation_of(&self, engine: &Engine, record: &Record) -> Result<Generation> {
@@ -167,4 +186,14 @@ fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Resul
         database_bytes: None,
         disk_bytes: 0,
     })
+}
+
+/// The same instance, with settings that allow a copy while it runs, whatever was there before: a
+/// server does not start with a lower level, or fewer slots, than the slots that there are need.
+fn copyable(context: &Context) -> Context {
+    let mut context = context.clone();
+    let settings = &mut context.spec.server.settings;
+    settings.insert("wal_level".into(), "logical".into());
+    settings.insert("max_replication_slots".into(), "1000".into());
+    context
 }
