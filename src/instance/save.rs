@@ -58,7 +58,7 @@ impl Instance<'_> {
         }
     }
 
-    async fn copy(&mut self, engine: &Engine, record: &Record, draft: Manifest) -> Result<Saved> {
+    async fn copy(&self, engine: &Engine, record: &Record, draft: Manifest) -> Result<Saved> {
         let context = self.context;
         let generation = self.generation_of(engine, record).await?;
         let server = self.current_server(engine, record).await?.filter(Server::is_running);

@@ -243,13 +243,17 @@ fn a_save_while_a_client_writes_is_of_one_moment_and_disconnects_nobody(sandbox:
     sandbox.sql("select bt_index_check(indexrelid, true) from pg_index join pg_class c on c.oid = indexrelid join pg_am a on a.oid = relam where amname = 'btree'");
 }
 
-fn where_the_settings_allow_no_copy_another_server_stands_in_and_that_is_said(sandbox: &Sandbox) {
+fn up_where_the_settings_allow_no_copy(sandbox: &Sandbox) {
     sandbox.project();
     sandbox.write(
         "devdb.yaml",
         "project: shop\npostgres: { settings: { wal_level: minimal, max_wal_senders: '0' } }\n",
     );
     sandbox.run(&["up"]).ok();
+}
+
+fn where_the_settings_allow_no_copy_another_server_stands_in_and_that_is_said(sandbox: &Sandbox) {
+    up_where_the_settings_allow_no_copy(sandbox);
     sandbox.sql("insert into items (name) values ('mine')");
     let saved = checksum(sandbox);
     sandbox.run(&["snapshot", "save", "first"]).ok().says("disconnected").says("was away for");
@@ -269,12 +273,7 @@ fn where_the_settings_allow_no_copy_another_server_stands_in_and_that_is_said(sa
 }
 
 fn a_stand_in_goes_with_the_command_that_is_interrupted_or_killed(sandbox: &Sandbox) {
-    sandbox.project();
-    sandbox.write(
-        "devdb.yaml",
-        "project: shop\npostgres: { settings: { wal_level: minimal, max_wal_senders: '0' } }\n",
-    );
-    sandbox.run(&["up"]).ok();
+    up_where_the_settings_allow_no_copy(sandbox);
     let url = sandbox.url();
     sandbox.sql("insert into items (name) select 'mine' from generate_series(1, 100000)");
     let saved = checksum(sandbox);
@@ -290,12 +289,7 @@ fn a_stand_in_goes_with_the_command_that_is_interrupted_or_killed(sandbox: &Sand
             let pid = child.id().to_string();
             Command::new("kill").args(["-INT", &pid]).status().unwrap();
             let ran = wait((child, begun));
-            assert!(
-                matches!(ran.code, 0 | 130),
-                "{step}/8
-{}",
-                ran.stderr
-            );
+            assert!([0, 130].contains(&ran.code), "{step}/8\n{}", ran.stderr);
         }
         let level = psql(&url, "show wal_level");
         assert_eq!(level.ok().stdout.trim(), "minimal", "cut short at {step}/8");
