@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 use chrono::Utc;
 
 use super::image::Image;
-use super::label::GOLDEN;
+use super::label::{self, GOLDEN};
 use super::launch::missing_image;
 use super::volume::Mounted;
 use super::{Docker, failure};
@@ -110,12 +110,11 @@ impl Docker {
             .tag(&label.name())
             .pause(pause)
             .build();
-        // What is not said here the image inherits from the container: its labels too, which do
-        // not count on an object of another name.
+        // What is not said here the image inherits from the container.
         let config = ContainerConfig {
             entrypoint: Some(image.entrypoint.clone()),
             cmd: Some(vec!["postgres".to_owned()]),
-            labels: Some(HashMap::from([(GOLDEN.to_owned(), text)])),
+            labels: Some(label::of_image(text)),
             ..Default::default()
         };
         let images = self.images().await?;

@@ -9,8 +9,8 @@
 //! | `devdb.generation` | the generation's number |
 //! | `devdb.role` | containers: `instance`, `builder` or `ephemeral` |
 //! | `devdb.launch` | containers: [`crate::spec::ServerSpec::launch_digest`] |
-//! | `devdb.lease` | containers: [`crate::engine::Lease`], JSON |
-//! | `devdb.port` | containers: the fixed port on 127.0.0.1, where there is one |
+//! | `devdb.lease` | containers: [`crate::engine::Lease`], JSON; empty without one |
+//! | `devdb.port` | containers: the fixed port on 127.0.0.1; empty without one |
 //! | `devdb.major`, `devdb.image`, `devdb.database`, `devdb.user` | volumes: [`MadeWith`] |
 //! | `devdb.created` | volumes: when, RFC 3339 |
 //! | `devdb.golden-origin` | volumes: the fingerprint of the golden state it is a copy of |
@@ -20,7 +20,8 @@
 //! A container inherits the labels of its image, and an image those of the container it was
 //! committed from. So labels count only on an object that bears the name they carry
 //! (`devdb.name`), or, for a container, the one name devdb ever renames it to
-//! ([`aside_name`]). Whatever a person renames is the person's.
+//! ([`aside_name`]). Whatever a person renames is the person's. And of what a container has none
+//! of, it says so: another's lease would have it removed when that one is over.
 
 use std::collections::HashMap;
 
@@ -106,13 +107,24 @@ pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
     let mut labels = of_generation(name, &mark.owner, mark.generation);
     labels.insert(ROLE.into(), role_word(mark.role).into());
     labels.insert(LAUNCH.into(), mark.launch_digest.clone());
-    if let Some(port) = mark.port {
-        labels.insert(PORT.into(), port.to_string());
-    }
+    let port = mark.port.map(|port| port.to_string());
+    labels.insert(PORT.into(), port.unwrap_or_default());
     // It has nothing that JSON could not say.
-    if let Some(Ok(lease)) = mark.lease.as_ref().map(serde_json::to_string) {
-        labels.insert(LEASE.into(), lease);
-    }
+    let lease = mark.lease.as_ref().and_then(|lease| serde_json::to_string(lease).ok());
+    labels.insert(LEASE.into(), lease.unwrap_or_default());
+    labels
+}
+
+/// The labels of an image that holds a golden state: whose container it was made from is nobody's
+/// business, wherever it may be pushed.
+pub(super) fn of_image(golden: String) -> Labels {
+    let inherited = [
+        SCHEMA, NAME, PROJECT_ID, PROJECT, DEVELOPER, INSTANCE, KEY, GENERATION, ROLE, LAUNCH,
+        LEASE, PORT,
+    ];
+    let blank = inherited.map(|label| (label.to_owned(), String::new()));
+    let mut labels = Labels::from(blank);
+    labels.insert(GOLDEN.into(), golden);
     labels
 }
 
@@ -362,6 +374,24 @@ mod tests {
         let labels = of_container(&mark.owner.base_name(), &mark);
         assert_eq!(read_container("made-from-a-commit", &labels), Reading::Foreign);
         assert_eq!(read_container("devdb-shop-anna-g2-aside", &labels), Reading::Foreign);
+    }
+
+    #[test]
+    fn a_container_takes_nothing_over_from_the_one_its_image_was_made_from() {
+        let builder =
+            Mark { role: Role::Builder, lease: Some(Lease::of_this_process(None)), ..mark() };
+        let carrier = Mark { role: Role::Builder, port: None, ..mark() };
+        let mut labels = of_container("builder", &builder);
+        labels.extend(of_container("carrier", &carrier));
+        assert_eq!(read_container("carrier", &labels), Reading::Ours(carrier));
+    }
+
+    #[test]
+    fn an_image_says_nothing_of_who_made_it() {
+        let mut labels = of_container("builder", &mark());
+        labels.extend(of_image("{}".into()));
+        labels.retain(|_, value| !value.is_empty());
+        assert_eq!(labels, Labels::from([(GOLDEN.into(), "{}".into())]));
     }
 
     #[test]
