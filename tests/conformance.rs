@@ -52,6 +52,7 @@ on_each_engine![
     it_listens_on_the_loopback_address_only,
     settings_are_applied,
     stop_and_start_keep_data_and_port,
+    a_server_that_has_just_begun_to_start_can_be_stopped,
     a_launch_with_other_settings_keeps_the_data,
     removing_a_server_keeps_the_data_and_removing_the_generation_does_not,
     a_generation_in_use_is_not_removed,
@@ -161,6 +162,19 @@ async fn stop_and_start_keep_data_and_port(bench: Arc<Bench>) {
     assert_eq!(the_row(&mut bench.log_in(&started).await).await, "a row");
     let again = bench.engine.start(&started).await.unwrap();
     assert_eq!(again.endpoint, server.endpoint);
+}
+
+/// Docker: there the shell that will become the server does not hear the first signal.
+async fn a_server_that_has_just_begun_to_start_can_be_stopped(bench: Arc<Bench>) {
+    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    put_a_row(&mut bench.log_in(&server).await).await;
+    bench.engine.stop(&server, PATIENCE).await.unwrap();
+    for _ in 0..5 {
+        let started = bench.engine.start(&server).await.unwrap();
+        bench.engine.stop(&started, PATIENCE / 3).await.unwrap();
+    }
+    let started = bench.engine.start(&server).await.unwrap();
+    assert_eq!(the_row(&mut bench.log_in(&started).await).await, "a row");
 }
 
 async fn a_launch_with_other_settings_keeps_the_data(bench: Arc<Bench>) {

@@ -22,6 +22,9 @@ const CHECK: Duration = Duration::from_millis(400);
 /// How soon the first time: one that does not run any more is told at once.
 const FIRST_CHECK: Duration = Duration::from_millis(30);
 
+/// How long a server that was told to end is waited for before it is told again.
+const HEARING: Duration = Duration::from_millis(500);
+
 /// How long reading the last lines of a log may take.
 const TAIL_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -143,24 +146,39 @@ impl Docker {
             Some(ContainerStateStatusEnum::RESTARTING) => return self.end_restarts(&owned).await,
             _ => return Ok(()),
         }
-        let options = KillContainerOptionsBuilder::new().signal("SIGINT").build();
-        match self.client.kill_container(&owned.id, Some(options)).await {
-            Ok(()) => {}
-            // It ended by itself meanwhile.
-            Err(refusal) if matches!(failure::status(&refusal), Some(404 | 409)) => return Ok(()),
-            Err(refusal) => {
-                return Err(
-                    self.failed(&refusal, format!("cannot stop the container \"{}\"", owned.name))
-                );
-            }
-        }
         let end = self.fate_of(&owned.id, owned.started_at());
-        match tokio::time::timeout(patience, end).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(reason)) => Err(still_running(&owned.name).because(reason)),
+        match tokio::time::timeout(patience, self.interrupted_until(&owned, end)).await {
+            Ok(ended) => ended,
             Err(_) => Err(still_running(&owned.name)
                 .because(format!("it did not end within {}", humantime::format_duration(patience)))
                 .hint(format!("docker logs --tail 20 {}    shows what it waits for", owned.name))),
+        }
+    }
+
+    /// Sends SIGINT until `end`. More than once: the entrypoint's shell, the container's first
+    /// process before the server is, loses it, and PostgreSQL minds only the first.
+    async fn interrupted_until(
+        &self,
+        owned: &Owned,
+        end: impl Future<Output = Result<Option<i64>, String>>,
+    ) -> Result<()> {
+        let mut end = std::pin::pin!(end);
+        loop {
+            let options = KillContainerOptionsBuilder::new().signal("SIGINT").build();
+            match self.client.kill_container(&owned.id, Some(options)).await {
+                Ok(()) => {}
+                // It ended by itself meanwhile.
+                Err(refusal) if matches!(failure::status(&refusal), Some(404 | 409)) => {
+                    return Ok(());
+                }
+                Err(refusal) => {
+                    let what = format!("cannot stop the container \"{}\"", owned.name);
+                    return Err(self.failed(&refusal, what));
+                }
+            }
+            if let Ok(end) = tokio::time::timeout(HEARING, end.as_mut()).await {
+                return end.map(drop).map_err(|why| still_running(&owned.name).because(why));
+            }
         }
     }
 
