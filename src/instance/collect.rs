@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Instance;
+use super::{Instance, PATIENCE};
 use crate::archive;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
@@ -68,7 +68,7 @@ impl Instance<'_> {
         let keep = self.keeper(&record, &servers);
         for server in &servers {
             if keep.is_none_or(|keep| keep.handle != server.handle) {
-                engine.remove_server(server).await?;
+                withdraw(&engine, server, record.current).await?;
             }
         }
         if let Some(server) = keep {
@@ -284,6 +284,20 @@ impl Instance<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Removes a server that is in the way. One that serves the `current` generation is stopped before:
+/// clients may have been told of commits that it has not written yet, where `durability` lets it.
+pub(super) async fn withdraw(engine: &Engine, server: &Server, current: Option<u32>) -> Result<()> {
+    let serves = server.role == Role::Instance && server.is_running();
+    if serves
+        && Some(server.generation) == current
+        && let Err(error) = engine.stop(server, PATIENCE).await
+    {
+        // For so long nobody could write to it; one that hangs must not be in the way for ever.
+        tracing::warn!("{} is killed: {error}", server.name);
+    }
+    engine.remove_server(server).await
 }
 
 /// Whether a generation counts; a copy made ahead does not yet.

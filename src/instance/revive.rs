@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
+use super::collect::withdraw;
 use super::create::Created;
 use super::{Context, Instance, Plan, address, endpoint_of, launch, lineage, ready};
 use crate::db::connect::wait_for_login;
@@ -262,7 +263,7 @@ impl Instance<'_> {
     ) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if server.handle != old.handle {
-                engine.remove_server(&server).await?;
+                withdraw(engine, &server, Some(old.generation)).await?;
             }
         }
         let old = engine.reinstate(old).await?;

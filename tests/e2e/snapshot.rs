@@ -243,11 +243,15 @@ fn a_save_while_a_client_writes_is_of_one_moment_and_disconnects_nobody(sandbox:
     sandbox.sql("select bt_index_check(indexrelid, true) from pg_index join pg_class c on c.oid = indexrelid join pg_am a on a.oid = relam where amname = 'btree'");
 }
 
+/// On a server that writes commits to disk late.
 fn up_where_the_settings_allow_no_copy(sandbox: &Sandbox) {
     sandbox.project();
+    let settings = "wal_level: minimal, max_wal_senders: '0', wal_writer_delay: 10s";
     sandbox.write(
         "devdb.yaml",
-        "project: shop\npostgres: { settings: { wal_level: minimal, max_wal_senders: '0' } }\n",
+        &format!(
+            "project: shop\npostgres: {{ durability: relaxed, settings: {{ {settings} }} }}\n"
+        ),
     );
     sandbox.run(&["up"]).ok();
 }
@@ -284,7 +288,11 @@ fn a_stand_in_goes_with_the_command_that_is_interrupted_or_killed(sandbox: &Sand
         if step % 2 == 0 {
             child.kill().unwrap();
             child.wait().unwrap();
+            // Perhaps to the server that stands in: what it says is done is done.
+            let written = psql(&url, "insert into items (name) values ('late')").code == 0;
             sandbox.run(&["up"]).ok();
+            let late = psql(&url, "delete from items where name = 'late' returning name").ok();
+            assert_eq!(late.stdout.contains("late"), written, "killed at {step}/8");
         } else {
             let pid = child.id().to_string();
             Command::new("kill").args(["-INT", &pid]).status().unwrap();
