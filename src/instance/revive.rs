@@ -124,11 +124,7 @@ impl Instance<'_> {
         let address = address(record, endpoint_of(&server)?);
         match ready::wait(context, engine, &server, &address).await {
             Err(error) if error.kind() != Kind::LoginRefused => {
-                let removed = match engine.stop(&server, super::PATIENCE).await {
-                    Ok(()) => engine.remove_server(&server).await,
-                    failed => failed,
-                };
-                Err(match removed {
+                Err(match withdraw(engine, &server, Some(generation)).await {
                     Ok(()) => error.hint("its data is as it was; devdb up tries again"),
                     Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
                 })

@@ -141,11 +141,7 @@ impl Instance<'_> {
         let begun = Instant::now();
         // Not interruptible: the instance ran, and has to again. The copy has begun with a checkpoint,
         // so that there is little left to write.
-        let back = async {
-            engine.stop(&stand_in, super::PATIENCE).await?;
-            self.try_put_back(engine, &own, true).await
-        };
-        let back = back.await;
+        let back = self.try_put_back(engine, &own, true).await;
         let interrupted = Some(first.max(begun.elapsed()));
         match (copied, back) {
             (Ok(manifest), Ok(())) => Ok(Saved { manifest, interrupted }),
