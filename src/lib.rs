@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod db;
+pub mod embedded;
 pub mod engine;
 pub mod ephemeral;
 pub mod error;

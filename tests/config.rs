@@ -264,6 +264,11 @@ fn without_a_file_it_is_the_sample_project() {
     let warnings = case.load().warnings;
     assert!(warnings[0].contains("sample project") && warnings[0].contains("devdb init"));
     assert!(warnings[1].contains("devdb.local.yaml is ignored"));
+
+    // As in devdb's own checkout.
+    devdb::embedded::MIGRATIONS.extract(case.root().join("migrations")).unwrap();
+    let warnings = case.load().warnings;
+    assert!(warnings[0].contains("devdb.local.yaml is ignored"));
 }
 
 #[test]

@@ -8,11 +8,10 @@ use include_dir::Dir;
 
 use super::App;
 use crate::cli::{CiSystem, InitArgs};
+use crate::embedded::{self, MIGRATIONS, SEEDS};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::outcome::{InitReport, Outcome, Report};
 use crate::spec::slug;
-
-use crate::db::embedded::{self, MIGRATIONS, SEEDS};
 
 /// `devdb init`
 pub fn run(app: &App, args: InitArgs) -> Result<Outcome> {

@@ -26,6 +26,7 @@ use layers::KEYS;
 pub use settings::{DEFAULT_VERSION, Settings};
 pub use values::VERSIONS;
 
+use crate::embedded;
 use crate::error::Result;
 use file::ConfigFile;
 use layers::Layers;
@@ -170,7 +171,8 @@ fn read_files(start: &Path, root: &Path) -> Result<Vec<ConfigFile>> {
 /// What looks like a project but is none.
 fn sample_warnings(start: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
-    if start.join("migrations").is_dir() {
+    let migrations = start.join("migrations");
+    if migrations.is_dir() && !embedded::is_the_samples(&migrations) {
         warnings.push(
             "there is a migrations directory but no devdb.yaml here, so this is devdb's sample \
              project; `devdb init` makes the directory a project of its own"

@@ -2,7 +2,6 @@
 
 pub mod backup;
 pub mod connect;
-pub mod embedded;
 mod files;
 pub mod foreign;
 pub mod inspect;

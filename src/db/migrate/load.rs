@@ -8,10 +8,10 @@ use sha2::{Digest, Sha384};
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use crate::db::embedded;
 use crate::db::files::{Folder, SourceText};
 use crate::db::place::Place;
 use crate::db::sql_scan::{self, Statement};
+use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::spec::Files;
 

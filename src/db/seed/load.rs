@@ -5,10 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::yaml::{TableRows, ValueContent};
 use super::{references, yaml};
-use crate::db::embedded;
 use crate::db::files::{Folder, SourceText};
 use crate::db::place::Place;
 use crate::db::sql_scan;
+use crate::embedded;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::Files;
 
