@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::native;
 
-/// What a private server is labelled with.
+/// What a container that belongs to one devdb process is labelled with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Which boot of which machine, and which of its namespaces of processes: elsewhere the
@@ -53,6 +53,11 @@ impl Lease {
         self.user == rustix::process::getuid().as_raw()
     }
 
+    /// Whether its process is of another machine, boot or container, where nobody here sees it.
+    pub fn is_from_elsewhere(&self) -> bool {
+        self.world != world()
+    }
+
     /// Whether it is certain that nobody needs the server: its time has come, or its devdb was
     /// this user's, here, and is no more.
     pub fn is_over(&self) -> bool {
@@ -66,7 +71,7 @@ impl Lease {
             return false;
         }
         let now = Pid::from_raw(self.pid).and_then(native::process_started);
-        self.world == world() && now != self.started
+        !self.is_from_elsewhere() && now != self.started
     }
 }
 

@@ -288,7 +288,7 @@ fn a_registry_carries_a_state_to_another_home() {
     sandbox.run(&["up"]).ok();
     sandbox.run(&["cache", "push", &reference]).ok().says("pushing").says("pushed");
     assert_eq!(docker(&["image", "ls", "-q", &reference]), "", "the name stays");
-    // Labels of the container that it was made from are none of it.
+    // A container that is made of it inherits nothing of the one that it was made from.
     let sent =
         docker(&["image", "inspect", "-f", "{{json .Config.Labels}}", handle(&whole(&sandbox))]);
     assert!(sent.contains("devdb.golden") && !sent.contains(sandbox.developer()), "{sent}");

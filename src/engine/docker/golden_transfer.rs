@@ -22,7 +22,7 @@ use super::pull::{self, Way};
 use super::{Docker, MOUNT, PGDATA, credentials, failure};
 use crate::archive::{Verified, Writer, bridge};
 use crate::engine::golden::unreadable;
-use crate::engine::{GoldenLabel, GoldenState, Loan, Role, Stop};
+use crate::engine::{GoldenLabel, GoldenState, Lease, Loan, Role, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::{Event, Events};
 use crate::spec::Owner;
@@ -51,7 +51,7 @@ impl Docker {
             role: Role::Builder,
             launch_digest: String::new(),
             port: None,
-            lease: None,
+            lease: Some(Lease::of_this_process(None)),
         };
         let body = ContainerCreateBody {
             image: Some(state.handle.clone()),

@@ -18,8 +18,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::Docker;
 use super::container::Evict;
 use super::label::{self, Labels, Mark};
-use crate::engine::Role;
 use crate::engine::snapshot::explained;
+use crate::engine::{Lease, Role};
 use crate::error::{Error, Kind, Result};
 use crate::spec::Owner;
 
@@ -192,7 +192,7 @@ fn body(job: &Job<'_>, name: &str, image_volumes: Vec<String>) -> ContainerCreat
         role: Role::Builder,
         launch_digest: String::new(),
         port: None,
-        lease: None,
+        lease: Some(Lease::of_this_process(None)),
     };
     let mounts = job.volumes.iter().map(|volume| Mount {
         typ: Some(MountType::VOLUME),

@@ -79,7 +79,7 @@ pub(super) struct Mark {
     pub(super) role: Role,
     pub(super) launch_digest: String,
     pub(super) port: Option<u16>,
-    /// Of a private server.
+    /// Of a private server, and of a container that is made for one step.
     pub(super) lease: Option<Lease>,
 }
 
@@ -115,8 +115,8 @@ pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
     labels
 }
 
-/// The labels of an image that holds a golden state: whose container it was made from is nobody's
-/// business, wherever it may be pushed.
+/// The labels of an image that holds a golden state: what is made of it inherits nothing of the
+/// container that it was made from.
 pub(super) fn of_image(golden: String) -> Labels {
     let inherited = [
         SCHEMA, NAME, PROJECT_ID, PROJECT, DEVELOPER, INSTANCE, KEY, GENERATION, ROLE, LAUNCH,
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_says_nothing_of_who_made_it() {
+    fn an_image_has_none_of_its_containers_labels() {
         let mut labels = of_container("builder", &mark());
         labels.extend(of_image("{}".into()));
         labels.retain(|_, value| !value.is_empty());

@@ -28,7 +28,9 @@ use super::label::{self, Mark, Reading};
 use super::launch::{self, missing_image};
 use super::standpoint::Standpoint;
 use crate::archive::Writer;
-use crate::engine::{Endpoint, Exit, GoldenLabel, GoldenState, PrivateLaunch, Role, Server, Stop};
+use crate::engine::{
+    Endpoint, Exit, GoldenLabel, GoldenState, Lease, PrivateLaunch, Role, Server, Stop,
+};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner};
 
@@ -131,10 +133,11 @@ impl Docker {
             };
             let age = container.created.map(|at| Utc::now().timestamp() - at);
             let is_abandoned = age.is_some_and(|seconds| seconds > ABANDONED_SECONDS);
-            if mark
-                .lease
-                .is_some_and(|lease| lease.is_over() || (is_abandoned && lease.is_of_this_user()))
-            {
+            let is_for_nobody = |lease: Lease| {
+                lease.is_over()
+                    || (is_abandoned && lease.is_of_this_user() && lease.is_from_elsewhere())
+            };
+            if mark.lease.is_some_and(is_for_nobody) {
                 self.remove_container(&id, name).await?;
             }
         }

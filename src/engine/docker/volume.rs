@@ -10,7 +10,7 @@ use super::container::Evict;
 use super::label::{self, Mark, Object, Reading};
 use super::launch::{Created, missing_image, mounts};
 use super::{Docker, failure};
-use crate::engine::{Generation, MadeWith, Role};
+use crate::engine::{Generation, Lease, MadeWith, Role};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner, ServerSpec};
 
@@ -123,7 +123,7 @@ impl Docker {
             role: Role::Builder,
             launch_digest: String::new(),
             port: None,
-            lease: None,
+            lease: Some(Lease::of_this_process(None)),
         };
         let labels = label::of_existing(generation, Utc::now());
         let body = ContainerCreateBody {
