@@ -163,14 +163,17 @@ impl Docker {
         end: impl Future<Output = Result<Option<i64>, String>>,
     ) -> Result<()> {
         let mut end = std::pin::pin!(end);
+        let mut is_told = false;
         loop {
             let options = KillContainerOptionsBuilder::new().signal("SIGINT").build();
             match self.client.kill_container(&owned.id, Some(options)).await {
-                Ok(()) => {}
+                Ok(()) => is_told = true,
                 // It ended by itself meanwhile.
                 Err(refusal) if matches!(failure::status(&refusal), Some(404 | 409)) => {
                     return Ok(());
                 }
+                // Podman calls it an error of its own when there is no process to signal any more.
+                Err(_) if is_told => {}
                 Err(refusal) => {
                     let what = format!("cannot stop the container \"{}\"", owned.name);
                     return Err(self.failed(&refusal, what));
