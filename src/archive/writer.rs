@@ -43,10 +43,19 @@ pub fn remove_drafts(path: &Path) {
     let prefix = draft_prefix(path);
     for entry in fs::read_dir(directory(path)).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(&prefix) && name.ends_with(DRAFT_SUFFIX) {
+        if name.starts_with(&prefix)
+            && name.ends_with(DRAFT_SUFFIX)
+            && !is_being_written(&entry.path())
+        {
             drop(fs::remove_file(entry.path()));
         }
     }
+}
+
+/// Whether another writer has it: a file system without locks tells nothing.
+fn is_being_written(draft: &Path) -> bool {
+    let locked = fs::File::open(draft).map(|file| file.try_lock());
+    matches!(locked, Ok(Err(fs::TryLockError::WouldBlock)))
 }
 
 /// A file that is being written. Dropped before [`Writer::finish`], it leaves nothing.
@@ -78,6 +87,8 @@ impl Writer {
                 .prefix(&draft_prefix(path))
                 .suffix(DRAFT_SUFFIX)
                 .tempfile_in(directory(path))?;
+            // So that no other devdb takes it for one that was left; nobody else can have it yet.
+            let _ = draft.as_file().try_lock();
             let mut encoder = Encoder::new(BufWriter::new(draft.as_file().try_clone()?), LEVEL)?;
             encoder.include_checksum(true)?;
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
