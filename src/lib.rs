@@ -59,13 +59,23 @@ pub fn run() -> ExitCode {
     trace(&environment);
     let exit = match execute(cli, environment, &output) {
         Ok(Outcome { report: Report::Signal(signal), .. }) => return die_of(signal),
-        Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit),
+        Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit).or_else(unprinted),
         Err(error) => {
             let error = error.mind_full_disk();
             output.error(&error).map(|()| error.kind().exit_code())
         }
     };
     ExitCode::from(exit.unwrap_or(1))
+}
+
+/// A result that cannot be printed, on a full disk perhaps, is not silently lost.
+fn unprinted(failure: std::io::Error) -> std::io::Result<u8> {
+    let error = Error::new(Kind::Unexpected, "cannot write to standard output")
+        .because(failure)
+        .hint("what the command was to do is done; devdb list and devdb ephemeral list show it");
+    // Not in the form that was asked for: that goes where nothing can be written.
+    Output::new(Format::Human, Verbosity::Quiet, true).error(&error)?;
+    Ok(error.kind().exit_code())
 }
 
 /// sqlx adds PGOPTIONS to whatever it is told, and has no way to leave it out; a process's own

@@ -17,7 +17,7 @@ pub struct CacheArgs {
 pub enum CacheCommand {
     /// List the golden states: what each holds, its size, when it was used last
     List {
-        /// Of every project, not only this one
+        /// Of every project and everybody on the engines that answer, not only of this project
         #[arg(long)]
         all: bool,
     },
@@ -26,7 +26,7 @@ pub enum CacheCommand {
     /// Remove every golden state of this project
     #[command(after_help = "Databases stay as they are; the next reset bakes a new golden state.")]
     Clear {
-        /// Of every project, not only this one
+        /// Of every project and everybody on the engines that answer, not only of this project
         #[arg(long)]
         all: bool,
         /// Do not ask
@@ -65,7 +65,7 @@ pub struct PruneArgs {
     /// Keep only what was used since: 7d, 12h
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     pub older_than: Option<Duration>,
-    /// Of every project, not only this one
+    /// Of every project and everybody on the engines that answer, not only of this project
     #[arg(long)]
     pub all: bool,
 }

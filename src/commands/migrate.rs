@@ -61,8 +61,13 @@ fn no_project() -> Error {
 
 async fn status(context: &Context, check: bool) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, false, false)?;
-    let observed = context.interrupt.guard(Observed::look(context)).await?;
-    let address = instance::address(&observed.record, instance::endpoint_of(observed.running()?)?);
+    let checked = |error: Error| match error.kind() {
+        Kind::NoInstance | Kind::NotRunning if check => error.with_kind(Kind::Pending),
+        _ => error,
+    };
+    let observed = context.interrupt.guard(Observed::look(context)).await.map_err(checked)?;
+    let server = observed.running().map_err(checked)?;
+    let address = instance::address(&observed.record, instance::endpoint_of(server)?);
     let report = context.interrupt.guard(data::migrations(&address, &plan)).await?;
     let exit = match check {
         true if report.drifted() => Kind::Drift.exit_code(),
