@@ -11,7 +11,7 @@ use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::golden::{self, Cached, Golden};
 use crate::outcome::Applied;
-use crate::state::{GenerationRecord, Record};
+use crate::state::{GenerationRecord, Record, Why};
 
 /// What the record says is under way while everything is removed.
 pub(super) const PURGE: &str = "purge";
@@ -68,11 +68,18 @@ impl Instance<'_> {
         let keep = self.keeper(&record, &servers);
         for server in &servers {
             if keep.is_none_or(|keep| keep.handle != server.handle) {
-                withdraw(&engine, server, record.current).await?;
+                self.withdraw(&engine, server).await?;
             }
         }
         if let Some(server) = keep {
-            engine.reinstate(server).await?;
+            let server = engine.reinstate(server).await?;
+            let serves = |one: &Server| one.role == Role::Instance && one.is_running();
+            if servers.iter().any(serves) && !server.is_running() {
+                // Whatever the command is, the database was there and is to be.
+                if let Err(error) = engine.start(&server).await {
+                    self.context.events.warn(format!("the database is stopped: {error}"));
+                }
+            }
         }
         for generation in engine.generations(Some(&self.key)).await? {
             if is_recorded(&record, &generation) {
@@ -134,6 +141,21 @@ impl Instance<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Removes a server that is in the way. One that serves a generation which is kept is stopped
+    /// before: clients may have been told of commits that it has not written yet, where `durability`
+    /// lets it.
+    ///
+    /// # Errors
+    /// When it does not stop; it is never killed then.
+    pub(super) async fn withdraw(&self, engine: &Engine, server: &Server) -> Result<()> {
+        let generations = self.record.iter().flat_map(|record| &record.generations);
+        let is_kept = generations.into_iter().any(|kept| kept.number == server.generation);
+        if server.role == Role::Instance && is_kept {
+            engine.stop(server, PATIENCE).await?;
+        }
+        engine.remove_server(server).await
     }
 
     /// Whether a generation carries the mark; docker needs the image to look.
@@ -286,20 +308,6 @@ impl Instance<'_> {
     }
 }
 
-/// Removes a server that is in the way. One that serves the `current` generation is stopped before:
-/// clients may have been told of commits that it has not written yet, where `durability` lets it.
-pub(super) async fn withdraw(engine: &Engine, server: &Server, current: Option<u32>) -> Result<()> {
-    let serves = server.role == Role::Instance && server.is_running();
-    if serves
-        && Some(server.generation) == current
-        && let Err(error) = engine.stop(server, PATIENCE).await
-    {
-        // For so long nobody could write to it; one that hangs must not be in the way for ever.
-        tracing::warn!("{} is killed: {error}", server.name);
-    }
-    engine.remove_server(server).await
-}
-
 /// Whether a generation counts; a copy made ahead does not yet.
 pub(super) fn is_recorded(record: &Record, generation: &Generation) -> bool {
     record.generations.iter().any(|recorded| recorded.number == generation.number)
@@ -332,6 +340,8 @@ pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTi
             // One as good as this has come after it, unless `undo` went back from this one: then it
             // stays for another `undo`, and takes no other's place.
             true => current.is_some_and(|current| current < generation.created),
+            // Perhaps nobody did: it must not cost one that somebody wrote to its place.
+            false if generation.why == Why::Found => true,
             false => {
                 kept += 1;
                 kept <= record.retention.keep

@@ -9,7 +9,7 @@ use crate::db::inspect;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::outcome::{GenerationRow, GenerationsReport};
-use crate::state::{GenerationRecord, Record};
+use crate::state::{GenerationRecord, Record, Why};
 
 /// Every generation that the record has, the newest first. Takes no lock and changes nothing; what
 /// an engine that does not answer would tell is left out.
@@ -41,7 +41,11 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             why: generation.why,
             replaced: generation.replaced.filter(|_| !current),
             bytes: sizes.get(&generation.number).copied(),
-            written: if current { is_written } else { Some(!generation.untouched) },
+            written: match generation.why {
+                _ if current => is_written,
+                Why::Found => None,
+                _ => Some(!generation.untouched),
+            },
             kept_until: ends.get(&generation.number).copied(),
         }
     };

@@ -154,8 +154,7 @@ impl Instance<'_> {
         let former = record.current.unwrap_or_default();
         context.events.step("swapping");
         let current = target.number;
-        // A person chose it: from now on it counts.
-        let chosen = GenerationRecord { replaced: None, baseline: None, ..target };
+        let chosen = GenerationRecord { replaced: None, ..target };
         let server = self.swap(&engine, record, chosen, Incoming::Former).await?;
         self.done()?;
         self.collect(&engine).await;
@@ -288,7 +287,7 @@ impl Instance<'_> {
     async fn discard_server(&self, engine: &Engine, number: u32) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if server.generation == number {
-                engine.remove_server(&server).await?;
+                self.withdraw(engine, &server).await?;
             }
         }
         Ok(())

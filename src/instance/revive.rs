@@ -5,7 +5,6 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-use super::collect::withdraw;
 use super::create::Created;
 use super::{Context, Instance, Plan, address, endpoint_of, launch, lineage, ready};
 use crate::db::connect::wait_for_login;
@@ -124,7 +123,7 @@ impl Instance<'_> {
         let address = address(record, endpoint_of(&server)?);
         match ready::wait(context, engine, &server, &address).await {
             Err(error) if error.kind() != Kind::LoginRefused => {
-                Err(match withdraw(engine, &server, Some(generation)).await {
+                Err(match self.withdraw(engine, &server).await {
                     Ok(()) => error.hint("its data is as it was; devdb up tries again"),
                     Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
                 })
@@ -259,7 +258,7 @@ impl Instance<'_> {
     ) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if server.handle != old.handle {
-                withdraw(engine, &server, Some(old.generation)).await?;
+                self.withdraw(engine, &server).await?;
             }
         }
         let old = engine.reinstate(old).await?;

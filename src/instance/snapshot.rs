@@ -80,14 +80,11 @@ impl Instance<'_> {
             return Err(no_such(name, names.iter().map(String::as_str)));
         }
         if let Some(record) = &mut self.record {
-            let current = record.current;
-            let restored = |one: &&mut GenerationRecord| {
-                Some(one.number) == current && one.why == Why::Restore
-            };
-            if let Some(generation) = record.generations.iter_mut().find(restored) {
+            let restored = |one: &&mut GenerationRecord| one.why == Why::Restore;
+            for generation in record.generations.iter_mut().filter(restored) {
                 // The snapshot was its other copy, perhaps: from now on it counts as written to.
                 // `forget_snapshot` saves this.
-                generation.baseline = None;
+                (generation.baseline, generation.untouched) = (None, false);
             }
         }
         self.forget_snapshot(name).await

@@ -19,7 +19,9 @@ type Rows = BTreeSet<u32>;
 #[derive(Debug, Clone, Default)]
 struct Generation {
     rows: Rows,
-    /// Somebody wrote to it, or chose it by `undo`, or removed the snapshot that it came from.
+    /// Somebody did, or removed the snapshot that it came from.
+    written: bool,
+    /// When it was replaced it was, or nobody could tell.
     counts: bool,
     is_restored: bool,
     born: u32,
@@ -54,13 +56,16 @@ impl Model {
 
     /// The snapshot is removed, and another saved.
     fn save_again(&mut self) {
-        self.current.counts |= self.current.is_restored;
+        for one in self.former.iter_mut().chain([&mut self.current]) {
+            one.written |= one.is_restored;
+            one.counts |= one.is_restored;
+        }
         self.saved = self.current.rows.clone();
     }
 
     /// A new generation in place of the current one.
     fn wipe(&mut self) {
-        self.current.counts = false;
+        self.current.written = false;
         self.is_down = false;
         self.current.born = 0;
         self.reset();
@@ -70,7 +75,7 @@ impl Model {
     fn undo(&mut self) -> bool {
         self.former.sort_by_key(|one| one.replaced);
         let Some(target) = self.former.pop() else { return false };
-        self.swap_to(Generation { counts: true, ..target });
+        self.swap_to(target);
         true
     }
 
@@ -78,7 +83,7 @@ impl Model {
         let mut old = std::mem::replace(&mut self.current, new);
         old.replaced = self.tick();
         // Nobody can tell of a server that is not there.
-        old.counts |= std::mem::take(&mut self.is_down);
+        old.counts = old.written | std::mem::take(&mut self.is_down);
         self.former.push(old);
         self.former.sort_by_key(|one| std::cmp::Reverse(one.replaced));
         let (mut counted, born) = (0, self.current.born);
@@ -180,7 +185,7 @@ fn make(sandbox: &Sandbox, model: &mut Model, next: Move, number: u32) {
         Row => {
             sandbox.sql(&format!("insert into rows values ({number})"));
             model.current.rows.insert(number);
-            model.current.counts = true;
+            model.current.written = true;
         }
         Reset | ChangeSeedsAndReset => {
             if matches!(next, ChangeSeedsAndReset) {
