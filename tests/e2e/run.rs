@@ -92,8 +92,11 @@ fn a_command_gets_a_database_of_its_own_and_leaves_nothing(sandbox: &Sandbox) {
     // The project's instance is another database.
     sandbox.run(&["up"]).ok();
     sandbox.sql("insert into items (name) values ('mine')");
-    let run = finish(shell(sandbox, "psql -XAtqc 'select count(*) from items'; devdb url || :"));
-    assert_eq!(run.line(), "1");
+    let run =
+        finish(shell(sandbox, "psql -XAtqc 'select count(*) from items'; echo $DATABASE_URL"));
+    let (count, url) = run.stdout.trim().split_once('\n').unwrap();
+    assert_eq!(count, "1");
+    assert_ne!(url, sandbox.url());
     assert_eq!(sandbox.sql("select count(*) from items"), "2");
 }
 
