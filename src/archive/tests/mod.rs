@@ -212,6 +212,21 @@ fn a_file_that_is_there_is_replaced_only_when_asked() {
     assert_eq!(names_in(home.path()), ["a file.tar.zst", "aside", "pgdata"]);
 }
 
+#[test]
+fn a_draft_goes_with_its_writer_and_not_before() {
+    let home = tempfile::tempdir().unwrap();
+    let path = written(home.path());
+    let left = home.path().join(".a file.tar.zst.dead.partial");
+    fs::write(&left, "").unwrap();
+    let mut writer =
+        Writer::create(&path, Content::Snapshot, &payload(), IfExists::Replace).unwrap();
+    writer.append_directory(&home.path().join("pgdata"), &|_| false).unwrap();
+    remove_drafts(&path);
+    assert!(!left.exists());
+    writer.finish().unwrap();
+    assert_eq!(names_in(home.path()), ["a file.tar.zst", "pgdata"]);
+}
+
 /// Takes so many bytes, then the disk is full.
 struct Small(usize);
 

@@ -22,7 +22,7 @@ use super::pull::{self, Way};
 use super::{Docker, MOUNT, PGDATA, credentials, failure};
 use crate::archive::{Verified, Writer, bridge};
 use crate::engine::golden::unreadable;
-use crate::engine::{GoldenLabel, GoldenState, Lease, Loan, Role, Stop};
+use crate::engine::{GoldenLabel, GoldenState, Loan, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::{Event, Events};
 use crate::spec::Owner;
@@ -45,14 +45,7 @@ impl Docker {
         let image = self.inspect_image(&state.handle).await?;
         let image = image.ok_or_else(|| missing_image(&state.handle))?;
         let name = format!("{}-carrier", owner.base_name());
-        let mark = Mark {
-            owner: owner.clone(),
-            generation: 0,
-            role: Role::Builder,
-            launch_digest: String::new(),
-            port: None,
-            lease: Some(Lease::of_this_process(None)),
-        };
+        let mark = Mark::of_step(owner, 0);
         let body = ContainerCreateBody {
             image: Some(state.handle.clone()),
             labels: Some(label::of_container(&name, &mark)),

@@ -19,7 +19,6 @@ use super::Docker;
 use super::container::Evict;
 use super::label::{self, Labels, Mark};
 use crate::engine::snapshot::explained;
-use crate::engine::{Lease, Role};
 use crate::error::{Error, Kind, Result};
 use crate::spec::Owner;
 
@@ -186,14 +185,7 @@ impl Talk<'_> {
 }
 
 fn body(job: &Job<'_>, name: &str, image_volumes: Vec<String>) -> ContainerCreateBody {
-    let mark = Mark {
-        owner: job.owner.clone(),
-        generation: job.generation,
-        role: Role::Builder,
-        launch_digest: String::new(),
-        port: None,
-        lease: Some(Lease::of_this_process(None)),
-    };
+    let mark = Mark::of_step(job.owner, job.generation);
     let mounts = job.volumes.iter().map(|volume| Mount {
         typ: Some(MountType::VOLUME),
         source: Some(volume.name.clone()),

@@ -10,7 +10,7 @@ use super::container::Evict;
 use super::label::{self, Mark, Object, Reading};
 use super::launch::{Created, missing_image, mounts};
 use super::{Docker, failure};
-use crate::engine::{Generation, Lease, MadeWith, Role};
+use crate::engine::{Generation, MadeWith, Role};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner, ServerSpec};
 
@@ -117,14 +117,7 @@ impl Docker {
         let image = self.inspect_image(reference).await?;
         let image = image.ok_or_else(|| missing_image(reference))?;
         let name = format!("{}-mounted", generation.handle);
-        let mark = Mark {
-            owner: generation.owner.clone(),
-            generation: generation.number,
-            role: Role::Builder,
-            launch_digest: String::new(),
-            port: None,
-            lease: Some(Lease::of_this_process(None)),
-        };
+        let mark = Mark::of_step(&generation.owner, generation.number);
         let labels = label::of_existing(generation, Utc::now());
         let body = ContainerCreateBody {
             image: Some(reference.to_owned()),
