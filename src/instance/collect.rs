@@ -66,19 +66,16 @@ impl Instance<'_> {
         }
         let servers = engine.servers(Some(&self.key)).await?;
         let keep = self.keeper(&record, &servers);
-        for server in &servers {
-            if keep.is_none_or(|keep| keep.handle != server.handle) {
-                self.withdraw(&engine, server).await?;
-            }
-        }
-        if let Some(server) = keep {
-            let server = engine.reinstate(server).await?;
+        self.withdraw_others(&engine, keep).await?;
+        if let Some(keep) = keep {
+            let server = engine.reinstate(keep).await?;
             let serves = |one: &Server| one.role == Role::Instance && one.is_running();
-            if servers.iter().any(serves) && !server.is_running() {
-                // Whatever the command is, the database was there and is to be.
-                if let Err(error) = engine.start(&server).await {
-                    self.context.events.warn(format!("the database is stopped: {error}"));
-                }
+            // Whatever the command is, the database was there and is to be.
+            if servers.iter().any(serves)
+                && !server.is_running()
+                && let Err(error) = self.start_again(&engine, &server).await
+            {
+                self.context.events.warn(format!("the database is stopped: {error}"));
             }
         }
         for generation in engine.generations(Some(&self.key)).await? {
@@ -150,12 +147,29 @@ impl Instance<'_> {
     /// # Errors
     /// When it does not stop; it is never killed then.
     pub(super) async fn withdraw(&self, engine: &Engine, server: &Server) -> Result<()> {
-        let generations = self.record.iter().flat_map(|record| &record.generations);
-        let is_kept = generations.into_iter().any(|kept| kept.number == server.generation);
+        let mut generations = self.record.iter().flat_map(|record| &record.generations);
+        let is_kept = generations.any(|kept| kept.number == server.generation);
         if server.role == Role::Instance && is_kept {
             engine.stop(server, PATIENCE).await?;
         }
         engine.remove_server(server).await
+    }
+
+    /// Removes every server of the instance but one.
+    ///
+    /// # Errors
+    /// As [`Instance::withdraw`].
+    pub(super) async fn withdraw_others(
+        &self,
+        engine: &Engine,
+        keep: Option<&Server>,
+    ) -> Result<()> {
+        for server in engine.servers(Some(&self.key)).await? {
+            if keep.is_none_or(|keep| keep.handle != server.handle) {
+                self.withdraw(engine, &server).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a generation carries the mark; docker needs the image to look.
@@ -387,6 +401,16 @@ mod tests {
             let record = record(5, &all, Retention { keep, days });
             assert_eq!(expired(&record), gone, "{keep} for {days} days");
         }
+    }
+
+    #[test]
+    fn what_was_found_takes_no_place_and_goes_in_its_time() {
+        let retention = Retention { keep: 1, days: 7 };
+        let mut record = record(4, &[(1, 3), (2, 1), (3, 8)], retention);
+        for found in &mut record.generations[2..] {
+            found.why = Why::Found;
+        }
+        assert_eq!(expired(&record), [3]);
     }
 
     #[test]

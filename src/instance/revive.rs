@@ -256,20 +256,21 @@ impl Instance<'_> {
         old: &Server,
         was_running: bool,
     ) -> Result<()> {
-        for server in engine.servers(Some(&self.key)).await? {
-            if server.handle != old.handle {
-                self.withdraw(engine, &server).await?;
-            }
-        }
+        self.withdraw_others(engine, Some(old)).await?;
         let old = engine.reinstate(old).await?;
-        if !was_running {
-            return Ok(());
-        }
-        let old = engine.start(&old).await?;
+        if was_running { self.start_again(engine, &old).await } else { Ok(()) }
+    }
+
+    /// Starts a server that served before. Whoever goes on with its database finds it answering. Not
+    /// interruptible.
+    ///
+    /// # Errors
+    /// When the engine refuses, and when it accepts no login in time.
+    pub(super) async fn start_again(&self, engine: &Engine, server: &Server) -> Result<()> {
+        let server = engine.start(server).await?;
         match &self.record {
-            // Whoever reads the error goes on with the old database: it must answer by then.
             Some(record) => {
-                let address = address(record, endpoint_of(&old)?);
+                let address = address(record, endpoint_of(&server)?);
                 wait_for_login(&address, self.context.spec.timeout).await
             }
             None => Ok(()),

@@ -19,7 +19,7 @@ type Rows = BTreeSet<u32>;
 #[derive(Debug, Clone, Default)]
 struct Generation {
     rows: Rows,
-    /// Somebody did, or removed the snapshot that it came from.
+    /// Somebody wrote to it, or removed the snapshot that it came from.
     written: bool,
     /// When it was replaced it was, or nobody could tell.
     counts: bool,

@@ -290,6 +290,11 @@ fn a_stand_in_goes_with_the_command_that_is_interrupted_or_killed(sandbox: &Sand
             child.wait().unwrap();
             // Perhaps to the server that stands in: what it says is done is done.
             let written = psql(&url, "insert into items (name) values ('late')").code == 0;
+            if written {
+                // Whatever the next command is, it leaves the database there.
+                sandbox.run(&["snapshot", "list"]).ok();
+                psql(&url, "select 1").ok();
+            }
             sandbox.run(&["up"]).ok();
             let late = psql(&url, "delete from items where name = 'late' returning name").ok();
             assert_eq!(late.stdout.contains("late"), written, "killed at {step}/8");
