@@ -4,17 +4,19 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use super::up::millis;
 use super::{App, down};
 use crate::cli::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::engine::{DamagedGolden, Engine, GoldenState};
 use crate::error::{Kind, Result, ResultExt};
 use crate::golden::{self, Golden, Imported, Limits, Reference, Scope};
-use crate::instance::{Context, Instance, Plan};
+use crate::instance::Instance;
 use crate::outcome::{
-    Applied, CacheReport, CachedState, Outcome, PruneReport, Report, TransferReport, Wanted,
+    Applied, CacheReport, Cached, CachedState, Outcome, PruneReport, Report, TransferReport,
+    Wanted, millis,
 };
+use crate::plan::{Extent, Plan};
 
 /// `devdb cache`
 pub async fn run(app: &App, args: CacheArgs) -> Result<Outcome> {
@@ -37,7 +39,7 @@ async fn list(app: &App, all: bool) -> Result<Outcome> {
         project: (!all).then(|| context.spec.owner.project.clone()),
         ..CacheReport::default()
     };
-    let plan = Plan::load(&context.spec, true, true);
+    let plan = Plan::load(&context.spec, Extent::Seeds);
     for engine in context.engines.reachable(&context.spec.server).await {
         let listing = list_on(&context, &engine, plan.as_ref().ok(), scope(&context, all));
         match context.interrupt.guard(listing).await {
@@ -181,7 +183,7 @@ async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
         reference: reference.to_string(),
         engine: engine.kind(),
         fingerprint: state.label.fingerprint,
-        cached: golden::Cached::Hit,
+        cached: Cached::Hit,
         changed: !was_there,
         took_ms: millis(begun.elapsed()),
     };
@@ -200,7 +202,7 @@ fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)>
     };
     let flags = Overrides { engine: args.engine, profile: args.profile, ..Overrides::default() };
     let context = app.context(flags, None)?;
-    let plan = Plan::load(&context.spec, true, true)?;
+    let plan = Plan::load(&context.spec, Extent::Seeds)?;
     context.key.check()?;
     golden::refuse_local(&context, &plan)?;
     Ok((context, plan, reference))

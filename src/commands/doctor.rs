@@ -6,11 +6,12 @@ use chrono::Utc;
 
 use super::App;
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::engine::docker::{Docker, discover_all};
 use crate::engine::native::programs;
 use crate::engine::{Engine, Role};
 use crate::error::{Error, Kind, Result};
-use crate::instance::{self, Context};
+use crate::instance;
 use crate::outcome::{Check, DoctorReport, Outcome, Report, Verdict};
 use crate::state::ports;
 

@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use super::{App, said};
 use crate::cli::DownArgs;
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::instance::{Context, Instance};
+use crate::instance::Instance;
 use crate::outcome::Outcome;
 use crate::spec::EngineChoice;
 

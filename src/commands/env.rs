@@ -6,8 +6,9 @@ use super::{App, said};
 use crate::cli::{EnvArgs, EnvFormat, Format as OutputFormat};
 use crate::config::Overrides;
 use crate::config::dotenv::{self, Format};
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::instance::{self, Context};
+use crate::instance;
 use crate::outcome::{Outcome, Report};
 
 /// `devdb env`

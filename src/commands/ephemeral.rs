@@ -7,13 +7,13 @@ use crate::cli::{
     EphemeralStopArgs,
 };
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::engine::{Engine, Role};
 use crate::ephemeral::note::{self, Note};
 use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::Result;
-use crate::instance::Context;
-use crate::outcome::{EphemeralReport, EphemeralsReport, Outcome, Place, Report};
+use crate::outcome::{EphemeralReport, EphemeralsReport, Location, Outcome, Report};
 use crate::spec::EngineKind;
 
 /// `devdb ephemeral`
@@ -41,7 +41,7 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
         Err(error) => {
             note::forget(&context.store, &id);
             // The end of the watcher's pipe ends what is left.
-            Err(ephemeral.given_up(error).await)
+            Err(ephemeral.rolled_back(error).await)
         }
     }
 }
@@ -66,7 +66,7 @@ fn list(app: &App) -> Result<Outcome> {
     let report = |note: Note| -> Result<EphemeralReport> {
         Ok(EphemeralReport {
             id: note.id()?.to_string(),
-            place: Place::from(&note.address()),
+            location: Location::from(&note.address()),
             owner: note.owner,
             engine: note.engine,
             until: note.until,

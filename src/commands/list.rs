@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::App;
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::engine::{Engine, Role, Server};
 use crate::error::Result;
-use crate::instance::Context;
 use crate::outcome::{ListReport, Listed, Outcome, Report};
 use crate::spec::{EngineKind, Owner};
 use crate::state::Record;

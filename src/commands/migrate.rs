@@ -1,17 +1,16 @@
 //! `devdb migrate`
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{App, said};
 use crate::cli::{MigrateArgs, MigrateCommand};
 use crate::config::Overrides;
-use crate::db::migrate;
-use crate::embedded;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::instance::{self, Context, How, Observed, Plan, data};
+use crate::instance::Observed;
 use crate::outcome::{Outcome, Report};
-use crate::spec::Files;
+use crate::plan::{self, Extent, Plan};
+use crate::populate;
 
 /// `devdb migrate`
 pub async fn run(app: &App, args: MigrateArgs) -> Result<Outcome> {
@@ -25,50 +24,27 @@ pub async fn run(app: &App, args: MigrateArgs) -> Result<Outcome> {
 
 async fn apply(context: &Context) -> Result<Outcome> {
     let begun = Instant::now();
-    let plan = Plan { seed: false, ..Plan::load(&context.spec, true, false)? };
+    let plan = Plan::load(&context.spec, Extent::Migrations)?;
     let observed = context.interrupt.guard(Observed::look(context)).await?;
-    let address = instance::address(&observed.record, instance::endpoint_of(observed.running()?)?);
-    let populated = data::migrate(context, &address, &plan).await?;
-    let report = populated.into_report(&observed.record, How::Unchanged, &address, begun);
+    let populated = populate::migrate(context, &observed.address()?, &plan).await?;
+    let report = observed.report(populated, begun)?;
     Ok(Outcome { command: "migrate", report: Report::Up(Box::new(report)), exit: 0 })
 }
 
 fn new(context: &Context, name: &str) -> Result<Outcome> {
-    let path = match &context.spec.migrations.files {
-        Files::Directory { path, .. } => path,
-        Files::Command(command) => {
-            return Err(Error::new(Kind::Config, "another tool keeps the migrations here")
-                .because(format!("migrations.command is {command}"))
-                .hint("make the file with that tool"));
-        }
-        Files::Embedded => return Err(no_project()),
-    };
-    let file: PathBuf = migrate::new_file(
-        path,
-        name,
-        chrono::Utc::now(),
-        embedded::template("migration.sql").unwrap_or_default(),
-    )?;
+    let file = plan::new_migration(&context.spec.migrations, name)?;
     Ok(said("migrate new", true, format!("wrote {}", file.display())))
 }
 
-fn no_project() -> Error {
-    Error::new(Kind::Config, "there is no project here to add a migration to")
-        .because("without a devdb.yaml devdb uses the sample project, which is built in")
-        .hint("devdb init            makes this directory a project")
-        .hint("devdb init --sample   and starts it from the sample")
-}
-
 async fn status(context: &Context, check: bool) -> Result<Outcome> {
-    let plan = Plan::load(&context.spec, false, false)?;
+    let plan = Plan::load(&context.spec, Extent::Nothing)?;
     let checked = |error: Error| match error.kind() {
         Kind::NoInstance | Kind::NotRunning if check => error.with_kind(Kind::Pending),
         _ => error,
     };
     let observed = context.interrupt.guard(Observed::look(context)).await.map_err(checked)?;
-    let server = observed.running().map_err(checked)?;
-    let address = instance::address(&observed.record, instance::endpoint_of(server)?);
-    let report = context.interrupt.guard(data::migrations(&address, &plan)).await?;
+    let address = observed.address().map_err(checked)?;
+    let report = context.interrupt.guard(populate::migrations(&address, &plan)).await?;
     let exit = match check {
         true if report.drifted() => Kind::Drift.exit_code(),
         true if !report.pending.is_empty() => Kind::Pending.exit_code(),

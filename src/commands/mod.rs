@@ -37,18 +37,19 @@ use tokio::task::JoinHandle;
 use crate::cli::{Command, Global};
 use crate::config::environment::Environment;
 use crate::config::{self as settings, Config, Overrides, Project, identity};
+use crate::context::Context;
 use crate::engine::docker::DockerEnvironment;
 use crate::engine::native::NativeEnvironment;
 use crate::engine::{Engines, Role};
 use crate::error::{Kind, Result, ResultExt};
 use crate::event::Events;
 use crate::golden;
-use crate::instance::{self, Context, Instance};
+use crate::instance::{self, Instance};
 use crate::interrupt::Interrupt;
 use crate::key::KeySource;
 use crate::outcome::{Outcome, Report, Said};
 use crate::resolve::resolve;
-use crate::state::{GenerationRecord, Home, Lock, Record, Store};
+use crate::state::{GenerationRecord, Guards, Home, Record, Store};
 
 /// What every command starts from.
 pub struct App {
@@ -231,7 +232,7 @@ fn reap(app: &App) -> Option<JoinHandle<()>> {
             native.reap().await?;
             let store = Store::open(&data_dir)?;
             for owner in native.abandoned_builders().await? {
-                let lock = Lock::at_once(&store.lock_file(&owner.key()))?;
+                let lock = store.try_lock(Guards::Instance(&owner.key()))?;
                 if lock.is_some() && store.load(&owner.key())?.is_none() {
                     native.remove_private(&owner, Role::Builder).await?;
                 }

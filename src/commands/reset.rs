@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::up::{bring_up, millis};
 use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Instance, Plan, Replaced};
-use crate::outcome::{Applied, Outcome, Place, Report, ResetReport};
+use crate::instance::{self, Former, Instance, Replaced};
+use crate::outcome::{Applied, Location, Outcome, Report, ResetReport, millis};
+use crate::plan::{Extent, Plan};
 
 /// `devdb reset`
 pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
@@ -16,16 +16,17 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let flags =
         Overrides { postgres: args.postgres, profile: args.profile, ..Overrides::default() };
     let context = app.context(flags, args.timeout)?;
-    let plan = Plan::load(&context.spec, true, !args.no_seed)?;
+    let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
     context.key.check()?;
     if args.wipe && !args.yes {
         down::confirm("Remove the present data at once, for good?")?;
     }
+    let old = if args.wipe { Former::Wiped } else { Former::Kept };
     let mut instance = Instance::open(&context).await?;
-    let Some(replaced) = instance.reset(&plan, args.wipe).await? else {
+    let Some(replaced) = instance.reset(&plan, old).await? else {
         // Nothing to replace: the first `up` is as fresh as it gets.
         drop(instance);
-        let report = bring_up(&context, &plan, begun).await?;
+        let report = instance::bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
     let report = report(&mut instance, replaced, Applied::default(), begun).await?;
@@ -49,7 +50,7 @@ pub async fn report(
     Ok(ResetReport {
         owner: record.owner.clone(),
         engine: record.engine,
-        place: Place::from(&address),
+        location: Location::from(&address),
         generation: replaced.current,
         former_generation: replaced.former,
         former: replaced.fate,

@@ -5,12 +5,13 @@ use std::path::Path;
 use super::App;
 use crate::cli::{DatabaseArgs, RunArgs};
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::ephemeral::command::{self, Ended};
 use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::{Error, Kind, Result};
-use crate::instance::{Context, Plan};
 use crate::outcome::{Outcome, Report};
+use crate::plan::{Extent, Plan};
 
 /// `devdb run`
 pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
@@ -64,7 +65,7 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
         ..Overrides::default()
     };
     let context = app.context(flags, args.timeout)?;
-    let plan = Plan::load(&context.spec, true, !args.no_seed)?;
+    let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
     context.key.check()?;
     Ok((context, plan))
 }

@@ -6,19 +6,19 @@ use super::App;
 use crate::cli::SeedArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance;
-use crate::instance::{How, Observed, Plan, data};
+use crate::instance::Observed;
 use crate::outcome::{Outcome, Report};
+use crate::plan::{Extent, Plan};
+use crate::populate;
 
 /// `devdb seed`
 pub async fn run(app: &App, args: SeedArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let context = app.context(Overrides { profile: args.profile, ..Overrides::default() }, None)?;
-    let plan = Plan::load(&context.spec, false, false)?;
+    let plan = Plan::load(&context.spec, Extent::Nothing)?;
     context.key.check()?;
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
-    let address = instance::address(&observed.record, instance::endpoint_of(observed.running()?)?);
-    let populated = data::seed(&context, &address, &plan).await?;
-    let report = populated.into_report(&observed.record, How::Unchanged, &address, begun);
+    let populated = populate::seed(&context, &observed.address()?, &plan).await?;
+    let report = observed.report(populated, begun)?;
     Ok(Outcome { command: "seed", report: Report::Up(Box::new(report)), exit: 0 })
 }

@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::reset::report;
-use super::up::millis;
 use super::{App, said};
 use crate::archive::IfExists;
 use crate::cli::{SnapshotArgs, SnapshotCommand};
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::engine::{Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::instance::{self, Context, Fate, Instance, Plan, data};
+use crate::instance::{self, Instance};
 use crate::outcome::{
-    ExportedReport, Outcome, Report, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport,
+    ExportedReport, Fate, Outcome, Report, RestoredReport, SavedReport, SnapshotReport,
+    SnapshotsReport, millis,
 };
+use crate::plan::{Extent, Plan};
+use crate::populate;
 
 /// `devdb snapshot`
 pub async fn run(app: &App, args: SnapshotArgs) -> Result<Outcome> {
@@ -89,14 +92,14 @@ async fn restore(
     let begun = Instant::now();
     let name = SnapshotName::parse(name)?;
     let context = context(app, timeout)?;
-    let mut plan = Plan::load(&context.spec, migrate, false)?;
+    let mut plan = Plan::load(&context.spec, Extent::without(!migrate, true))?;
     let mut instance = Instance::open(&context).await?;
     let replaced = instance.restore(&name).await?;
     let address =
         instance::address(&instance.recorded()?, instance::endpoint_of(&replaced.server)?);
-    let found = data::migrations(&address, &plan).await?;
+    let found = populate::migrations(&address, &plan).await?;
     if found.pending.is_empty() {
-        plan.migrate = false;
+        plan.extent = Extent::Nothing;
         if found.drifted() {
             context.events.warn(
                 "the snapshot's migrations are not those of the files (devdb migrate status)",
@@ -109,7 +112,7 @@ async fn restore(
         ));
     }
     let is_kept = replaced.fate == Fate::Kept;
-    let populated = data::populate(&context, &address, &plan).await.map_err(|error| {
+    let populated = populate::populate(&context, &address, &plan).await.map_err(|error| {
         let error = error.hint("the snapshot is restored all the same; devdb migrate tries again");
         match is_kept {
             true => error.hint("devdb undo goes back to the database from before"),

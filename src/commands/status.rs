@@ -3,17 +3,20 @@
 use super::App;
 use crate::cli::{Format, StatusArgs};
 use crate::config::Overrides;
+use crate::context::Context;
 use crate::engine::{Engine, Status};
 use crate::error::{Kind, Result};
 use crate::golden;
-use crate::instance::{self, Context, Observed, Plan, data};
-use crate::outcome::{Outcome, Place, Report, StatusGolden, StatusReport};
+use crate::instance::{self, Observed};
+use crate::outcome::{Location, Outcome, Report, StatusGolden, StatusReport};
+use crate::plan::{Extent, Plan};
+use crate::populate;
 use crate::spec::{EngineChoice, EngineKind};
 
 /// `devdb status`
 pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
-    let plan = Plan::load(&context.spec, true, true);
+    let plan = Plan::load(&context.spec, Extent::Seeds);
     let with_golden = app.global.verbose || app.global.format() == Format::Json;
     let looking = async {
         let (mut report, engine) = look(&context, plan.as_ref().ok()).await?;
@@ -54,7 +57,7 @@ async fn describe(
     report.engine = Some(record.engine);
     report.generation = record.current;
     report.kept_generations = record.former_generations();
-    report.place = Some(Place::from(&instance::recorded_address(record)));
+    report.location = Some(Location::from(&instance::recorded_address(record)));
     report.snapshots = observed.engine.snapshot_names(&record.owner).await?.len();
     let Some(server) = &observed.server else { return Ok(()) };
     match &server.status {
@@ -64,7 +67,7 @@ async fn describe(
             report.started = *since;
             report.health = health.clone();
             let address = instance::address(record, instance::endpoint_of(server)?);
-            match data::survey(context, &address, plan.unwrap_or(&Plan::nothing())).await {
+            match populate::survey(context, &address, plan.unwrap_or(&Plan::nothing())).await {
                 Ok((facts, migrations, seeds)) => {
                     report.server_version = Some(facts.version);
                     report.started = Some(facts.started);

@@ -55,14 +55,16 @@ impl std::fmt::Display for Holder {
 ///
 /// # Errors
 /// `NotReady` when the server does not answer.
-pub async fn next_transaction(address: &Address) -> Result<String> {
+pub async fn next_transaction(address: &Address) -> Result<u64> {
     let mut connection = address.connect().await?;
-    let next = sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
-        .fetch_one(&mut connection)
-        .await
-        .or_fail(Kind::Unexpected, || "cannot ask for the next transaction".into())?;
+    let next: i64 =
+        sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
+            .fetch_one(&mut connection)
+            .await
+            .or_fail(Kind::Unexpected, || "cannot ask for the next transaction".into())?;
     connect::close(connection).await;
-    Ok(next)
+    // A count that begins at 3 and never has a sign.
+    Ok(next.unsigned_abs())
 }
 
 /// Takes the password of the user away, for good: nobody can log in any more. Returns the

@@ -1,9 +1,9 @@
 //! Everything that is said to a PostgreSQL server in SQL. Nothing outside `db/` knows sqlx.
 
 pub mod backup;
+pub mod command_record;
 pub mod connect;
 mod files;
-pub mod foreign;
 pub mod inspect;
 pub mod migrate;
 mod place;

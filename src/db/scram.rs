@@ -6,10 +6,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
+use rand::distr::{Alphanumeric, SampleString};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 /// PostgreSQL's own default (`scram_iterations`).
 const ITERATIONS: u32 = 4096;
+
+/// A password for a server: 32 letters and digits. They hold 190 bits, and nothing that a URL, a
+/// shell or SASLprep would change.
+pub fn new_password() -> SecretString {
+    SecretString::from(Alphanumeric.sample_string(&mut rand::rng(), 32))
+}
 
 /// The verifier of `password` (ASCII, as devdb's own always are) under a new random salt.
 pub fn verifier(password: &str) -> String {

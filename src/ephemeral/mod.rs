@@ -20,13 +20,15 @@ use serde::Serialize;
 use self::note::Note;
 use self::watcher::Watcher;
 use crate::archive::{Content, IfExists, Writer};
+use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::{backup, scram};
 use crate::engine::{Engine, Lease, MadeWith, Manifest, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden};
-use crate::instance::{Context, Plan, new_password, ready};
 use crate::outcome::Applied;
+use crate::plan::Plan;
+use crate::populate::ready;
 use crate::spec::{EPHEMERAL, EngineKind, Owner};
 
 /// The log of the server among what is kept of a command that failed.
@@ -105,7 +107,7 @@ impl Ephemeral {
             .guard(context.engines.choose(&context.spec, Role::Ephemeral, &context.events))
             .await?;
         let spec = context.spec.server.without_durability();
-        let password = new_password();
+        let password = scram::new_password();
         let verifier = scram::verifier(password.expose_secret());
         let start = async |golden: &Golden| {
             let until = time.map(|time| Utc::now() + time);
@@ -128,12 +130,12 @@ impl Ephemeral {
         let ephemeral = Ephemeral { context, engine, server, address };
         match ready {
             Ok(()) => Ok(ephemeral),
-            Err(error) => Err(ephemeral.given_up(error).await),
+            Err(error) => Err(ephemeral.rolled_back(error).await),
         }
     }
 
     /// Ends it because of an error.
-    pub async fn given_up(self, error: Error) -> Error {
+    pub async fn rolled_back(self, error: Error) -> Error {
         match self.discard().await {
             Ok(()) => error,
             Err(worse) => error.because(format!("and cleaning up failed: {worse}")),

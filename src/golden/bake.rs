@@ -7,21 +7,23 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use super::{Standing, Step};
+use super::{Lookup, Step};
 use crate::archive::Verified;
+use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::seed::Encrypting;
 use crate::db::{inspect, scram};
 use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result};
-use crate::instance::{Context, Plan, data, new_password, ready};
 use crate::outcome::Applied;
+use crate::plan::Plan;
+use crate::populate::{self, ready};
 use crate::spec::digest;
 
 /// A state that took less to make than this is made again sooner than it is worth keeping.
 const WORTH_KEEPING: Duration = Duration::from_millis(300);
 
-/// Bakes the target of `standing` and publishes it, with the states on the way that are worth it.
+/// Bakes the target of `lookup` and publishes it, with the states on the way that are worth it.
 /// The builder, of no more use, is the caller's to discard.
 ///
 /// # Errors
@@ -31,15 +33,15 @@ pub(super) async fn bake(
     context: &Context,
     engine: &Engine,
     plan: &Plan,
-    standing: &Standing,
+    lookup: &Lookup,
 ) -> Result<(GoldenState, PrivateServer)> {
     context.events.step("preparing a fresh database");
     // This devdb may have waited for another, and somebody has switched the branch meanwhile.
     plan.check_current()?;
-    build(context, engine, plan, standing, None).await
+    build(context, engine, plan, lookup, None).await
 }
 
-/// Publishes the data directory of a file as the target of `standing`, if its server finds that it
+/// Publishes the data directory of a file as the target of `lookup`, if its server finds that it
 /// is what the plan says.
 ///
 /// # Errors
@@ -49,11 +51,11 @@ pub(super) async fn adopt(
     context: &Context,
     engine: &Engine,
     plan: &Plan,
-    standing: &Standing,
+    lookup: &Lookup,
     archive: &Arc<Verified<GoldenLabel>>,
 ) -> Result<GoldenState> {
     context.events.step("checking what is in it");
-    let (state, builder) = build(context, engine, plan, standing, Some(archive)).await?;
+    let (state, builder) = build(context, engine, plan, lookup, Some(archive)).await?;
     builder.discard().await?;
     Ok(state)
 }
@@ -62,11 +64,11 @@ async fn build(
     context: &Context,
     engine: &Engine,
     plan: &Plan,
-    standing: &Standing,
+    lookup: &Lookup,
     unpack: Option<&Arc<Verified<GoldenLabel>>>,
 ) -> Result<(GoldenState, PrivateServer)> {
     let spec = context.spec.server.without_durability();
-    let password = new_password();
+    let password = scram::new_password();
     let launch = PrivateLaunch {
         owner: &context.spec.owner,
         role: Role::Builder,
@@ -74,16 +76,16 @@ async fn build(
         spec: &spec,
         from: match unpack {
             Some(_) => None,
-            None => standing.best.as_ref().map(|(_, state)| state),
+            None => lookup.best.as_ref().map(|(_, state)| state),
         },
         unpack,
         verifier: &scram::verifier(password.expose_secret()),
     };
-    let encrypting = if unpack.is_none() { data::encrypt_ahead(context, plan) } else { None };
+    let encrypting = if unpack.is_none() { populate::encrypt_ahead(context, plan) } else { None };
     // Not interrupted halfway: an engine that has been asked for a container makes it.
     let mut builder = engine.start_private(&launch).await?;
     let address = ready::private_address(&builder, &spec, password);
-    let work = Work { context, engine, plan, standing, address };
+    let work = Work { context, engine, plan, lookup, address };
     let baked = match unpack {
         Some(_) => work.check(&mut builder).await,
         None => work.run(&mut builder, encrypting).await,
@@ -102,7 +104,7 @@ struct Work<'a> {
     context: &'a Context,
     engine: &'a Engine,
     plan: &'a Plan,
-    standing: &'a Standing,
+    lookup: &'a Lookup,
     address: Address,
 }
 
@@ -112,20 +114,22 @@ impl Work<'_> {
         builder: &mut PrivateServer,
         encrypting: Option<Encrypting>,
     ) -> Result<GoldenState> {
-        let Work { context, plan, standing, .. } = self;
-        let chain = &standing.chain;
+        let Work { context, plan, lookup, .. } = self;
+        let chain = &lookup.chain;
         self.until_ready(builder).await?;
-        if standing.best.is_none() && chain.target() != chain.base() {
+        if lookup.best.is_none() && chain.target() != chain.base() {
             self.publish_live(builder, chain.base()).await?;
         }
         let begun = Instant::now();
-        data::populate(context, &self.address, &plan.without_seeds()).await.map_err(thrown_away)?;
-        let is_new = standing.best.as_ref().is_none_or(|(step, _)| step != chain.migrated());
+        populate::populate(context, &self.address, &plan.without_seeds())
+            .await
+            .map_err(thrown_away)?;
+        let is_new = lookup.best.as_ref().is_none_or(|(step, _)| step != chain.migrated());
         let is_worth_it = chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING;
         if is_new && is_worth_it && plan.is_current() {
             self.publish_live(builder, chain.migrated()).await?;
         }
-        data::populate_with(context, &self.address, plan, encrypting).await?;
+        populate::populate_with(context, &self.address, plan, encrypting).await?;
         let mut label = self.label(chain.target());
         if !plan.is_current() {
             // What another tool has read is not known: it is for this one database, and never found.
@@ -144,7 +148,7 @@ impl Work<'_> {
                 .hint("nothing of it was kept; devdb cache push again, from where it works"),
         };
         self.until_ready(builder).await.map_err(unlike)?;
-        let populated = data::populate(self.context, &self.address, self.plan).await;
+        let populated = populate::populate(self.context, &self.address, self.plan).await;
         let Applied {
             commands_run,
             migrations_applied,
@@ -166,7 +170,7 @@ impl Work<'_> {
             let lacks = format!("it lacks {first}, or has another one of that name");
             return Err(unlike(Error::new(Kind::Snapshot, lacks)));
         }
-        let label = GoldenLabel { depth: 0, ..self.label(self.standing.chain.target()) };
+        let label = GoldenLabel { depth: 0, ..self.label(self.lookup.chain.target()) };
         self.publish(builder, label).await
     }
 
@@ -194,7 +198,7 @@ impl Work<'_> {
     }
 
     fn label(&self, step: &Step) -> GoldenLabel {
-        self.standing.label(self.context, self.engine, step)
+        self.lookup.label(self.context, self.engine, step)
     }
 }
 

@@ -9,16 +9,16 @@ mod prune;
 mod transfer;
 
 use chrono::Utc;
-use serde::Serialize;
 
+use crate::context::Context;
 use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform, PrivateServer};
 use crate::error::{Error, Kind, Result};
-use crate::fingerprint::{Chain, KeyPart, Step};
-use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
-use crate::outcome::{Applied, GoldenReport};
+use crate::outcome::{Applied, Cached, GoldenReport};
+use crate::plan::chain::{Chain, KeyPart, Step};
+use crate::plan::{KeyUse, Plan};
 use crate::spec::EngineKind;
-use crate::state::Lock;
+use crate::state::{Guards, Lock};
 
 pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};
 pub use transfer::{Imported, Reference, export, import, refuse_local};
@@ -32,18 +32,6 @@ const TRIES: usize = 5;
 
 const PRUNED_MEANWHILE: &str = "somebody else's devdb removed a golden state that was about to be \
      used: looking again";
-
-/// How much of a state was there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cached {
-    /// All of it.
-    Hit,
-    /// Some of its migrations.
-    Prefix,
-    /// The empty database at best.
-    Miss,
-}
 
 /// A state to start from.
 pub struct Golden {
@@ -95,7 +83,7 @@ impl Golden {
 }
 
 /// Where a plan's state stands in the cache of an engine.
-pub struct Standing {
+pub struct Lookup {
     /// The states on the way.
     pub chain: Chain,
     /// The best that is there, with the step it is.
@@ -106,16 +94,16 @@ pub struct Standing {
     is_local: bool,
 }
 
-impl Standing {
+impl Lookup {
     /// Looks. Nothing is changed.
     ///
     /// # Errors
     /// When the engine does not answer or the key of `!encrypt` cannot be read.
-    pub async fn look(context: &Context, engine: &Engine, plan: &Plan) -> Result<Standing> {
+    pub async fn look(context: &Context, engine: &Engine, plan: &Plan) -> Result<Lookup> {
         let spec = &context.spec.server;
         let (platform, states) = tokio::join!(engine.platform(spec), engine.golden_states());
         let key = key_part(context, plan)?;
-        Ok(Standing::among(context, plan, platform?, states?, key.as_ref()))
+        Ok(Lookup::among(context, plan, platform?, states?, key.as_ref()))
     }
 
     fn among(
@@ -124,11 +112,11 @@ impl Standing {
         platform: Platform,
         states: Vec<GoldenState>,
         key: Option<&KeyPart>,
-    ) -> Standing {
+    ) -> Lookup {
         let chain = Chain::of(&context.spec.server, &platform, plan, key);
         let best = best(&chain, states, &platform);
         let is_local = plan.needs_key() && context.key.is_made_here();
-        Standing { chain, best, platform, is_local }
+        Lookup { chain, best, platform, is_local }
     }
 
     /// How much is there.
@@ -144,11 +132,6 @@ impl Standing {
     fn hit(&self) -> Option<GoldenState> {
         let (step, state) = self.best.as_ref()?;
         (step == self.chain.target() && state.label.clean).then(|| state.clone())
-    }
-
-    /// The name of the lock that whoever makes the whole state holds.
-    fn lock_name(&self) -> String {
-        prune::lock_of(&self.chain.target().fingerprint)
     }
 
     fn label(&self, context: &Context, engine: &Engine, step: &Step) -> GoldenLabel {
@@ -235,29 +218,30 @@ async fn find_or_bake(
 ) -> Result<(Golden, Option<PrivateServer>)> {
     let guard = &context.interrupt;
     let in_use = use_cache(context).await?;
-    let look = || guard.guard(Standing::look(context, engine, plan));
-    let standing = look().await?;
-    if let Some(state) = standing.hit() {
+    let look = || guard.guard(Lookup::look(context, engine, plan));
+    let lookup = look().await?;
+    if let Some(state) = lookup.hit() {
         return Ok((Golden::new(context, engine, plan, state, Cached::Hit, in_use), None));
     }
-    let file = context.store.lock_file(&standing.lock_name());
-    let _alone = guard.guard(Lock::take(&file, LOCK_PATIENCE, &context.events)).await?;
+    let fingerprint = &lookup.chain.target().fingerprint;
+    let waiting = context.store.lock(Guards::Baking(fingerprint), &context.events);
+    let _alone = guard.guard(waiting).await?;
     let mut left = TRIES;
     loop {
         left -= 1;
         // Another process may have baked it while this one waited.
-        let standing = look().await?;
-        if let Some(state) = standing.hit() {
+        let lookup = look().await?;
+        if let Some(state) = lookup.hit() {
             return Ok((Golden::new(context, engine, plan, state, Cached::Hit, in_use), None));
         }
-        let cached = standing.cached();
-        let best = standing.best.as_ref().map(|(_, state)| state);
+        let cached = lookup.cached();
+        let best = lookup.best.as_ref().map(|(_, state)| state);
         if let Some(state) = best {
             prune::touch(context, &state.label);
         }
-        match (bake::bake(context, engine, plan, &standing).await, best) {
+        match (bake::bake(context, engine, plan, &lookup).await, best) {
             (Ok((state, builder)), _) => {
-                let is_for_once = state.label.fingerprint != standing.chain.target().fingerprint;
+                let is_for_once = state.label.fingerprint != lookup.chain.target().fingerprint;
                 let golden = Golden::new(context, engine, plan, state, cached, in_use);
                 return Ok((Golden { is_for_once, ..golden }, Some(builder)));
             }
@@ -290,8 +274,7 @@ async fn is_gone(engine: &Engine, state: &GoldenState, error: &Error) -> bool {
 
 /// While this is held nothing is pruned from the cache by this user.
 async fn use_cache(context: &Context) -> Result<Lock> {
-    let file = context.store.lock_file(prune::LOCK);
-    let waiting = Lock::share(&file, LOCK_PATIENCE, &context.events);
+    let waiting = context.store.share(Guards::Cache, &context.events);
     context.interrupt.guard(waiting).await
 }
 
@@ -323,19 +306,22 @@ pub async fn sight(
         None => Some(KeyPart::of("a key that is not made yet")),
     };
     let platform = engine.platform(&context.spec.server).await?;
-    let standing = Standing::among(context, plan, platform, states, key.as_ref());
+    let lookup = Lookup::among(context, plan, platform, states, key.as_ref());
     Ok(Sighting {
-        fingerprint: is_known.then(|| standing.chain.target().fingerprint.clone()),
-        cached: standing.cached(),
-        chain: standing.chain,
+        fingerprint: is_known.then(|| lookup.chain.target().fingerprint.clone()),
+        cached: lookup.cached(),
+        chain: lookup.chain,
     })
 }
 
 /// Whether the seeds' values depend on more than their files. A command may encrypt too, with a key that
 /// it finds in its environment.
 fn depends_on_key(context: &Context, plan: &Plan) -> bool {
-    let may_encrypt = plan.seed && matches!(plan.seeds, Source::Command(_));
-    plan.needs_key() || (may_encrypt && !context.key.is_made_here())
+    match plan.key_use() {
+        KeyUse::Certain => true,
+        KeyUse::Possible => !context.key.is_made_here(),
+        KeyUse::None => false,
+    }
 }
 
 fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
@@ -348,27 +334,13 @@ fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
 
 fn applied(plan: &Plan, state: &GoldenState, cached: Cached) -> Applied {
     let label = &state.label;
-    let mut applied = Applied {
+    let migrations = plan.migrations.first(label.migrations);
+    let seeds = plan.seeds.first(label.seeds);
+    Applied {
+        migrations_applied: migrations.files,
+        seeds_applied: seeds.files,
+        commands_run: [migrations.commands, seeds.commands].concat(),
         golden: Some(GoldenReport { fingerprint: label.fingerprint.clone(), cached }),
         ..Applied::default()
-    };
-    match &plan.migrations {
-        Source::Files(set) => {
-            let names = set.files().iter().map(|file| file.name().to_owned());
-            applied.migrations_applied = names.take(label.migrations).collect();
-        }
-        Source::Command(tool) => {
-            applied.commands_run.extend((label.migrations > 0).then(|| tool.label()));
-        }
     }
-    match &plan.seeds {
-        Source::Files(set) => {
-            let names = set.files().iter().map(|file| file.name().to_owned());
-            applied.seeds_applied = names.take(label.seeds).collect();
-        }
-        Source::Command(tool) => {
-            applied.commands_run.extend((label.seeds > 0).then(|| tool.label()));
-        }
-    }
-    applied
 }

@@ -4,21 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::context::Context;
 use crate::engine::{DamagedGolden, Engine, GoldenLabel, GoldenState};
 use crate::error::{Kind, Result, ResultExt};
-use crate::instance::{Context, LOCK_PATIENCE};
 use crate::spec::CacheLimits;
 use crate::state::store::private_directory;
-use crate::state::{Lock, Store};
+use crate::state::{Guards, Store};
 
 /// How the names of what is being fetched begin.
 const PULL: &str = ".pull-";
-
-/// The name of the lock that whoever uses the cache shares, and whoever prunes it has alone.
-pub(super) const LOCK: &str = "golden";
-
-/// How the names of the locks of single states begin.
-const LOCK_OF: &str = "golden-";
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +77,7 @@ pub async fn prune(
     scope: Scope<'_>,
     limits: &Limits,
 ) -> Result<Pruned> {
-    let file = context.store.lock_file(LOCK);
-    let waiting = Lock::take(&file, LOCK_PATIENCE, &context.events);
+    let waiting = context.store.lock(Guards::Cache, &context.events);
     let _alone = context.interrupt.guard(waiting).await?;
     // Only when somebody asks for it: whose they are cannot be told.
     let damaged = engine.damaged_golden().await?;
@@ -102,9 +95,7 @@ pub(super) async fn after_a_bake(context: &Context, engine: &Engine) {
     let all =
         CacheLimits { states: own.states.max(usual.states), bytes: own.bytes.max(usual.bytes) };
     let work = async {
-        let Some(_alone) = Lock::at_once(&context.store.lock_file(LOCK))? else {
-            return Ok(());
-        };
+        let Some(_alone) = context.store.try_lock(Guards::Cache)? else { return Ok(()) };
         let project = Scope::Project(&context.spec.owner.project);
         prune_alone(context, engine, project, &Limits::of(own)).await?;
         prune_alone(context, engine, Scope::Everything, &Limits::of(all)).await.map(drop)
@@ -142,7 +133,7 @@ async fn prune_alone(
         pruned.removed.push(state);
     }
     sweep_pulls(context);
-    sweep_locks(context);
+    context.store.remove_baking_locks();
     engine.sweep_golden().await?;
     Ok(pruned)
 }
@@ -190,23 +181,6 @@ fn sweep_pulls(context: &Context) {
     }
 }
 
-/// Removes the locks of states. Whoever makes one shares the cache first, and nobody does now.
-fn sweep_locks(context: &Context) {
-    let file = context.store.lock_file(LOCK);
-    for entry in file.parent().and_then(|locks| fs::read_dir(locks).ok()).into_iter().flatten() {
-        let Ok(entry) = entry else { continue };
-        if entry.file_name().to_string_lossy().starts_with(LOCK_OF) {
-            // At worst it stays until the next time.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// The name of the lock that whoever makes a state holds.
-pub(super) fn lock_of(fingerprint: &str) -> String {
-    format!("{LOCK_OF}{}", &fingerprint[..24])
-}
-
 /// Removes what a bake that was cut short left half made; left for another time while a command of
 /// this user is using the cache.
 ///
@@ -216,7 +190,7 @@ pub async fn sweep(store: &Store, engine: &Engine) -> Result<()> {
     if !engine.may_have_half_made_golden() {
         return Ok(());
     }
-    match Lock::at_once(&store.lock_file(LOCK))? {
+    match store.try_lock(Guards::Cache)? {
         Some(_alone) => engine.sweep_golden().await,
         None => Ok(()),
     }

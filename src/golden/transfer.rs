@@ -6,12 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Standing, bake, prune, use_cache};
+use super::{Lookup, bake, prune, use_cache};
 use crate::archive::{self, Archive, Content, IfExists, Verified, Writer};
+use crate::context::Context;
 use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::instance::{Context, LOCK_PATIENCE, Plan};
-use crate::state::Lock;
+use crate::plan::Plan;
+use crate::state::Guards;
 
 /// How the names of files end.
 const SUFFIX: &str = ".tar.zst";
@@ -130,24 +131,25 @@ pub async fn import(
 ) -> Result<Imported> {
     let guard = &context.interrupt;
     let in_use = use_cache(context).await?;
-    let standing = guard.guard(Standing::look(context, engine, plan)).await?;
-    let file = context.store.lock_file(&standing.lock_name());
-    let _alone = guard.guard(Lock::take(&file, LOCK_PATIENCE, &context.events)).await?;
+    let lookup = guard.guard(Lookup::look(context, engine, plan)).await?;
+    let fingerprint = &lookup.chain.target().fingerprint;
+    let waiting = context.store.lock(Guards::Baking(fingerprint), &context.events);
+    let _alone = guard.guard(waiting).await?;
     // Another process may have made it while this one waited.
-    let standing = guard.guard(Standing::look(context, engine, plan)).await?;
-    if let Some(state) = standing.hit() {
+    let lookup = guard.guard(Lookup::look(context, engine, plan)).await?;
+    if let Some(state) = lookup.hit() {
         return Ok(Imported { state, was_there: true });
     }
     let (_kept, archive) = match from {
-        Reference::File(path) => (None, open(path.clone(), &standing).await?),
+        Reference::File(path) => (None, open(path.clone(), &lookup).await?),
         Reference::Registry(name) => {
             let directory = prune::new_pull(context)?;
             let path = directory.path().join(format!("pulled{SUFFIX}"));
-            fetch(context, engine, &standing, name, &path).await?;
-            (Some(directory), open(path, &standing).await?)
+            fetch(context, engine, &lookup, name, &path).await?;
+            (Some(directory), open(path, &lookup).await?)
         }
     };
-    let state = bake::adopt(context, engine, plan, &standing, &Arc::new(archive)).await?;
+    let state = bake::adopt(context, engine, plan, &lookup, &Arc::new(archive)).await?;
     prune::touch(context, &state.label);
     drop(in_use);
     prune::after_a_bake(context, engine).await;
@@ -158,7 +160,7 @@ pub async fn import(
 async fn fetch(
     context: &Context,
     engine: &Engine,
-    standing: &Standing,
+    lookup: &Lookup,
     name: &str,
     path: &Path,
 ) -> Result<()> {
@@ -166,7 +168,7 @@ async fn fetch(
     let loan = guard.guard(engine.lend_name(name)).await?;
     let fetched = async {
         let state = guard.guard(engine.pull_golden(name, &context.events)).await?;
-        check(name, &state.label, standing)?;
+        check(name, &state.label, lookup)?;
         write(context, engine, &state, path, IfExists::Refuse).await
     };
     let fetched = fetched.await;
@@ -175,23 +177,23 @@ async fn fetch(
 }
 
 /// A file that is whole and holds what is wanted, as far as it says.
-async fn open(path: PathBuf, standing: &Standing) -> Result<Verified<GoldenLabel>> {
+async fn open(path: PathBuf, lookup: &Lookup) -> Result<Verified<GoldenLabel>> {
     let archive = Archive::<GoldenLabel>::open(&path, Content::Golden)?;
-    check(&path.display().to_string(), &archive.manifest().payload, standing)?;
+    check(&path.display().to_string(), &archive.manifest().payload, lookup)?;
     tokio::task::spawn_blocking(move || archive.verify())
         .await
         .or_fail(Kind::Unexpected, || "cannot read the file".into())?
 }
 
 /// Refuses a state that is not the one that is wanted.
-fn check(name: &str, label: &GoldenLabel, standing: &Standing) -> Result<()> {
+fn check(name: &str, label: &GoldenLabel, lookup: &Lookup) -> Result<()> {
     let refused = |why: String| {
         Err(Error::new(Kind::Snapshot, format!("{name} is of no use here"))
             .because(why)
             .because("nothing of it was kept"))
     };
-    let wanted = &standing.chain.target().fingerprint;
-    let platform = &standing.platform;
+    let wanted = &lookup.chain.target().fingerprint;
+    let platform = &lookup.platform;
     if label.platform != platform.exact {
         let why = format!(
             "it was made by another server ({}) than the one here ({}), which may sort text \

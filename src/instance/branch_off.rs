@@ -1,9 +1,11 @@
 //! A new instance that begins with the data of another: a branch that goes on from where the branch
 //! before it stood.
 
-use super::{Context, How, Instance, Running, lineage};
+use super::{Instance, Running, lineage};
+use crate::context::Context;
 use crate::engine::{MadeWith, SnapshotName};
 use crate::error::{Error, Kind, Result};
+use crate::outcome::How;
 
 impl Instance<'_> {
     /// Makes the instance from a snapshot of `source`'s data as it is now, which is saved for that
@@ -22,7 +24,7 @@ impl Instance<'_> {
                 ));
         }
         let spec = &self.context.spec;
-        let mut other = Instance::open(source).await?;
+        let mut other = Instance::open_origin(source).await?;
         other.tidy().await?;
         let record = other.recorded().map_err(|error| {
             let owner = &source.spec.owner;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{Instance, collect, lineage};
+use super::{Instance, lineage};
 use crate::engine::{Engine, Role};
 use crate::error::Result;
-
-/// What the record says is under way meanwhile, so that a builder of a killed command is tidied up.
-const UNDER_WAY: &str = "cache";
+use crate::golden::Golden;
+use crate::outcome::{Applied, Cached};
+use crate::state::UnderWay;
 
 impl Instance<'_> {
     /// The engine that the next `up` uses, ready for it: the instance's own, or the one that is
@@ -28,8 +28,8 @@ impl Instance<'_> {
         let preparing = engine.prepare(&context.spec.server, &context.events);
         context.interrupt.guard(preparing).await?;
         match file {
-            Some(file) => self.begin(&collect::exporting(file))?,
-            None => self.begin(UNDER_WAY)?,
+            Some(file) => self.begin(UnderWay::Export(file.to_owned()))?,
+            None => self.begin(UnderWay::Cache)?,
         }
         Ok(engine)
     }
@@ -41,10 +41,25 @@ impl Instance<'_> {
     pub fn leave_cache<T>(&mut self, done: Result<T>) -> Result<T> {
         match done {
             Ok(done) => self.done().map(|()| done),
-            Err(error) => match self.settled_after(&error) {
+            Err(error) => match self.done_after(&error) {
                 Ok(()) => Err(error),
                 Err(worse) => Err(error.because(worse)),
             },
         }
+    }
+
+    /// Tells that a golden state has been copied, and makes room in the cache for what was baked.
+    /// Returns what is in it, and what `found` says is still to do.
+    pub async fn release(&mut self, golden: Golden, found: Applied) -> Applied {
+        if golden.cached == Cached::Hit {
+            return golden.release(self.context, found).await;
+        }
+        // So that the next command goes on with it when it is cut short.
+        let noted = self.begin(UnderWay::Prune);
+        let applied = golden.release(self.context, found).await;
+        if let Err(error) = noted.and_then(|()| self.done()) {
+            self.context.events.warn(format!("what was pruned could not be noted: {error}"));
+        }
+        applied
     }
 }

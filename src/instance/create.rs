@@ -1,13 +1,17 @@
 //! The first generation of an instance.
 
 use super::prepare::Prepared;
-use super::{Context, Instance, Plan, collect, generation_record, launch, new_password};
+use super::revive::Password;
+use super::{Instance, generation_record, launch};
+use crate::context::Context;
+use crate::db::scram;
 use crate::engine::{Engine, MadeWith, Server, Snapshot};
 use crate::error::{Error, Result};
 use crate::golden::Golden;
+use crate::plan::Plan;
 use crate::spec::PortChoice;
 use crate::state::record::SCHEMA;
-use crate::state::{GenerationRecord, Lock, Record, Why, ports};
+use crate::state::{GenerationRecord, Guards, Record, UnderWay, Why, ports};
 
 /// The number of a first generation.
 const FIRST: u32 = 1;
@@ -39,7 +43,7 @@ impl Instance<'_> {
         };
         match created.await {
             Ok(created) => Ok(created),
-            Err(error) => Err(self.uncreated(engine, error).await),
+            Err(error) => Err(self.rolled_back_creation(engine, error).await),
         }
     }
 
@@ -59,7 +63,7 @@ impl Instance<'_> {
         self.record = Some(record);
         let created = async {
             let owner = self.recorded()?.owner;
-            self.begin(&collect::making(FIRST))?;
+            self.begin(UnderWay::Generation(FIRST))?;
             let copying = engine.create_generation_from_snapshot(&owner, FIRST, snapshot, spec);
             context.interrupt.guard(copying).await?;
             let made_with = MadeWith::of(spec, engine.kind());
@@ -68,7 +72,7 @@ impl Instance<'_> {
         };
         match created.await {
             Ok(server) => Ok(server),
-            Err(error) => Err(self.uncreated(engine, error).await),
+            Err(error) => Err(self.rolled_back_creation(engine, error).await),
         }
     }
 
@@ -86,7 +90,7 @@ impl Instance<'_> {
         let server = launch.await?;
         // `point_at` before the wait: the address is made from the current generation.
         record.point_at(generation, server.handle.clone());
-        self.log_in(engine, &record, &server, true).await?;
+        self.log_in(engine, &record, &server, Password::OfTheCopy).await?;
         // Setting a password may have started it anew.
         let server = engine.server(&server.handle).await?.unwrap_or(server);
         record.under_way = None;
@@ -97,7 +101,7 @@ impl Instance<'_> {
 
     /// Removes what was made of an instance that is not to be. Not interruptible. Where it fails,
     /// the record's note makes the next command go on with it.
-    async fn uncreated(&mut self, engine: &Engine, error: Error) -> Error {
+    async fn rolled_back_creation(&mut self, engine: &Engine, error: Error) -> Error {
         match self.discard_everything(engine).await {
             Ok(()) => {
                 self.record = None;
@@ -112,8 +116,7 @@ impl Instance<'_> {
 async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record> {
     // Asked first: a daemon that hangs must not hold up every other instance.
     let engine_id = engine.id().await?;
-    let _all = Lock::take(&context.store.lock_file("ports"), super::LOCK_PATIENCE, &context.events)
-        .await?;
+    let _all = context.store.lock(Guards::Ports, &context.events).await?;
     let port = match context.spec.port {
         PortChoice::Fixed(port) => port,
         PortChoice::Auto => ports::pick(key, &ports::remembered(&context.store, key)?)?,
@@ -124,13 +127,13 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         engine: engine.kind(),
         engine_id,
         port,
-        password: new_password(),
+        password: scram::new_password(),
         current: None,
         server: None,
         spare: None,
         leaving: Vec::new(),
         generations: Vec::new(),
-        under_way: Some("up".into()),
+        under_way: Some(UnderWay::Up),
         home: context.home.clone(),
         of_branch: context.spec.of_branch,
         retention: context.spec.retention,

@@ -1,11 +1,11 @@
 //! Launching and starting on the instance's port, and moving off it when another program is there.
 
-use super::Context;
+use crate::context::Context;
 use crate::engine::{Engine, Launch, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::spec::PortChoice;
-use crate::state::{Lock, Record, ports};
+use crate::state::{Guards, Record, ports};
 
 /// How often another port is tried when programs keep taking the chosen one.
 const TRIES: usize = 5;
@@ -64,8 +64,7 @@ pub(super) fn may_move(context: &Context, error: &Error) -> bool {
 /// `PortBusy` when there is none, and when the record cannot be written.
 pub(super) async fn move_port(context: &Context, record: &mut Record) -> Result<()> {
     let key = record.owner.key();
-    let lock = context.store.lock_file("ports");
-    let waiting = Lock::take(&lock, super::LOCK_PATIENCE, &context.events);
+    let waiting = context.store.lock(Guards::Ports, &context.events);
     let _all = context.interrupt.guard(waiting).await?;
     let mut avoid = ports::remembered(&context.store, &key)?;
     avoid.insert(record.port);

@@ -1,83 +1,56 @@
 //! An instance's life: found, made, started, changed, replaced, removed, on either engine.
 //!
-//! Every change is made under the instance's lock, notes in the record what is under way before
-//! its first step, and clears the note after its last. Whoever takes the lock next and finds the
-//! note tidies up first, so a killed command costs nothing but a little of the next one's time.
+//! Every change is made under the instance's lock. Before its first step the record notes what is
+//! under way ([`UnderWay`]), and after its last step the note is cleared. Whoever takes the lock
+//! next and finds the note tidies up first ([`tidy`]), so a killed command costs nothing but a
+//! little of the next one's time.
 
+mod address;
 mod branch_off;
 mod cache;
-mod collect;
-mod commands;
 mod create;
-pub mod data;
-mod garbage;
-mod history;
-mod known;
+mod discard;
+mod generations;
 mod launch;
 mod lineage;
 mod observe;
 mod prepare;
-pub mod ready;
 mod rebuild;
-mod remove;
 mod reset;
+mod retention;
 mod revive;
+mod rubbish;
 mod save;
 mod snapshot;
+mod stop;
+mod swap;
+mod tidy;
 mod transfer;
+mod up;
 
 use std::time::Duration;
 
 use chrono::Utc;
-use rand::distr::{Alphanumeric, SampleString};
-use secrecy::SecretString;
 
-use crate::config::environment::Environment;
-use crate::db::connect::Address;
-use crate::engine::{Endpoint, Engine, Engines, MadeWith, Server};
+use crate::context::Context;
+use crate::engine::{Engine, MadeWith};
 use crate::error::{Error, Kind, Result};
-use crate::event::Events;
-use crate::interrupt::Interrupt;
-use crate::key::KeySource;
-use crate::spec::InstanceSpec;
-use crate::state::{GenerationRecord, Home, Lock, Record, Store, Why};
+use crate::state::{GenerationRecord, Guards, Lock, Record, UnderWay, Why, Worth};
 
-pub use data::{Plan, Source};
-pub use garbage::{Garbage, Reason};
-pub use history::generations;
-pub use known::has_expired;
+pub use address::{address, endpoint_of, recorded_address};
+pub use generations::generations;
 pub use observe::{Observed, record};
-pub use reset::{Fate, Replaced};
-pub use revive::{How, Running};
+pub use reset::{Former, Replaced};
+pub use retention::has_expired;
+pub use revive::Running;
+pub use rubbish::{Homes, Rubbish, Usefulness};
 pub use save::Saved;
 pub use transfer::Exported;
+pub use up::{begin_with, bring_up};
 
-/// How long a server whose data matters gets to end cleanly.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long to wait for another devdb's work on the same instance.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(300);
-
-/// What every command needs of the world.
-#[derive(Clone)]
-pub struct Context {
-    /// What the instance should be.
-    pub spec: InstanceSpec,
-    /// Where records are.
-    pub store: Store,
-    /// How to reach engines.
-    pub engines: Engines,
-    /// Where progress goes.
-    pub events: Events,
-    /// Whether to stop.
-    pub interrupt: Interrupt,
-    /// What programs that devdb runs inherit.
-    pub environment: Environment,
-    /// Where the project is; none for the sample.
-    pub home: Option<Home>,
-    /// Where the key of `!encrypt` comes from.
-    pub key: KeySource,
-}
+/// How long a server whose data matters gets to end cleanly, before the command that stops it gives
+/// up. A server is never killed then.
+const SERVER_STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// An instance under its lock.
 pub struct Instance<'a> {
@@ -90,21 +63,43 @@ pub struct Instance<'a> {
 }
 
 impl<'a> Instance<'a> {
-    /// Takes the instance's lock, reads its record, or rebuilds a lost one from what the engines
-    /// still have, and tidies up after a command that was cut short.
+    /// Takes the instance's lock, reads its record, and rebuilds a lost one from what the engines
+    /// still have.
     ///
     /// # Errors
     /// `Locked`, `Config` for a record of a newer devdb, `NoEngine` when the instance's engine does
     /// not answer.
     pub async fn open(context: &'a Context) -> Result<Instance<'a>> {
         let key = context.spec.owner.key();
-        let file = context.store.lock_file(&key);
-        let waiting = Lock::take(&file, LOCK_PATIENCE, &context.events);
+        Instance::open_guarded(context, Guards::Instance(&key)).await
+    }
+
+    /// The same for the instance whose data another one begins with. The lock of that one is held.
+    async fn open_origin(context: &'a Context) -> Result<Instance<'a>> {
+        let key = context.spec.owner.key();
+        Instance::open_guarded(context, Guards::Origin(&key)).await
+    }
+
+    async fn open_guarded(context: &'a Context, guards: Guards<'_>) -> Result<Instance<'a>> {
+        let waiting = context.store.lock(guards, &context.events);
         let lock = context.interrupt.guard(waiting).await?;
+        let key = context.spec.owner.key();
         let mut instance = Instance { context, _lock: lock, key, record: None, left_behind: false };
         instance.record = instance.load_or_rebuild().await?;
-        instance.note_use()?;
+        instance.note_home()?;
         Ok(instance)
+    }
+
+    /// The recorded instance of `context` under its lock; none when another devdb has the lock.
+    /// Nothing is rebuilt: an instance without a record is not known.
+    ///
+    /// # Errors
+    /// `Config` when the lock or the record cannot be read.
+    pub fn try_open(context: &'a Context) -> Result<Option<Instance<'a>>> {
+        let key = context.spec.owner.key();
+        let Some(lock) = context.store.try_lock(Guards::Instance(&key))? else { return Ok(None) };
+        let record = context.store.load(&key)?;
+        Ok(Some(Instance { context, key, record, left_behind: false, _lock: lock }))
     }
 
     /// The record, none while there is no instance.
@@ -130,11 +125,12 @@ impl<'a> Instance<'a> {
         Ok(engine)
     }
 
-    fn begin(&mut self, what: &str) -> Result<()> {
-        self.note(Some(what.to_owned()))
+    /// Notes in the record what begins now.
+    fn begin(&mut self, what: UnderWay) -> Result<()> {
+        self.note(Some(what))
     }
 
-    /// Takes the note of what is under way back, unless the next command has to tidy up.
+    /// Clears the note of what was under way, unless the next command has to tidy up.
     fn done(&mut self) -> Result<()> {
         match self.left_behind {
             true => Ok(()),
@@ -142,7 +138,16 @@ impl<'a> Instance<'a> {
         }
     }
 
-    fn note(&mut self, what: Option<String>) -> Result<()> {
+    /// Clears the note after a failure, unless the engine was interrupted or fell silent: it may
+    /// have made what it was asked for, or still make it. The next command looks again then.
+    fn done_after(&mut self, error: &Error) -> Result<()> {
+        match error.kind() {
+            Kind::Interrupted | Kind::NoEngine => Ok(()),
+            _ => self.done(),
+        }
+    }
+
+    fn note(&mut self, what: Option<UnderWay>) -> Result<()> {
         match &mut self.record {
             Some(record) => {
                 record.under_way = what;
@@ -151,29 +156,18 @@ impl<'a> Instance<'a> {
             None => Ok(()),
         }
     }
-}
 
-/// How to log in to a server of this record.
-pub fn address(record: &Record, endpoint: &Endpoint) -> Address {
-    let made_with = record.current_generation().map(|generation| &generation.made_with);
-    Address {
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        database: made_with.map(|made| made.database.clone()).unwrap_or_default(),
-        user: made_with.map(|made| made.user.clone()).unwrap_or_default(),
-        password: record.password.clone(),
+    /// Notes where the project is now, for whoever meets the record from elsewhere.
+    fn note_home(&mut self) -> Result<()> {
+        let context = self.context;
+        match &mut self.record {
+            Some(record) if record.home != context.home => {
+                record.home.clone_from(&context.home);
+                context.store.save(record)
+            }
+            _ => Ok(()),
+        }
     }
-}
-
-/// How to log in to the instance of this record, without asking its engine: servers are published
-/// on 127.0.0.1 only.
-pub fn recorded_address(record: &Record) -> Address {
-    address(record, &Endpoint { host: "127.0.0.1".into(), port: record.port })
-}
-
-/// 32 letters and digits: 190 bits, and nothing that a URL, a shell or SASLprep would change.
-pub fn new_password() -> SecretString {
-    SecretString::from(Alphanumeric.sample_string(&mut rand::rng(), 32))
 }
 
 fn generation_record(number: u32, made_with: MadeWith, why: Why) -> GenerationRecord {
@@ -184,16 +178,6 @@ fn generation_record(number: u32, made_with: MadeWith, why: Why) -> GenerationRe
         why,
         replaced: None,
         baseline: None,
-        untouched: false,
+        worth: Worth::WrittenTo,
     }
-}
-
-/// Where a server is reached.
-///
-/// # Errors
-/// `Unexpected` when its engine does not say.
-pub fn endpoint_of(server: &Server) -> Result<&Endpoint> {
-    server.endpoint.as_ref().ok_or_else(|| {
-        Error::new(Kind::Unexpected, format!("the engine reports no port for {}", server.name))
-    })
 }

@@ -1,6 +1,7 @@
 //! Looking at an instance without its lock and without changing anything.
 
-use super::{Context, known, lineage};
+use super::{lineage, retention};
+use crate::context::Context;
 use crate::engine::{Engine, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::PortChoice;
@@ -88,7 +89,7 @@ impl Observed {
             return Ok(None);
         };
         let Some(current) = record.current_generation().cloned() else { return Ok(None) };
-        let settled = record.under_way.is_none() && known::is_settled(context, &record);
+        let settled = record.under_way.is_none() && retention::is_settled(context, &record);
         if !settled || record.server.is_none() {
             return Ok(None);
         }

@@ -3,12 +3,13 @@
 
 use secrecy::ExposeSecret;
 
-use super::{Instance, Plan, collect, generation_record};
+use super::{Instance, generation_record};
 use crate::db::scram;
 use crate::engine::{Engine, Generation, GoldenLabel, MadeWith};
 use crate::error::Result;
 use crate::golden::{self, Golden};
-use crate::state::{GenerationRecord, Spare, Why};
+use crate::plan::Plan;
+use crate::state::{GenerationRecord, Spare, UnderWay, Why};
 
 /// A generation that is ready to be launched.
 pub(super) struct Prepared {
@@ -43,7 +44,7 @@ impl Instance<'_> {
             if let Some(spare) = self.take_spare(&on_engine, &golden.state.label)? {
                 return Ok((spare.number, spare.next_transaction, next));
             }
-            self.begin(&collect::making(next))?;
+            self.begin(UnderWay::Generation(next))?;
             let owner = self.recorded()?.owner;
             // Not interrupted halfway: an engine that has been asked for a copy makes it.
             engine.clone_golden(&golden.state, &owner, next, &context.spec.server).await?;
@@ -52,10 +53,9 @@ impl Instance<'_> {
         let (golden, (number, next_transaction, next)) =
             golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
-        // Setting the password is one transaction; whatever comes after it is somebody's writing.
-        let untouched = next_transaction + 1;
         let generation = GenerationRecord {
-            baseline: Some(untouched.to_string()),
+            // Setting the password is one transaction; whatever comes after it is somebody's writing.
+            baseline: Some(next_transaction + 1),
             ..generation_record(number, made_with, why)
         };
         let verifier = scram::verifier(self.recorded()?.password.expose_secret());
@@ -94,7 +94,7 @@ impl Instance<'_> {
         if let Some(record) = &mut self.record {
             record.spare = None;
         }
-        self.begin(&collect::making(spare.number))?;
+        self.begin(UnderWay::Generation(spare.number))?;
         Ok(Some(spare))
     }
 

@@ -2,12 +2,13 @@
 
 use chrono::Utc;
 
-use super::{Instance, new_password};
+use super::Instance;
+use crate::db::scram;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::{Kind, Result};
 use crate::spec::Retention;
 use crate::state::record::SCHEMA;
-use crate::state::{GenerationRecord, Record, Why, ports};
+use crate::state::{GenerationRecord, Record, UnderWay, Why, Worth, ports};
 
 impl Instance<'_> {
     /// The record on disk, or one made from the engines' labels when it is lost or damaged.
@@ -72,7 +73,7 @@ impl Instance<'_> {
             },
             password: match &self.record {
                 Some(record) => record.password.clone(),
-                None => new_password(),
+                None => scram::new_password(),
             },
             current,
             server: server.map(|server| server.handle.clone()),
@@ -86,7 +87,7 @@ impl Instance<'_> {
                 })
                 .collect(),
             // What is incomplete is rubbish of a first `up` that was cut short: tidied up next.
-            under_way: Some("rebuild".into()),
+            under_way: Some(UnderWay::Rebuild),
             home: self.context.home.clone(),
             of_branch: self.context.spec.of_branch,
             // Nobody knows any more which of them were promised: all are, until the next swap.
@@ -128,6 +129,6 @@ pub(super) fn found(generation: &Generation) -> GenerationRecord {
         why: Why::Found,
         replaced: Some(Utc::now()),
         baseline: None,
-        untouched: false,
+        worth: Worth::WrittenTo,
     }
 }

@@ -2,36 +2,35 @@
 //! settings, or on another port.
 
 use secrecy::ExposeSecret;
-use serde::Serialize;
 use std::time::{Duration, Instant};
 
 use super::create::Created;
-use super::{Context, Instance, Plan, address, endpoint_of, launch, lineage, ready};
+use super::{Instance, address, endpoint_of, launch, lineage};
+use crate::context::Context;
 use crate::db::connect::wait_for_login;
 use crate::db::{inspect, scram};
 use crate::engine::{Engine, MadeWith, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
+use crate::outcome::How;
+use crate::plan::Plan;
+use crate::populate::ready;
 use crate::spec::PortChoice;
-use crate::state::{GenerationRecord, Record};
+use crate::state::{GenerationRecord, Record, UnderWay};
 
-/// What had to be done to get a running server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum How {
-    /// Nothing: it ran as it should.
-    Unchanged,
-    /// The instance is new.
-    Created,
-    /// It was stopped or down.
-    Started,
-    /// It ran with other settings, image or port.
-    Relaunched,
+/// Which password a server is expected to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Password {
+    /// The recorded one. When it takes another, the record was lost or somebody changed it, and
+    /// devdb says that it has set the recorded one again.
+    Recorded,
+    /// That of the data that was copied, which may be another instance's.
+    OfTheCopy,
 }
 
 /// How late an engine that is busy may carry out what a command that was killed had asked of it: a
 /// stop, after the next command has found the server running.
-const LATE: Duration = Duration::from_millis(300);
+const LATE_STOP: Duration = Duration::from_millis(300);
 
 /// A server that accepts logins.
 pub struct Running {
@@ -72,10 +71,10 @@ impl Instance<'_> {
             let wanted = MadeWith::of(&self.context.spec.server, record.engine);
             lineage::check(&current.made_with, &wanted)?;
         }
-        self.begin("up")?;
+        self.begin(UnderWay::Up)?;
         let (mut server, mut how) = self.revive(&engine, self.recorded()?).await?;
         if cut_short {
-            tokio::time::sleep(LATE).await;
+            tokio::time::sleep(LATE_STOP).await;
             let now = engine.server(&server.handle).await?;
             if !now.is_some_and(|server| server.is_running()) {
                 (server, how) = self.revive(&engine, self.recorded()?).await?;
@@ -105,7 +104,7 @@ impl Instance<'_> {
         record.server = Some(server.handle.clone());
         self.record = Some(record.clone());
         context.store.save(&record)?;
-        self.log_in(engine, &record, &server, false).await?;
+        self.log_in(engine, &record, &server, Password::Recorded).await?;
         // `set_password` of an engine may have started the server anew.
         let server = engine.server(&server.handle).await?.unwrap_or(server);
         Ok((server, how))
@@ -132,20 +131,19 @@ impl Instance<'_> {
         }
     }
 
-    /// Waits for a login; a password that is not the recorded one (the record was lost, or
-    /// somebody changed it) is set again, which is said unless it was to be `expected`.
+    /// Waits for a login. A password that is not the recorded one is set again.
     pub(super) async fn log_in(
         &self,
         engine: &Engine,
         record: &Record,
         server: &Server,
-        expected: bool,
+        password: Password,
     ) -> Result<()> {
         let context = self.context;
         let address = address(record, endpoint_of(server)?);
         match ready::wait(context, engine, server, &address).await {
             Err(error) if error.kind() == Kind::LoginRefused => {
-                if !expected {
+                if password == Password::Recorded {
                     context.events.note(format!(
                         "the password of {} was not the recorded one and has been set again",
                         address.user
@@ -355,7 +353,7 @@ pub(super) async fn stop_cleanly(
             return Err(error);
         }
     }
-    engine.stop(server, super::PATIENCE).await
+    engine.stop(server, super::SERVER_STOP_DEADLINE).await
 }
 
 /// Sets the password, trying again while the server is still starting.

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::snapshot::told;
-use super::{Context, Instance, address, collect, endpoint_of};
+use super::{Instance, address, endpoint_of};
+use crate::context::Context;
 use crate::db::backup::{self, Backup};
 use crate::db::connect::Address;
 use crate::engine::{BackupEnd, Engine, Generation, Manifest, Server, SnapshotName};
 use crate::error::{Error, Kind, Result};
-use crate::state::Record;
+use crate::state::{Record, UnderWay};
 
 /// A snapshot that was saved.
 pub struct Saved {
@@ -44,7 +45,7 @@ impl Instance<'_> {
         let record = self.recorded()?;
         self.vacate(&engine, name).await?;
         let draft = draft(&record, name, message)?;
-        self.begin(&collect::saving(name.as_str()))?;
+        self.begin(UnderWay::Snapshot(name.to_string()))?;
         context.events.step("copying the database");
         match self.copy(&engine, &record, draft).await {
             Ok(saved) => {
@@ -53,7 +54,7 @@ impl Instance<'_> {
             }
             Err(error) => {
                 let error = told(error, format!("cannot save the snapshot \"{name}\""));
-                Err(self.unsaved(&engine, name.as_str(), error).await)
+                Err(self.rolled_back_copy(&engine, name.as_str(), error).await)
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Snapshots of an instance, once they are saved: listed, restored as a new generation, removed.
 
-use super::reset::Incoming;
-use super::{Instance, Replaced, collect, generation_record, lineage};
+use super::swap::Incoming;
+use super::{Former, Instance, Replaced, generation_record, lineage};
 use crate::engine::{Engine, MadeWith, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::state::{GenerationRecord, Why};
+use crate::state::{GenerationRecord, UnderWay, Why, Worth};
 
 impl Instance<'_> {
     /// The snapshots, those that cannot be used too; what a save that was cut short left is removed.
@@ -13,7 +13,7 @@ impl Instance<'_> {
     /// `NoInstance`, and when the engine does not answer.
     pub async fn snapshots(&mut self) -> Result<Vec<Snapshot>> {
         let engine = self.open_snapshots().await?;
-        self.begin("snapshots")?;
+        self.begin(UnderWay::ReadingSnapshots)?;
         let mut snapshots = self.read_snapshots(&engine, None).await?;
         let owner = self.recorded()?.owner;
         for snapshot in &snapshots {
@@ -45,7 +45,7 @@ impl Instance<'_> {
         })?;
         let number = self.next_number(&engine.generations(Some(&self.key)).await?);
 
-        self.begin(&collect::making(number))?;
+        self.begin(UnderWay::Generation(number))?;
         let record = self.recorded()?;
         let former = record.current.unwrap_or_default();
         context.events.step("copying the snapshot beside the running database");
@@ -53,18 +53,18 @@ impl Instance<'_> {
             engine.create_generation_from_snapshot(&record.owner, number, &snapshot, spec);
         if let Err(error) = context.interrupt.guard(copying).await {
             let error = told(error, format!("cannot restore the snapshot \"{name}\""));
-            let error = self.given_up(&engine, &[number], error).await;
+            let error = self.rolled_back(&engine, &[number], error).await;
             return Err(error.hint("nothing was replaced: the database is as it was before"));
         }
         context.events.step("swapping");
         let new = generation_record(number, made_with, Why::Restore);
         let server = match self.swap(&engine, record, new, Incoming::Snapshot).await {
             Ok(server) => server,
-            Err(error) => return Err(self.given_up(&engine, &[number], error).await),
+            Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),
         };
         self.done()?;
         self.collect(&engine).await;
-        let fate = self.fate_of(former, false);
+        let fate = self.fate_of(former, Former::Kept);
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }
 
@@ -84,7 +84,7 @@ impl Instance<'_> {
             for generation in record.generations.iter_mut().filter(restored) {
                 // The snapshot was its other copy, perhaps: from now on it counts as written to.
                 // `forget_snapshot` saves this.
-                (generation.baseline, generation.untouched) = (None, false);
+                (generation.baseline, generation.worth) = (None, Worth::WrittenTo);
             }
         }
         self.forget_snapshot(name).await
@@ -97,7 +97,7 @@ impl Instance<'_> {
     pub(super) async fn forget_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
         let engine = self.open_snapshots().await?;
         let owner = self.recorded()?.owner;
-        self.begin(&collect::saving(name.as_str()))?;
+        self.begin(UnderWay::Snapshot(name.to_string()))?;
         engine.remove_snapshot(&owner, name.as_str()).await?;
         self.done()
     }
@@ -127,7 +127,7 @@ impl Instance<'_> {
         name: &SnapshotName,
     ) -> Result<(Snapshot, Manifest)> {
         let names = engine.snapshot_names(&self.recorded()?.owner).await?;
-        self.begin("snapshots")?;
+        self.begin(UnderWay::ReadingSnapshots)?;
         let snapshots = self.read_snapshots(engine, Some(name)).await?;
         self.done()?;
         let unusable = |why: &str| {
@@ -153,7 +153,7 @@ impl Instance<'_> {
             return Ok(());
         }
         let unfinished = |snapshot: &Snapshot| matches!(snapshot.state, State::Unfinished);
-        self.begin("snapshots")?;
+        self.begin(UnderWay::ReadingSnapshots)?;
         let snapshots = self.read_snapshots(engine, Some(name)).await?;
         self.done()?;
         if snapshots.iter().any(unfinished) {
@@ -165,24 +165,19 @@ impl Instance<'_> {
     }
 
     /// Removes what was copied of a snapshot that is not to be.
-    pub(super) async fn unsaved(&mut self, engine: &Engine, name: &str, error: Error) -> Error {
+    pub(super) async fn rolled_back_copy(
+        &mut self,
+        engine: &Engine,
+        name: &str,
+        error: Error,
+    ) -> Error {
         let removed = match self.recorded() {
             Ok(record) => engine.remove_snapshot(&record.owner, name).await,
             Err(error) => Err(error),
         };
-        match removed.and_then(|()| self.settled_after(&error)) {
+        match removed.and_then(|()| self.done_after(&error)) {
             Ok(()) => error,
             Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-        }
-    }
-
-    /// Clears the note of what was under way, unless it was given up in the middle of a call to the
-    /// engine, or that fell silent: it may have made what it was asked for, or still make it, and the
-    /// next command looks again.
-    pub(super) fn settled_after(&mut self, error: &Error) -> Result<()> {
-        match error.kind() {
-            Kind::Interrupted | Kind::NoEngine => Ok(()),
-            _ => self.done(),
         }
     }
 }

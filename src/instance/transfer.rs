@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::snapshot::told;
-use super::{Instance, collect, lineage};
+use super::{Instance, lineage};
 use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
 use crate::engine::{Engine, MadeWith, Manifest, SnapshotName, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::state::UnderWay;
 
 /// A snapshot that was written into a file.
 pub struct Exported {
@@ -36,7 +37,7 @@ impl Instance<'_> {
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let (snapshot, manifest) = self.usable(&engine, name).await?;
-        self.begin(&collect::exporting(file))?;
+        self.begin(UnderWay::Export(file.to_owned()))?;
         context.events.step(format!("writing {}", file.display()));
         let owner = self.recorded()?.owner;
         let stop = Stop::default();
@@ -58,7 +59,7 @@ impl Instance<'_> {
                 Ok(Exported { bytes, seal })
             }
             Err(error) => {
-                self.settled_after(&error)?;
+                self.done_after(&error)?;
                 Err(told(error, format!("cannot export the snapshot \"{name}\"")))
             }
         }
@@ -96,7 +97,7 @@ impl Instance<'_> {
         let verifying = blocking(file, move || archive.verify());
         let verified = context.interrupt.guard(verifying).await?;
 
-        self.begin(&collect::saving(name.as_str()))?;
+        self.begin(UnderWay::Snapshot(name.to_string()))?;
         context.events.step("unpacking");
         let manifest = Manifest { name: name.to_string(), ..manifest };
         match self.unpack(&engine, manifest, verified).await {
@@ -106,7 +107,7 @@ impl Instance<'_> {
             }
             Err(error) => {
                 let error = told(error, format!("cannot import {}", file.display()));
-                Err(self.unsaved(&engine, name.as_str(), error).await)
+                Err(self.rolled_back_copy(&engine, name.as_str(), error).await)
             }
         }
     }

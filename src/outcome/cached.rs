@@ -4,8 +4,19 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::engine::DamagedGolden;
-use crate::golden::Cached;
 use crate::spec::EngineKind;
+
+/// How much of a state was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cached {
+    /// All of it.
+    Hit,
+    /// Some of its migrations.
+    Prefix,
+    /// The empty database at best.
+    Miss,
+}
 
 /// What `cache list` shows.
 #[derive(Debug, Default, Serialize)]

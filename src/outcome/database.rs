@@ -5,10 +5,23 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Place;
-use crate::golden::Cached;
-use crate::instance::{Fate, How};
+use super::{Cached, Location};
+use crate::plan::Standing;
 use crate::spec::{EngineKind, Owner};
+
+/// What had to be done to get a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// Nothing: it ran as it should.
+    Unchanged,
+    /// The instance is new.
+    Created,
+    /// It was stopped or down.
+    Started,
+    /// It ran with other settings, image or port.
+    Relaunched,
+}
 
 /// What `up`, `start`, `migrate run` and `seed` did.
 #[derive(Debug, Serialize)]
@@ -23,7 +36,7 @@ pub struct UpReport {
     pub server_version: Option<String>,
     /// Where it is.
     #[serde(flatten)]
-    pub place: Place,
+    pub location: Location,
     /// What was applied to the database.
     #[serde(flatten)]
     pub applied: Applied,
@@ -61,6 +74,20 @@ pub struct GoldenReport {
     pub cached: Cached,
 }
 
+/// What becomes of a generation that is current no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is kept for `undo`.
+    Kept,
+    /// It was to be removed.
+    Wiped,
+    /// It is removed: nobody had written to it.
+    Unwritten,
+    /// It is removed: the project keeps none.
+    NotWanted,
+}
+
 /// What `reset` and `undo` did.
 #[derive(Debug, Serialize)]
 pub struct ResetReport {
@@ -70,7 +97,7 @@ pub struct ResetReport {
     pub engine: EngineKind,
     /// Where it is.
     #[serde(flatten)]
-    pub place: Place,
+    pub location: Location,
     /// The generation that is current now.
     pub generation: u32,
     /// The one before.
@@ -104,7 +131,7 @@ pub struct StatusReport {
     pub server_version: Option<String>,
     /// Where it is.
     #[serde(flatten)]
-    pub place: Option<Place>,
+    pub location: Option<Location>,
     /// Since when the server has been up.
     pub started: Option<DateTime<Utc>>,
     /// The database's size in bytes.
@@ -134,7 +161,7 @@ impl StatusReport {
             engine: None,
             health: None,
             server_version: None,
-            place: None,
+            location: None,
             started: None,
             database_bytes: None,
             generation: None,
@@ -172,6 +199,13 @@ impl MigrationsReport {
     }
 }
 
+impl From<Standing> for MigrationsReport {
+    fn from(standing: Standing) -> Self {
+        let Standing { applied, pending, changed, missing, out_of_order, dirty } = standing;
+        MigrationsReport { applied, pending, changed, missing, out_of_order, dirty }
+    }
+}
+
 /// Where seeds stand.
 #[derive(Debug, Default, Serialize)]
 pub struct SeedsReport {
@@ -183,6 +217,14 @@ pub struct SeedsReport {
     pub pending: Vec<String>,
     /// Files that have changed since.
     pub changed: Vec<String>,
+}
+
+impl SeedsReport {
+    /// Where the seeds of a profile stand.
+    pub fn of(profile: String, standing: Standing) -> Self {
+        let Standing { applied, pending, changed, .. } = standing;
+        SeedsReport { profile, applied, pending, changed }
+    }
 }
 
 /// Where the state that this directory's files want stands in the cache.
@@ -211,7 +253,8 @@ pub struct EphemeralReport {
     /// Where it runs.
     pub engine: EngineKind,
     /// Where it is reached.
-    pub place: Place,
+    #[serde(rename = "place")]
+    pub location: Location,
     /// When it goes.
     pub until: DateTime<Utc>,
 }

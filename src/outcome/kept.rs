@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::instance::Reason;
 use crate::spec::{EngineKind, Owner};
 use crate::state::Why;
 
@@ -118,6 +117,22 @@ pub enum WhySkipped {
         /// Where its project is.
         directory: PathBuf,
     },
+}
+
+/// Why something is of no use any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A former generation past its time.
+    Expired,
+    /// A command was cut short.
+    CutShort,
+    /// The branch that the instance was made for is gone.
+    BranchGone,
+    /// The directory of its project is gone.
+    DirectoryGone,
+    /// Another checkout is in the directory of its project.
+    CheckoutGone,
 }
 
 /// What of one instance is of no use any more, for one reason.

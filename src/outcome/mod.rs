@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use crate::db::connect::Address;
 
-pub use cached::{CacheReport, CachedState, PruneReport, TransferReport, Wanted};
+pub use cached::{CacheReport, Cached, CachedState, PruneReport, TransferReport, Wanted};
 pub use database::{
-    Applied, EphemeralReport, EphemeralsReport, GoldenReport, MigrationsReport, ResetReport,
-    SeedsReport, StatusGolden, StatusReport, UpReport,
+    Applied, EphemeralReport, EphemeralsReport, Fate, GoldenReport, How, MigrationsReport,
+    ResetReport, SeedsReport, StatusGolden, StatusReport, UpReport,
 };
 pub use kept::{
-    Found, GcReport, GenerationRow, GenerationsReport, ListReport, Listed, Skipped, WhySkipped,
+    Found, GcReport, GenerationRow, GenerationsReport, ListReport, Listed, Reason, Skipped,
+    WhySkipped,
 };
 pub use project::{Check, ConfigReport, ConfigRow, DoctorReport, InitReport, Verdict};
 pub use snapshot::{ExportedReport, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport};
@@ -102,7 +103,7 @@ pub struct Said {
 
 /// Where a database is; the password never shows.
 #[derive(Debug, Clone, Serialize)]
-pub struct Place {
+pub struct Location {
     /// The URL with `***` for the password.
     pub url: String,
     /// Host.
@@ -115,9 +116,9 @@ pub struct Place {
     pub user: String,
 }
 
-impl From<&Address> for Place {
+impl From<&Address> for Location {
     fn from(address: &Address) -> Self {
-        Place {
+        Location {
             url: address.masked_url(),
             host: address.host.clone(),
             port: address.port,
@@ -132,4 +133,9 @@ impl From<&Address> for Place {
 pub struct UrlReport {
     /// The URL, password included.
     pub url: String,
+}
+
+/// Whole milliseconds, as reports count time.
+pub fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

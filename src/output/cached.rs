@@ -7,8 +7,10 @@ use indicatif::HumanBytes;
 use super::Style;
 use super::human::{count, plain_table, seconds, trimmed};
 use super::kept::moment;
-use crate::golden::Cached;
-use crate::outcome::{CacheReport, CachedState, PruneReport, StatusGolden, TransferReport, Wanted};
+
+use crate::outcome::{
+    CacheReport, Cached, CachedState, PruneReport, StatusGolden, TransferReport, Wanted,
+};
 
 /// `devdb cache list`
 pub fn list(report: &CacheReport, style: Style) -> String {

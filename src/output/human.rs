@@ -8,11 +8,10 @@ use comfy_table::presets::NOTHING;
 
 use super::{Style, cached, kept, snapshot};
 use crate::error::{Error, Kind};
-use crate::golden::Cached;
-use crate::instance::{Fate, How};
+
 use crate::outcome::{
-    Applied, ConfigReport, DoctorReport, InitReport, ListReport, MigrationsReport, Report,
-    ResetReport, SeedsReport, StatusReport, UpReport, Verdict,
+    Applied, Cached, ConfigReport, DoctorReport, Fate, How, InitReport, ListReport,
+    MigrationsReport, Report, ResetReport, SeedsReport, StatusReport, UpReport, Verdict,
 };
 use crate::spec::Owner;
 
@@ -91,7 +90,7 @@ fn up(report: &UpReport, style: Style) -> String {
         version.unwrap_or_default(),
         style.dim(&seconds(report.took_ms)),
     );
-    _ = writeln!(text, "  {}", report.place.url);
+    _ = writeln!(text, "  {}", report.location.url);
     applied(&mut text, &report.applied, style);
     match &report.env_file {
         Some(file) => _ = writeln!(text, "  DATABASE_URL is in {}", file.display()),
@@ -113,7 +112,7 @@ fn reset(report: &ResetReport, style: Style) -> String {
         report.generation,
         report.engine,
         style.dim(&seconds(report.took_ms)),
-        report.place.url,
+        report.location.url,
     );
     applied(&mut text, &report.applied, style);
     let former = report.former_generation;
@@ -184,7 +183,7 @@ fn status(report: &StatusReport, style: Style) -> String {
     if let Some(version) = &report.server_version {
         rows.push(("server", format!("PostgreSQL {version}")));
     }
-    if let Some(place) = &report.place {
+    if let Some(place) = &report.location {
         rows.push(("url", place.url.clone()));
         rows.push(("port", place.port.to_string()));
     }

@@ -7,9 +7,10 @@ use indicatif::HumanBytes;
 
 use super::Style;
 use super::human::{count, plain_table, trimmed, who};
-use crate::instance::Reason;
+
 use crate::outcome::{
-    EphemeralsReport, Found, GcReport, GenerationRow, GenerationsReport, Skipped, WhySkipped,
+    EphemeralsReport, Found, GcReport, GenerationRow, GenerationsReport, Reason, Skipped,
+    WhySkipped,
 };
 use crate::state::Why;
 
@@ -52,7 +53,7 @@ pub fn ephemerals(report: &EphemeralsReport, style: Style) -> String {
             style.bold(&one.id),
             format!("{} for {}", one.owner.project, one.owner.developer),
             one.engine.to_string(),
-            one.place.url.clone(),
+            one.location.url.clone(),
             moment(one.until),
         ]);
     }

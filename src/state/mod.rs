@@ -5,12 +5,14 @@
 //! generation is current, in which order they came, and why.
 
 pub mod home;
-pub mod lock;
+mod lock;
 pub mod ports;
 pub mod record;
 pub mod store;
+mod under_way;
 
 pub use home::{Home, Sight};
-pub use lock::Lock;
-pub use record::{GenerationRecord, Record, Spare, Why};
+pub use lock::{Guards, Lock};
+pub use record::{GenerationRecord, Record, Spare, Why, Worth};
 pub use store::{Store, private_directory, write_private};
+pub use under_way::UnderWay;

@@ -4,12 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::Home;
+use super::{Home, UnderWay};
 use crate::engine::MadeWith;
 use crate::spec::{EngineKind, Owner, Retention};
 
 /// The version of the record's layout that this devdb writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct Record {
     pub generations: Vec<GenerationRecord>,
     /// What is under way. Set before the first step and cleared after the last, so that the next
     /// command knows that one before it was cut short.
-    pub under_way: Option<String>,
+    pub under_way: Option<UnderWay>,
     /// Where the project was when the instance was last used; none for the sample.
     pub home: Option<Home>,
     /// Whether it was made for, and named after, a git branch.
@@ -66,12 +66,23 @@ pub struct GenerationRecord {
     pub why: Why,
     /// When it stopped being current.
     pub replaced: Option<DateTime<Utc>>,
-    /// The server's next transaction id when devdb had made it: while that is the same, nobody has
-    /// written to it.
-    pub baseline: Option<String>,
-    /// Whether nobody had written to it when it stopped being current (or a person gave it up): it
-    /// need not be kept.
-    pub untouched: bool,
+    /// The server's next transaction id when devdb had made it. While that is the same, nobody has
+    /// written to it. None when devdb cannot tell.
+    pub baseline: Option<u64>,
+    /// What it was worth when it stopped being current.
+    pub worth: Worth,
+}
+
+/// What a former generation is worth keeping for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Worth {
+    /// Somebody wrote to it, or nobody can tell.
+    WrittenTo,
+    /// Nobody wrote to it after devdb had made it.
+    Untouched,
+    /// A person gave it up: its disk space is wanted back.
+    Wiped,
 }
 
 /// A copy of a golden state, made ahead.
@@ -193,7 +204,7 @@ pub(crate) mod tests {
             why: Why::Reset,
             replaced: None,
             baseline: None,
-            untouched: false,
+            worth: Worth::WrittenTo,
         }
     }
 

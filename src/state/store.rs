@@ -6,9 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::home::{Home, Sight};
-use super::lock::Lock;
+use super::lock::{BAKING, Company, DEADLINE, Guards, Held, Lock, Request};
 use super::record::{Record, SCHEMA};
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
+use crate::event::Events;
 use crate::sealed::{self, Broken};
 use crate::spec::Owner;
 
@@ -16,6 +17,7 @@ use crate::spec::Owner;
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    held: Held,
 }
 
 impl Store {
@@ -27,7 +29,7 @@ impl Store {
         for directory in [root.to_path_buf(), root.join("instances"), root.join("locks")] {
             private_directory(&directory)?;
         }
-        Ok(Store { root: root.to_path_buf() })
+        Ok(Store { root: root.to_path_buf(), held: Held::default() })
     }
 
     /// The directory itself.
@@ -35,9 +37,53 @@ impl Store {
         &self.root
     }
 
-    /// The file of the lock with this name.
-    pub fn lock_file(&self, name: &str) -> PathBuf {
-        self.root.join("locks").join(format!("{name}.lock"))
+    fn lock_file(&self, guards: Guards<'_>) -> PathBuf {
+        self.locks().join(format!("{}.lock", guards.file_name()))
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    /// Takes a lock alone, and waits for another devdb that holds it.
+    ///
+    /// # Errors
+    /// `Locked` after five minutes, `Config` when the lock's file cannot be opened.
+    pub async fn lock(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
+        let file = self.lock_file(guards);
+        let request = Request { file: &file, guards, company: Company::Alone, held: &self.held };
+        request.wait(DEADLINE, events).await
+    }
+
+    /// Takes a lock together with others who share it, and waits for another devdb that holds it
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Store::lock`].
+    pub async fn share(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
+        let file = self.lock_file(guards);
+        let request = Request { file: &file, guards, company: Company::Shared, held: &self.held };
+        request.wait(DEADLINE, events).await
+    }
+
+    /// Takes a lock alone; none when another devdb holds it.
+    ///
+    /// # Errors
+    /// `Config` when the lock's file cannot be opened.
+    pub fn try_lock(&self, guards: Guards<'_>) -> Result<Option<Lock>> {
+        let file = self.lock_file(guards);
+        Request { file: &file, guards, company: Company::Alone, held: &self.held }.try_now()
+    }
+
+    /// Removes the files of the locks of [`Guards::Baking`]. Whoever bakes shares the cache first, so
+    /// the caller has [`Guards::Cache`] alone.
+    pub fn remove_baking_locks(&self) {
+        for entry in fs::read_dir(self.locks()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(BAKING) {
+                // At worst it stays until the next time.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     fn file(&self, key: &str) -> PathBuf {
@@ -108,7 +154,7 @@ impl Store {
             if record.owner.project_id != project_id || !was_moved {
                 continue;
             }
-            let Some(_lock) = Lock::at_once(&self.lock_file(&key))? else { continue };
+            let Some(_lock) = self.try_lock(Guards::Instance(&key))? else { continue };
             if let Some(record) = self.load(&key)? {
                 self.save(&Record { home: Some(to.clone()), ..record })?;
             }

@@ -11,7 +11,7 @@ use devdb::engine::{
     Engine, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, PrivateServer, Role,
 };
 use devdb::event::Events;
-use devdb::instance::ready;
+use devdb::populate::ready;
 use devdb::spec::{Owner, digest};
 use secrecy::SecretString;
 use sqlx::PgConnection;
@@ -217,7 +217,7 @@ pub async fn the_first_transaction_of_a_copy_is_foretold(bench: Arc<Bench>) {
     let server = bench.engine.launch(&launch).await.unwrap();
     let mut connection = bench.log_in(&server).await;
     let address = bench.address(&server, &bench.spec, PASSWORD);
-    let untouched = (state.label.next_transaction + 1).to_string();
+    let untouched = state.label.next_transaction + 1;
     the_row(&mut connection).await;
     assert_eq!(inspect::next_transaction(&address).await.unwrap(), untouched);
     execute(&mut connection, "UPDATE kept SET what = 'written'").await;

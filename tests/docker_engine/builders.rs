@@ -9,7 +9,7 @@ use devdb::db::scram;
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{GoldenLabel, Lease, MadeWith, PrivateLaunch, Role};
 use devdb::event::Events;
-use devdb::instance::ready;
+use devdb::populate::ready;
 use devdb::spec::{EngineKind, digest};
 
 use crate::scene::{PASSWORD, Scene, docker, until};

@@ -8,7 +8,7 @@ mod status;
 
 pub use load::{MigrationFile, MigrationSet, load};
 pub use new_file::new_file;
-pub use run::{Applied, run};
+pub use run::{Applied, LOCK_DEADLINE, run};
 pub use status::{AppliedMigration, MigrationStatus, PendingMigration, status};
 
 /// Where sqlx records what is applied.

@@ -14,6 +14,10 @@ use crate::db::{server_error, session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
+/// How long devdb waits for another program that holds sqlx's lock and migrates the same database.
+/// sqlx itself would wait for ever.
+pub const LOCK_DEADLINE: Duration = Duration::from_secs(60);
+
 /// A migration that a run has applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Applied {

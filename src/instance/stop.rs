@@ -1,9 +1,10 @@
 //! Stopping an instance, taking its server away, and removing it for good.
 
 use super::Instance;
-use super::collect::{BRIEFLY, PURGE};
+use super::discard::BRIEFLY;
 use super::revive::stop_cleanly;
 use crate::error::Result;
+use crate::state::UnderWay;
 
 impl Instance<'_> {
     /// Ends the server cleanly and leaves it where it is. Returns whether it ran.
@@ -30,7 +31,7 @@ impl Instance<'_> {
         let engine = self.engine(&record).await?;
         let server = self.current_server(&engine, &record).await?;
         if let Some(server) = &server {
-            self.begin("down")?;
+            self.begin(UnderWay::Down)?;
             stop_cleanly(self.context, &engine, &record, server).await?;
             engine.remove_server(server).await?;
         }
@@ -49,7 +50,7 @@ impl Instance<'_> {
     pub async fn purge(&mut self) -> Result<bool> {
         let Some(record) = self.record.clone() else { return Ok(false) };
         let engine = self.engine(&record).await?;
-        self.begin(PURGE)?;
+        self.begin(UnderWay::Purge)?;
         self.discard_snapshots(&engine).await?;
         self.discard_everything(&engine).await?;
         self.record = None;

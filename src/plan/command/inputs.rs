@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 use sha2::{Digest, Sha256};
 
-use super::Purpose;
+use super::Stage;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{ForeignCommand, digest};
 
@@ -20,9 +20,9 @@ const MATCHING: MatchOptions = MatchOptions {
     require_literal_leading_dot: true,
 };
 
-/// See [`super::Foreign::fingerprint`].
-pub(super) fn fingerprint(purpose: Purpose, command: &ForeignCommand) -> Result<String> {
-    let setting = format!("{}.inputs", purpose.as_str());
+/// See [`super::Tool::fingerprint`].
+pub(super) fn fingerprint(stage: Stage, command: &ForeignCommand) -> Result<String> {
+    let setting = format!("{}.inputs", stage.as_str());
     // How many words there are keeps a word and a file's name apart.
     let mut parts = vec![FORMAT.to_owned(), command.argv.len().to_string()];
     parts.extend(command.argv.iter().cloned());
@@ -127,7 +127,7 @@ mod tests {
 
         fn fingerprint(&self, argv: &[&str]) -> String {
             let command = self.command(argv, &["migrations/**"]);
-            fingerprint(Purpose::Migrations, &command).unwrap()
+            fingerprint(Stage::Migrations, &command).unwrap()
         }
     }
 
@@ -154,7 +154,7 @@ mod tests {
             [("migration/**", "correct"), ("migrations", "migrations/**"), ("a.ts", "correct")]
         {
             let command = project.command(&["x"], &["migrations/**", input]);
-            let error = fingerprint(Purpose::Migrations, &command).unwrap_err();
+            let error = fingerprint(Stage::Migrations, &command).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
             assert!(error.message().contains(&format!("{input:?}")), "{error}");
             assert!(error.hints()[0].contains(hint), "{:?}", error.hints());

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 
-use super::{Context, address, collect, observe};
+use super::{address, observe, retention};
+use crate::context::Context;
 use crate::db::inspect;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::outcome::{GenerationRow, GenerationsReport};
-use crate::state::{GenerationRecord, Record, Why};
+use crate::state::{GenerationRecord, Record, Why, Worth};
 
 /// Every generation that the record has, the newest first. Takes no lock and changes nothing; what
 /// an engine that does not answer would tell is left out.
@@ -31,7 +32,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             is_written = current_is_written(context, &engine, &record).await;
         }
     }
-    let ends: BTreeMap<_, _> = collect::lifetimes(&record, Utc::now()).into_iter().collect();
+    let ends: BTreeMap<_, _> = retention::lifetimes(&record, Utc::now()).into_iter().collect();
     let row = |generation: &GenerationRecord| {
         let current = Some(generation.number) == record.current;
         GenerationRow {
@@ -44,7 +45,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             written: match generation.why {
                 _ if current => is_written,
                 Why::Found => None,
-                _ => Some(!generation.untouched),
+                _ => Some(generation.worth == Worth::WrittenTo),
             },
             kept_until: ends.get(&generation.number).copied(),
         }
@@ -78,10 +79,10 @@ async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>
 /// Whether somebody may have written to the current generation; none when nobody can tell: it does not
 /// run, or devdb did not see it new.
 async fn current_is_written(context: &Context, engine: &Engine, record: &Record) -> Option<bool> {
-    let baseline = record.current_generation()?.baseline.as_ref()?;
+    let baseline = record.current_generation()?.baseline?;
     let server = engine.server(record.server.as_ref()?).await.ok()??;
     let endpoint = server.endpoint.as_ref().filter(|_| server.is_running())?;
     let address = address(record, endpoint);
     let next = context.interrupt.guard(inspect::next_transaction(&address)).await.ok()?;
-    Some(*baseline != next)
+    Some(baseline != next)
 }

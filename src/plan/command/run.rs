@@ -12,8 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::{Foreign, Purpose};
-use crate::config::environment::Environment;
+use super::{Stage, Target, Tool};
 use crate::db::connect::Address;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::{Event, Events};
@@ -26,31 +25,27 @@ const TAIL: usize = 40;
 /// may hold its output open for good.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// See [`Foreign::run`].
-pub(super) async fn run(
-    foreign: &Foreign,
-    address: &Address,
-    environment: &Environment,
-    events: &Events,
-) -> Result<()> {
-    events.step(format!("running {}", address.mask(&foreign.label())));
-    let mut child = start(foreign, address, environment)?;
+/// See [`Tool::run`].
+pub(super) async fn run(tool: &Tool, target: &Target<'_>) -> Result<()> {
+    let Target { address, events, .. } = *target;
+    events.step(format!("running {}", address.mask(&tool.label())));
+    let mut child = start(tool, target)?;
     let mut group = ProcessGroup::led_by(child.id());
     let listener = Listener { address, events, tail: Mutex::default() };
     let status = listener.listen_to(&mut child).await;
     let status =
-        status.or_fail(Kind::Unexpected, || format!("cannot wait for {}", foreign.command))?;
+        status.or_fail(Kind::Unexpected, || format!("cannot wait for {}", tool.command))?;
     group.release();
     match status.success() {
         true => Ok(()),
-        false => Err(listener.failure(foreign, status)),
+        false => Err(listener.failure(tool, status)),
     }
 }
 
-fn start(foreign: &Foreign, address: &Address, environment: &Environment) -> Result<Child> {
-    let command = &foreign.command;
+fn start(tool: &Tool, target: &Target<'_>) -> Result<Child> {
+    let command = &tool.command;
     let (name, arguments) = command.argv.split_first().ok_or_else(|| {
-        Error::new(Kind::Config, format!("{}.command is empty", foreign.purpose.as_str()))
+        Error::new(Kind::Config, format!("{}.command is empty", tool.stage.as_str()))
     })?;
     // With a slash it is relative to the project, as its inputs are.
     let program = match name.contains('/') {
@@ -59,12 +54,12 @@ fn start(foreign: &Foreign, address: &Address, environment: &Environment) -> Res
     };
     let mut spawning = Command::new(program);
     // What the person's own environment says about another server must not lead the tool there.
-    for name in environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
+    for name in target.environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
         spawning.env_remove(name);
     }
     spawning
         .args(arguments)
-        .envs(address.variables())
+        .envs(target.address.variables())
         .current_dir(&command.directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -72,15 +67,15 @@ fn start(foreign: &Foreign, address: &Address, environment: &Environment) -> Res
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| cannot_start(foreign, name, &error))
+        .map_err(|error| cannot_start(tool, name, &error))
 }
 
-fn cannot_start(foreign: &Foreign, program: &str, error: &io::Error) -> Error {
-    let setting = format!("{}.command", foreign.purpose.as_str());
+fn cannot_start(tool: &Tool, program: &str, error: &io::Error) -> Error {
+    let setting = format!("{}.command", tool.stage.as_str());
     let failure = Error::new(Kind::Config, format!("{setting}: cannot run {program:?}"));
     match error.kind() {
         io::ErrorKind::NotFound if program.contains('/') => failure
-            .because(format!("there is no such file in {}", foreign.command.directory.display()))
+            .because(format!("there is no such file in {}", tool.command.directory.display()))
             .because("or the interpreter that its first line names is not installed")
             .hint(format!(
                 "install what it comes with (npm ci), or correct `{setting}` in devdb.yaml"
@@ -141,21 +136,21 @@ impl Listener<'_> {
         }
     }
 
-    fn failure(self, foreign: &Foreign, status: ExitStatus) -> Error {
+    fn failure(self, tool: &Tool, status: ExitStatus) -> Error {
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("it ended with exit code {code}"),
             (None, Some(signal)) => format!("signal {signal} ended it"),
             (None, None) => "it ended badly".to_owned(),
         };
         let said = self.tail.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let purpose = foreign.purpose.as_str();
-        let label = self.address.mask(&foreign.label());
-        let failure = Error::new(foreign.failure(), format!("{purpose}.command failed: {label}"))
+        let stage = tool.stage.as_str();
+        let label = self.address.mask(&tool.label());
+        let failure = Error::new(tool.failure(), format!("{stage}.command failed: {label}"))
             .because(how)
             .excerpt(Vec::from(said).join("\n"));
-        match foreign.purpose {
-            Purpose::Migrations => failure,
-            Purpose::Seeds => failure.hint("devdb reset   begins anew, when half of it is there"),
+        match tool.stage {
+            Stage::Migrations => failure,
+            Stage::Seeds => failure.hint("devdb reset   begins anew, when half of it is there"),
         }
         .hint("--verbose     shows everything that it says")
     }
@@ -169,6 +164,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
+    use crate::config::environment::Environment;
     use crate::spec::ForeignCommand;
 
     fn address() -> Address {
@@ -181,6 +177,17 @@ mod tests {
         }
     }
 
+    async fn run(tool: &Tool, events: &Events) -> Result<()> {
+        let target = Target {
+            address: &address(),
+            environment: &Environment::from_pairs::<&str, &str>([]),
+            events,
+            encrypt: Arc::new(|text| Ok(text.to_owned())),
+            encrypting: None,
+        };
+        tool.run(&target).await
+    }
+
     /// `sh` as any program that a project may name.
     async fn run_script(script: &str) -> (Result<()>, Vec<String>) {
         let directory = tempfile::tempdir().unwrap();
@@ -188,7 +195,7 @@ mod tests {
         let argv = ["sh", "-c", script].map(str::to_owned).into();
         let inputs = vec!["input".to_owned()];
         let command = ForeignCommand { argv, inputs, directory: directory.path().to_owned() };
-        let foreign = Foreign::load(Purpose::Migrations, &command).unwrap();
+        let tool = Tool::load(Stage::Migrations, &command).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&said);
         let events = Events::new(move |event| match event {
@@ -196,8 +203,7 @@ mod tests {
             Event::Warning { text } => sink.lock().unwrap().push(format!("warning: {text}")),
             _ => {}
         });
-        let environment = Environment::from_pairs::<&str, &str>([]);
-        let result = foreign.run(&address(), &environment, &events).await;
+        let result = run(&tool, &events).await;
         let said = said.lock().unwrap().clone();
         (result, said)
     }
@@ -250,10 +256,8 @@ mod tests {
                 inputs: vec!["input".into()],
                 directory: directory.path().to_owned(),
             };
-            let foreign = Foreign::load(Purpose::Seeds, &command).unwrap();
-            let environment = Environment::from_pairs::<&str, &str>([]);
-            let (address, events) = (address(), Events::silent());
-            let error = foreign.run(&address, &environment, &events).await.unwrap_err();
+            let tool = Tool::load(Stage::Seeds, &command).unwrap();
+            let error = run(&tool, &Events::silent()).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
             assert_eq!(error.message(), format!("seeds.command: cannot run {program:?}"));
             assert!(error.causes()[0].contains(why), "{error}");

@@ -1,13 +1,12 @@
-//! What goes into a golden state's key: everything that determines the state, and nothing else, so
+//! The fingerprint of a golden state: everything that determines the state, and nothing else, so
 //! that two machines with the same files share it.
 //!
-//! The key is a chain, one link a step: initdb and the database, the extensions, each migration,
-//! the seeds. A new migration at the end leaves every link before it as it was. Line endings do not
-//! count; a changed comment does.
+//! The fingerprint is a chain with one link a step: initdb and the database, the extensions, each
+//! migration, the seeds. A new migration at the end leaves every link before it as it was. Line
+//! endings do not count; a changed comment does.
 
-use crate::db::seed::SeedSet;
+use super::Plan;
 use crate::engine::Platform;
-use crate::instance::{Plan, Source};
 use crate::spec::{INITDB_OPTIONS, ServerSpec, digest};
 
 /// Changes when what a link consists of changes, so that nothing old is found under a new meaning.
@@ -70,49 +69,52 @@ impl KeyPart {
     }
 }
 
+/// What one step of a source adds to the fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    parts: Vec<String>,
+    /// How many items (files, or one command) the step brings.
+    items: usize,
+}
+
+impl Link {
+    /// A link of a step that brings so many items.
+    pub(super) fn new<'a>(parts: impl IntoIterator<Item = &'a str>, items: usize) -> Self {
+        let mut link = Link { parts: Vec::new(), items };
+        link.add(parts);
+        link
+    }
+
+    /// Adds to what the link is made of.
+    pub(super) fn add<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
+        self.parts.extend(parts.into_iter().map(str::to_owned));
+    }
+
+    /// Adds the key of `!encrypt`, where values depend on it.
+    pub(super) fn add_key(&mut self, key: Option<&KeyPart>) {
+        self.parts.extend(key.map(|KeyPart(part)| part.clone()));
+    }
+}
+
 impl Chain {
     /// The chain of `plan` on a server as `spec` says. `key`: where the seeds' values depend on it.
     pub fn of(spec: &ServerSpec, platform: &Platform, plan: &Plan, key: Option<&KeyPart>) -> Self {
         let mut chain = Chain { steps: vec![base(spec, platform)] };
-        if !plan.migrate {
+        if !plan.migrates() {
             return chain;
         }
         if !spec.extensions.is_empty() {
             chain.link(&[&["extensions".to_owned()], spec.extensions.as_slice()].concat(), 0, 0);
         }
-        match &plan.migrations {
-            Source::Files(set) => {
-                for file in set.files() {
-                    let link = ["migration".to_owned(), file.name().to_owned(), file.fingerprint()];
-                    chain.link(&link, 1, 0);
-                }
-            }
-            Source::Command(tool) => {
-                chain.link(&["migrations of".to_owned(), tool.fingerprint().to_owned()], 1, 0);
-            }
+        for link in plan.migrations.links(None) {
+            chain.link(&link.parts, link.items, 0);
         }
-        if plan.seed {
-            chain.link_seeds(&plan.seeds, key);
+        if plan.seeds() {
+            for link in plan.seeds.links(key) {
+                chain.link(&link.parts, 0, link.items);
+            }
         }
         chain
-    }
-
-    fn link_seeds(&mut self, seeds: &Source<SeedSet>, key: Option<&KeyPart>) {
-        let (mut link, count) = match seeds {
-            Source::Files(set) if set.files().is_empty() => return,
-            Source::Files(set) => {
-                let mut link = vec!["seeds".to_owned(), set.profile().to_owned()];
-                for file in set.files() {
-                    link.extend([file.name().to_owned(), file.checksum().to_owned()]);
-                }
-                (link, set.files().len())
-            }
-            Source::Command(tool) => {
-                (vec!["seeds of".to_owned(), tool.fingerprint().to_owned()], 1)
-            }
-        };
-        link.extend(key.map(|KeyPart(part)| part.clone()));
-        self.link(&link, 0, count);
     }
 
     /// The state that has everything.
@@ -172,10 +174,14 @@ fn shapes_data(setting: &str) -> bool {
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
-    use crate::db::{migrate, seed};
-    use crate::spec::{Durability, Files};
+    use crate::plan::Extent;
+    use crate::spec::{
+        CacheLimits, Durability, EngineChoice, Files, InstanceSpec, MigrationSpec, Owner,
+        PortChoice, Retention, SeedSpec,
+    };
 
     fn spec() -> ServerSpec {
         ServerSpec {
@@ -193,12 +199,24 @@ mod tests {
 
     fn plan(root: &Path) -> Plan {
         let files = |name: &str| Files::Directory { path: root.join(name), required: false };
-        Plan {
-            migrations: Source::Files(migrate::load(&files("migrations")).unwrap()),
-            seeds: Source::Files(seed::load(&files("seeds"), "dev").unwrap()),
-            migrate: true,
-            seed: true,
-        }
+        let spec = InstanceSpec {
+            owner: Owner {
+                project_id: "p".into(),
+                project: "shop".into(),
+                developer: "anna".into(),
+                instance: "main".into(),
+            },
+            of_branch: false,
+            engine: EngineChoice::Auto,
+            server: spec(),
+            port: PortChoice::Auto,
+            migrations: MigrationSpec { files: files("migrations"), allow_out_of_order: false },
+            seeds: SeedSpec { files: files("seeds"), profile: "dev".into() },
+            retention: Retention::default(),
+            cache: CacheLimits::default(),
+            timeout: Duration::ZERO,
+        };
+        Plan::load(&spec, Extent::Seeds).unwrap()
     }
 
     fn chain_of(root: &Path, spec: &ServerSpec, key: Option<&str>) -> Chain {

@@ -9,7 +9,7 @@ use crate::engine::{Engine, PrivateServer, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::ServerSpec;
 
-use super::Context;
+use crate::context::Context;
 
 /// How many lines of its log explain a server that does not answer.
 const LOG_TAIL: usize = 10;

@@ -1,0 +1,281 @@
+//! How long former generations are kept, and their removal when their time is over. What is decided
+//! here is decided nowhere else: `gc`, `status` and the promise that `reset` prints all ask here.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::discard::BRIEFLY;
+use super::{Former, Instance};
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::outcome::Fate;
+use crate::state::{GenerationRecord, Record, Why, Worth};
+
+impl<'a> Instance<'a> {
+    /// Removes the generations whose time is over, unless somebody else is at work on the instance
+    /// or a command was cut short, which is for the next one that changes something.
+    ///
+    /// # Errors
+    /// When the record cannot be read or its engine does not answer.
+    pub async fn expire(context: &'a Context) -> Result<()> {
+        let Some(mut instance) = Instance::try_open(context)? else { return Ok(()) };
+        let Some(record) = instance.record.clone() else { return Ok(()) };
+        if record.under_way.is_some() || !has_expired(&record) {
+            return Ok(());
+        }
+        let engine = context.interrupt.guard(instance.engine(&record)).await?;
+        instance.collect(&engine).await;
+        Ok(())
+    }
+}
+
+impl Instance<'_> {
+    /// What became of the generation that was current before a swap.
+    pub(super) fn fate_of(&self, number: u32, former: Former) -> Fate {
+        let retention = self.context.spec.retention;
+        let record = self.record.as_ref();
+        match record.is_some_and(|record| record.former_generations().contains(&number)) {
+            true => Fate::Kept,
+            false if former == Former::Wiped => Fate::Wiped,
+            false if retention.keep == 0 || retention.days == 0 => Fate::NotWanted,
+            false => Fate::Unwritten,
+        }
+    }
+
+    /// Notes that a person gave a generation up; [`Instance::collect`] then removes its data.
+    pub(super) fn wipe(&mut self, number: u32) -> Result<()> {
+        if let Some(record) = &mut self.record {
+            for generation in &mut record.generations {
+                if generation.number == number {
+                    generation.worth = Worth::Wiped;
+                }
+            }
+            self.context.store.save(record)?;
+        }
+        Ok(())
+    }
+
+    /// Removes former generations that need not be kept any longer. What goes wrong is said and
+    /// fails nothing: the next command tries again.
+    pub(super) async fn collect(&mut self, engine: &Engine) {
+        let over = self.over();
+        self.send_away(engine, &over, BRIEFLY).await;
+    }
+
+    /// The same, and the copy that was made ahead; each is waited for so long.
+    pub(super) async fn collect_with_spare(&mut self, engine: &Engine, patience: Duration) {
+        let mut over = self.over();
+        let spare = self.record.as_mut().and_then(|record| record.spare.take());
+        over.extend(spare.map(|spare| spare.number));
+        self.send_away(engine, &over, patience).await;
+    }
+
+    /// The former generations whose time is over. Of those that somebody wrote to, that is said.
+    fn over(&self) -> Vec<u32> {
+        let Some(record) = &self.record else { return Vec::new() };
+        let over = expired(record);
+        let written_to = record.generations.iter().filter(|generation| {
+            over.contains(&generation.number) && generation.worth == Worth::WrittenTo
+        });
+        let retention = record.retention;
+        for generation in written_to {
+            let (replaced, number) = generation.age();
+            let why = match replaced + TimeDelta::days(retention.days.into()) <= Utc::now() {
+                true => "its time was over".to_owned(),
+                false => format!("{} that were written to later are kept", retention.keep),
+            };
+            self.context
+                .events
+                .note(format!("generation {number} is removed: {why} (generations in devdb.yaml)"));
+        }
+        over
+    }
+
+    /// Removes these generations and those that were on their way already. When `patience` is over,
+    /// an engine that can goes on by itself; the next command makes sure, and waits.
+    pub(super) async fn send_away(&mut self, engine: &Engine, over: &[u32], patience: Duration) {
+        if let Err(error) = self.try_send_away(engine, over, patience).await {
+            self.context.events.warn(format!("what was removed could not be noted: {error}"));
+        }
+    }
+
+    async fn try_send_away(
+        &mut self,
+        engine: &Engine,
+        over: &[u32],
+        patience: Duration,
+    ) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        let overdue = record.leaving.clone();
+        // Whatever a record says, what serves is never removed.
+        record.leaving.extend(over.iter().filter(|number| Some(**number) != record.current));
+        if record.leaving.is_empty() {
+            return Ok(());
+        }
+        record.generations.retain(|generation| !record.leaving.contains(&generation.number));
+        // From here on they are nobody's: a record must not name what may be gone.
+        self.context.store.save(record)?;
+        let mut left = Vec::new();
+        // One after the other: Docker removes one volume at a time, and gives up a removal that has
+        // not begun when its client does not wait.
+        for number in record.leaving.clone() {
+            let patience = if overdue.contains(&number) { Duration::MAX } else { patience };
+            match self.discard_within(engine, number, patience).await {
+                Ok(true) => {}
+                Ok(false) => left.push(number),
+                Err(error) => {
+                    left.push(number);
+                    let events = &self.context.events;
+                    events.warn(format!("generation {number} is still there: {error}"));
+                }
+            }
+        }
+        if !overdue.is_empty() {
+            // The command that began with it was cut short, perhaps.
+            engine.sweep(&self.key).await?;
+        }
+        match &mut self.record {
+            Some(record) => {
+                record.leaving = left;
+                self.context.store.save(record)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether nothing of a record is to be noted or collected.
+pub(super) fn is_settled(context: &Context, record: &Record) -> bool {
+    record.home == context.home && record.leaving.is_empty() && !has_expired(record)
+}
+
+/// Whether the time of one of its generations is over.
+pub fn has_expired(record: &Record) -> bool {
+    !expired(record).is_empty()
+}
+
+/// The former generations whose time is over.
+pub(super) fn expired(record: &Record) -> Vec<u32> {
+    let now = Utc::now();
+    let over = lifetimes(record, now).into_iter().filter(|(_, end)| *end <= now);
+    over.map(|(number, _)| number).collect()
+}
+
+/// Until when each former generation is kept, the newest first: as many as the project keeps of
+/// those that somebody wrote to, for its days after they were replaced, and the others no longer
+/// than they were current. A clock that was ahead may have replaced one later than `now`.
+pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTime<Utc>)> {
+    let days = TimeDelta::days(record.retention.days.into());
+    let mut former: Vec<&GenerationRecord> = record
+        .generations
+        .iter()
+        .filter(|generation| Some(generation.number) != record.current)
+        .collect();
+    former.sort_by_key(|generation| std::cmp::Reverse(generation.age()));
+    // Not by number: a copy made ahead has had its own for a while.
+    let current = record.current_generation().map(|current| current.created);
+    let mut kept = 0;
+    let lifetime = |generation: &GenerationRecord| {
+        let (replaced, number) = generation.age();
+        let keep = match generation.worth {
+            Worth::Wiped => false,
+            // One as good as this has come after it, unless `undo` went back from this one: then it
+            // stays for another `undo`, and takes no other's place.
+            Worth::Untouched => current.is_some_and(|current| current < generation.created),
+            // Perhaps nobody wrote to it: it must not cost one that somebody wrote to its place.
+            Worth::WrittenTo if generation.why == Why::Found => true,
+            Worth::WrittenTo => {
+                kept += 1;
+                kept <= record.retention.keep
+            }
+        };
+        let replaced = replaced.min(now);
+        (number, if keep { replaced + days } else { replaced })
+    };
+    former.into_iter().map(lifetime).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Retention;
+    use crate::state::record::tests::{generation, sample};
+
+    /// A record whose generations before the last were replaced so many days ago.
+    fn record(current: u32, replaced: &[(u32, i64)], retention: Retention) -> Record {
+        let mut record = sample("anna", 20_000);
+        record.retention = retention;
+        record.current = Some(current);
+        record.generations.push(generation(current));
+        for (number, days) in replaced {
+            let mut former = generation(*number);
+            former.replaced = Some(Utc::now() - TimeDelta::days(*days));
+            record.generations.push(former);
+        }
+        record
+    }
+
+    #[test]
+    fn count_and_days_decide() {
+        let all = [(1, 9), (2, 3), (3, 1), (4, 0)];
+        for (keep, days, gone) in [
+            (2, 7, vec![2, 1]),
+            (4, 7, vec![1]),
+            (4, 30, vec![]),
+            (3, 2, vec![2, 1]),
+            (0, 30, vec![4, 3, 2, 1]),
+            (100, 0, vec![4, 3, 2, 1]),
+        ] {
+            let record = record(5, &all, Retention { keep, days });
+            assert_eq!(expired(&record), gone, "{keep} for {days} days");
+        }
+    }
+
+    #[test]
+    fn what_a_person_gave_up_goes_at_once_and_takes_no_place() {
+        let mut record = record(3, &[(1, 2), (2, 1)], Retention { keep: 1, days: 7 });
+        // After an `undo` a generation that nobody wrote to would be kept; this one is not.
+        record.generations[2].created = Utc::now() + TimeDelta::hours(1);
+        record.generations[2].worth = Worth::Wiped;
+        assert_eq!(expired(&record), [2]);
+    }
+
+    #[test]
+    fn what_was_found_takes_no_place_and_goes_in_its_time() {
+        let retention = Retention { keep: 1, days: 7 };
+        let mut record = record(4, &[(1, 3), (2, 1), (3, 8)], retention);
+        for found in &mut record.generations[2..] {
+            found.why = Why::Found;
+        }
+        assert_eq!(expired(&record), [3]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
+        let mut record = record(9, &[(1, 1), (2, 2), (3, 3)], Retention { keep: 2, days: 7 });
+        for generation in &mut record.generations {
+            generation.replaced =
+                Some(Utc::now() + TimeDelta::days(100 - i64::from(generation.number)));
+        }
+        assert_eq!(expired(&record), [3], "of those that are kept the two that were replaced last");
+        let latest = &mut record.generations[1];
+        (latest.worth, latest.created) = (Worth::Untouched, Utc::now() - TimeDelta::days(1));
+        assert_eq!(expired(&record), [1], "nobody wrote to it");
+    }
+
+    #[test]
+    fn what_nobody_wrote_to_is_kept_for_an_undo_of_the_undo_only() {
+        let mut record = record(2, &[(1, 1), (3, 0)], Retention { keep: 1, days: 7 });
+        for generation in &mut record.generations {
+            if generation.number == 3 {
+                generation.worth = Worth::Untouched;
+            }
+            generation.created += TimeDelta::hours(generation.number.into());
+        }
+        assert_eq!(expired(&record), Vec::<u32>::new(), "3 takes no place of 1");
+        record.generations[0].created += TimeDelta::hours(2);
+        assert_eq!(expired(&record), [3]);
+    }
+}

@@ -1,0 +1,134 @@
+//! Another tool's command, which is run when the files that it reads are not those that it was last
+//! run with. It may migrate or seed; when it is due is for the source that has it to say.
+
+mod inputs;
+mod run;
+
+use std::time::Instant;
+
+use super::source::{Applied, Stage, Target};
+use crate::db::command_record::{self, Turn};
+use crate::db::connect::Connection;
+use crate::error::{Kind, Result};
+use crate::event::Event;
+use crate::spec::ForeignCommand;
+
+/// What a database's own book-keeping says about a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recorded {
+    /// The command has never been run.
+    Never,
+    /// It was run with other inputs, or it was another command.
+    Changed,
+    /// It was run as it is now.
+    Current,
+}
+
+/// Another tool's command, its inputs read.
+#[derive(Debug, Clone)]
+pub(super) struct Tool {
+    stage: Stage,
+    command: ForeignCommand,
+    fingerprint: String,
+}
+
+impl Tool {
+    /// Reads the command's inputs. Nothing is run.
+    ///
+    /// # Errors
+    /// `Config` when a glob matches no file, or a file cannot be read.
+    pub fn load(stage: Stage, command: &ForeignCommand) -> Result<Tool> {
+        let fingerprint = inputs::fingerprint(stage, command)?;
+        Ok(Tool { stage, command: command.clone(), fingerprint })
+    }
+
+    /// The command as a person would type it.
+    pub fn label(&self) -> String {
+        self.command.to_string()
+    }
+
+    /// SHA-256, hexadecimal, of everything that decides what the command does to a database: its
+    /// words, and its inputs' names and contents. It is the same on every machine, whatever git did
+    /// to the line endings.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether the files are still those of the fingerprint.
+    pub fn is_current(&self) -> bool {
+        let now = inputs::fingerprint(self.stage, &self.command);
+        now.is_ok_and(|now| now == self.fingerprint)
+    }
+
+    /// What has been applied when the command was run, or nothing.
+    pub fn applied_if(&self, was_run: bool) -> Applied {
+        Applied {
+            commands: was_run.then(|| self.label()).into_iter().collect(),
+            ..Applied::default()
+        }
+    }
+
+    /// What the database says about it. Nothing is changed.
+    ///
+    /// # Errors
+    /// When the connection is lost, or `_devdb.commands` is not devdb's table.
+    pub async fn recorded(&self, connection: &mut Connection) -> Result<Recorded> {
+        let found = command_record::recorded(connection, self.stage.as_str()).await?;
+        Ok(self.compare(found))
+    }
+
+    fn compare(&self, recorded: Option<String>) -> Recorded {
+        match recorded {
+            None => Recorded::Never,
+            Some(fingerprint) if fingerprint == self.fingerprint => Recorded::Current,
+            Some(_) => Recorded::Changed,
+        }
+    }
+
+    /// Runs the command and records that, if it is still due when it is this devdb's turn.
+    ///
+    /// # Errors
+    /// `Locked`, and those of [`Tool::run`].
+    pub async fn apply(
+        &self,
+        target: Target<'_>,
+        is_due: impl FnOnce(Recorded) -> bool,
+    ) -> Result<Applied> {
+        let mut turn = Turn::take(target.address).await?;
+        if !is_due(self.compare(turn.recorded(self.stage.as_str()).await?)) {
+            return Ok(Applied::default());
+        }
+        let begun = Instant::now();
+        self.run(&target).await?;
+        turn.record(self.stage.as_str(), &self.label(), &self.fingerprint).await?;
+        let took = begun.elapsed();
+        target.events.emit(Event::CommandRan { command: self.label(), took });
+        Ok(self.applied_if(true))
+    }
+
+    /// Runs the command in the project's directory, to its end. Dropped before that, it is killed
+    /// with everything it started.
+    ///
+    /// # Errors
+    /// `Migration` or `Seed` with the last lines that it said when it fails, `Config` when it
+    /// cannot be started.
+    async fn run(&self, target: &Target<'_>) -> Result<()> {
+        run::run(self, target).await?;
+        if !self.is_current() {
+            target.events.warn(format!(
+                "files that {stage}.inputs names changed while {command} ran. Name only files that \
+                 it reads: a file that it writes counts as changed each time",
+                stage = self.stage.as_str(),
+                command = self.command,
+            ));
+        }
+        Ok(())
+    }
+
+    fn failure(&self) -> Kind {
+        match self.stage {
+            Stage::Migrations => Kind::Migration,
+            Stage::Seeds => Kind::Seed,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Migration files in sqlx's format, applied by devdb itself.
+
+use std::path::PathBuf;
+
+use chrono::Utc;
+
+use super::chain::{KeyPart, Link};
+use super::source::{Applied, Insist, Kind, Stage, Standing, Target};
+use crate::db::connect::{self, Connection};
+use crate::db::migrate::{self, AppliedMigration, MigrationSet, PendingMigration};
+use crate::embedded;
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::spec::{Files, InstanceSpec, MigrationSpec};
+
+/// A project's migration files.
+#[derive(Debug, Clone, Default)]
+pub struct MigrationFiles {
+    set: MigrationSet,
+    allow_out_of_order: bool,
+}
+
+impl Kind for MigrationFiles {
+    const STAGE: Stage = Stage::Migrations;
+
+    fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
+        let MigrationSpec { files, allow_out_of_order } = &spec.migrations;
+        if matches!(files, Files::Command(_)) {
+            return Ok(None);
+        }
+        let set = migrate::load(files)?;
+        Ok(Some(MigrationFiles { set, allow_out_of_order: *allow_out_of_order }))
+    }
+
+    fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
+        let files = self.set.files().iter();
+        files.map(|file| Link::new(["migration", file.name(), &file.fingerprint()], 1)).collect()
+    }
+
+    fn first(&self, count: usize) -> Applied {
+        let names = self.set.files().iter().map(|file| file.name().to_owned());
+        Applied { files: names.take(count).collect(), ..Applied::default() }
+    }
+
+    async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
+        let status = migrate::status(connection, &self.set).await?;
+        let applied = |list: &[AppliedMigration]| list.iter().map(ToString::to_string).collect();
+        let pending = |list: Vec<PendingMigration>| list.into_iter().map(|one| one.file).collect();
+        Ok(Standing {
+            applied: applied(&status.applied),
+            changed: applied(&status.changed),
+            missing: applied(&status.missing),
+            dirty: applied(&status.dirty),
+            pending: pending(status.pending),
+            out_of_order: pending(status.out_of_order),
+        })
+    }
+
+    async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {
+        let Target { address, events, .. } = target;
+        if insist == Insist::Yes {
+            // Nobody waits for another program's lock when there is nothing to apply.
+            let mut connection = address.connect().await?;
+            let is_current = self.standing(&mut connection).await?.is_current();
+            connect::close(connection).await;
+            if is_current {
+                return Ok(Applied::default());
+            }
+        }
+        let deadline = migrate::LOCK_DEADLINE;
+        let run = migrate::run(address, &self.set, self.allow_out_of_order, deadline, events);
+        let files = run.await?.into_iter().map(|migration| migration.file).collect();
+        Ok(Applied { files, ..Applied::default() })
+    }
+}
+
+/// Makes an empty migration file of this name, dated now, where the project keeps its own.
+///
+/// # Errors
+/// `Config` when there is no project, when another tool keeps its migrations, and when the file
+/// cannot be written; `Usage` when the name is none.
+pub fn new_migration(spec: &MigrationSpec, name: &str) -> Result<PathBuf> {
+    let path = match &spec.files {
+        Files::Directory { path, .. } => path,
+        Files::Command(command) => {
+            return Err(Error::new(ErrorKind::Config, "another tool keeps the migrations here")
+                .because(format!("migrations.command is {command}"))
+                .hint("make the file with that tool"));
+        }
+        Files::Embedded => {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "there is no project here to add a migration to",
+            )
+            .because("without a devdb.yaml devdb uses the sample project, which is built in")
+            .hint("devdb init            makes this directory a project")
+            .hint("devdb init --sample   and starts it from the sample"));
+        }
+    };
+    let template = embedded::template("migration.sql").unwrap_or_default();
+    migrate::new_file(path, name, Utc::now(), template)
+}

@@ -1,0 +1,75 @@
+//! Seed files in YAML, SQL and CSV, applied by devdb itself.
+
+use super::chain::{KeyPart, Link};
+use super::source::{Applied, Insist, KeyUse, Kind, Stage, Standing, Target};
+use crate::db::connect::Connection;
+use crate::db::seed::{self, Encrypt, Encrypting, SeedSet};
+use crate::error::Result;
+use crate::spec::{Files, InstanceSpec};
+
+/// A project's seed files for one profile.
+#[derive(Debug, Clone, Default)]
+pub struct SeedFiles(SeedSet);
+
+impl SeedFiles {
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.0.files().iter().map(|file| file.name().to_owned())
+    }
+}
+
+impl Kind for SeedFiles {
+    const STAGE: Stage = Stage::Seeds;
+
+    fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
+        match &spec.seeds.files {
+            Files::Command(_) => Ok(None),
+            files => Ok(Some(SeedFiles(seed::load(files, &spec.seeds.profile)?))),
+        }
+    }
+
+    /// One link for all of them: they are applied in one transaction.
+    fn links(&self, key: Option<&KeyPart>) -> Vec<Link> {
+        if self.0.files().is_empty() {
+            return Vec::new();
+        }
+        let mut link = Link::new(["seeds", self.0.profile()], self.0.files().len());
+        for file in self.0.files() {
+            link.add([file.name(), file.checksum()]);
+        }
+        link.add_key(key);
+        vec![link]
+    }
+
+    fn first(&self, count: usize) -> Applied {
+        Applied { files: self.names().take(count).collect(), ..Applied::default() }
+    }
+
+    async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
+        let status = seed::status(connection, &self.0).await?;
+        Ok(Standing {
+            applied: status.applied.into_iter().map(|seed| seed.file).collect(),
+            pending: status.pending,
+            changed: status.changed,
+            ..Standing::default()
+        })
+    }
+
+    async fn apply(&self, target: Target<'_>, _insist: Insist) -> Result<Applied> {
+        let Target { address, events, encrypt, encrypting, .. } = target;
+        let begin = |names: &[String]| {
+            encrypting.unwrap_or_else(|| Encrypting::begin(&self.0, names, encrypt))
+        };
+        let outcome = seed::apply(address, &self.0, begin, events).await?;
+        let files = outcome.applied.into_iter().map(|seed| seed.file).collect();
+        Ok(Applied { files, ..Applied::default() })
+    }
+
+    fn key_use(&self) -> KeyUse {
+        if self.0.needs_key() { KeyUse::Certain } else { KeyUse::None }
+    }
+
+    fn encrypt_ahead(&self, encrypt: &dyn Fn() -> Encrypt) -> Option<Encrypting> {
+        let names: Vec<String> = self.names().collect();
+        self.0.needs_key().then(|| Encrypting::begin(&self.0, &names, encrypt()))
+    }
+}

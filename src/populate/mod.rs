@@ -1,0 +1,187 @@
+//! From an empty database to a migrated and seeded one, and where a running database stands.
+
+pub mod ready;
+
+use crate::context::Context;
+use crate::db::connect::{self, Address, Connection};
+use crate::db::inspect::{self, ServerFacts};
+use crate::db::seed::Encrypting;
+use crate::error::Result;
+use crate::outcome::{Applied, MigrationsReport, SeedsReport};
+use crate::plan::{Insist, Plan, Standing, Target};
+
+/// Whether the database takes the login right now.
+pub async fn accepts_login(address: &Address) -> bool {
+    address.try_connect().await.is_ok()
+}
+
+/// What was applied, and by which server.
+pub struct Populated {
+    /// What was applied.
+    pub applied: Applied,
+    /// The server's version.
+    pub server_version: Option<String>,
+}
+
+/// Brings the database at `address` to what `plan` says: extensions, migrations, and seeds where
+/// none has been applied yet. Looks first, and changes nothing when nothing is to be done.
+///
+/// # Errors
+/// `Drift`, `Migration`, `Seed`, `Locked`, `Interrupted`.
+pub async fn populate(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+    populate_with(context, address, plan, None).await
+}
+
+/// The same, with the values of the seeds [on their way](encrypt_ahead).
+///
+/// # Errors
+/// As [`populate`].
+pub async fn populate_with(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+    encrypting: Option<Encrypting>,
+) -> Result<Populated> {
+    let work = Work { context, address, plan };
+    context.interrupt.guard(work.populate(encrypting)).await
+}
+
+/// Begins to encrypt the values of the seeds, which needs no database.
+pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
+    let encrypt = || context.key.encrypter(&context.events);
+    if plan.seeds() { plan.seeds.encrypt_ahead(&encrypt) } else { None }
+}
+
+/// Brings the database to what the migrations of `plan` say. Another tool's command is run also
+/// when it has nothing to do as far as devdb knows: a person asked for it.
+///
+/// # Errors
+/// `Drift`, `Migration`, `Locked`, `Interrupted`.
+pub async fn migrate(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+    let work = Work { context, address, plan };
+    context.interrupt.guard(work.migrate()).await
+}
+
+/// Applies the seeds that have not been applied yet, whatever the plan's extent.
+///
+/// # Errors
+/// `Seed`, `Locked`, `Interrupted`.
+pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+    let work = Work { context, address, plan };
+    context.interrupt.guard(work.seed()).await
+}
+
+/// Where migrations stand.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsReport> {
+    let mut connection = address.connect().await?;
+    Ok(plan.migrations.standing(&mut connection).await?.into())
+}
+
+/// What a running database says about itself, and where it stands.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn survey(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+) -> Result<(ServerFacts, MigrationsReport, SeedsReport)> {
+    let mut connection = address.connect().await?;
+    let facts = inspect::server(&mut connection).await?;
+    let migrations = plan.migrations.standing(&mut connection).await?;
+    let seeds = plan.seeds.standing(&mut connection).await?;
+    connect::close(connection).await;
+    let profile = context.spec.seeds.profile.clone();
+    Ok((facts, migrations.into(), SeedsReport::of(profile, seeds)))
+}
+
+/// One plan on one database.
+struct Work<'a> {
+    context: &'a Context,
+    address: &'a Address,
+    plan: &'a Plan,
+}
+
+impl Work<'_> {
+    async fn populate(&self, encrypting: Option<Encrypting>) -> Result<Populated> {
+        let plan = self.plan;
+        let mut connection = self.address.connect().await?;
+        let mut applied = Applied::default();
+        if plan.migrates() {
+            self.ensure_extensions(&mut connection).await?;
+        }
+        let found = plan.migrations.standing(&mut connection).await?;
+        if plan.migrates() && !found.is_current() {
+            self.apply_migrations(Insist::No, &mut applied).await?;
+        } else {
+            applied.migrations_pending = found.pending;
+        }
+        let found = plan.seeds.standing(&mut connection).await?;
+        if plan.seeds() && found.is_unbegun() {
+            self.apply_seeds(encrypting, &mut applied).await?;
+        } else {
+            note_seeds(found, &mut applied);
+        }
+        Ok(close(connection, applied).await)
+    }
+
+    async fn migrate(&self) -> Result<Populated> {
+        let mut connection = self.address.connect().await?;
+        let mut applied = Applied::default();
+        self.ensure_extensions(&mut connection).await?;
+        self.apply_migrations(Insist::Yes, &mut applied).await?;
+        note_seeds(self.plan.seeds.standing(&mut connection).await?, &mut applied);
+        Ok(close(connection, applied).await)
+    }
+
+    async fn seed(&self) -> Result<Populated> {
+        let mut connection = self.address.connect().await?;
+        let mut applied = Applied::default();
+        self.apply_seeds(None, &mut applied).await?;
+        note_seeds(self.plan.seeds.standing(&mut connection).await?, &mut applied);
+        Ok(close(connection, applied).await)
+    }
+
+    async fn ensure_extensions(&self, connection: &mut Connection) -> Result<()> {
+        let extensions = &self.context.spec.server.extensions;
+        inspect::ensure_extensions(connection, extensions).await.map(drop)
+    }
+
+    async fn apply_migrations(&self, insist: Insist, applied: &mut Applied) -> Result<()> {
+        let done = self.plan.migrations.apply(self.target(None), insist).await?;
+        applied.migrations_applied.extend(done.files);
+        applied.commands_run.extend(done.commands);
+        Ok(())
+    }
+
+    async fn apply_seeds(
+        &self,
+        encrypting: Option<Encrypting>,
+        applied: &mut Applied,
+    ) -> Result<()> {
+        let done = self.plan.seeds.apply(self.target(encrypting), Insist::No).await?;
+        applied.seeds_applied.extend(done.files);
+        applied.commands_run.extend(done.commands);
+        Ok(())
+    }
+
+    fn target(&self, encrypting: Option<Encrypting>) -> Target<'_> {
+        let Context { environment, events, key, .. } = self.context;
+        let encrypt = key.encrypter(events);
+        Target { address: self.address, environment, events, encrypt, encrypting }
+    }
+}
+
+fn note_seeds(found: Standing, applied: &mut Applied) {
+    applied.seeds_pending = found.pending;
+    applied.seeds_changed = found.changed;
+}
+
+async fn close(connection: Connection, applied: Applied) -> Populated {
+    let server_version = connect::server_version(&connection);
+    connect::close(connection).await;
+    Populated { applied, server_version }
+}
