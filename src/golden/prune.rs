@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::disk::private_directory;
 use crate::engine::{DamagedGolden, Engine, GoldenLabel, GoldenState};
 use crate::error::{Kind, Result, ResultExt};
 use crate::instance::{Context, LOCK_PATIENCE};
 use crate::spec::CacheLimits;
-use crate::state::store::private_directory;
 use crate::state::{Lock, Store};
 
 /// How the names of what is being fetched begin.

@@ -1,14 +1,14 @@
 //! The key that devdb makes for a project whose owner gave it none.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::Key;
+use crate::disk;
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// The key that devdb made for a project, made now if there is none (then `true`). It is kept
@@ -29,7 +29,12 @@ pub fn project_key(data_dir: &Path, project_id: &str) -> Result<(Key, bool)> {
         return Ok((key, false));
     }
     let key = Key::generate();
-    match write(&directory, &path, &key) {
+    disk::private_directory(&directory)
+        .map_err(|error| error.with_kind(Kind::Secret).context(failed("write", &path)))?;
+    // The directory may have been made by someone else, with another mode.
+    fs::set_permissions(&directory, Permissions::from_mode(0o700))
+        .or_fail(Kind::Secret, || failed("write", &path))?;
+    match write(&path, &key) {
         Ok(()) => Ok((key, true)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match read(&path)? {
             Some(key) => Ok((key, false)),
@@ -63,17 +68,13 @@ fn read(path: &Path) -> Result<Option<Key>> {
     }
 }
 
-/// Complete under a name of its own first, then linked to the real one unless that exists.
-fn write(directory: &Path, path: &Path, key: &Key) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    fs::set_permissions(directory, Permissions::from_mode(0o700))?;
-    // Made with mode 0600.
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(key.to_base64().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    Ok(())
+/// Writes a new key. Fails with `AlreadyExists` when another process was faster.
+fn write(path: &Path, key: &Key) -> std::io::Result<()> {
+    let base64 = key.to_base64();
+    let mut text = Zeroizing::new(Vec::with_capacity(base64.len() + 1));
+    text.extend_from_slice(base64.as_bytes());
+    text.push(b'\n');
+    disk::Draft::new(path, &text)?.create()
 }
 
 #[cfg(test)]

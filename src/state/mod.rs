@@ -13,4 +13,4 @@ pub mod store;
 pub use home::{Home, Sight};
 pub use lock::Lock;
 pub use record::{GenerationRecord, Record, Spare, Why};
-pub use store::{Store, private_directory, write_private};
+pub use store::Store;
