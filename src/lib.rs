@@ -19,7 +19,6 @@ pub mod foreign;
 pub mod golden;
 pub mod instance;
 pub mod interrupt;
-pub mod key;
 pub mod outcome;
 pub mod output;
 mod process_group;
@@ -146,7 +145,7 @@ fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
 
 /// `DEVDB_LOG=debug` shows what the libraries do, on stderr.
 fn trace(environment: &Environment) {
-    if let Some(filter) = environment.get("DEVDB_LOG") {
+    if let Some(filter) = environment.log_filter() {
         tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
             .with_writer(std::io::stderr)

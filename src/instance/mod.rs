@@ -38,7 +38,7 @@ use crate::engine::{Endpoint, Engine, Engines, MadeWith, Server};
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
 use crate::interrupt::Interrupt;
-use crate::key::KeySource;
+use crate::secret::KeySource;
 use crate::spec::InstanceSpec;
 use crate::state::{GenerationRecord, Home, Lock, Record, Store, Why};
 
