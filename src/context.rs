@@ -5,7 +5,7 @@ use crate::config::environment::Environment;
 use crate::engine::Engines;
 use crate::event::Events;
 use crate::interrupt::Interrupt;
-use crate::key::KeySource;
+use crate::secret::KeySource;
 use crate::spec::InstanceSpec;
 use crate::state::{Home, Record, Store};
 

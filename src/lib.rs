@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod context;
 pub mod db;
+pub mod disk;
 pub mod embedded;
 pub mod engine;
 pub mod ephemeral;
@@ -17,14 +18,12 @@ pub mod event;
 pub mod golden;
 pub mod instance;
 pub mod interrupt;
-pub mod key;
 pub mod outcome;
 pub mod output;
 pub mod plan;
 pub mod populate;
 mod process_group;
 pub mod resolve;
-pub mod sealed;
 pub mod secret;
 pub mod spec;
 pub mod state;
@@ -147,7 +146,7 @@ fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
 
 /// `DEVDB_LOG=debug` shows what the libraries do, on stderr.
 fn trace(environment: &Environment) {
-    if let Some(filter) = environment.get("DEVDB_LOG") {
+    if let Some(filter) = environment.log_filter() {
         tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
             .with_writer(std::io::stderr)

@@ -46,9 +46,9 @@ use crate::event::Events;
 use crate::golden;
 use crate::instance::{self, Instance};
 use crate::interrupt::Interrupt;
-use crate::key::KeySource;
 use crate::outcome::{Outcome, Report, Said};
 use crate::resolve::resolve;
+use crate::secret::KeySource;
 use crate::state::{GenerationRecord, Guards, Home, Record, Store};
 
 /// What every command starts from.
@@ -166,7 +166,7 @@ impl App {
                 docker_config: environment.docker_config(),
                 docker_tls_verify: environment.get("DOCKER_TLS_VERIFY").map(str::to_owned),
                 docker_cert_path: environment.get("DOCKER_CERT_PATH").map(PathBuf::from),
-                publish: environment.get("DEVDB_PUBLISH").map(str::to_owned),
+                publish: environment.publish().map(str::to_owned),
                 xdg_runtime_dir: environment.runtime_dir(),
                 home: environment.home().map(PathBuf::from),
             },

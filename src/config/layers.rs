@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::file::{ConfigFile, Document, Text};
 use super::values::Problem;
 use super::{Origin, Overrides, Setting};
-use crate::error::{Error, Kind, Result, nearest};
+use crate::error::{Error, Kind, Result};
 
 /// A setting and every place that can say it.
 pub struct Key {
@@ -279,28 +279,4 @@ impl<'a> Layers<'a> {
     pub fn list(&self, key: &'static str, get: InFileList) -> Option<List<'a>> {
         self.files.iter().find_map(|file| Some(List { key, file, items: get(&file.document)? }))
     }
-}
-
-/// A warning for every `DEVDB_*` variable that devdb does not know.
-pub fn unknown_variables(environment: &Environment) -> Vec<String> {
-    let known = || KEYS.iter().filter_map(|key| key.variable);
-    environment
-        .names("DEVDB_")
-        .filter(|name| !name.starts_with("DEVDB_TEST_"))
-        .filter(|name| !matches!(*name, "DEVDB_DATA_DIR" | "DEVDB_LOG"))
-        // What devdb gives to the commands it runs, and to the steps of a CI job.
-        .filter(|name| !matches!(*name, "DEVDB_RUN" | "DEVDB_EPHEMERAL"))
-        .filter(|name| known().all(|variable| variable != *name))
-        .map(|name| {
-            // The common prefix makes every two names alike; what follows it must be near.
-            let rest = |variable: &'static str| &variable["DEVDB_".len()..];
-            match nearest(
-                &name["DEVDB_".len()..],
-                known().chain(["DEVDB_DATA_DIR", "DEVDB_LOG"]).map(rest),
-            ) {
-                Some(meant) => format!("{name} is ignored: did you mean DEVDB_{meant}?"),
-                None => format!("{name} is ignored: devdb knows no such variable"),
-            }
-        })
-        .collect()
 }

@@ -139,7 +139,7 @@ impl Config {
 /// `Config` for a file or variable, `Usage` for a flag that cannot be used; it says where, and what
 /// can be written there.
 pub fn load(start: &Path, environment: &Environment, flags: &Overrides) -> Result<Config> {
-    let mut warnings = layers::unknown_variables(environment);
+    let mut warnings = environment.unknown_variables();
     let (project, files) = match discovery::find(start)? {
         Some(root) => {
             let files = read_files(start, &root)?;

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::MadeWith;
+use crate::disk::sealed::{self, Broken};
 use crate::error::{Error, Kind, Result};
-use crate::sealed::{self, Broken};
 use crate::spec::{EngineKind, Owner};
 
 /// The layout of manifests that this devdb writes, and the newest it understands.

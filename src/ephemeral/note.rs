@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Id;
 use crate::db::connect::Address;
+use crate::disk::{self, private_directory};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, Owner};
-use crate::state::{Store, private_directory, write_private};
+use crate::state::Store;
 
 /// The version of the layout.
 const SCHEMA: u32 = 1;
@@ -94,7 +95,7 @@ impl Note {
         let file = file(store, &self.id);
         let text = serde_json::to_vec_pretty(self)
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))?;
-        write_private(&file, &text)
+        disk::replace(&file, &text)
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::context::Context;
+use crate::disk::private_directory;
 use crate::engine::{DamagedGolden, Engine, GoldenLabel, GoldenState};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::CacheLimits;
-use crate::state::store::private_directory;
+
 use crate::state::{Guards, Store};
 
 /// How the names of what is being fetched begin.

@@ -16,6 +16,7 @@
 
 mod check;
 mod project;
+mod source;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -33,7 +34,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind, Result};
 use check::Verdict;
-pub use project::{existing_project_key, project_key};
+use project::{existing_project_key, project_key};
+pub use source::{Found, KeySource};
 
 type Cipher = AesGcm<Aes256, U16>;
 

@@ -14,5 +14,5 @@ mod under_way;
 pub use home::{Home, Sight};
 pub use lock::{Guards, Lock};
 pub use record::{GenerationRecord, Record, Spare, Why, Worth};
-pub use store::{Store, private_directory, write_private};
+pub use store::Store;
 pub use under_way::UnderWay;

@@ -1,16 +1,16 @@
 //! The directory that holds the records.
 
-use std::fs::{self, DirBuilder};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::home::{Home, Sight};
 use super::lock::{BAKING, Company, DEADLINE, Guards, Held, Lock, Request};
 use super::record::{Record, SCHEMA};
+use crate::disk::sealed::{self, Broken};
+use crate::disk::{self, private_directory};
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
 use crate::event::Events;
-use crate::sealed::{self, Broken};
 use crate::spec::Owner;
 
 /// devdb's data directory of one person.
@@ -121,10 +121,9 @@ impl Store {
     /// When it cannot be written (a full disk, for one); the old record is then unchanged.
     pub fn save(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.owner.key());
-        let text = sealed::seal(record)
-            .and_then(|sealed| serde_json::to_vec_pretty(&sealed))
+        let text = sealed::to_text(record)
             .or_fail(Kind::Unexpected, || "cannot write the instance's record".into())?;
-        write_with_draft(&file, &file.with_extension("draft"), &text)
+        disk::replace(&file, &text)
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
@@ -182,7 +181,7 @@ impl Store {
     /// When the file cannot be removed.
     pub fn remove(&self, key: &str) -> Result<()> {
         // There only when a process was killed.
-        drop(fs::remove_file(self.file(key).with_extension("draft")));
+        drop(fs::remove_file(disk::draft_of(&self.file(key))));
         let damaged = format!("{key}.damaged-");
         for entry in fs::read_dir(self.root.join("instances")).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&damaged) {
@@ -198,51 +197,6 @@ impl Store {
             _ => Ok(()),
         }
     }
-}
-
-/// Makes a directory that only its owner can enter.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn private_directory(path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .or_fail(Kind::Config, || format!("cannot create devdb's directory {}", path.display()))
-        .map_err(|error| error.hint("DEVDB_DATA_DIR=/another/directory devdb …"))
-}
-
-/// Writes a file that only its owner can read: whole or not at all.
-///
-/// # Errors
-/// The file system's own.
-pub fn write_private(file: &Path, text: &[u8]) -> std::io::Result<()> {
-    write_with_draft(file, &file.with_extension("draft"), text)
-}
-
-/// Writes a 0600 file by way of a draft, so that a reader, or a crash, sees the old or the new text
-/// and nothing else. When it fails, the old text is there.
-fn write_with_draft(file: &Path, draft: &Path, text: &[u8]) -> std::io::Result<()> {
-    let draw_up = || {
-        let mut opened = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(draft)?;
-        opened.write_all(text)?;
-        opened.sync_all()?;
-        fs::rename(draft, file)
-    };
-    draw_up().inspect_err(|_| drop(fs::remove_file(draft)))?;
-    // The new text is there: whoever was told otherwise would go back to what it no longer says.
-    let synced =
-        fs::File::open(file.parent().unwrap_or(Path::new("."))).and_then(|it| it.sync_all());
-    if let Err(error) = synced {
-        tracing::warn!("{} may not outlive a crash: {error}", file.display());
-    }
-    Ok(())
 }
 
 fn read(file: &Path) -> Result<Option<Record>> {

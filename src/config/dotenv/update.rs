@@ -1,15 +1,14 @@
 //! Writes variables into an env file that a person keeps: their lines stay as they are.
 
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, Metadata};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tempfile::NamedTempFile;
-
 use super::dotenv_value;
 use super::lines::assignments;
+use crate::disk::Draft;
 use crate::error::{Error, Kind, Result, ResultExt};
 
 const COMMENT: &str = "# Written by devdb; `devdb env --write` updates these lines.";
@@ -193,19 +192,12 @@ fn contains(text: &[u8], part: &str) -> bool {
     text.windows(part.len()).any(|window| window == part.as_bytes())
 }
 
-/// Complete under a name of its own first, then renamed over the old one.
+/// Replaces the file as a whole. The new file has the mode and the owner of the old one.
 fn replace(target: &Path, text: &[u8], before: Option<&Metadata>) -> std::io::Result<()> {
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Made with mode 0600.
-    let mut file = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
-    file.write_all(text)?;
+    let draft = Draft::new(target, text)?;
     if let Some(before) = before {
-        // Only root may give a file away; anybody else owns the old one already, or may not
-        // restore that it belonged to somebody else.
-        let _ = std::os::unix::fs::chown(file.path(), Some(before.uid()), Some(before.gid()));
-        file.as_file().set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+        draft.try_set_owner(before.uid(), before.gid());
+        draft.set_mode(before.mode() & 0o7777)?;
     }
-    file.as_file().sync_all()?;
-    file.persist(target).map_err(|error| error.error)?;
-    Ok(())
+    draft.replace()
 }

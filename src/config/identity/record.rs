@@ -1,15 +1,15 @@
 //! The file that an identity is kept in.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use uuid::Uuid;
 
+use crate::disk::Draft;
 use crate::error::{Error, Kind, Result, ResultExt};
 
 const SCHEMA: u32 = 1;
@@ -132,10 +132,7 @@ impl Store {
     /// When nothing can be written here.
     pub fn create(&self, path: &Path) -> Result<Record, NotWritten> {
         let new = Record::new(path);
-        let written = self.prepared().and_then(|()| {
-            let file = self.temporary(&new)?;
-            file.persist_noclobber(&self.path).map(drop).map_err(|error| error.error)
-        });
+        let written = self.prepared().and_then(|()| self.draft(&new)?.create());
         match written {
             Ok(()) => Ok(new),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => match self.read() {
@@ -152,9 +149,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written; the old record is then still there.
     pub fn replace(&self, record: &Record) -> Result<(), NotWritten> {
-        self.temporary(record)
-            .and_then(|file| file.persist(&self.path).map(drop).map_err(|error| error.error))
-            .map_err(|error| self.not_written(error))
+        self.draft(record).and_then(Draft::replace).map_err(|error| self.not_written(error))
     }
 
     /// The recorded id, recorded now if there is none.
@@ -197,15 +192,13 @@ impl Store {
         Ok(())
     }
 
-    /// The whole record under a name of its own. It is no secret, and whoever shares the checkout
-    /// must be able to read it.
-    fn temporary(&self, record: &Record) -> io::Result<NamedTempFile> {
-        let mut file = NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer_pretty(&mut file, record)?;
-        file.write_all(b"\n")?;
-        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-        file.as_file().sync_all()?;
-        Ok(file)
+    /// The record is no secret, and everybody who shares the checkout must be able to read it.
+    fn draft(&self, record: &Record) -> io::Result<Draft<'_>> {
+        let mut text = serde_json::to_vec_pretty(record)?;
+        text.push(b'\n');
+        let draft = Draft::new(&self.path, &text)?;
+        draft.set_mode(0o644)?;
+        Ok(draft)
     }
 
     fn not_written(&self, error: io::Error) -> NotWritten {

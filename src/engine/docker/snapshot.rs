@@ -15,9 +15,9 @@ use super::completion::mark_of;
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
 use super::{Docker, failure};
+use crate::disk::sealed;
 use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::sealed;
 use crate::spec::{Durability, Owner, ServerSpec};
 
 const SAVE: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/save.sh"));

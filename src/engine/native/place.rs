@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::record::{self, GenerationRecord, ServerNote};
+use crate::disk;
 use crate::engine::Generation;
 use crate::error::{Error, Kind, Result, ResultExt};
 
@@ -159,7 +160,7 @@ impl Place {
     /// `Unexpected` when it cannot be written.
     pub fn mark_complete(&self) -> Result<()> {
         let file = self.complete_file();
-        record::mark(&file).or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
+        disk::mark(&file).or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
     /// What the contract says about it.

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
+use crate::disk::sealed::{self, Broken};
 use crate::engine::{Lease, MadeWith, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::sealed::{self, Broken};
 use crate::spec::Owner;
 
 /// The version of everything in this file.
@@ -95,87 +95,28 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     })
 }
 
-/// What the name of a record ends with while it is being written.
-pub(super) const DRAFT: &str = ".draft";
-
-/// Writes a record so that at every moment, through a crash too, either the old one or the new one
-/// is there, whole: the old one when this fails. Its writers hold the same lock; a draft that one of them left when it was killed
-/// is the next one's.
+/// Writes a record in place of the old one: whole or not at all. Its writers hold the same lock.
 ///
 /// # Errors
-/// `Unexpected` when it cannot be written.
+/// `Unexpected` when it cannot be written; the old record is then unchanged.
 pub(super) fn write<T: Serialize>(file: &Path, record: &T) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let mut draft = file.as_os_str().to_owned();
-        draft.push(DRAFT);
-        let mut opened = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        opened.write_all(&text(record)?)?;
-        opened.sync_all()?;
-        fs::rename(&draft, file)
-    };
-    write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))?;
-    // It is there: whoever was told otherwise would go back to what it no longer says.
-    if let Err(error) = sync_directory(file.parent().unwrap_or(Path::new("/"))) {
-        tracing::warn!("{} may not outlive a crash: {error}", file.display());
-    }
-    Ok(())
+    let text = sealed::to_text(record).map_err(io::Error::from);
+    text.and_then(|text| disk::replace(file, &text))
+        .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
 }
 
-/// Writes a record unless there is one already; false when there is.
+/// Writes a record unless one is there; returns whether it was written.
 ///
 /// # Errors
 /// `Unexpected` when it cannot be written.
 pub(super) fn write_new<T: Serialize>(file: &Path, record: &T) -> Result<bool> {
-    let write = || -> io::Result<bool> {
-        let directory = file.parent().unwrap_or(Path::new("/"));
-        match prepared(directory, record)?.persist_noclobber(file) {
-            Ok(_) => {
-                sync_directory(directory)?;
-                Ok(true)
-            }
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error.error),
-        }
-    };
-    write().or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
-}
-
-fn text<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(&sealed::seal(record)?)?;
-    text.push(b'\n');
-    Ok(text)
-}
-
-fn prepared<T: Serialize>(directory: &Path, record: &T) -> io::Result<tempfile::NamedTempFile> {
-    let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
-    temporary.write_all(&text(record)?)?;
-    temporary.as_file().sync_all()?;
-    Ok(temporary)
-}
-
-/// Makes an empty file whose existence is the message, durably.
-///
-/// # Errors
-/// The file system's own.
-pub(super) fn mark(file: &Path) -> io::Result<()> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(file)?
-        .sync_all()?;
-    sync_directory(file.parent().unwrap_or(Path::new("/")))
-}
-
-/// A name that is not synced may be gone after a crash, however well its file was.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
+    let text = sealed::to_text(record).map_err(io::Error::from);
+    match text.and_then(|text| disk::Draft::new(file, &text)?.create()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        written => written
+            .map(|()| true)
+            .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display())),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use super::account;
 use super::directory::{NEW, TRASH, delete, give, is_left, make, names, sweep};
 use super::place::{ASIDE, Place};
 use super::record::{self, GenerationRecord, SCHEMA, StoreRecord};
+use crate::disk;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{self, Owner};
 
@@ -210,7 +211,7 @@ impl Store {
         for generation in names(&home).unwrap_or_default() {
             let directory = home.join(&generation);
             let drafts = names(&directory).unwrap_or_default().into_iter();
-            for draft in drafts.filter(|name| name.ends_with(record::DRAFT)) {
+            for draft in drafts.filter(|name| name.ends_with(disk::DRAFT)) {
                 // Small, and the next writer's at the latest.
                 let _ = fs::remove_file(directory.join(draft));
             }

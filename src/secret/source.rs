@@ -1,20 +1,20 @@
-//! Where the key of `!encrypt` and `devdb secret` comes from: the environment, else one that
-//! devdb made for this project and keeps outside of the repository.
+//! Where devdb finds the key for `!encrypt` and `devdb secret`: in an environment variable, or else
+//! in a key that devdb made for the project and keeps outside the repository.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::{Key, existing_project_key, project_key};
 use crate::db::seed::Encrypt;
 use crate::error::{Error, Result};
 use crate::event::Events;
-use crate::secret::{self, Key};
 
-/// A key that is read, or made, when somebody needs it.
+/// Where to read the key, or to make one, when it is needed.
 #[derive(Debug, Clone)]
 pub struct KeySource {
-    /// The variable's name and its value, when it is set.
+    /// The name of the variable, and its value if it is set.
     pub variable: (String, Option<SecretString>),
     /// devdb's data directory.
     pub data_dir: PathBuf,
@@ -22,7 +22,7 @@ pub struct KeySource {
     pub project_id: String,
 }
 
-/// A key, and where it came from.
+/// A key, and whether it is new.
 pub struct Found {
     /// The key.
     pub key: Key,
@@ -31,40 +31,37 @@ pub struct Found {
 }
 
 impl KeySource {
-    /// The key.
+    /// The key. devdb makes one for the project if the variable is not set and there is none yet.
     ///
     /// # Errors
-    /// `Secret` when the variable holds no key; when the project's own cannot be read or made.
+    /// `Secret` when the variable does not hold a key, or the project's key cannot be read or made.
     pub fn key(&self) -> Result<Found> {
         let (name, value) = &self.variable;
         match value {
             Some(value) => {
                 Ok(Found { key: Key::parse(value.expose_secret(), name)?, created: false })
             }
-            None => {
-                let (key, created) = secret::project_key(&self.data_dir, &self.project_id)?;
-                Ok(Found { key, created })
-            }
+            None => project_key(&self.data_dir, &self.project_id),
         }
     }
 
-    /// The key, none when devdb would have to make it first. Nothing is made.
+    /// The key, if it exists. Nothing is made.
     ///
     /// # Errors
     /// As [`KeySource::key`].
     pub fn existing(&self) -> Result<Option<Key>> {
         match &self.variable {
             (name, Some(value)) => Key::parse(value.expose_secret(), name).map(Some),
-            (_, None) => secret::existing_project_key(&self.data_dir, &self.project_id),
+            (_, None) => existing_project_key(&self.data_dir, &self.project_id),
         }
     }
 
-    /// Whether it is devdb's own, which nobody else has.
+    /// Whether the key is one that devdb made on this machine, so that nobody else has it.
     pub fn is_made_here(&self) -> bool {
         self.variable.1.is_none()
     }
 
-    /// Encrypts with the key, which is looked for, or made, when the first value comes.
+    /// A function that encrypts with the key. The first value makes it read the key, or make one.
     pub fn encrypter(&self, events: &Events) -> Encrypt {
         let source = self.clone();
         let events = events.clone();
@@ -75,7 +72,7 @@ impl KeySource {
         })
     }
 
-    /// The key; says how to get at one that devdb has just made.
+    /// The key. If devdb made it just now, a note says how an application gets it.
     ///
     /// # Errors
     /// As [`KeySource::key`].
@@ -91,10 +88,10 @@ impl KeySource {
         Ok(found.key)
     }
 
-    /// Fails when the variable is set and holds no key, before anything is done with it.
+    /// Checks that the variable holds a key if it is set.
     ///
     /// # Errors
-    /// `Secret`.
+    /// `Secret` when it does not.
     pub fn check(&self) -> Result<()> {
         match &self.variable {
             (name, Some(value)) => Key::parse(value.expose_secret(), name).map(drop),

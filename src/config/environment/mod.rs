@@ -1,12 +1,16 @@
 //! The process environment, read once. Nothing else in the program looks at `std::env`, so a test
 //! can say what the environment is, and two readers never disagree.
 
+mod variables;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
 use crate::error::{Error, Kind, Result};
+use variables::DATA_DIR;
+pub use variables::{Role, VARIABLES, Variable, variable_of};
 
 /// A snapshot of the environment. An empty value counts as unset.
 #[derive(Clone)]
@@ -93,7 +97,7 @@ impl Environment {
     /// `Config` when there is no home directory, or `DEVDB_DATA_DIR` is relative: commands from
     /// two directories would then see two sets of instances.
     pub fn data_dir(&self) -> Result<PathBuf> {
-        if let Some(directory) = self.get("DEVDB_DATA_DIR") {
+        if let Some(directory) = self.get(DATA_DIR) {
             let directory = PathBuf::from(directory);
             if directory.is_absolute() {
                 return Ok(directory);
@@ -111,12 +115,6 @@ impl Environment {
                 )
                 .hint("set HOME, or DEVDB_DATA_DIR to an absolute path")
         })
-    }
-
-    /// Where a person's own devdb settings would be (`$XDG_CONFIG_HOME/devdb`,
-    /// `~/.config/devdb`; `~/Library/Application Support/devdb`); none without a home directory.
-    pub fn config_dir(&self) -> Option<PathBuf> {
-        self.user_dir("XDG_CONFIG_HOME", ".config")
     }
 
     /// As the `directories` crate decides, on this snapshot: a relative XDG variable is ignored,
@@ -163,11 +161,6 @@ impl Environment {
         Some(format!("BUILD_TAG={tag}"))
     }
 
-    /// Whether this is a CI system (`CI`, not `false` or `0`).
-    pub fn ci(&self) -> bool {
-        self.get("CI").is_some_and(|value| !matches!(value, "false" | "0"))
-    }
-
     /// Whether colour is unwanted (`NO_COLOR`, <https://no-color.org>).
     pub fn no_color(&self) -> bool {
         self.is_set("NO_COLOR")
@@ -178,37 +171,12 @@ impl Environment {
         self.get("DATABASE_URL").map(SecretString::from)
     }
 
-    /// `DOCKER_HOST`: the daemon's address.
-    pub fn docker_host(&self) -> Option<&str> {
-        self.get("DOCKER_HOST")
-    }
-
-    /// `DOCKER_CONTEXT`: the context's name.
-    pub fn docker_context(&self) -> Option<&str> {
-        self.get("DOCKER_CONTEXT")
-    }
-
     /// Docker's configuration directory: `DOCKER_CONFIG`, else `~/.docker`.
     pub fn docker_config(&self) -> Option<PathBuf> {
         match self.get("DOCKER_CONFIG") {
             Some(directory) => Some(PathBuf::from(directory)),
             None => Some(self.home()?.join(".docker")),
         }
-    }
-
-    /// `DOCKER_CERT_PATH`: the directory of the client's TLS certificate.
-    pub fn docker_cert_path(&self) -> Option<PathBuf> {
-        self.get("DOCKER_CERT_PATH").map(PathBuf::from)
-    }
-
-    /// Whether the daemon's certificate is verified (`DOCKER_TLS_VERIFY` set to anything).
-    pub fn docker_tls_verify(&self) -> bool {
-        self.is_set("DOCKER_TLS_VERIFY")
-    }
-
-    /// `DOCKER_API_VERSION`: the API version to speak.
-    pub fn docker_api_version(&self) -> Option<&str> {
-        self.get("DOCKER_API_VERSION")
     }
 }
 
@@ -222,10 +190,9 @@ mod tests {
 
     #[test]
     fn an_empty_value_counts_as_unset() {
-        let environment = environment(&[("DOCKER_HOST", ""), ("NO_COLOR", ""), ("CI", "")]);
+        let environment = environment(&[("DOCKER_HOST", ""), ("NO_COLOR", "")]);
         assert_eq!(environment.get("DOCKER_HOST"), None);
         assert!(!environment.no_color());
-        assert!(!environment.ci());
     }
 
     #[test]
@@ -256,7 +223,6 @@ mod tests {
         if cfg!(not(target_os = "macos")) {
             let home = environment(&[("HOME", "/h"), ("XDG_DATA_HOME", "relative")]);
             assert_eq!(home.data_dir().unwrap(), Path::new("/h/.local/share/devdb"));
-            assert_eq!(home.config_dir().unwrap(), Path::new("/h/.config/devdb"));
             let xdg = environment(&[("XDG_DATA_HOME", "/x"), ("XDG_RUNTIME_DIR", "/run/user/1")]);
             assert_eq!(xdg.data_dir().unwrap(), Path::new("/x/devdb"));
             assert_eq!(xdg.runtime_dir().unwrap(), Path::new("/run/user/1"));
