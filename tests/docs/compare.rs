@@ -38,9 +38,11 @@ pub fn side_by_side(expected: &[String], actual: &[String]) -> String {
     let widths = rows.iter().map(|(left, _)| left.map_or(0, |line| line.chars().count()));
     let width = widths.max().unwrap_or(0).clamp("expected".len(), 100);
     let mut text = format!("    {:width$}   actual\n", "expected");
+    let mut below_any = false;
     for (left, right) in rows {
+        below_any = left.map_or(below_any, is_any);
         let mark = match (left, right) {
-            (Some(left), _) if is_any(left) => ' ',
+            _ if below_any => ' ',
             (Some(left), Some(right)) if redact::line(left) == redact::line(right) => ' ',
             _ => '!',
         };

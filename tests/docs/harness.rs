@@ -176,6 +176,7 @@ fn values_of_a_run_are_equal() {
         ("[main (root-commit) 1234567] Begin", "[main (root-commit) abcdef0] Begin"),
         ("  running  28153  PostgreSQL 15.18  /", "  running  20000  PostgreSQL 15.9   /"),
         ("SIZE       KEPT", "SIZE   KEPT"),
+        ("is at generation 2 (docker) in 1 s", "is at generation 2 (native) in 2 s"),
         ("port        28153", "port        5433"),
         ("uptime  59s", "uptime  1m 3s"),
         ("in /home/you/shop", "in /home/anna/shop"),

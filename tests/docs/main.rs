@@ -13,10 +13,15 @@ mod harness;
 mod page;
 mod pages;
 mod redact;
+mod reference;
 mod session;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Mutex;
+
+/// Held while a page is rewritten that two tests write to.
+static EDITING: Mutex<()> = Mutex::new(());
 
 /// The repository.
 fn root() -> &'static Path {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::page::{self, Block, Step};
 use crate::session::Session;
-use crate::{compare, root, say, updating};
+use crate::{EDITING, compare, root, say, updating};
 
 /// How many pages are run at a time: each waits on its server most of the time.
 const AT_A_TIME: usize = 3;
@@ -70,6 +70,9 @@ fn manual() -> VecDeque<PathBuf> {
 /// Runs one page, or rewrites it; returns what is wrong with it.
 fn check(path: &Path) -> Vec<String> {
     let shown = path.strip_prefix(root()).unwrap_or(path).display().to_string();
+    // The other test that writes to a page has this one.
+    let is_shared = path.ends_with("reference.md");
+    let _editing = (updating() && is_shared).then(|| EDITING.lock().unwrap());
     let text = std::fs::read_to_string(path).unwrap();
     let blocks = match page::blocks(&text) {
         Ok(blocks) => blocks,

@@ -46,7 +46,7 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         // The server's version, also as a package names it.
         (r"\b1\d\.\d+(?: \([^)]*\))?(\W|$)", "<version>${1}"),
         (r"\bv?\d+\.\d+\.\d+\b([^.]|$)", "<version>${1}"),
-        (r"\((?:docker|native), PostgreSQL", "(<engine>, PostgreSQL"),
+        (r"\((?:docker|native)([,)])", "(<engine>${1}"),
         (r"(/home|/Users)/[\w.-]+", "<home>"),
         (r" for (?:anna|root)\b", " for <developer>"),
     ]
