@@ -5,8 +5,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+
 /// What sort of failure it is. The exit code and the code string are part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
 pub enum Kind {
     /// Something devdb did not foresee, or an engine's own failure.
     Unexpected,
@@ -53,6 +56,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: &[Kind] = &[
+        Kind::Unexpected,
+        Kind::Usage,
+        Kind::Config,
+        Kind::Pending,
+        Kind::NoInstance,
+        Kind::NotRunning,
+        Kind::NotOurs,
+        Kind::NoEngine,
+        Kind::Image,
+        Kind::NotReady,
+        Kind::LoginRefused,
+        Kind::PortBusy,
+        Kind::Locked,
+        Kind::Migration,
+        Kind::Drift,
+        Kind::Seed,
+        Kind::Secret,
+        Kind::Snapshot,
+        Kind::NoCommand,
+        Kind::NotExecutable,
+        Kind::Interrupted,
+    ];
+
     /// The process exit code, documented in the README.
     pub const fn exit_code(self) -> u8 {
         match self {
