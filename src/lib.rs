@@ -22,7 +22,6 @@ pub mod interrupt;
 pub mod outcome;
 pub mod output;
 mod process_group;
-pub mod resolve;
 pub mod secret;
 pub mod spec;
 pub mod state;
