@@ -23,7 +23,6 @@ pub mod output;
 pub mod plan;
 pub mod populate;
 mod process_group;
-pub mod resolve;
 pub mod secret;
 pub mod spec;
 pub mod state;

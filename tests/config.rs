@@ -6,9 +6,9 @@ use std::path::Path;
 
 use devdb::config::{self, Config, Environment, Origin, Overrides, Project};
 use devdb::error::{Error, Kind};
-use devdb::resolve::resolve;
 use devdb::spec::{
-    CacheLimits, Durability, EngineChoice, Files, ForeignCommand, PortChoice, Retention,
+    CacheLimits, Durability, EngineChoice, Files, ForeignCommand, InstanceSpec, PortChoice,
+    Retention,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -59,9 +59,13 @@ impl Case {
         self.run().unwrap_or_else(|error| panic!("{error}\n{:?}", error.hints()))
     }
 
+    fn spec(&self) -> InstanceSpec {
+        self.load().spec("id", None)
+    }
+
     fn error(&self) -> Error {
         let error = match self.run() {
-            Ok(config) => panic!("accepted: {:#?}", config.settings),
+            Ok(config) => panic!("accepted: {config:#?}"),
             Err(error) => error,
         };
         assert!(!error.hints().is_empty(), "no hint: {error:?}");
@@ -89,20 +93,21 @@ fn origin<'a>(config: &'a Config, key: &str) -> &'a Origin {
 fn an_empty_file_means_all_defaults() {
     for yaml in ["", "# nothing yet\n", "\u{feff}", "---\n", "postgres:\nseeds: ~\n"] {
         let case = Case::new(yaml);
-        let settings = case.load().settings;
+        let config = case.load();
+        let spec = config.spec("id", None);
         let name = case.root().file_name().unwrap().to_str().unwrap();
-        assert_eq!(settings.project, name);
-        assert!(settings.database.starts_with("shop_api_"), "{}", settings.database);
-        assert_eq!((settings.version, settings.image.as_str()), (15, "postgres:15"));
-        assert!(!settings.image_chosen);
-        assert_eq!(settings.user, "postgres");
-        assert_eq!(settings.profile, "dev");
-        assert_eq!(settings.key_env, "ENCRYPTION_KEY");
-        assert_eq!(settings.instance, "main");
-        assert_eq!(settings.port, PortChoice::Auto);
-        assert_eq!(settings.durability, Durability::Full);
+        assert_eq!(spec.owner.project, name);
+        assert!(spec.server.database.starts_with("shop_api_"), "{}", spec.server.database);
+        assert_eq!((spec.server.major, spec.server.image.as_str()), (15, "postgres:15"));
+        assert!(!spec.server.image_chosen);
+        assert_eq!(spec.server.user, "postgres");
+        assert_eq!(spec.seeds.profile, "dev");
+        assert_eq!(config.key_env, "ENCRYPTION_KEY");
+        assert_eq!(spec.owner.instance, "main");
+        assert_eq!(spec.port, PortChoice::Auto);
+        assert_eq!(spec.server.durability, Durability::Full);
         let path = case.root().join("migrations");
-        assert_eq!(settings.migrations, Files::Directory { path, required: false });
+        assert_eq!(spec.migrations.files, Files::Directory { path, required: false });
     }
 }
 
@@ -120,7 +125,7 @@ fn every_key_is_read() {
     fs::create_dir_all(case.root().join("db/migrations")).unwrap();
     fs::create_dir_all(case.root().join("db/seeds")).unwrap();
     let config = case.load();
-    let spec = resolve(&config, "id-1", None);
+    let spec = config.spec("id-1", None);
     assert_eq!(spec.owner.project, "mti-wifi");
     assert_eq!(spec.owner.project_id, "id-1");
     assert_eq!(spec.engine, EngineChoice::Docker);
@@ -152,7 +157,7 @@ fn every_key_is_read() {
             "track_io_timing=true"
         ]
     );
-    assert_eq!(config.settings.key_env, "APP_KEY");
+    assert_eq!(config.key_env, "APP_KEY");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
@@ -163,13 +168,13 @@ fn flag_over_environment_over_local_over_shared_over_default() {
     let flags = Overrides { port: Some("4444".into()), ..Overrides::default() };
 
     let case = Case::new(yaml);
-    assert_eq!(case.load().settings.port, PortChoice::Fixed(1111));
+    assert_eq!(case.spec().port, PortChoice::Fixed(1111));
     case.write("devdb.local.yaml", local);
     let config = case.load();
-    assert_eq!(config.settings.port, PortChoice::Fixed(2222));
-    assert_eq!(config.settings.user, "shared");
-    assert_eq!(config.settings.server["a"], "1");
-    assert_eq!(config.settings.server["b"], "2");
+    assert_eq!(config.spec("id", None).port, PortChoice::Fixed(2222));
+    assert_eq!(config.spec("id", None).server.user, "shared");
+    assert_eq!(config.spec("id", None).server.settings["a"], "1");
+    assert_eq!(config.spec("id", None).server.settings["b"], "2");
     assert_eq!(origin(&config, "postgres.port").to_string(), "devdb.local.yaml:2");
     assert_eq!(origin(&config, "postgres.user").to_string(), "devdb.yaml:3");
     assert_eq!(origin(&config, "postgres.settings.a").to_string(), "devdb.yaml:4");
@@ -177,11 +182,11 @@ fn flag_over_environment_over_local_over_shared_over_default() {
     assert_eq!(origin(&config, "postgres.durability"), &Origin::Default);
     let case = case.with("DEVDB_PORT", "3333");
     let config = case.load();
-    assert_eq!(config.settings.port, PortChoice::Fixed(3333));
+    assert_eq!(config.spec("id", None).port, PortChoice::Fixed(3333));
     assert_eq!(origin(&config, "postgres.port").to_string(), "DEVDB_PORT");
     let case = case.flags(flags);
     let config = case.load();
-    assert_eq!(config.settings.port, PortChoice::Fixed(4444));
+    assert_eq!(config.spec("id", None).port, PortChoice::Fixed(4444));
     assert_eq!(origin(&config, "postgres.port").to_string(), "--port");
     // Every setting is there once.
     let mut keys: Vec<_> = config.origins.iter().map(|setting| &setting.key).collect();
@@ -219,19 +224,19 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
         .with("DEVDB_LOG", "debug");
     let config = case.load();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
-    let settings = config.settings;
-    assert_eq!(settings.engine, EngineChoice::Native);
-    assert_eq!((settings.project.as_str(), settings.developer.as_str()), ("p", "dev"));
+    let spec = config.spec("id", None);
+    assert_eq!(spec.engine, EngineChoice::Native);
+    assert_eq!((spec.owner.project.as_str(), spec.owner.developer.as_str()), ("p", "dev"));
     assert_eq!(
-        (settings.version, settings.image.as_str()),
+        (spec.server.major, spec.server.image.as_str()),
         (17, "registry.local:5000/postgres:17")
     );
-    assert_eq!((settings.database.as_str(), settings.user.as_str()), ("d", "u"));
-    assert_eq!((settings.profile.as_str(), settings.instance.as_str()), ("test", "i"));
-    assert_eq!(settings.retention, Retention { keep: 0, days: 3650 });
-    assert_eq!(settings.cache, CacheLimits { states: 3, bytes: 500_000_000 });
-    assert_eq!(settings.durability, Durability::Relaxed);
-    assert_eq!(settings.key_env, "K");
+    assert_eq!((spec.server.database.as_str(), spec.server.user.as_str()), ("d", "u"));
+    assert_eq!((spec.seeds.profile.as_str(), spec.owner.instance.as_str()), ("test", "i"));
+    assert_eq!(spec.retention, Retention { keep: 0, days: 3650 });
+    assert_eq!(spec.cache, CacheLimits { states: 3, bytes: 500_000_000 });
+    assert_eq!(spec.server.durability, Durability::Relaxed);
+    assert_eq!(config.key_env, "K");
 }
 
 #[test]
@@ -252,10 +257,10 @@ fn without_a_file_it_is_the_sample_project() {
     let case = Case::empty();
     let config = case.load();
     assert_eq!(config.project, Project::Sample);
-    assert_eq!(config.settings.project, "sample");
-    assert_eq!(config.settings.database, "sample");
+    assert_eq!(config.spec("id", None).owner.project, "sample");
+    assert_eq!(config.spec("id", None).server.database, "sample");
     assert!(config.warnings.is_empty());
-    let spec = resolve(&config, "x", Some(std::time::Duration::from_secs(5)));
+    let spec = config.spec("x", Some(std::time::Duration::from_secs(5)));
     assert_eq!((spec.migrations.files, spec.seeds.files), (Files::Embedded, Files::Embedded));
     assert_eq!(spec.timeout.as_secs(), 5);
 
@@ -280,17 +285,17 @@ fn a_project_is_found_from_below() {
         config::load(&below, &Environment::from_pairs([("A", "b")]), &Overrides::default())
             .unwrap();
     assert_eq!(config.project, Project::Directory { root: case.root().to_owned() });
-    assert_eq!(config.settings.project, "up here");
+    assert_eq!(config.spec("id", None).owner.project, "up here");
 }
 
 #[test]
 fn the_image_and_the_version_agree() {
     let case = Case::new("postgres:\n  image: pgvector/pgvector:pg17\n");
-    assert_eq!(case.load().settings.version, 17);
+    assert_eq!(case.spec().server.major, 17);
     let case = Case::new("postgres:\n  image: postgres:latest\n");
-    assert_eq!(case.load().settings.version, 15);
+    assert_eq!(case.spec().server.major, 15);
     let case = Case::new("postgres:\n  version: 16\n");
-    assert_eq!(case.load().settings.image, "postgres:16");
+    assert_eq!(case.spec().server.image, "postgres:16");
 
     let case = Case::new("postgres:\n  version: 15\n  image: postgres:16-alpine\n");
     assert_eq!(
@@ -337,10 +342,10 @@ fn another_tools_command_takes_the_place_of_files() {
         let directory = case.root().to_owned();
         Files::Command(ForeignCommand { argv: owned(argv), inputs: owned(inputs), directory })
     };
-    let settings = &config.settings;
-    assert_eq!(settings.migrations, command(&["npm", "run", "db:migrate"], &["migrations/**"]));
+    let spec = config.spec("id", None);
+    assert_eq!(spec.migrations.files, command(&["npm", "run", "db:migrate"], &["migrations/**"]));
     let seeds = command(&["./seed", "two words", "5"], &["src/seed.ts", "*.csv"]);
-    assert_eq!(settings.seeds, seeds);
+    assert_eq!(spec.seeds.files, seeds);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let value = |key: &str| {
         let found = config.origins.iter().find(|setting| setting.key == key);
@@ -440,8 +445,8 @@ fn wrong_shapes_are_shown_where_they_stand() {
 #[test]
 fn windows_files_are_fine_and_their_errors_are_placed() {
     let case = Case::new("\u{feff}project: a\r\npostgres:\r\n  port: 5555\r\n");
-    assert_eq!(case.load().settings.port, PortChoice::Fixed(5555));
-    assert_eq!(case.load().settings.project, "a");
+    assert_eq!(case.spec().port, PortChoice::Fixed(5555));
+    assert_eq!(case.spec().owner.project, "a");
     let text = shown(&Case::new("\u{feff}projet: a\r\n").error());
     assert!(text.contains("devdb.yaml:1:1") && text.contains("1 | projet: a\n"), "{text:?}");
     let text = shown(&Case::new("project: a\r\nengine: x\r\n").error());
@@ -539,6 +544,6 @@ proptest! {
     fn a_setting_is_kept_as_written(value in "[A-Za-z0-9][A-Za-z0-9.%/_]{0,11}") {
         prop_assume!(!matches!(value.as_str(), "~" | "null" | "Null" | "NULL"));
         let config = Case::new(format!("postgres:\n  settings: {{x.y: {value}}}\n")).load();
-        prop_assert_eq!(&config.settings.server["x.y"], &value);
+        prop_assert_eq!(&config.spec("id", None).server.settings["x.y"], &value);
     }
 }

@@ -47,7 +47,6 @@ use crate::golden;
 use crate::instance::{self, Instance};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, Report, Said};
-use crate::resolve::resolve;
 use crate::secret::KeySource;
 use crate::state::{GenerationRecord, Guards, Home, Record, Store};
 
@@ -125,15 +124,15 @@ impl App {
         {
             self.events.warn(format!("where the project is now could not be noted: {error}"));
         }
-        let name = config.settings.key_env.clone();
+        let name = config.key_env.clone();
         let value = self.environment.get(&name).map(SecretString::from);
         let key = KeySource {
             variable: (name, value),
             data_dir: data_dir.clone(),
             project_id: identity.id.clone(),
         };
-        let engines = self.engines(data_dir, config.settings.bin_dir.clone());
-        let mut spec = resolve(&config, &identity.id, timeout);
+        let mut spec = config.spec(&identity.id, timeout);
+        let engines = self.engines(data_dir, spec.server.bin_dir.clone());
         if let Ok(Some(record)) = store.load(&spec.owner.key())
             && let Some(generation) = generation(&record)
             && config.is_default("postgres.database")

@@ -1,56 +1,48 @@
-//! `migrations.command` and `seeds.command`, with the `inputs` that each needs: another tool in
-//! place of devdb's own files.
+//! `migrations.command` and `seeds.command`: another tool that takes the place of devdb's own files.
+//! Each needs `inputs`, the files that the tool reads.
 
 use std::path::Path;
 
-use super::file::Document;
 use super::layers::{Layers, List};
 use super::values::{self, Problem};
 use crate::error::Result;
 use crate::spec::ForeignCommand;
 
-type InFile = fn(&Document) -> Option<&Vec<super::file::Text>>;
-
 /// The keys of a section that may name a command.
 pub(super) struct Section {
-    command: (&'static str, InFile),
-    inputs: (&'static str, InFile),
+    command: &'static str,
+    inputs: &'static str,
     /// The setting that a command takes the place of.
     path: &'static str,
-    /// The setting that a command has no use for.
-    useless: &'static str,
+    /// The setting that has no effect beside a command.
+    without_effect: &'static str,
 }
 
 pub(super) const MIGRATIONS: Section = Section {
-    command: ("migrations.command", |d| d.migrations.as_ref()?.command.as_ref()),
-    inputs: ("migrations.inputs", |d| d.migrations.as_ref()?.inputs.as_ref()),
+    command: "migrations.command",
+    inputs: "migrations.inputs",
     path: "migrations.path",
-    useless: "migrations.out_of_order",
+    without_effect: "migrations.out_of_order",
 };
 
 pub(super) const SEEDS: Section = Section {
-    command: ("seeds.command", |d| d.seeds.as_ref()?.command.as_ref()),
-    inputs: ("seeds.inputs", |d| d.seeds.as_ref()?.inputs.as_ref()),
+    command: "seeds.command",
+    inputs: "seeds.inputs",
     path: "seeds.path",
-    useless: "seeds.profile",
+    without_effect: "seeds.profile",
 };
 
-/// The command of a section, none when it has none.
+/// The command of a section, if it names one.
 pub(super) fn decide(
     layers: &mut Layers<'_>,
     section: &Section,
     root: &Path,
-    warnings: &mut Vec<String>,
 ) -> Result<Option<ForeignCommand>> {
-    let (command_key, in_file) = section.command;
-    let command = layers.list(command_key, in_file);
-    let (inputs_key, in_file) = section.inputs;
-    let inputs = layers.list(inputs_key, in_file);
-    let (command, inputs) = match (command, inputs) {
+    let (command, inputs) = match (layers.list(section.command), layers.list(section.inputs)) {
         (None, None) => return Ok(None),
         (Some(command), Some(inputs)) => (command, inputs),
-        (Some(command), None) => return Err(command.error(&without_inputs(inputs_key))),
-        (None, Some(inputs)) => return Err(inputs.error(&without_command(command_key))),
+        (Some(command), None) => return Err(command.error(&without_inputs(section.inputs))),
+        (None, Some(inputs)) => return Err(inputs.error(&without_command(section.command))),
     };
     if let Some(path) = layers.given(section.path) {
         return Err(command.error(&Problem {
@@ -58,31 +50,32 @@ pub(super) fn decide(
             hint: "keep one of the two: a command takes the place of devdb's own files".to_owned(),
         }));
     }
-    if let Some(useless) = layers.given(section.useless) {
-        let origin = useless.origin();
-        warnings.push(format!("{} ({origin}) means nothing to {command_key}", section.useless));
+    if let Some(setting) = layers.given(section.without_effect) {
+        let origin = setting.origin();
+        let (setting, command) = (section.without_effect, section.command);
+        layers.warnings.push(format!("{setting} ({origin}) means nothing to {command}"));
     }
     refuse_empty(&command, "one word an item: [npm, run, \"db:migrate\"]")?;
     refuse_empty(&inputs, "one glob an item: [\"migrations/**\"]")?;
-    let command_words = command.check(values::word_of_command)?;
-    if command_words[0].trim().is_empty() {
+    let words = command.check(values::word_of_command)?;
+    if words[0].trim().is_empty() {
         let hint = "the first item is the program's name".to_owned();
         return Err(command.error(&Problem { what: "the program has no name".to_owned(), hint }));
     }
     let foreign = ForeignCommand {
-        argv: command_words,
+        argv: words,
         inputs: inputs.check(values::input)?,
         directory: root.to_owned(),
     };
-    layers.record(command_key, &foreign.to_string(), command.origin());
-    layers.record(inputs_key, &foreign.inputs.join(", "), inputs.origin());
+    layers.record(section.command, &foreign.to_string(), command.origin());
+    layers.record(section.inputs, &foreign.inputs.join(", "), inputs.origin());
     Ok(Some(foreign))
 }
 
 fn without_inputs(inputs: &str) -> Problem {
     Problem {
         what: format!("a command needs {inputs} beside it"),
-        hint: "name the files that it reads, so that devdb sees a change: \
+        hint: "name the files that the command reads, so that devdb sees when they change: \
                inputs: [\"migrations/**\"]"
             .to_owned(),
     }

@@ -1,85 +1,20 @@
-//! Which of the places that can say something about a setting counts:
+//! Which of several values for a setting counts:
 //! flag > environment > devdb.local.yaml > devdb.yaml > default.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::document::{self, Document};
 use super::environment::Environment;
-use super::file::{ConfigFile, Document, Text};
+use super::keys;
+use super::place::Place;
 use super::values::Problem;
 use super::{Origin, Overrides, Setting};
 use crate::error::{Error, Kind, Result};
 
-/// A setting and every place that can say it.
-pub struct Key {
-    /// Its dotted path in devdb.yaml.
-    pub name: &'static str,
-    variable: Option<&'static str>,
-    flag: Option<(&'static str, InFlags)>,
-    file: Option<InFile>,
-}
-
-type InFlags = fn(&Overrides) -> Option<&String>;
-type InFile = fn(&Document) -> Option<&Text>;
-type InFileList = fn(&Document) -> Option<&Vec<Text>>;
-
-const fn key(name: &'static str, variable: &'static str) -> Key {
-    Key { name, variable: Some(variable), flag: None, file: None }
-}
-
-impl Key {
-    const fn flag(self, name: &'static str, get: InFlags) -> Self {
-        Key { flag: Some((name, get)), ..self }
-    }
-
-    const fn file(self, get: InFile) -> Self {
-        Key { file: Some(get), ..self }
-    }
-
-    const fn file_only(name: &'static str, get: InFile) -> Self {
-        Key { name, variable: None, flag: None, file: Some(get) }
-    }
-}
-
-/// Every setting with one value. Lists, and `postgres.settings`, are in files only.
-pub const KEYS: &[Key] = &[
-    key("project", "DEVDB_PROJECT").file(|d| d.project.as_ref()),
-    key("developer", "DEVDB_DEVELOPER").flag("--developer", |f| f.developer.as_ref()),
-    key("instance", "DEVDB_INSTANCE").flag("--instance", |f| f.instance.as_ref()),
-    key("engine", "DEVDB_ENGINE")
-        .flag("--engine", |f| f.engine.as_ref())
-        .file(|d| d.engine.as_ref()),
-    key("isolation", "DEVDB_ISOLATION").file(|d| d.isolation.as_ref()),
-    key("postgres.version", "DEVDB_POSTGRES")
-        .flag("--postgres", |f| f.postgres.as_ref())
-        .file(|d| d.postgres.as_ref()?.version.as_ref()),
-    key("postgres.image", "DEVDB_IMAGE").file(|d| d.postgres.as_ref()?.image.as_ref()),
-    key("postgres.bin_dir", "DEVDB_BIN_DIR").file(|d| d.postgres.as_ref()?.bin_dir.as_ref()),
-    key("postgres.database", "DEVDB_DATABASE").file(|d| d.postgres.as_ref()?.database.as_ref()),
-    key("postgres.user", "DEVDB_USER").file(|d| d.postgres.as_ref()?.user.as_ref()),
-    key("postgres.durability", "DEVDB_DURABILITY")
-        .file(|d| d.postgres.as_ref()?.durability.as_ref()),
-    key("postgres.port", "DEVDB_PORT")
-        .flag("--port", |f| f.port.as_ref())
-        .file(|d| d.postgres.as_ref()?.port.as_ref()),
-    key("migrations.path", "DEVDB_MIGRATIONS").file(|d| d.migrations.as_ref()?.path.as_ref()),
-    Key::file_only("migrations.out_of_order", |d| d.migrations.as_ref()?.out_of_order.as_ref()),
-    key("seeds.path", "DEVDB_SEEDS").file(|d| d.seeds.as_ref()?.path.as_ref()),
-    key("seeds.profile", "DEVDB_PROFILE")
-        .flag("--profile", |f| f.profile.as_ref())
-        .file(|d| d.seeds.as_ref()?.profile.as_ref()),
-    key("secrets.key_env", "DEVDB_KEY_ENV").file(|d| d.secrets.as_ref()?.key_env.as_ref()),
-    key("generations.keep", "DEVDB_GENERATIONS_KEEP")
-        .file(|d| d.generations.as_ref()?.keep.as_ref()),
-    key("generations.days", "DEVDB_GENERATIONS_DAYS")
-        .file(|d| d.generations.as_ref()?.days.as_ref()),
-    key("cache.states", "DEVDB_CACHE_STATES").file(|d| d.cache.as_ref()?.states.as_ref()),
-    key("cache.size", "DEVDB_CACHE_SIZE").file(|d| d.cache.as_ref()?.size.as_ref()),
-];
-
-/// A value and who said it.
+/// A value for a setting, and where it comes from.
 pub struct Given<'a> {
-    key: Cow<'a, str>,
+    key: &'static str,
     /// The value as written.
     pub text: Cow<'a, str>,
     from: From<'a>,
@@ -88,29 +23,27 @@ pub struct Given<'a> {
 enum From<'a> {
     Flag(&'static str),
     Variable(&'static str),
-    File(&'a ConfigFile),
+    File(&'a Document, Place),
     Default,
 }
 
 impl Given<'_> {
-    /// Who said it.
+    /// Where the value comes from.
     pub fn origin(&self) -> Origin {
         match self.from {
             From::Flag(name) => Origin::Flag { name },
             From::Variable(name) => Origin::Environment { name },
-            From::File(file) => {
-                Origin::File { path: file.path.clone(), line: file.line(&self.key) }
-            }
+            From::File(document, place) => document.origin(place),
             From::Default => Origin::Default,
         }
     }
 
-    /// Whether a person said it.
+    /// Whether a person chose the value.
     pub fn is_chosen(&self) -> bool {
         !matches!(self.from, From::Default)
     }
 
-    /// The error for a value that cannot be used, where the person wrote it.
+    /// The error for a value that cannot be used. It names the place where the value was written.
     pub fn error(&self, problem: &Problem) -> Error {
         let failure = |kind, place: &str| {
             Error::new(kind, format!("{place}: {}", problem.what)).hint(&problem.hint)
@@ -118,7 +51,7 @@ impl Given<'_> {
         match self.from {
             From::Flag(name) => failure(Kind::Usage, name),
             From::Variable(name) => failure(Kind::Config, name),
-            From::File(file) => file.problem(&self.key, problem),
+            From::File(document, place) => document.error(self.key, place, problem),
             From::Default => failure(Kind::Config, &format!("{} (default)", self.key)),
         }
     }
@@ -126,92 +59,96 @@ impl Given<'_> {
     /// What the value means.
     ///
     /// # Errors
-    /// The check's, with the place.
+    /// The error of `check`, with the place of the value.
     pub fn check<T>(&self, check: fn(&str) -> Result<T, Problem>) -> Result<T> {
         check(&self.text).map_err(|problem| self.error(&problem))
     }
 }
 
-/// A list in a file.
+/// A list that stands in a file.
 pub struct List<'a> {
     key: &'static str,
-    file: &'a ConfigFile,
-    items: &'a [Text],
+    document: &'a Document,
+    list: &'a document::List,
 }
 
 impl List<'_> {
     /// What the items mean.
     ///
     /// # Errors
-    /// The check's, with the place of the item.
+    /// The error of `check`, with the place of the item.
     pub fn check<T>(&self, check: fn(&str) -> Result<T, Problem>) -> Result<Vec<T>> {
-        let checked = self.items.iter().enumerate().map(|(index, Text(text))| {
-            check(text)
-                .map_err(|problem| self.file.problem(&format!("{}.{index}", self.key), &problem))
+        let checked = self.list.items.iter().enumerate().map(|(index, item)| {
+            check(&item.text).map_err(|problem| {
+                self.document.error(&format!("{}.{index}", self.key), item.place, &problem)
+            })
         });
         checked.collect()
     }
 
-    /// Who said it.
+    /// Where the list comes from.
     pub fn origin(&self) -> Origin {
-        Origin::File { path: self.file.path.clone(), line: self.file.line(self.key) }
+        self.document.origin(self.list.place)
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the list has no items.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.list.items.is_empty()
     }
 
-    /// The error for a list that cannot be used, where it stands.
+    /// The error for a list that cannot be used. It names the place of the list.
     pub fn error(&self, problem: &Problem) -> Error {
-        self.file.problem(self.key, problem)
+        self.document.error(self.key, self.list.place, problem)
     }
 }
 
-/// Everything that says something, and a record of who was heard.
+/// All places that can hold a value, and a record of what was decided.
 pub struct Layers<'a> {
     flags: &'a Overrides,
     environment: &'a Environment,
     /// The strongest first.
-    files: &'a [ConfigFile],
-    /// What was decided, in the order of the questions.
+    documents: &'a [Document],
+    /// What was decided, in that order.
     pub decided: Vec<Setting>,
+    /// What a person probably did not intend; one line each.
+    pub warnings: Vec<String>,
 }
 
 impl<'a> Layers<'a> {
-    /// `files`: the strongest first.
+    /// The strongest of `documents` comes first.
     pub fn new(
         flags: &'a Overrides,
         environment: &'a Environment,
-        files: &'a [ConfigFile],
+        documents: &'a [Document],
     ) -> Self {
-        Layers { flags, environment, files, decided: Vec::new() }
+        Layers { flags, environment, documents, decided: Vec::new(), warnings: Vec::new() }
     }
 
-    /// What somebody said about a setting of [`KEYS`].
+    /// The value that a person gave for a setting with a single value.
     pub fn given(&self, name: &'static str) -> Option<Given<'a>> {
-        let key = KEYS.iter().find(|key| key.name == name)?;
-        let said = |text: &'a str, from| {
-            Some(Given { key: Cow::Borrowed(name), text: Cow::Borrowed(text), from })
-        };
+        let key = keys::key(name)?;
+        let given =
+            |text: &'a str, from| Some(Given { key: name, text: Cow::Borrowed(text), from });
         if let Some((flag, get)) = key.flag
             && let Some(text) = get(self.flags)
         {
-            return said(text, From::Flag(flag));
+            return given(text, From::Flag(flag));
         }
-        if let Some(variable) = key.variable
+        if let Some(variable) = key.variable()
             && let Some(text) = self.environment.get(variable)
         {
-            return said(text, From::Variable(variable));
+            return given(text, From::Variable(variable));
         }
-        let get = key.file?;
-        self.files.iter().find_map(|file| said(&get(&file.document)?.0, From::File(file)))
+        self.documents.iter().find_map(|document| {
+            let text = document.text(name)?;
+            given(&text.text, From::File(document, text.place))
+        })
     }
 
-    /// What counts for a setting of [`KEYS`], recorded.
+    /// The value that counts for a setting with a single value. It is recorded.
     pub fn decide(&mut self, name: &'static str, default: impl FnOnce() -> String) -> Given<'a> {
         let given = self.given(name).unwrap_or_else(|| Given {
-            key: Cow::Borrowed(name),
+            key: name,
             text: Cow::Owned(default()),
             from: From::Default,
         });
@@ -219,37 +156,38 @@ impl<'a> Layers<'a> {
         given
     }
 
-    /// Records what a setting is.
+    /// Records the value of a setting.
     pub fn record(&mut self, key: &str, value: &str, origin: Origin) {
         self.decided.push(Setting { key: key.to_owned(), value: value.to_owned(), origin });
     }
 
-    /// `postgres.settings` of all files together, a stronger file's over a weaker one's. Names
-    /// are in lower case, as PostgreSQL takes them.
+    /// `postgres.settings` of all files together; for each name the strongest file counts. Names
+    /// are in lower case, because PostgreSQL ignores their case.
     ///
     /// # Errors
-    /// `name` refuses a name or `value` a value.
+    /// `check_name` refuses a name, or `check_value` a value.
     pub fn settings(
         &mut self,
-        name: fn(&str) -> Result<(), Problem>,
-        value: fn(Option<&str>) -> Result<String, Problem>,
+        check_name: fn(&str) -> Result<(), Problem>,
+        check_value: fn(Option<&str>) -> Result<String, Problem>,
     ) -> Result<BTreeMap<String, String>> {
         let mut all = BTreeMap::new();
-        for file in self.files.iter().rev() {
-            let section = file.document.postgres.as_ref();
-            for (setting, text) in section.and_then(|s| s.settings.as_ref()).into_iter().flatten() {
-                let key = format!("postgres.settings.{setting}");
-                let checked = name(setting)
-                    .and_then(|()| value(text.as_ref().map(|text| text.0.as_str())))
-                    .map_err(|problem| file.problem(&key, &problem))?;
-                let origin = Origin::File { path: file.path.clone(), line: file.line(&key) };
-                all.insert(setting.to_ascii_lowercase(), (checked, origin));
+        for document in self.documents.iter().rev() {
+            for setting in document.settings() {
+                let value = check_name(&setting.name)
+                    .and_then(|()| check_value(setting.value.as_deref()))
+                    .map_err(|problem| {
+                        let key = format!("postgres.settings.{}", setting.name);
+                        document.error(&key, setting.place, &problem)
+                    })?;
+                let origin = document.origin(setting.place);
+                all.insert(setting.name.to_ascii_lowercase(), (value, origin));
             }
         }
-        for (setting, (value, origin)) in &all {
-            self.record(&format!("postgres.settings.{setting}"), value, origin.clone());
+        for (name, (value, origin)) in &all {
+            self.record(&format!("postgres.settings.{name}"), value, origin.clone());
         }
-        Ok(all.into_iter().map(|(setting, (value, _))| (setting, value)).collect())
+        Ok(all.into_iter().map(|(name, (value, _))| (name, value)).collect())
     }
 
     /// `postgres.extensions` of the strongest file that has the key, each once.
@@ -261,7 +199,7 @@ impl<'a> Layers<'a> {
         check: fn(&str) -> Result<String, Problem>,
     ) -> Result<Vec<String>> {
         const KEY: &str = "postgres.extensions";
-        let Some(list) = self.list(KEY, |d| d.postgres.as_ref()?.extensions.as_ref()) else {
+        let Some(list) = self.list(KEY) else {
             self.record(KEY, "", Origin::Default);
             return Ok(Vec::new());
         };
@@ -276,7 +214,9 @@ impl<'a> Layers<'a> {
     }
 
     /// A list of the strongest file that has it.
-    pub fn list(&self, key: &'static str, get: InFileList) -> Option<List<'a>> {
-        self.files.iter().find_map(|file| Some(List { key, file, items: get(&file.document)? }))
+    pub fn list(&self, key: &'static str) -> Option<List<'a>> {
+        self.documents
+            .iter()
+            .find_map(|document| Some(List { key, document, list: document.list(key)? }))
     }
 }

@@ -1,5 +1,8 @@
-//! devdb.yaml, the environment and flags, merged: every setting validated, every default decided,
-//! and for each a record of who said it.
+//! From devdb.yaml, the environment and flags to an [`InstanceSpec`]. Every setting is validated and
+//! every default decided here. For each setting devdb remembers where its value comes from.
+//!
+//! [`document`] reads a file by the table of settings in [`keys`], [`layers`] chooses among several
+//! values for one setting, [`values`] says what a text means, and [`decide`] makes the specification.
 
 pub mod branch;
 pub mod dotenv;
@@ -7,28 +10,30 @@ pub mod environment;
 pub mod identity;
 
 mod command;
+mod decide;
 mod discovery;
-mod file;
+mod document;
+mod keys;
 mod layers;
 mod place;
-mod settings;
+mod schema;
 mod values;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
-pub use discovery::{FILE, LOCAL_FILE};
 pub use environment::Environment;
-pub use file::schema;
-use layers::KEYS;
-pub use settings::{DEFAULT_VERSION, Settings};
-pub use values::VERSIONS;
+pub use schema::schema;
 
 use crate::embedded;
 use crate::error::Result;
-use file::ConfigFile;
+use crate::spec::InstanceSpec;
+use decide::Decided;
+use discovery::{FILE, LOCAL_FILE};
+use document::Document;
 use layers::Layers;
 
 /// Flags, as typed.
@@ -48,7 +53,7 @@ pub struct Overrides {
     pub instance: Option<String>,
 }
 
-/// What is being worked on.
+/// Which project a directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Project {
     /// A directory with a devdb.yaml.
@@ -60,7 +65,7 @@ pub enum Project {
     Sample,
 }
 
-/// Who decided a setting.
+/// Where the value of a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
 pub enum Origin {
@@ -108,67 +113,83 @@ pub struct Setting {
     pub key: String,
     /// Its value, as written.
     pub value: String,
-    /// Who decided it.
+    /// Where the value comes from.
     pub origin: Origin,
 }
 
-/// Everything that was said about a project, merged.
+/// The settings of a project, from all places together.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What is being worked on.
+    /// Which project it is.
     pub project: Project,
-    /// Every setting, validated.
-    pub settings: Settings,
-    /// Every setting with its value and who decided it.
+    /// The environment variable with the encryption key.
+    pub key_env: String,
+    /// Every setting with its value and where that comes from.
     pub origins: Vec<Setting>,
-    /// What is probably not what the person wants; one line each.
+    /// What a person probably did not intend; one line each.
     pub warnings: Vec<String>,
+    /// Complete but for the checkout's id; see [`Config::spec`].
+    spec: InstanceSpec,
 }
 
 impl Config {
+    /// The specification of the instance. `project_id` is the id of the checkout ([`identity`]).
+    /// `timeout` is how long to wait until a server accepts logins: 60 seconds by default.
+    pub fn spec(&self, project_id: &str, timeout: Option<Duration>) -> InstanceSpec {
+        let mut spec = self.spec.clone();
+        project_id.clone_into(&mut spec.owner.project_id);
+        spec.timeout = timeout.unwrap_or(spec.timeout);
+        spec
+    }
+
     /// Whether nobody has set this key.
     pub fn is_default(&self, key: &str) -> bool {
         self.origins.iter().any(|setting| setting.key == key && setting.origin == Origin::Default)
     }
 }
 
-/// Finds the project that `start` (absolute) belongs to and merges what is said about it. Looks at
-/// files and changes nothing.
+/// Finds the project that `start` (absolute) belongs to and reads its settings. Changes nothing.
 ///
 /// # Errors
-/// `Config` for a file or variable, `Usage` for a flag that cannot be used; it says where, and what
-/// can be written there.
+/// `Config` when a file or a variable holds something that devdb cannot use, `Usage` when a flag
+/// does. The error says where it stands, and what can be written there.
 pub fn load(start: &Path, environment: &Environment, flags: &Overrides) -> Result<Config> {
     let mut warnings = environment.unknown_variables();
-    let (project, files) = match discovery::find(start)? {
+    let (project, documents) = match discovery::find(start)? {
         Some(root) => {
-            let files = read_files(start, &root)?;
-            (Project::Directory { root }, files)
+            let documents = read_documents(start, &root)?;
+            (Project::Directory { root }, documents)
         }
         None => {
             warnings.extend(sample_warnings(start));
             (Project::Sample, Vec::new())
         }
     };
-    let mut layers = Layers::new(flags, environment, &files);
-    let settings = settings::decide(&mut layers, &project, start, environment, &mut warnings)?;
-    Ok(Config { project, settings, origins: layers.decided, warnings })
+    let root = match &project {
+        Project::Directory { root } => root,
+        Project::Sample => start,
+    };
+    let mut layers = Layers::new(flags, environment, &documents);
+    let Decided { spec, key_env } = decide::decide(&mut layers, &project, root, environment)?;
+    let Layers { decided: origins, warnings: more, .. } = layers;
+    warnings.extend(more);
+    Ok(Config { project, key_env, origins, warnings, spec })
 }
 
 /// devdb.local.yaml, if it is there, and devdb.yaml: the strongest first.
-fn read_files(start: &Path, root: &Path) -> Result<Vec<ConfigFile>> {
+fn read_documents(start: &Path, root: &Path) -> Result<Vec<Document>> {
     let shown = |path: &Path| path.strip_prefix(start).unwrap_or(path).display().to_string();
     let local = root.join(LOCAL_FILE);
     let shared = root.join(FILE);
-    let mut files = Vec::new();
+    let mut documents = Vec::new();
     if local.symlink_metadata().is_ok() {
-        files.push(ConfigFile::read(&local, shown(&local))?);
+        documents.push(Document::read(&local, shown(&local))?);
     }
-    files.push(ConfigFile::read(&shared, shown(&shared))?);
-    Ok(files)
+    documents.push(Document::read(&shared, shown(&shared))?);
+    Ok(documents)
 }
 
-/// What looks like a project but is none.
+/// Warnings about a directory that looks like a project but has no devdb.yaml.
 fn sample_warnings(start: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     let migrations = start.join("migrations");

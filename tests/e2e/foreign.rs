@@ -305,7 +305,7 @@ fn nothing_is_cached_of_a_command_whose_inputs_change_meanwhile(sandbox: &Sandbo
         format!("{script}test -f switched || {{ echo theirs >branch; touch switched; }}\n");
     sandbox.write("migrate.sh", &switching);
     sandbox.write("branch", "mine");
-    sandbox.run(&["up"]).ok().says("while sh migrate.sh ran, files changed");
+    sandbox.run(&["up"]).ok().says("changed while sh migrate.sh ran");
     // Back on the branch that it was begun on: nothing was cached under its files.
     sandbox.write("branch", "mine");
     let golden = |ran: Ran| ran.json()["result"]["golden"]["cached"].clone();

@@ -1,155 +1,73 @@
-//! Every setting decided: what was said, else the default; validated either way.
+//! From the documents, variables and flags to the specification: each value that a person gave, or
+//! else the default, is validated once.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::command;
 use super::layers::{Given, Layers};
 use super::values::{self, Problem};
 use super::{Environment, Origin, Project, branch};
 use crate::error::{Result, nearest};
-use crate::spec::{CacheLimits, Durability, EngineChoice, Files, Isolation, PortChoice, Retention};
+use crate::spec::{
+    CacheLimits, Files, InstanceSpec, Isolation, MigrationSpec, Owner, PortChoice, Retention,
+    SeedSpec, ServerSpec,
+};
 
 /// PostgreSQL's major version where nobody names one.
-pub const DEFAULT_VERSION: u16 = 15;
+const DEFAULT_VERSION: u16 = 15;
 
-/// Every setting of a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The project's name, for people.
-    pub project: String,
-    /// Who owns the instance.
-    pub developer: String,
-    /// The instance's name.
-    pub instance: String,
-    /// Whether that is the name of the branch that is checked out.
-    pub of_branch: bool,
-    /// Which engine is wanted.
-    pub engine: EngineChoice,
-    /// PostgreSQL's major version.
-    pub version: u16,
-    /// The image's reference.
-    pub image: String,
-    /// Whether a person named the image.
-    pub image_chosen: bool,
-    /// Where the native server programs are, when a person says so (absolute).
-    pub bin_dir: Option<PathBuf>,
-    /// The database to create.
-    pub database: String,
-    /// Its owner.
-    pub user: String,
-    /// Server settings; names in lower case.
-    pub server: BTreeMap<String, String>,
-    /// Extensions to create.
-    pub extensions: Vec<String>,
-    /// What a crash may cost.
-    pub durability: Durability,
-    /// The port on 127.0.0.1.
-    pub port: PortChoice,
-    /// Where the migrations are.
-    pub migrations: Files,
-    /// Whether a file older than the newest applied one may be applied.
-    pub allow_out_of_order: bool,
-    /// Where the seeds are.
-    pub seeds: Files,
-    /// Which seeds go on top of the common ones.
-    pub profile: String,
+/// How long devdb waits until a server accepts logins, unless a person asks otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the settings of a project decide.
+pub(super) struct Decided {
+    /// The specification. The checkout's id is still missing: the settings do not hold it.
+    pub spec: InstanceSpec,
     /// The environment variable with the encryption key.
     pub key_env: String,
-    /// What is kept for `undo`.
-    pub retention: Retention,
-    /// What is kept of golden states.
-    pub cache: CacheLimits,
 }
 
-/// Decides every setting, in the order in which `devdb config` shows them.
+/// Decides every setting, in the order in which `devdb config` shows them. Relative paths are
+/// relative to `root`.
 pub(super) fn decide(
     layers: &mut Layers<'_>,
     project: &Project,
-    start: &Path,
+    root: &Path,
     environment: &Environment,
-    warnings: &mut Vec<String>,
-) -> Result<Settings> {
-    let root = match project {
-        Project::Directory { root } => root,
-        Project::Sample => start,
-    };
+) -> Result<Decided> {
     let name = layers.decide("project", || default_name(project)).check(values::label)?;
     let developer = layers.decide("developer", || environment.os_user()).check(values::label)?;
-    let (instance, of_branch) = instance(layers, project, warnings)?;
+    let (instance, of_branch) = instance(layers, project)?;
     let engine = layers.decide("engine", || "auto".into()).check(values::engine)?;
-    let (version, image, image_chosen) = version_and_image(layers)?;
-    let bin_dir = bin_dir(layers, root)?;
-    let database = layers
-        .decide("postgres.database", || values::database_for(&name))
-        .check(values::database)?;
-    let user = layers.decide("postgres.user", || "postgres".into()).check(values::user)?;
-    let server = layers.settings(values::setting_name, values::setting_value)?;
-    let extensions = layers.extensions(values::extension)?;
-    let durability =
-        layers.decide("postgres.durability", || "full".into()).check(values::durability)?;
-    let port = layers.decide("postgres.port", || "auto".into()).check(values::port)?;
-    if let PortChoice::Fixed(number @ 1..1024) = port {
-        warnings.push(format!(
-            "port {number} is below 1024: on most machines only root may listen there"
-        ));
-    }
-    let migrations = match command::decide(layers, &command::MIGRATIONS, root, warnings)? {
-        Some(command) => Files::Command(command),
-        None => directory(layers, "migrations.path", "migrations", project, root)?,
-    };
-    let allow_out_of_order =
-        layers.decide("migrations.out_of_order", || "refuse".into()).check(values::out_of_order)?;
-    let seeds = match command::decide(layers, &command::SEEDS, root, warnings)? {
-        Some(command) => Files::Command(command),
-        None => directory(layers, "seeds.path", "seeds", project, root)?,
-    };
-    let profile = layers.decide("seeds.profile", || "dev".into()).check(values::profile)?;
+    let server = server(layers, root, &name)?;
+    let port = port(layers)?;
+    let migrations = migrations(layers, project, root)?;
+    let seeds = seeds(layers, project, root)?;
     let key_env =
         layers.decide("secrets.key_env", || "ENCRYPTION_KEY".into()).check(values::variable)?;
-    let usual = Retention::default();
-    let keep = layers.decide("generations.keep", || usual.keep.to_string()).check(values::keep)?;
-    let days = layers.decide("generations.days", || usual.days.to_string()).check(values::days)?;
-    Ok(Settings {
-        project: name,
-        developer,
-        instance,
+    let retention = retention(layers)?;
+    let cache = cache(layers)?;
+    let owner = Owner { project_id: String::new(), project: name, developer, instance };
+    let timeout = DEFAULT_TIMEOUT;
+    let spec = InstanceSpec {
+        owner,
         of_branch,
         engine,
-        version,
-        image,
-        image_chosen,
-        bin_dir,
-        database,
-        user,
         server,
-        extensions,
-        durability,
         port,
         migrations,
-        allow_out_of_order,
         seeds,
-        profile,
-        key_env,
-        retention: Retention { keep, days },
-        cache: cache(layers)?,
-    })
+        retention,
+        cache,
+        timeout,
+    };
+    Ok(Decided { spec, key_env })
 }
 
-fn cache(layers: &mut Layers<'_>) -> Result<CacheLimits> {
-    let usual = CacheLimits::default();
-    Ok(CacheLimits {
-        states: layers.decide("cache.states", || usual.states.to_string()).check(values::states)?,
-        bytes: layers.decide("cache.size", || "10GB".into()).check(values::size)?,
-    })
-}
-
-/// The instance's name, and whether it is the branch's: a name that somebody gives wins.
-fn instance(
-    layers: &mut Layers<'_>,
-    project: &Project,
-    warnings: &mut Vec<String>,
-) -> Result<(String, bool)> {
+/// The instance's name, and whether it is the name of the branch that is checked out. A name that a
+/// person gives comes first.
+fn instance(layers: &mut Layers<'_>, project: &Project) -> Result<(String, bool)> {
     let isolation = layers.decide("isolation", || "developer".into());
     if isolation.check(values::isolation)? == Isolation::Branch
         && layers.given("instance").is_none()
@@ -161,13 +79,83 @@ fn instance(
             layers.record("instance", &name, Origin::Branch);
             return Ok((name, true));
         }
-        warnings.push("the sample project is nobody's checkout: it has one instance".to_owned());
+        layers.warnings.push(
+            "isolation: branch has no effect on the sample project, which is not in a git checkout"
+                .to_owned(),
+        );
     }
     let name = layers.decide("instance", || "main".into()).check(values::instance)?;
     Ok((name, false))
 }
 
-/// The directory's name, so far as it can be one.
+fn server(layers: &mut Layers<'_>, root: &Path, project: &str) -> Result<ServerSpec> {
+    let (major, image, image_chosen) = version_and_image(layers)?;
+    Ok(ServerSpec {
+        major,
+        image,
+        image_chosen,
+        bin_dir: bin_dir(layers, root)?,
+        database: layers
+            .decide("postgres.database", || values::database_for(project))
+            .check(values::database)?,
+        user: layers.decide("postgres.user", || "postgres".into()).check(values::user)?,
+        settings: layers.settings(values::setting_name, values::setting_value)?,
+        extensions: layers.extensions(values::extension)?,
+        durability: layers
+            .decide("postgres.durability", || "full".into())
+            .check(values::durability)?,
+    })
+}
+
+fn port(layers: &mut Layers<'_>) -> Result<PortChoice> {
+    let port = layers.decide("postgres.port", || "auto".into()).check(values::port)?;
+    if let PortChoice::Fixed(number @ 1..1024) = port {
+        layers.warnings.push(format!(
+            "port {number} is below 1024: on most machines only root may listen there"
+        ));
+    }
+    Ok(port)
+}
+
+fn migrations(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<MigrationSpec> {
+    Ok(MigrationSpec {
+        files: match command::decide(layers, &command::MIGRATIONS, root)? {
+            Some(command) => Files::Command(command),
+            None => directory(layers, "migrations.path", "migrations", project, root)?,
+        },
+        allow_out_of_order: layers
+            .decide("migrations.out_of_order", || "refuse".into())
+            .check(values::out_of_order)?,
+    })
+}
+
+fn seeds(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<SeedSpec> {
+    Ok(SeedSpec {
+        files: match command::decide(layers, &command::SEEDS, root)? {
+            Some(command) => Files::Command(command),
+            None => directory(layers, "seeds.path", "seeds", project, root)?,
+        },
+        profile: layers.decide("seeds.profile", || "dev".into()).check(values::profile)?,
+    })
+}
+
+fn retention(layers: &mut Layers<'_>) -> Result<Retention> {
+    let usual = Retention::default();
+    Ok(Retention {
+        keep: layers.decide("generations.keep", || usual.keep.to_string()).check(values::keep)?,
+        days: layers.decide("generations.days", || usual.days.to_string()).check(values::days)?,
+    })
+}
+
+fn cache(layers: &mut Layers<'_>) -> Result<CacheLimits> {
+    let usual = CacheLimits::default();
+    Ok(CacheLimits {
+        states: layers.decide("cache.states", || usual.states.to_string()).check(values::states)?,
+        bytes: layers.decide("cache.size", || "10GB".into()).check(values::size)?,
+    })
+}
+
+/// The directory's name without the characters that a project's name cannot have.
 fn default_name(project: &Project) -> String {
     let Project::Directory { root } = project else { return "sample".to_owned() };
     let name = root.file_name().unwrap_or_default().to_string_lossy();
@@ -175,8 +163,8 @@ fn default_name(project: &Project) -> String {
     if name.trim().is_empty() { "project".to_owned() } else { name }
 }
 
-/// The image's tag decides the version where nobody names one; where somebody does, the two must
-/// not contradict each other.
+/// The version, the image, and whether a person chose the image. If nobody names a version, the
+/// image's tag decides it. If both are named, they must agree.
 fn version_and_image(layers: &mut Layers<'_>) -> Result<(u16, String, bool)> {
     let given_version = layers.given("postgres.version");
     let given_image = layers.given("postgres.image");
@@ -209,8 +197,7 @@ fn version_and_image(layers: &mut Layers<'_>) -> Result<(u16, String, bool)> {
 }
 
 fn bin_dir(layers: &mut Layers<'_>, root: &Path) -> Result<Option<PathBuf>> {
-    // Whether the programs are there is the native engine's business: a colleague on docker
-    // need not have them.
+    // The native engine checks that the programs are there: who uses docker need not have them.
     let Some(given) = layers.given("postgres.bin_dir") else {
         layers.record("postgres.bin_dir", "auto", Origin::Default);
         return Ok(None);
@@ -220,7 +207,7 @@ fn bin_dir(layers: &mut Layers<'_>, root: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(root.join(path)))
 }
 
-/// A directory of files. One that a person names must exist; the default need not.
+/// A directory of files. It must exist if a person names it; the default directory may be missing.
 fn directory(
     layers: &mut Layers<'_>,
     key: &'static str,
@@ -241,8 +228,8 @@ fn directory(
         });
     };
     let path = root.join(given.check(values::path)?);
-    // The usual name, written out, means no more than the default: git keeps no empty directory,
-    // so a fresh clone may lack it.
+    // The default name may be missing even if it is written out: git keeps no empty directory, so a
+    // fresh clone may lack it.
     let required = given.text.trim_end_matches('/') != default;
     if !path.is_dir() && (required || path.exists()) {
         return Err(given.error(&missing(&given, &path)));
