@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use common::{Bench, PASSWORD, kind_of};
 use devdb::db::scram;
-use devdb::engine::{Generation, Launch, MadeWith, Role, Status};
+use devdb::engine::{Generation, Launch, Role, Status};
 use devdb::error::{Error, Kind};
 use devdb::event::Events;
-use devdb::spec::{EngineKind, Owner};
+use devdb::spec::{EngineKind, MadeWith, Owner};
 use golden::{
     a_builder_from_a_state_has_its_data_and_another_password,
     a_builder_from_nothing_accepts_its_password_alone, a_builder_that_is_discarded_leaves_nothing,

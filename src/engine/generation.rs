@@ -1,9 +1,9 @@
-//! Data directories.
+//! Generations: the data directories of an instance.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::spec::{EngineKind, Owner, ServerSpec};
+use crate::spec::{MadeWith, Owner};
 
 /// A data directory that devdb made.
 #[derive(Debug, Clone, Serialize)]
@@ -20,32 +20,4 @@ pub struct Generation {
     pub made_with: MadeWith,
     /// The fingerprint of the golden state it is a copy of.
     pub origin: Option<String>,
-}
-
-/// What a data directory cannot change any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MadeWith {
-    /// PostgreSQL's major version.
-    pub major: u16,
-    /// The image's reference (native: empty).
-    pub image: String,
-    /// The database.
-    pub database: String,
-    /// The user.
-    pub user: String,
-}
-
-impl MadeWith {
-    /// What a generation made from `spec` is bound to.
-    pub fn of(spec: &ServerSpec, engine: EngineKind) -> Self {
-        MadeWith {
-            major: spec.major,
-            image: match engine {
-                EngineKind::Docker => spec.image.clone(),
-                EngineKind::Native => String::new(),
-            },
-            database: spec.database.clone(),
-            user: spec.user.clone(),
-        }
-    }
 }

@@ -7,11 +7,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Generation, MadeWith, Stop, docker};
+use super::{Engine, Generation, Stop, docker};
 use crate::archive::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
-use crate::spec::{Owner, ServerSpec};
+use crate::spec::{MadeWith, Owner, ServerSpec};
 
 /// The version of [`GoldenLabel`] that this devdb writes, and the newest it understands.
 pub const LABEL_SCHEMA: u32 = 1;

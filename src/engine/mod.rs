@@ -25,18 +25,19 @@ mod server;
 mod snapshot;
 
 pub use engines::Engines;
-pub use generation::{Generation, MadeWith};
+pub use generation::Generation;
 pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Loan, Platform};
 pub use lease::Lease;
 pub use private::{PrivateLaunch, PrivateServer};
 pub use server::{Endpoint, Exit, Launch, Role, Server, Status};
-pub use snapshot::{BackupEnd, Manifest, SavedMigration, Snapshot, SnapshotName, State, Stop};
+pub use snapshot::{Manifest, Snapshot, SnapshotName, State, Stop};
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use crate::archive::{Verified, Writer};
+use crate::db::backup::BackupEnd;
 use crate::error::Result;
 use crate::event::Events;
 use crate::spec::{EngineKind, Owner, ServerSpec};

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::MadeWith;
+use crate::db::backup::SavedMigration;
 use crate::error::{Error, Kind, Result};
 use crate::sealed::{self, Broken};
-use crate::spec::{EngineKind, Owner};
+use crate::spec::{EngineKind, MadeWith, Owner};
 
 /// The layout of manifests that this devdb writes, and the newest it understands.
 const SCHEMA: u32 = 1;
@@ -88,15 +88,6 @@ pub struct Manifest {
     pub disk_bytes: u64,
 }
 
-/// A migration that was applied when the snapshot was saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedMigration {
-    /// The version.
-    pub version: i64,
-    /// What it does.
-    pub description: String,
-}
-
 impl Manifest {
     /// The version that is to be written into new ones.
     pub const SCHEMA: u32 = SCHEMA;
@@ -141,15 +132,6 @@ pub enum State {
     Damaged(String),
     /// It has no manifest: being saved, or left by a save that was cut short.
     Unfinished,
-}
-
-/// What makes a copy of a running server's files consistent.
-#[derive(Debug, Clone)]
-pub struct BackupEnd {
-    /// The content of the copy's `backup_label`.
-    pub label: String,
-    /// The names of the WAL segments from the backup's start to its end.
-    pub segments: Vec<String>,
 }
 
 /// Asks work on another thread to end early. Cheap to clone.

@@ -22,12 +22,12 @@ use self::watcher::Watcher;
 use crate::archive::{Content, IfExists, Writer};
 use crate::db::connect::Address;
 use crate::db::{backup, scram};
-use crate::engine::{Engine, Lease, MadeWith, Manifest, PrivateLaunch, PrivateServer, Role};
+use crate::engine::{Engine, Lease, Manifest, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden};
 use crate::instance::{Context, Plan, new_password, ready};
 use crate::outcome::Applied;
-use crate::spec::{EPHEMERAL, EngineKind, Owner};
+use crate::spec::{EPHEMERAL, EngineKind, MadeWith, Owner};
 
 /// The log of the server among what is kept of a command that failed.
 const LOG: &str = "server.log";

@@ -12,12 +12,12 @@ use chrono::Utc;
 use serde::Serialize;
 
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform, PrivateServer};
+use crate::engine::{Engine, GoldenLabel, GoldenState, Platform, PrivateServer};
 use crate::error::{Error, Kind, Result};
 use crate::fingerprint::{Chain, KeyPart, Step};
 use crate::instance::{Context, LOCK_PATIENCE, Plan, Source};
 use crate::outcome::{Applied, GoldenReport};
-use crate::spec::EngineKind;
+use crate::spec::{EngineKind, MadeWith};
 use crate::state::Lock;
 
 pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};

@@ -2,8 +2,9 @@
 //! before it stood.
 
 use super::{Context, How, Instance, Running, lineage};
-use crate::engine::{MadeWith, SnapshotName};
+use crate::engine::SnapshotName;
 use crate::error::{Error, Kind, Result};
+use crate::spec::MadeWith;
 
 impl Instance<'_> {
     /// Makes the instance from a snapshot of `source`'s data as it is now, which is saved for that

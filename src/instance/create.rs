@@ -2,10 +2,10 @@
 
 use super::prepare::Prepared;
 use super::{Context, Instance, Plan, collect, generation_record, launch, new_password};
-use crate::engine::{Engine, MadeWith, Server, Snapshot};
+use crate::engine::{Engine, Server, Snapshot};
 use crate::error::{Error, Result};
 use crate::golden::Golden;
-use crate::spec::PortChoice;
+use crate::spec::{MadeWith, PortChoice};
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Lock, Record, Why, ports};
 

@@ -34,12 +34,12 @@ use secrecy::SecretString;
 
 use crate::config::environment::Environment;
 use crate::db::connect::Address;
-use crate::engine::{Endpoint, Engine, Engines, MadeWith, Server};
+use crate::engine::{Endpoint, Engine, Engines, Server};
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
 use crate::interrupt::Interrupt;
 use crate::key::KeySource;
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, MadeWith};
 use crate::state::{GenerationRecord, Home, Lock, Record, Store, Why};
 
 pub use data::{Plan, Source};
@@ -125,7 +125,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// `NoEngine` when it does not answer, or another one does in its place.
     async fn engine(&self, record: &Record) -> Result<Engine> {
-        let engine = self.context.engines.of_record(record, &self.context.spec.server).await?;
+        let engine = self.context.engines.open(record.engine, &self.context.spec.server).await?;
         observe::same_engine(&engine, record).await?;
         Ok(engine)
     }

@@ -5,9 +5,10 @@ use secrecy::ExposeSecret;
 
 use super::{Instance, Plan, collect, generation_record};
 use crate::db::scram;
-use crate::engine::{Engine, Generation, GoldenLabel, MadeWith};
+use crate::engine::{Engine, Generation, GoldenLabel};
 use crate::error::Result;
 use crate::golden::{self, Golden};
+use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, Spare, Why};
 
 /// A generation that is ready to be launched.

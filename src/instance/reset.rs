@@ -11,9 +11,10 @@ use super::prepare::Prepared;
 use super::revive::stop_cleanly;
 use super::{Instance, address, endpoint_of, launch, lineage};
 use crate::db::inspect;
-use crate::engine::{Engine, Generation, MadeWith, Server};
+use crate::engine::{Engine, Generation, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::{Cached, Golden};
+use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, Record, Why};
 
 /// What a swap did.

@@ -9,10 +9,10 @@ use super::create::Created;
 use super::{Context, Instance, Plan, address, endpoint_of, launch, lineage, ready};
 use crate::db::connect::wait_for_login;
 use crate::db::{inspect, scram};
-use crate::engine::{Engine, MadeWith, Role, Server};
+use crate::engine::{Engine, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
-use crate::spec::PortChoice;
+use crate::spec::{MadeWith, PortChoice};
 use crate::state::{GenerationRecord, Record};
 
 /// What had to be done to get a running server.

@@ -8,11 +8,11 @@ use devdb::db::connect::Address;
 use devdb::db::{inspect, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{
-    Engine, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, PrivateServer, Role,
+    Engine, GoldenLabel, GoldenState, Launch, Lease, PrivateLaunch, PrivateServer, Role,
 };
 use devdb::event::Events;
 use devdb::instance::ready;
-use devdb::spec::{Owner, digest};
+use devdb::spec::{MadeWith, Owner, digest};
 use secrecy::SecretString;
 use sqlx::PgConnection;
 

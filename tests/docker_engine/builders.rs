@@ -7,10 +7,10 @@ use chrono::Utc;
 use devdb::db::inspect;
 use devdb::db::scram;
 use devdb::engine::golden::LABEL_SCHEMA;
-use devdb::engine::{GoldenLabel, Lease, MadeWith, PrivateLaunch, Role};
+use devdb::engine::{GoldenLabel, Lease, PrivateLaunch, Role};
 use devdb::event::Events;
 use devdb::instance::ready;
-use devdb::spec::{EngineKind, digest};
+use devdb::spec::{EngineKind, MadeWith, digest};
 
 use crate::scene::{PASSWORD, Scene, docker, until};
 

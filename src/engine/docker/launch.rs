@@ -344,8 +344,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::engine::MadeWith;
-    use crate::spec::{Durability, Owner};
+    use crate::spec::{Durability, MadeWith, Owner};
 
     fn spec() -> ServerSpec {
         ServerSpec {

@@ -10,9 +10,9 @@ use super::container::Evict;
 use super::label::{self, Mark, Object, Reading};
 use super::launch::{Created, missing_image, mounts};
 use super::{Docker, failure};
-use crate::engine::{Generation, MadeWith, Role};
+use crate::engine::{Generation, Role};
 use crate::error::{Error, Kind, Result};
-use crate::spec::{EngineKind, Owner, ServerSpec};
+use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 /// How long a container that holds a volume may take to appear.
 const HELPER_PATIENCE: Duration = Duration::from_secs(10);

@@ -19,9 +19,9 @@ use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::Store;
 use super::{Native, copy, golden_transfer, pool};
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Generation, GoldenLabel, GoldenState, MadeWith, Platform};
+use crate::engine::{Generation, GoldenLabel, GoldenState, Platform};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
+use crate::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec};
 
 /// The file with the label.
 pub(super) const LABEL: &str = "golden.json";

@@ -11,10 +11,10 @@ use super::record::{GenerationRecord, SCHEMA};
 use super::{LOG_TAIL, Native, log, pool};
 use crate::archive::Writer;
 use crate::engine::{
-    Endpoint, Exit, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, Role, Server,
+    Endpoint, Exit, GoldenLabel, GoldenState, Launch, Lease, PrivateLaunch, Role, Server,
 };
 use crate::error::{Error, Kind, Result};
-use crate::spec::{EngineKind, Owner};
+use crate::spec::{EngineKind, MadeWith, Owner};
 
 /// The number of the directory that it works in: no generation of an instance has it.
 const NUMBER: u32 = 0;

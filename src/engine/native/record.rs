@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Lease, MadeWith, Role};
+use crate::engine::{Lease, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::sealed::{self, Broken};
-use crate::spec::Owner;
+use crate::spec::{MadeWith, Owner};
 
 /// The version of everything in this file.
 pub(super) const SCHEMA: u32 = 1;

@@ -18,12 +18,11 @@ use super::directory::{TRASH, delete, names, sweep};
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::{SNAPSHOTS, Store};
 use super::{Native, account, copy};
+use crate::db::backup::BackupEnd;
 use crate::engine::snapshot::{EMPTIED, explained};
-use crate::engine::{
-    BackupEnd, Generation, MadeWith, Manifest, Snapshot, SnapshotName, State, Stop,
-};
+use crate::engine::{Generation, Manifest, Snapshot, SnapshotName, State, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
+use crate::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec};
 
 pub(super) const MANIFEST: &str = "snapshot.json";
 pub(super) const PGDATA: &str = "pgdata";

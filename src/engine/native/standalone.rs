@@ -14,10 +14,9 @@ use super::directory::give;
 use super::place::Place;
 use super::process;
 use super::programs::Programs;
-use crate::engine::MadeWith;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::process_group::ProcessGroup;
-use crate::spec::{Durability, INITDB_OPTIONS};
+use crate::spec::{Durability, INITDB_OPTIONS, MadeWith};
 
 /// The same order and case rules on every machine, whatever languages it has. The second is for
 /// systems that lack the first.

@@ -7,10 +7,10 @@ use chrono::Utc;
 
 use super::record::{GenerationRecord, SCHEMA};
 use super::{LOG_TAIL, Native, account, log, process, standalone};
-use crate::engine::{Exit, Generation, MadeWith, Server, Status, control};
+use crate::engine::{Exit, Generation, Server, Status, control};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::Events;
-use crate::spec::{EngineKind, Owner, ServerSpec};
+use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 /// How often a server that another process started is looked at.
 const WATCH: Duration = Duration::from_millis(50);
