@@ -285,6 +285,34 @@ const LAUNCH_SCHEMA: &str = "1";
 /// instead of 40.
 pub const INITDB_OPTIONS: &[&str] = &["--wal-segsize=1", "--encoding=UTF8"];
 
+/// What a data directory is bound to for as long as it exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeWith {
+    /// PostgreSQL's major version.
+    pub major: u16,
+    /// The image's reference; empty on the native engine.
+    pub image: String,
+    /// The name of the database.
+    pub database: String,
+    /// The name of the user who owns the database.
+    pub user: String,
+}
+
+impl MadeWith {
+    /// What a data directory is bound to that is made from `spec` on such an engine.
+    pub fn of(spec: &ServerSpec, engine: EngineKind) -> Self {
+        MadeWith {
+            major: spec.major,
+            image: match engine {
+                EngineKind::Docker => spec.image.clone(),
+                EngineKind::Native => String::new(),
+            },
+            database: spec.database.clone(),
+            user: spec.user.clone(),
+        }
+    }
+}
+
 /// The project's migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationSpec {

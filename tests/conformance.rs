@@ -14,12 +14,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Bench, PASSWORD, kind_of};
-use devdb::db::scram;
-use devdb::engine::{Generation, Launch, MadeWith, Role, Status};
+use common::{Bench, OF_THE_BUILDER, PASSWORD, kind_of};
+use devdb::db::{inspect, scram};
+use devdb::engine::{Generation, Launch, Role, Status};
 use devdb::error::{Error, Kind};
-use devdb::event::Events;
-use devdb::spec::{EngineKind, Owner};
+use devdb::populate::ready;
+use devdb::spec::{EngineKind, MadeWith, Owner};
 use golden::{
     a_builder_from_a_state_has_its_data_and_another_password,
     a_builder_from_nothing_accepts_its_password_alone, a_builder_that_is_discarded_leaves_nothing,
@@ -109,7 +109,7 @@ fn port_of(server: &devdb::engine::Server) -> u16 {
 
 async fn a_first_launch_accepts_the_password(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     assert!(server.is_running());
     let mut connection = bench.log_in(&server).await;
     assert_eq!(text(&mut connection, "SELECT current_database()::text").await, "app");
@@ -122,7 +122,7 @@ async fn a_first_launch_accepts_the_password(bench: Arc<Bench>) {
 }
 
 async fn it_listens_on_the_loopback_address_only(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     bench.log_in(&server).await;
     let mut others: Vec<SocketAddr> = vec![(Ipv4Addr::new(127, 0, 0, 2), 0).into()];
     // The address that the machine would send from; nothing is sent.
@@ -140,7 +140,7 @@ async fn it_listens_on_the_loopback_address_only(bench: Arc<Bench>) {
 async fn settings_are_applied(bench: Arc<Bench>) {
     let mut spec = bench.with_setting("work_mem", "7MB");
     spec.settings.insert("application_name".into(), "it's, a \"name\" = x".into());
-    let server = bench.make_as(&bench.owner("anna"), 1, Role::Instance, &spec).await;
+    let server = bench.make_as(&bench.owner("anna"), 1, &spec).await;
     let mut connection = bench.log_in(&server).await;
     assert_eq!(text(&mut connection, "SHOW work_mem").await, "7MB");
     assert_eq!(text(&mut connection, "SHOW fsync").await, "off");
@@ -149,7 +149,7 @@ async fn settings_are_applied(bench: Arc<Bench>) {
 }
 
 async fn stop_and_start_keep_data_and_port(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     put_a_row(&mut bench.log_in(&server).await).await;
     bench.engine.stop(&server, PATIENCE).await.unwrap();
     let stopped = bench.engine.server(&server.handle).await.unwrap().unwrap();
@@ -166,7 +166,7 @@ async fn stop_and_start_keep_data_and_port(bench: Arc<Bench>) {
 
 /// Docker: there the shell that will become the server does not hear the first signal.
 async fn a_server_that_has_just_begun_to_start_can_be_stopped(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     put_a_row(&mut bench.log_in(&server).await).await;
     bench.engine.stop(&server, PATIENCE).await.unwrap();
     for _ in 0..5 {
@@ -179,15 +179,15 @@ async fn a_server_that_has_just_begun_to_start_can_be_stopped(bench: Arc<Bench>)
 
 async fn a_launch_with_other_settings_keeps_the_data(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     put_a_row(&mut bench.log_in(&server).await).await;
     bench.down(&server).await;
     let spec = bench.with_setting("work_mem", "9MB");
-    let port = Some(port_of(&server));
+    let port = port_of(&server);
     let relaunch = bench.relaunch(&owner, 1, &spec, port);
     let server = bench.engine.launch(&relaunch).await.unwrap();
-    assert_eq!(server.launch_digest, spec.launch_digest(bench.engine.kind(), port));
-    assert_eq!(Some(port_of(&server)), port);
+    assert_eq!(server.launch_digest, spec.launch_digest(bench.engine.kind(), Some(port)));
+    assert_eq!(port_of(&server), port);
     let mut connection = bench.log_in(&server).await;
     assert_eq!(text(&mut connection, "SHOW work_mem").await, "9MB");
     assert_eq!(the_row(&mut connection).await, "a row");
@@ -195,7 +195,7 @@ async fn a_launch_with_other_settings_keeps_the_data(bench: Arc<Bench>) {
 
 async fn removing_a_server_keeps_the_data_and_removing_the_generation_does_not(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     let mut connection = bench.log_in(&server).await;
     put_a_row(&mut connection).await;
     execute(&mut connection, "CHECKPOINT").await;
@@ -203,7 +203,8 @@ async fn removing_a_server_keeps_the_data_and_removing_the_generation_does_not(b
     bench.engine.remove_server(&server).await.unwrap();
     assert!(bench.servers(&owner).await.is_empty());
     bench.engine.remove_server(&server).await.unwrap();
-    let server = bench.engine.launch(&bench.relaunch(&owner, 1, &bench.spec, None)).await.unwrap();
+    let relaunch = bench.relaunch(&owner, 1, &bench.spec, port_of(&server));
+    let server = bench.engine.launch(&relaunch).await.unwrap();
     assert_eq!(the_row(&mut bench.log_in(&server).await).await, "a row");
     bench.down(&server).await;
     let generation = bench.generations(&owner).await.remove(0);
@@ -211,7 +212,7 @@ async fn removing_a_server_keeps_the_data_and_removing_the_generation_does_not(b
     assert!(bench.generations(&owner).await.is_empty());
     bench.engine.remove_generation(&generation).await.unwrap();
     // Its number is free again, and what comes is empty.
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     let mut connection = bench.log_in(&server).await;
     let tables = "SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'";
     assert_eq!(text(&mut connection, tables).await, "0");
@@ -219,19 +220,19 @@ async fn removing_a_server_keeps_the_data_and_removing_the_generation_does_not(b
 
 async fn a_generation_in_use_is_not_removed(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     let generation = bench.generations(&owner).await.remove(0);
     let removed = bench.engine.remove_generation(&generation).await;
     assert_eq!(kind_of(removed), Kind::Unexpected);
     bench.log_in(&server).await;
-    let again = bench.engine.create_generation(&owner, 1, &bench.spec).await;
+    let base = bench.base(&bench.spec).await;
+    let again = bench.engine.clone_golden(&base, &owner, 1, &bench.spec).await;
     assert_eq!(kind_of(again), Kind::Unexpected);
 }
 
 async fn two_owners_do_not_meet(bench: Arc<Bench>) {
     let (anna, bert) = (bench.owner("anna"), bench.owner("bert"));
-    let (of_anna, of_bert) =
-        tokio::join!(bench.make(&anna, 1, Role::Instance), bench.make(&bert, 1, Role::Instance));
+    let (of_anna, of_bert) = tokio::join!(bench.make(&anna, 1), bench.make(&bert, 1));
     assert_ne!(of_anna.endpoint, of_bert.endpoint);
     put_a_row(&mut bench.log_in(&of_anna).await).await;
     let mut connection = bench.log_in(&of_bert).await;
@@ -243,30 +244,37 @@ async fn two_owners_do_not_meet(bench: Arc<Bench>) {
 
 async fn a_builder_works_beside_an_instance(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let instance = bench.make(&owner, 1, Role::Instance).await;
-    let builder = bench.make(&owner, 2, Role::Builder).await;
-    put_a_row(&mut bench.log_in(&builder).await).await;
+    let instance = bench.make(&owner, 1).await;
+    let mut builder = bench.start_builder(&owner, &bench.spec, None).await;
+    let address = bench.address_of(&builder, &bench.spec, OF_THE_BUILDER);
+    ready::first_login(&address, PATIENCE).await.unwrap();
+    put_a_row(&mut address.connect().await.unwrap()).await;
     bench.log_in(&instance).await;
-    assert_ne!(instance.endpoint, builder.endpoint);
+    assert_ne!(instance.endpoint.as_ref(), Some(builder.endpoint()));
     assert_eq!(bench.servers(&owner).await.len(), 2);
-    // The swap: the new data under the instance's port.
-    bench.down(&builder).await;
+    let next = inspect::forget_password(&address).await.unwrap();
+    let state = builder.publish(&bench.label(&bench.spec, true, next).await).await.unwrap();
+    builder.discard().await.unwrap();
+    // The swap: the instance gets the new data under the port that it has.
+    bench.engine.clone_golden(&state, &owner, 2, &bench.spec).await.unwrap();
     let port = port_of(&instance);
     bench.down(&instance).await;
-    let relaunch = bench.relaunch(&owner, 2, &bench.spec, Some(port));
-    let swapped = bench.engine.launch(&relaunch).await.unwrap();
+    let verifier = scram::verifier(PASSWORD);
+    let relaunch = bench.relaunch(&owner, 2, &bench.spec, port);
+    let launch = Launch { verifier: Some(&verifier), ..relaunch };
+    let swapped = bench.engine.launch(&launch).await.unwrap();
     assert_eq!(the_row(&mut bench.log_in(&swapped).await).await, "a row");
 }
 
 async fn a_server_set_aside_comes_back(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let old = bench.make(&owner, 1, Role::Instance).await;
+    let old = bench.make(&owner, 1).await;
     put_a_row(&mut bench.log_in(&old).await).await;
     bench.engine.stop(&old, PATIENCE).await.unwrap();
     let aside = bench.engine.set_aside(&old).await.unwrap();
-    bench.engine.create_generation(&owner, 2, &bench.spec).await.unwrap();
+    bench.make_generation(&owner, 2).await;
     let verifier = scram::verifier(PASSWORD);
-    let relaunch = bench.relaunch(&owner, 2, &bench.spec, Some(port_of(&old)));
+    let relaunch = bench.relaunch(&owner, 2, &bench.spec, port_of(&old));
     let launch = Launch { verifier: Some(&verifier), ..relaunch };
     let new = bench.engine.launch(&launch).await.unwrap();
     bench.log_in(&new).await;
@@ -281,7 +289,7 @@ async fn a_server_set_aside_comes_back(bench: Arc<Bench>) {
 
 async fn another_server_on_the_same_generation_takes_its_place(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let old = bench.make(&owner, 1, Role::Instance).await;
+    let old = bench.make(&owner, 1).await;
     put_a_row(&mut bench.log_in(&old).await).await;
     for keep_the_new in [false, true] {
         let servers = bench.servers(&owner).await;
@@ -289,7 +297,7 @@ async fn another_server_on_the_same_generation_takes_its_place(bench: Arc<Bench>
         bench.engine.stop(old, PATIENCE).await.unwrap();
         let aside = bench.engine.set_aside(old).await.unwrap();
         let spec = bench.with_setting("work_mem", "5MB");
-        let launch = bench.relaunch(&owner, 1, &spec, Some(port_of(old)));
+        let launch = bench.relaunch(&owner, 1, &spec, port_of(old));
         let new = bench.engine.launch(&launch).await.unwrap();
         assert_eq!(the_row(&mut bench.log_in(&new).await).await, "a row");
         assert_eq!(bench.servers(&owner).await.len(), 2);
@@ -312,14 +320,13 @@ async fn lists_name_exactly_what_is_there(bench: Arc<Bench>) {
     let (anna, bert) = (bench.owner("anna"), bench.owner("bert"));
     let spec = bench.with_setting("work_mem", "5MB");
     assert!(bench.servers(&anna).await.is_empty() && bench.generations(&anna).await.is_empty());
-    let server = bench.make_as(&anna, 3, Role::Instance, &spec).await;
-    let builder = bench.make(&anna, 12, Role::Builder).await;
-    bench.engine.create_generation(&bert, 1, &bench.spec).await.unwrap();
+    let server = bench.make_as(&anna, 3, &spec).await;
+    bench.make_generation(&anna, 12).await;
+    bench.make_generation(&bert, 1).await;
 
-    let mut servers = bench.servers(&anna).await;
-    servers.sort_by_key(|server| server.generation);
+    let servers = bench.servers(&anna).await;
     let told: Vec<_> = servers.iter().map(|s| (&s.handle, s.generation, s.role)).collect();
-    let expected = [(&server.handle, 3, Role::Instance), (&builder.handle, 12, Role::Builder)];
+    let expected = [(&server.handle, 3, Role::Instance)];
     assert_eq!(told, expected);
     assert!(servers.iter().all(|server| server.owner == anna && server.is_running()));
     assert_eq!(
@@ -345,24 +352,24 @@ async fn lists_name_exactly_what_is_there(bench: Arc<Bench>) {
 
 async fn generations_have_sizes(bench: Arc<Bench>) {
     let (anna, bert) = (bench.owner("anna"), bench.owner("bert"));
-    let server = bench.make(&anna, 1, Role::Instance).await;
+    let server = bench.make(&anna, 1).await;
     bench.log_in(&server).await;
-    bench.engine.create_generation(&bert, 1, &bench.spec).await.unwrap();
+    bench.make_generation(&bert, 1).await;
     let handle = bench.generations(&anna).await.remove(0).handle;
     let sizes = bench.engine.sizes(Some(&anna.key())).await.unwrap();
     assert_eq!(sizes.keys().collect::<Vec<_>>(), [&handle]);
     // A new cluster: neither next to nothing nor counted twice.
     assert!((20 << 20..200 << 20).contains(&sizes[&handle]), "{sizes:?}");
     let all = bench.engine.sizes(None).await.unwrap();
-    assert!(all[&bench.generations(&bert).await.remove(0).handle] < sizes[&handle]);
+    assert!(all.contains_key(&bench.generations(&bert).await.remove(0).handle));
     assert!(all.contains_key(&handle));
 }
 
 async fn completeness_is_a_mark(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let generation = bench.engine.create_generation(&owner, 1, &bench.spec).await.unwrap();
+    let generation = bench.make_generation(&owner, 1).await;
     assert!(!bench.engine.is_complete(&generation, &bench.spec).await.unwrap());
-    let server = bench.make(&owner, 2, Role::Instance).await;
+    let server = bench.make(&owner, 2).await;
     bench.log_in(&server).await;
     let all = bench.generations(&owner).await;
     let generation = all.into_iter().find(|one| one.number == 2).unwrap();
@@ -373,14 +380,14 @@ async fn completeness_is_a_mark(bench: Arc<Bench>) {
 
 async fn a_crash_is_reported_at_once_with_its_reason(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     bench.log_in(&server).await;
     let watched = tokio::time::timeout(Duration::from_millis(300), bench.engine.exited(&server));
     assert!(watched.await.is_err(), "it runs");
     bench.down(&server).await;
     let spec = bench.with_setting("shared_buffers", "banana");
     let launched = Instant::now();
-    let relaunch = bench.relaunch(&owner, 1, &spec, None);
+    let relaunch = bench.relaunch(&owner, 1, &spec, port_of(&server));
     let server = bench.engine.launch(&relaunch).await.unwrap();
     let exit = bench.engine.exited(&server).await;
     assert!(launched.elapsed() < Duration::from_secs(5), "{:?}", launched.elapsed());
@@ -394,10 +401,9 @@ async fn a_taken_port_is_an_error_that_leaves_nothing(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
     let port = common::free_port();
     let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    bench.engine.prepare(&bench.spec, &Events::silent()).await.unwrap();
-    bench.engine.create_generation(&owner, 1, &bench.spec).await.unwrap();
+    bench.make_generation(&owner, 1).await;
     let verifier = scram::verifier(PASSWORD);
-    let relaunch = bench.relaunch(&owner, 1, &bench.spec, Some(port));
+    let relaunch = bench.relaunch(&owner, 1, &bench.spec, port);
     let launch = Launch { verifier: Some(&verifier), ..relaunch };
     let error = bench.engine.launch(&launch).await.unwrap_err();
     assert_eq!(error.kind(), Kind::PortBusy, "{error}");
@@ -411,7 +417,7 @@ async fn a_taken_port_is_an_error_that_leaves_nothing(bench: Arc<Bench>) {
 }
 
 async fn a_port_taken_meanwhile_leaves_the_server_stopped(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     put_a_row(&mut bench.log_in(&server).await).await;
     bench.engine.stop(&server, PATIENCE).await.unwrap();
     // The engine's proxy lets go of the port a moment after the server has ended.
@@ -433,7 +439,7 @@ async fn a_port_taken_meanwhile_leaves_the_server_stopped(bench: Arc<Bench>) {
 }
 
 async fn a_stop_is_clean(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     let mut connection = bench.log_in(&server).await;
     put_a_row(&mut connection).await;
     // A client that is connected does not hold it up.
@@ -449,7 +455,7 @@ async fn a_stop_is_clean(bench: Arc<Bench>) {
 }
 
 async fn a_new_password_replaces_the_old_one(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     put_a_row(&mut bench.log_in(&server).await).await;
     let verifier = scram::verifier("another-password");
     bench.engine.set_password(&server, &bench.spec.user, &verifier).await.unwrap();
@@ -484,11 +490,10 @@ async fn remove_all(bench: &Bench, owner: &Owner) -> devdb::error::Result<()> {
 async fn a_launch_whose_client_is_lost_can_be_removed(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
     let verifier = scram::verifier(PASSWORD);
-    bench.engine.prepare(&bench.spec, &Events::silent()).await.unwrap();
     for delay in [1, 60, 250, 600, 1200] {
-        bench.engine.create_generation(&owner, 1, &bench.spec).await.unwrap();
-        let relaunch = bench.relaunch(&owner, 1, &bench.spec, None);
-        let launch = Launch { role: Role::Builder, verifier: Some(&verifier), ..relaunch };
+        bench.make_generation(&owner, 1).await;
+        let relaunch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
+        let launch = Launch { verifier: Some(&verifier), ..relaunch };
         let launching = bench.engine.launch(&launch);
         let _ = tokio::time::timeout(Duration::from_millis(delay), launching).await;
         // A daemon that was asked for a container may make it after its client is gone; the
@@ -500,19 +505,20 @@ async fn a_launch_whose_client_is_lost_can_be_removed(bench: Arc<Bench>) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     bench.log_in(&server).await;
 }
 
 async fn a_stranger_is_never_touched(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
     let stranger = bench.put_stranger(&owner, 1);
-    bench.engine.prepare(&bench.spec, &Events::silent()).await.unwrap();
-    let error = bench.engine.create_generation(&owner, 1, &bench.spec).await.unwrap_err();
+    let base = bench.base(&bench.spec).await;
+    let made = bench.engine.clone_golden(&base, &owner, 1, &bench.spec).await;
+    let error = made.unwrap_err();
     assert_eq!(error.kind(), Kind::NotOurs, "{error}");
     assert!(error.to_string().contains(&stranger.handle()), "{error}");
     let verifier = scram::verifier(PASSWORD);
-    let relaunch = bench.relaunch(&owner, 1, &bench.spec, None);
+    let relaunch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
     let launch = Launch { verifier: Some(&verifier), ..relaunch };
     assert_eq!(kind_of(bench.engine.launch(&launch).await), Kind::NotOurs);
     assert!(bench.generations(&owner).await.is_empty());
@@ -530,7 +536,7 @@ async fn a_stranger_is_never_touched(bench: Arc<Bench>) {
 }
 
 async fn the_log_is_shown_and_followed(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     let mut connection = bench.log_in(&server).await;
     for _ in 0..10 {
         execute(&mut connection, "DO $$ BEGIN RAISE LOG 'first sentence'; END $$").await;
@@ -566,7 +572,7 @@ async fn names_that_need_quoting_work(bench: Arc<Bench>) {
     spec.database = "Mixed \"quoted\" näme".into();
     spec.user = "anna.b".into();
     let owner = bench.owner("Anna.B / \"näme\"");
-    let server = bench.make_as(&owner, 1, Role::Instance, &spec).await;
+    let server = bench.make_as(&owner, 1, &spec).await;
     let mut connection = bench.log_in_as(&server, &spec).await;
     let names = "SELECT current_database() || ' ' || current_user";
     assert_eq!(text(&mut connection, names).await, "Mixed \"quoted\" näme anna.b");
@@ -586,7 +592,7 @@ async fn an_unknown_handle_is_none(bench: Arc<Bench>) {
         let found = bench.engine.server(handle).await.unwrap();
         assert!(found.is_none(), "{handle:?}: {found:?}");
     }
-    let server = bench.make(&bench.owner("anna"), 1, Role::Builder).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     bench.engine.remove_server(&server).await.unwrap();
     assert!(bench.engine.server(&server.handle).await.unwrap().is_none());
 }

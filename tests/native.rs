@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{Bench, PASSWORD, kind_of};
 use devdb::db::scram;
 use devdb::engine::native::{Native, NativeEnvironment};
-use devdb::engine::{Engine, Launch, Role, Server};
+use devdb::engine::{Launch, Lease, PrivateLaunch, Role, Server};
 use devdb::error::Kind;
 use devdb::spec::{EngineKind, Owner};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -76,7 +76,7 @@ async fn has_the_row(bench: &Bench, server: &Server) -> bool {
 }
 
 async fn a_killed_server_is_reported_and_recovers(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     put_a_row(&bench, &server).await;
     let killed = Instant::now();
     kill(&server);
@@ -98,9 +98,9 @@ async fn a_killed_server_is_reported_and_recovers(bench: Arc<Bench>) {
 }
 
 async fn a_lock_file_with_a_number_used_again_does_not_hinder_a_start(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     put_a_row(&bench, &server).await;
-    let stranger = bench.make(&bench.owner("bert"), 1, Role::Instance).await;
+    let stranger = bench.make(&bench.owner("bert"), 1).await;
     let lock = fs::read_to_string(lock_file(&server)).unwrap();
     bench.engine.stop(&server, Duration::from_secs(60)).await.unwrap();
     // As after a reboot: the file is there again, its number is another process's of the account.
@@ -132,14 +132,12 @@ async fn another_process() {
     let data_dir = PathBuf::from(std::env::var_os("HELPER_DATA_DIR").unwrap());
     let engine = Native::find(&common::native::environment(data_dir), 15).unwrap();
     let spec = common::spec();
-    engine.create_generation(&owner, 1, &spec).await.unwrap();
     let verifier = scram::verifier(PASSWORD);
     let launch = Launch {
         owner: &owner,
         generation: 1,
-        role: Role::Instance,
         spec: &spec,
-        port: None,
+        port: common::free_port(),
         verifier: Some(&verifier),
     };
     engine.launch(&launch).await.unwrap();
@@ -150,6 +148,7 @@ async fn another_process() {
 async fn a_server_outlives_devdb_and_is_found_by_another(bench: Arc<Bench>) {
     use std::io::{BufRead, BufReader, Read};
     let owner = bench.owner("anna");
+    bench.make_generation(&owner, 1).await;
     let environment = &bench.native.as_ref().unwrap().environment;
     let mut devdb = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "another_process", "--nocapture"])
@@ -195,7 +194,7 @@ async fn a_server_outlives_devdb_and_is_found_by_another(bench: Arc<Bench>) {
 
 async fn without_programs_what_is_there_is_listed_and_stopped(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let server = bench.make(&owner, 1, Role::Instance).await;
+    let server = bench.make(&owner, 1).await;
     put_a_row(&bench, &server).await;
     let none = NativeEnvironment {
         path: None,
@@ -213,7 +212,7 @@ async fn without_programs_what_is_there_is_listed_and_stopped(bench: Arc<Bench>)
 }
 
 async fn its_files_are_private_and_nothing_secret_stays(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     bench.log_in(&server).await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let directory = Path::new(&server.handle);
@@ -235,11 +234,13 @@ async fn its_files_are_private_and_nothing_secret_stays(bench: Arc<Bench>) {
 
 async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    bench.engine.create_generation(&owner, 1, &bench.spec).await.unwrap();
-    let launch = bench.relaunch(&owner, 1, &bench.spec, None);
+    let generation = bench.make_generation(&owner, 1).await;
+    // As a copy of a snapshot leaves it that was interrupted.
+    let file = Path::new(&generation.handle).join("generation.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\"initialised\": true", "\"initialised\": false")).unwrap();
+    let launch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
     assert_eq!(kind_of(bench.engine.launch(&launch).await), Kind::Unexpected);
-    let generation = bench.generations(&owner).await.remove(0);
-    fs::create_dir(Path::new(&generation.handle).join("pgdata")).unwrap();
     let verifier = scram::verifier(PASSWORD);
     let launch = Launch { verifier: Some(&verifier), ..launch };
     let error = bench.engine.launch(&launch).await.unwrap_err();
@@ -249,8 +250,8 @@ async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Ben
 
 async fn what_a_newer_devdb_made_is_refused(bench: Arc<Bench>) {
     let (anna, bert) = (bench.owner("anna"), bench.owner("bert"));
-    let newer = bench.engine.create_generation(&anna, 1, &bench.spec).await.unwrap();
-    bench.engine.create_generation(&bert, 1, &bench.spec).await.unwrap();
+    let newer = bench.make_generation(&anna, 1).await;
+    bench.make_generation(&bert, 1).await;
     let file = Path::new(&newer.handle).join("generation.json");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("\"schema\": 1", "\"schema\": 9")).unwrap();
@@ -284,7 +285,7 @@ async fn the_id_is_made_once_however_many_ask(bench: Arc<Bench>) {
 }
 
 async fn a_long_log_is_put_aside_at_a_start(bench: Arc<Bench>) {
-    let server = bench.make(&bench.owner("anna"), 1, Role::Instance).await;
+    let server = bench.make(&bench.owner("anna"), 1).await;
     bench.log_in(&server).await;
     bench.engine.stop(&server, Duration::from_secs(60)).await.unwrap();
     let log = Path::new(&server.handle).join("log");
@@ -303,9 +304,10 @@ async fn a_long_path_gets_its_sockets_elsewhere(bench: Arc<Bench>) {
     };
     let engine = Native::find(&environment, 15).unwrap();
     let owner = bench.owner("anna");
-    engine.create_generation(&owner, 1, &bench.spec).await.unwrap();
+    let base = bench.base(&bench.spec).await;
+    engine.clone_golden(&base, &owner, 1, &bench.spec).await.unwrap();
     let verifier = scram::verifier(PASSWORD);
-    let relaunch = bench.relaunch(&owner, 1, &bench.spec, None);
+    let relaunch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
     let launch = Launch { verifier: Some(&verifier), ..relaunch };
     let server = engine.launch(&launch).await.unwrap();
     let address = bench.address(&server, &bench.spec, PASSWORD);
@@ -326,14 +328,20 @@ async fn an_initialisation_that_fails_says_why_and_can_be_tried_again(bench: Arc
     let mut spec = bench.spec.clone();
     // initdb refuses names that are PostgreSQL's own.
     spec.user = "pg_anna".into();
-    let generation = bench.engine.create_generation(&owner, 1, &spec).await.unwrap();
     let verifier = scram::verifier(PASSWORD);
-    let relaunch = bench.relaunch(&owner, 1, &spec, None);
-    let launch = Launch { verifier: Some(&verifier), ..relaunch };
-    let error = bench.engine.launch(&launch).await.unwrap_err();
+    let launch = PrivateLaunch {
+        owner: &owner,
+        role: Role::Builder,
+        lease: &Lease::of_this_process(None),
+        spec: &spec,
+        from: None,
+        unpack: None,
+        verifier: &verifier,
+    };
+    let error = bench.engine.start_private(&launch).await.unwrap_err();
     assert!(error.to_string().contains("pg_anna"), "{error}");
     assert!(bench.servers(&owner).await.is_empty());
-    let names = fs::read_dir(&generation.handle).unwrap().count();
-    assert_eq!(names, 1, "only generation.json is left");
-    assert!(matches!(bench.engine, Engine::Native(_)));
+    assert!(bench.generations(&owner).await.is_empty(), "nothing is left");
+    let builder = bench.start_builder(&owner, &bench.spec, None).await;
+    builder.discard().await.unwrap();
 }

@@ -149,7 +149,7 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let sent = async {
         if let Reference::Registry(name) = &reference {
             // Before anything is baked: the engine may have no registry, or the name may be none.
-            engine.lend_name(name).await?;
+            engine.reserve_tag(name).await?;
         }
         let send = async |golden: &Golden| {
             // What is of other files is of no use to anybody.

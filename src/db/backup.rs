@@ -1,11 +1,11 @@
 //! Copying a running server's files so that the copy is consistent: PostgreSQL's low-level backup
 //! (manual, "Making a Base Backup Using the Low Level API").
 
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row, raw_sql};
 
 use super::connect::{self, Address};
 use super::server_error;
-use crate::engine::{BackupEnd, SavedMigration};
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// What a running server says about what is being saved.
@@ -19,6 +19,25 @@ pub struct Contents {
     pub migrations: Vec<SavedMigration>,
     /// Tables whose rows a copy of a running server does not have.
     pub unlogged: Vec<String>,
+}
+
+/// A migration that was applied when the backup was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedMigration {
+    /// Its version: `20261125101500`.
+    pub version: i64,
+    /// Its description, from the name of its file.
+    pub description: String,
+}
+
+/// What makes the copied files of a running server a consistent data directory. It is added to the
+/// copy.
+#[derive(Debug, Clone)]
+pub struct BackupEnd {
+    /// The content of the file `backup_label`.
+    pub label: String,
+    /// The names of the WAL segments that were written between the start and the end of the backup.
+    pub segments: Vec<String>,
 }
 
 /// A backup that has begun: it ends, and counts for nothing, with its connection.

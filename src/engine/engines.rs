@@ -6,7 +6,6 @@ use super::{Engine, Role};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::{EngineChoice, EngineKind, InstanceSpec, ServerSpec};
-use crate::state::Record;
 
 /// The ways to both engines.
 #[derive(Debug, Clone)]
@@ -18,13 +17,13 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// The engine that a recorded instance lives on. It must answer: an instance never moves to
-    /// another because its own is down.
+    /// The engine of this kind, for an instance that lives on it. It has to answer: an instance
+    /// does not move to another engine because its own is down.
     ///
     /// # Errors
-    /// `NoEngine`.
-    pub async fn of_record(&self, record: &Record, spec: &ServerSpec) -> Result<Engine> {
-        match record.engine {
+    /// `NoEngine` when it does not answer.
+    pub async fn open(&self, kind: EngineKind, spec: &ServerSpec) -> Result<Engine> {
+        match kind {
             EngineKind::Docker => self.docker().await.map_err(|error| {
                 // Its own hints are for a choice of engine, and an instance has made that.
                 let why = "this instance lives on docker, and its engine does not answer";

@@ -1,9 +1,14 @@
-//! Data directories.
+//! Generations: the data directories of an instance.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::spec::{EngineKind, Owner, ServerSpec};
+use super::Engine;
+use crate::error::Result;
+use crate::spec::{MadeWith, Owner, ServerSpec};
 
 /// A data directory that devdb made.
 #[derive(Debug, Clone, Serialize)]
@@ -22,30 +27,67 @@ pub struct Generation {
     pub origin: Option<String>,
 }
 
-/// What a data directory cannot change any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MadeWith {
-    /// PostgreSQL's major version.
-    pub major: u16,
-    /// The image's reference (native: empty).
-    pub image: String,
-    /// The database.
-    pub database: String,
-    /// The user.
-    pub user: String,
-}
+impl Engine {
+    /// Every generation devdb made here, of one instance or of all.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn generations(&self, key: Option<&str>) -> Result<Vec<Generation>> {
+        each!(self.generations(key))
+    }
 
-impl MadeWith {
-    /// What a generation made from `spec` is bound to.
-    pub fn of(spec: &ServerSpec, engine: EngineKind) -> Self {
-        MadeWith {
-            major: spec.major,
-            image: match engine {
-                EngineKind::Docker => spec.image.clone(),
-                EngineKind::Native => String::new(),
-            },
-            database: spec.database.clone(),
-            user: spec.user.clone(),
+    /// Bytes on disk of every generation devdb made here, of one instance or of all, by handle.
+    /// What the engine cannot tell is left out. Slow: every file is looked at.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
+        each!(self.sizes(key))
+    }
+
+    /// Whether a generation carries the mark of a complete one, which a launch with a verifier leaves
+    /// and a copy of a snapshot has. What lacks it and is in no record is rubbish. May be slow; asked only when a record is lost.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
+        each!(self.is_complete(generation, spec))
+    }
+
+    /// Removes a generation's data for good. Nothing happens if it is gone already.
+    ///
+    /// # Errors
+    /// `NotOurs` without the labels; `Unexpected` while a server uses it.
+    pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
+        each!(self.remove_generation(generation))
+    }
+
+    /// The same, but an engine that goes on with it by itself is waited for as long as `patience`
+    /// only. False when it was not gone by then.
+    ///
+    /// # Errors
+    /// As [`Engine::remove_generation`].
+    pub async fn remove_generation_within(
+        &self,
+        generation: &Generation,
+        patience: Duration,
+    ) -> Result<bool> {
+        match self {
+            Engine::Docker(docker) => docker.remove_generation_within(generation, patience).await,
+            Engine::Native(native) => native.remove_generation(generation).await.map(|()| true),
+        }
+    }
+
+    /// Removes what the making or the removal of one of an instance's generations left behind when
+    /// it was cut short. Nobody else may be at work on the instance.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn sweep(&self, key: &str) -> Result<()> {
+        match self {
+            // A volume is there or is not.
+            Engine::Docker(_) => Ok(()),
+            Engine::Native(native) => native.sweep(key).await,
         }
     }
 }

@@ -7,11 +7,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Generation, MadeWith, Stop, docker};
-use crate::archive::Writer;
-use crate::error::{Error, Kind, Result};
-use crate::event::Events;
-use crate::spec::{Owner, ServerSpec};
+use super::{Engine, Generation};
+use crate::error::Result;
+use crate::spec::{MadeWith, Owner, ServerSpec};
 
 /// The version of [`GoldenLabel`] that this devdb writes, and the newest it understands.
 pub const LABEL_SCHEMA: u32 = 1;
@@ -102,25 +100,6 @@ pub struct DamagedGolden {
     pub why: String,
 }
 
-/// A name of images that is to be given back.
-#[derive(Debug)]
-pub struct Loan {
-    /// The name.
-    pub reference: String,
-    /// The image that has it.
-    pub former: Option<String>,
-}
-
-/// Calls the same method of whichever engine it is.
-macro_rules! each {
-    ($self:ident.$method:ident($($argument:expr),*)) => {
-        match $self {
-            Engine::Docker(engine) => engine.$method($($argument),*).await,
-            Engine::Native(engine) => engine.$method($($argument),*).await,
-        }
-    };
-}
-
 impl Engine {
     /// What data directories made here depend on.
     ///
@@ -184,72 +163,6 @@ impl Engine {
         match self {
             Engine::Docker(_) => true,
             Engine::Native(native) => native.has_half_made_golden(),
-        }
-    }
-
-    /// Writes a golden state's data directory into a file, which is then whole. `owner`: whose
-    /// rubbish it is if devdb is killed. When asked to stop it fails soon.
-    ///
-    /// # Errors
-    /// `Snapshot` when the file cannot be written, `Interrupted`, and those of the engine. No file is
-    /// left.
-    pub async fn export_golden(
-        &self,
-        state: &GoldenState,
-        owner: &Owner,
-        writer: Writer,
-        stop: &Stop,
-    ) -> Result<()> {
-        each!(self.export_golden(state, owner, writer, stop))
-    }
-
-    /// Remembers who has a name, before another image gets it for a while.
-    ///
-    /// # Errors
-    /// `Usage` on an engine without images.
-    pub async fn lend_name(&self, reference: &str) -> Result<Loan> {
-        self.registry()?.lend_name(reference).await
-    }
-
-    /// Gives a name back to whoever had it. The image that has it now goes, unless it has another
-    /// name.
-    ///
-    /// # Errors
-    /// When the engine refuses.
-    pub async fn give_back(&self, loan: &Loan) -> Result<()> {
-        self.registry()?.give_back(loan).await
-    }
-
-    /// Sends a golden state to a registry under a name that was lent.
-    ///
-    /// # Errors
-    /// `Image` when the registry does not take it; `Usage` for a name that is none.
-    pub async fn push_golden(
-        &self,
-        state: &GoldenState,
-        reference: &str,
-        events: &Events,
-    ) -> Result<()> {
-        self.registry()?.push_golden(state, reference, events).await
-    }
-
-    /// Fetches the golden state that a registry has under a name that was lent. Its label is what it
-    /// says of itself.
-    ///
-    /// # Errors
-    /// `Image` when the registry does not have it, or has something else.
-    pub async fn pull_golden(&self, reference: &str, events: &Events) -> Result<GoldenState> {
-        self.registry()?.pull_golden(reference, events).await
-    }
-
-    fn registry(&self) -> Result<&docker::Docker> {
-        match self {
-            Engine::Docker(docker) => Ok(docker),
-            Engine::Native(_) => Err(Error::new(
-                Kind::Usage,
-                "the native engine has no images, and no registry takes anything else",
-            )
-            .hint("name a file that ends in .tar.zst")),
         }
     }
 

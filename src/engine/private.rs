@@ -11,6 +11,10 @@ use crate::archive::{Verified, Writer};
 use crate::error::Result;
 use crate::spec::{Owner, ServerSpec};
 
+/// How long a private server may take to stop: 120 seconds. It has written nothing to the disk for
+/// certain before, so it may have much to write when its data is published.
+pub(super) const PRIVATE_STOP_DEADLINE: Duration = Duration::from_secs(120);
+
 /// How to start a server.
 #[derive(Debug, Clone)]
 pub struct PrivateLaunch<'a> {

@@ -1,16 +1,18 @@
 //! What a snapshot is, whichever engine keeps it: a copy of a generation's data directory, and a
 //! manifest that is written last. A copy without a manifest is rubbish of a save that was cut short.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::MadeWith;
+use super::{Engine, Generation};
+use crate::db::backup::{BackupEnd, SavedMigration};
 use crate::disk::sealed::{self, Broken};
 use crate::error::{Error, Kind, Result};
-use crate::spec::{EngineKind, Owner};
+use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 /// The layout of manifests that this devdb writes, and the newest it understands.
 const SCHEMA: u32 = 1;
@@ -88,15 +90,6 @@ pub struct Manifest {
     pub disk_bytes: u64,
 }
 
-/// A migration that was applied when the snapshot was saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedMigration {
-    /// The version.
-    pub version: i64,
-    /// What it does.
-    pub description: String,
-}
-
 impl Manifest {
     /// The version that is to be written into new ones.
     pub const SCHEMA: u32 = SCHEMA;
@@ -143,15 +136,6 @@ pub enum State {
     Unfinished,
 }
 
-/// What makes a copy of a running server's files consistent.
-#[derive(Debug, Clone)]
-pub struct BackupEnd {
-    /// The content of the copy's `backup_label`.
-    pub label: String,
-    /// The names of the WAL segments from the backup's start to its end.
-    pub segments: Vec<String>,
-}
-
 /// Asks work on another thread to end early. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
@@ -173,6 +157,72 @@ impl Stop {
     /// Whether it was asked.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Engine {
+    /// Copies a generation's data directory into a new snapshot, and writes its manifest last.
+    /// `manifest` is complete but for the platform and what the copy takes on disk. A server that
+    /// runs on the generation goes on: `end` is awaited when its files are copied, and what it gives
+    /// is added; none when nothing changes the files meanwhile.
+    ///
+    /// # Errors
+    /// `Snapshot`, and those of `end`; then, or when the future is dropped, an unfinished snapshot
+    /// stays.
+    pub async fn save_snapshot(
+        &self,
+        generation: &Generation,
+        manifest: Manifest,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Manifest> {
+        each!(self.save_snapshot(generation, manifest, spec, end))
+    }
+
+    /// Every snapshot of an instance, by name, also those that cannot be used; or the one of a name.
+    ///
+    /// # Errors
+    /// When the engine does not answer; docker: `Image` without the image to look with.
+    pub async fn snapshots(
+        &self,
+        owner: &Owner,
+        only: Option<&SnapshotName>,
+        spec: &ServerSpec,
+    ) -> Result<Vec<Snapshot>> {
+        each!(self.snapshots(owner, only, spec))
+    }
+
+    /// The names of an instance's snapshots, unfinished ones perhaps among them. Cheap.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
+        each!(self.snapshot_names(owner))
+    }
+
+    /// Makes a generation, complete, with a copy of a snapshot's data, of this instance or another.
+    /// Its first launch recovers it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::create_generation`], and `Snapshot`; then, or when the future is dropped,
+    /// an incomplete generation stays.
+    pub async fn create_generation_from_snapshot(
+        &self,
+        owner: &Owner,
+        number: u32,
+        snapshot: &Snapshot,
+        spec: &ServerSpec,
+    ) -> Result<Generation> {
+        each!(self.create_generation_from_snapshot(owner, number, snapshot, spec))
+    }
+
+    /// Removes a snapshot of an instance, whole or not, with whatever is still at work on it.
+    /// Nothing happens if it is gone already.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
+        each!(self.remove_snapshot(owner, name))
     }
 }
 

@@ -23,13 +23,13 @@ use crate::archive::{Content, IfExists, Writer};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::{backup, scram};
-use crate::engine::{Engine, Lease, MadeWith, Manifest, PrivateLaunch, PrivateServer, Role};
+use crate::engine::{Engine, Lease, Manifest, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden};
 use crate::outcome::Applied;
 use crate::plan::Plan;
 use crate::populate::ready;
-use crate::spec::{EPHEMERAL, EngineKind, Owner};
+use crate::spec::{EPHEMERAL, EngineKind, MadeWith, Owner};
 
 /// The log of the server among what is kept of a command that failed.
 const LOG: &str = "server.log";

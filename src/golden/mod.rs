@@ -12,12 +12,12 @@ use chrono::Utc;
 
 use crate::context::Context;
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Engine, GoldenLabel, GoldenState, MadeWith, Platform, PrivateServer};
+use crate::engine::{Engine, GoldenLabel, GoldenState, Platform, PrivateServer};
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Applied, Cached, GoldenReport};
 use crate::plan::chain::{Chain, KeyPart, Step};
 use crate::plan::{KeyUse, Plan};
-use crate::spec::EngineKind;
+use crate::spec::{EngineKind, MadeWith};
 use crate::state::{Guards, Lock};
 
 pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};

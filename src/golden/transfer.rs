@@ -90,10 +90,10 @@ pub async fn export(
             write(context, engine, state, path, IfExists::Replace).await
         }
         Reference::Registry(name) => {
-            let loan = guard.guard(engine.lend_name(name)).await?;
+            let reserved = guard.guard(engine.reserve_tag(name)).await?;
             let pushed = guard.guard(engine.push_golden(state, name, &context.events)).await;
             // Not interruptible: this is the cleaning up.
-            pushed.and(engine.give_back(&loan).await)
+            pushed.and(engine.release_tag(&reserved).await)
         }
     }
 }
@@ -165,7 +165,7 @@ async fn fetch(
     path: &Path,
 ) -> Result<()> {
     let guard = &context.interrupt;
-    let loan = guard.guard(engine.lend_name(name)).await?;
+    let reserved = guard.guard(engine.reserve_tag(name)).await?;
     let fetched = async {
         let state = guard.guard(engine.pull_golden(name, &context.events)).await?;
         check(name, &state.label, lookup)?;
@@ -173,7 +173,7 @@ async fn fetch(
     };
     let fetched = fetched.await;
     // Not interruptible: this is the cleaning up.
-    fetched.and(engine.give_back(&loan).await)
+    fetched.and(engine.release_tag(&reserved).await)
 }
 
 /// A file that is whole and holds what is wanted, as far as it says.

@@ -3,9 +3,10 @@
 
 use super::{Instance, Running, lineage};
 use crate::context::Context;
-use crate::engine::{MadeWith, SnapshotName};
+use crate::engine::SnapshotName;
 use crate::error::{Error, Kind, Result};
 use crate::outcome::How;
+use crate::spec::MadeWith;
 
 impl Instance<'_> {
     /// Makes the instance from a snapshot of `source`'s data as it is now, which is saved for that

@@ -5,11 +5,11 @@ use super::revive::Password;
 use super::{Instance, generation_record, launch};
 use crate::context::Context;
 use crate::db::scram;
-use crate::engine::{Engine, MadeWith, Server, Snapshot};
+use crate::engine::{Engine, Server, Snapshot};
 use crate::error::{Error, Result};
 use crate::golden::Golden;
 use crate::plan::Plan;
-use crate::spec::PortChoice;
+use crate::spec::{MadeWith, PortChoice};
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Guards, Record, UnderWay, Why, ports};
 

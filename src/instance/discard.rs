@@ -70,7 +70,7 @@ impl Instance<'_> {
         let generations: Vec<Generation> = engine.generations(Some(&self.key)).await?;
         let mut is_gone = true;
         for generation in generations.iter().filter(|generation| generation.number == number) {
-            is_gone &= engine.send_away_generation(generation, patience).await?;
+            is_gone &= engine.remove_generation_within(generation, patience).await?;
         }
         Ok(is_gone)
     }

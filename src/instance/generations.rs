@@ -62,7 +62,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
 }
 
 async fn engine_of(context: &Context, record: &Record) -> Result<Engine> {
-    let engine = context.engines.of_record(record, &context.spec.server).await?;
+    let engine = context.engines.open(record.engine, &context.spec.server).await?;
     observe::same_engine(&engine, record).await?;
     Ok(engine)
 }

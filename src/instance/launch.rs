@@ -1,7 +1,7 @@
 //! Launching and starting on the instance's port, and moving off it when another program is there.
 
 use crate::context::Context;
-use crate::engine::{Engine, Launch, Role, Server};
+use crate::engine::{Engine, Launch, Server};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::spec::PortChoice;
@@ -33,9 +33,8 @@ pub(super) async fn instance(
             // As it was made: a project that has another name now keeps its volumes.
             owner: &owner,
             generation,
-            role: Role::Instance,
             spec: &spec.server,
-            port: Some(record.port),
+            port: record.port,
             verifier,
         };
         // Not interrupted halfway: an engine that has been asked for a container makes it, and

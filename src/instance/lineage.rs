@@ -1,8 +1,7 @@
 //! What a data directory cannot change any more, and how that is said.
 
-use crate::engine::MadeWith;
 use crate::error::{Error, Kind, Result};
-use crate::spec::{EngineChoice, EngineKind};
+use crate::spec::{EngineChoice, EngineKind, MadeWith};
 
 /// Fails when another engine is asked for than the instance lives on.
 ///

@@ -33,8 +33,9 @@ use std::time::Duration;
 use chrono::Utc;
 
 use crate::context::Context;
-use crate::engine::{Engine, MadeWith};
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, Guards, Lock, Record, UnderWay, Why, Worth};
 
 pub use address::{address, endpoint_of, recorded_address};
@@ -120,7 +121,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// `NoEngine` when it does not answer, or another one does in its place.
     async fn engine(&self, record: &Record) -> Result<Engine> {
-        let engine = self.context.engines.of_record(record, &self.context.spec.server).await?;
+        let engine = self.context.engines.open(record.engine, &self.context.spec.server).await?;
         observe::same_engine(&engine, record).await?;
         Ok(engine)
     }

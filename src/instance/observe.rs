@@ -2,9 +2,9 @@
 
 use super::{lineage, retention};
 use crate::context::Context;
-use crate::engine::{Engine, MadeWith, Server};
+use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
-use crate::spec::PortChoice;
+use crate::spec::{MadeWith, PortChoice};
 use crate::state::Record;
 
 /// An instance as it is now.
@@ -66,7 +66,7 @@ impl Observed {
     /// `NoInstance`, and `NoEngine` when its engine does not answer.
     pub async fn look(context: &Context) -> Result<Observed> {
         let record = record(context)?;
-        let engine = context.engines.of_record(&record, &context.spec.server).await?;
+        let engine = context.engines.open(record.engine, &context.spec.server).await?;
         let server = match &record.server {
             Some(handle) => engine.server(handle).await?,
             None => None,

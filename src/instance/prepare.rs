@@ -5,10 +5,11 @@ use secrecy::ExposeSecret;
 
 use super::{Instance, generation_record};
 use crate::db::scram;
-use crate::engine::{Engine, Generation, GoldenLabel, MadeWith};
+use crate::engine::{Engine, Generation, GoldenLabel};
 use crate::error::Result;
 use crate::golden::{self, Golden};
 use crate::plan::Plan;
+use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, Spare, UnderWay, Why};
 
 /// A generation that is ready to be launched.

@@ -7,11 +7,12 @@ use super::discard::BRIEFLY;
 use super::prepare::Prepared;
 use super::swap::Incoming;
 use super::{Instance, lineage};
-use crate::engine::{Engine, MadeWith, Server};
+use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
 use crate::outcome::{Cached, Fate};
 use crate::plan::Plan;
+use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, UnderWay, Why};
 
 /// What a person wants done with the generation that a reset replaces.

@@ -9,13 +9,13 @@ use super::{Instance, address, endpoint_of, launch, lineage};
 use crate::context::Context;
 use crate::db::connect::wait_for_login;
 use crate::db::{inspect, scram};
-use crate::engine::{Engine, MadeWith, Role, Server};
+use crate::engine::{Engine, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
 use crate::outcome::How;
 use crate::plan::Plan;
 use crate::populate::ready;
-use crate::spec::PortChoice;
+use crate::spec::{MadeWith, PortChoice};
 use crate::state::{GenerationRecord, Record, UnderWay};
 
 /// Which password a server is expected to take.

@@ -7,9 +7,9 @@ use chrono::Utc;
 use super::snapshot::told;
 use super::{Instance, address, endpoint_of};
 use crate::context::Context;
-use crate::db::backup::{self, Backup};
+use crate::db::backup::{self, Backup, BackupEnd};
 use crate::db::connect::Address;
-use crate::engine::{BackupEnd, Engine, Generation, Manifest, Server, SnapshotName};
+use crate::engine::{Engine, Generation, Manifest, Server, SnapshotName};
 use crate::error::{Error, Kind, Result};
 use crate::state::{Record, UnderWay};
 

@@ -2,8 +2,9 @@
 
 use super::swap::Incoming;
 use super::{Former, Instance, Replaced, generation_record, lineage};
-use crate::engine::{Engine, MadeWith, Manifest, Snapshot, SnapshotName, State};
+use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, UnderWay, Why, Worth};
 
 impl Instance<'_> {

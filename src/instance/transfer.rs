@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::snapshot::told;
 use super::{Instance, lineage};
 use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
-use crate::engine::{Engine, MadeWith, Manifest, SnapshotName, Stop};
+use crate::engine::{Engine, Manifest, SnapshotName, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::MadeWith;
 use crate::state::UnderWay;
 
 /// A snapshot that was written into a file.

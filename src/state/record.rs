@@ -5,8 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Home, UnderWay};
-use crate::engine::MadeWith;
-use crate::spec::{EngineKind, Owner, Retention};
+use crate::spec::{EngineKind, MadeWith, Owner, Retention};
 
 /// The version of the record's layout that this devdb writes.
 pub const SCHEMA: u32 = 2;

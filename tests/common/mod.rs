@@ -7,20 +7,30 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chrono::Utc;
 use devdb::db::connect::{Address, wait_for_login};
-use devdb::db::scram;
-use devdb::engine::{Engine, Generation, Launch, Role, Server};
+use devdb::db::{inspect, scram};
+use devdb::engine::golden::LABEL_SCHEMA;
+use devdb::engine::{
+    Endpoint, Engine, Generation, GoldenLabel, GoldenState, Launch, Lease, PrivateLaunch,
+    PrivateServer, Role, Server,
+};
 use devdb::error::{Kind, Result};
 use devdb::event::Events;
-use devdb::spec::{Durability, EngineKind, Owner, ServerSpec};
+use devdb::populate::ready;
+use devdb::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec, digest};
 use secrecy::SecretString;
 use sqlx::PgConnection;
+use tokio::sync::Mutex;
 
 /// The password of every server in the tests.
 pub const PASSWORD: &str = "a-password-of-the-tests";
+
+/// The password of the tests' builders.
+pub const OF_THE_BUILDER: &str = "a-password-of-a-builder";
 
 /// How long a server may take until it accepts logins, on a busy machine.
 const READY: Duration = Duration::from_secs(60);
@@ -31,6 +41,8 @@ pub struct Bench {
     /// The launches that nobody says more about.
     pub spec: ServerSpec,
     project: String,
+    /// The golden states that the test has begun with.
+    bases: Mutex<Vec<Arc<Base>>>,
     /// Native: its environment, and where its store is; removed last.
     pub native: Option<native::Scratch>,
 }
@@ -42,22 +54,10 @@ where
     F: FnOnce(Arc<Bench>) -> T,
     T: Future<Output = ()> + Send + 'static,
 {
-    let found = match kind {
-        EngineKind::Docker => docker::engine().await.map(|engine| (Engine::Docker(engine), None)),
-        EngineKind::Native => {
-            native::engine().map(|(e, scratch)| (Engine::Native(e), Some(scratch)))
-        }
-    };
-    let (engine, scratch) = match found {
-        Ok(found) => found,
+    let bench = match Bench::new(kind).await {
+        Ok(bench) => Arc::new(bench),
         Err(why) => return skip(kind, suite, &why),
     };
-    let bench = Arc::new(Bench {
-        engine,
-        spec: spec(),
-        project: uuid::Uuid::new_v4().to_string(),
-        native: scratch,
-    });
     let outcome = tokio::spawn(test(Arc::clone(&bench))).await;
     let cleaned = bench.clean().await;
     if let Err(failure) = outcome {
@@ -94,7 +94,57 @@ pub fn spec() -> ServerSpec {
     }
 }
 
+/// The golden states that the tests of this process share, for as long as one of them runs.
+static BASES: Mutex<Vec<Weak<Base>>> = Mutex::const_new(Vec::new());
+
+/// A golden state without a migration or a seed.
+struct Base {
+    /// Where it was baked.
+    bench: Bench,
+    state: GoldenState,
+}
+
+impl Base {
+    async fn bake(kind: EngineKind, spec: &ServerSpec) -> Base {
+        let bench = Bench::new(kind).await.unwrap();
+        let mut builder = bench.start_builder(&bench.owner("base"), spec, None).await;
+        let address = bench.address_of(&builder, spec, OF_THE_BUILDER);
+        ready::first_login(&address, READY).await.unwrap();
+        let next = inspect::forget_password(&address).await.unwrap();
+        let state = builder.publish(&bench.label(spec, true, next).await).await.unwrap();
+        builder.discard().await.unwrap();
+        Base { bench, state }
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        // The native engine's goes with the bench's store.
+        if self.bench.engine.kind() == EngineKind::Docker {
+            docker::said(&["rmi", &self.state.handle]);
+        }
+    }
+}
+
 impl Bench {
+    /// A place to work on an engine, or why there is no such engine.
+    async fn new(kind: EngineKind) -> std::result::Result<Bench, String> {
+        let (engine, native) = match kind {
+            EngineKind::Docker => (Engine::Docker(docker::engine().await?), None),
+            EngineKind::Native => {
+                let (engine, scratch) = native::engine()?;
+                (Engine::Native(engine), Some(scratch))
+            }
+        };
+        Ok(Bench {
+            engine,
+            spec: spec(),
+            project: uuid::Uuid::new_v4().to_string(),
+            bases: Mutex::default(),
+            native,
+        })
+    }
+
     /// The id of the test's project, and the name that its golden states bear.
     pub fn project(&self) -> &str {
         &self.project
@@ -117,50 +167,116 @@ impl Bench {
         spec
     }
 
-    /// Makes a generation and launches a server on it; an instance gets a port of its own, as a
-    /// person's always has.
-    pub async fn make(&self, owner: &Owner, number: u32, role: Role) -> Server {
-        self.make_as(owner, number, role, &self.spec).await
+    /// Makes a generation and launches its server, as production does: from a golden state.
+    pub async fn make(&self, owner: &Owner, number: u32) -> Server {
+        self.make_as(owner, number, &self.spec).await
     }
 
     /// The same with another spec.
-    pub async fn make_as(
+    pub async fn make_as(&self, owner: &Owner, number: u32, spec: &ServerSpec) -> Server {
+        self.make_generation_as(owner, number, spec).await;
+        let verifier = scram::verifier(PASSWORD);
+        let launch = self.relaunch(owner, number, spec, free_port());
+        self.engine.launch(&Launch { verifier: Some(&verifier), ..launch }).await.unwrap()
+    }
+
+    /// Makes a generation that is a copy of the base golden state. No server has run on it.
+    pub async fn make_generation(&self, owner: &Owner, number: u32) -> Generation {
+        self.make_generation_as(owner, number, &self.spec).await
+    }
+
+    /// The same with another spec.
+    pub async fn make_generation_as(
         &self,
         owner: &Owner,
         number: u32,
-        role: Role,
         spec: &ServerSpec,
-    ) -> Server {
-        self.engine.prepare(spec, &Events::silent()).await.unwrap();
-        self.engine.create_generation(owner, number, spec).await.unwrap();
-        let launch = Launch {
-            verifier: Some(&scram::verifier(PASSWORD)),
-            ..self.relaunch(owner, number, spec, (role == Role::Instance).then(free_port))
-        };
-        self.engine.launch(&Launch { role, ..launch }).await.unwrap()
+    ) -> Generation {
+        let base = self.base(spec).await;
+        self.engine.clone_golden(&base, owner, number, spec).await.unwrap()
     }
 
-    /// How to launch an instance on an initialised generation.
+    /// The golden state without a migration or a seed, for a database and a user. The tests of one
+    /// process share it.
+    pub async fn base(&self, spec: &ServerSpec) -> GoldenState {
+        let wanted = MadeWith::of(spec, self.engine.kind());
+        let mut bases = BASES.lock().await;
+        let shared = bases.iter().filter_map(Weak::upgrade);
+        let base = match shared.into_iter().find(|base| base.state.label.made_with == wanted) {
+            Some(base) => base,
+            None => {
+                let base = Arc::new(Base::bake(self.engine.kind(), spec).await);
+                bases.push(Arc::downgrade(&base));
+                base
+            }
+        };
+        drop(bases);
+        let state = match &self.engine {
+            Engine::Docker(_) => base.state.clone(),
+            Engine::Native(engine) => native::copy_state(engine, &base.state).await,
+        };
+        self.bases.lock().await.push(base);
+        state
+    }
+
+    /// Starts a builder from nothing or from a golden state.
+    pub async fn start_builder(
+        &self,
+        owner: &Owner,
+        spec: &ServerSpec,
+        from: Option<&GoldenState>,
+    ) -> PrivateServer {
+        self.engine.prepare(spec, &Events::silent()).await.unwrap();
+        let launch = PrivateLaunch {
+            owner,
+            role: Role::Builder,
+            lease: &Lease::of_this_process(None),
+            spec,
+            from,
+            unpack: None,
+            verifier: &scram::verifier(OF_THE_BUILDER),
+        };
+        self.engine.start_private(&launch).await.unwrap()
+    }
+
+    /// What a client of a private server needs.
+    pub fn address_of(&self, server: &PrivateServer, spec: &ServerSpec, password: &str) -> Address {
+        address(server.endpoint(), spec, password)
+    }
+
+    /// The label of a golden state that this test makes.
+    pub async fn label(&self, spec: &ServerSpec, clean: bool, next: u64) -> GoldenLabel {
+        GoldenLabel {
+            schema: LABEL_SCHEMA,
+            fingerprint: digest([&uuid::Uuid::new_v4().to_string()]),
+            clean,
+            depth: 0,
+            platform: self.engine.platform(spec).await.unwrap().exact,
+            made_with: MadeWith::of(spec, self.engine.kind()),
+            project: self.project.clone(),
+            migrations: 0,
+            seeds: 0,
+            created: Utc::now(),
+            next_transaction: next,
+            local: false,
+        }
+    }
+
+    /// How to launch the server of an instance whose user has a password.
     pub fn relaunch<'a>(
         &self,
         owner: &'a Owner,
         generation: u32,
         spec: &'a ServerSpec,
-        port: Option<u16>,
+        port: u16,
     ) -> Launch<'a> {
-        Launch { owner, generation, role: Role::Instance, spec, port, verifier: None }
+        Launch { owner, generation, spec, port, verifier: None }
     }
 
     /// What a client needs.
     pub fn address(&self, server: &Server, spec: &ServerSpec, password: &str) -> Address {
-        let endpoint = server.endpoint.clone().expect("a launched server has an endpoint");
-        Address {
-            host: endpoint.host,
-            port: endpoint.port,
-            database: spec.database.clone(),
-            user: spec.user.clone(),
-            password: SecretString::from(password),
-        }
+        let endpoint = server.endpoint.as_ref().expect("a launched server has an endpoint");
+        address(endpoint, spec, password)
     }
 
     /// A connection to a server that should be there; its end, if it dies meanwhile, is the error.
@@ -227,6 +343,16 @@ impl Bench {
             }
         }
         Ok(())
+    }
+}
+
+fn address(endpoint: &Endpoint, spec: &ServerSpec, password: &str) -> Address {
+    Address {
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        password: SecretString::from(password),
     }
 }
 

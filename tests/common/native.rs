@@ -1,7 +1,9 @@
 //! The native engine in a store of its own for each test.
 
 use std::path::PathBuf;
+use std::process::Command;
 
+use devdb::engine::GoldenState;
 use devdb::engine::native::{Native, NativeEnvironment};
 use devdb::spec::Owner;
 
@@ -28,6 +30,19 @@ pub fn engine() -> Result<(Native, Scratch), String> {
     let engine = Native::find(&environment, 15).map_err(|error| error.to_string())?;
     let store = engine.store_path().to_owned();
     Ok((engine, Scratch { environment, store, _data: data }))
+}
+
+/// Gives the engine's store a copy of a golden state of another store.
+pub async fn copy_state(engine: &Native, state: &GoldenState) -> GoldenState {
+    engine.id().await.expect("the store can be made");
+    let golden = engine.store_path().join("golden");
+    let copy = golden.join(state.label.name());
+    if !copy.exists() {
+        std::fs::create_dir_all(&golden).unwrap();
+        let copied = Command::new("cp").arg("-a").arg(&state.handle).arg(&copy).status();
+        assert!(copied.unwrap().success(), "{} was not copied", state.handle);
+    }
+    GoldenState { handle: copy.to_string_lossy().into_owned(), ..state.clone() }
 }
 
 /// This process's environment with another data directory.

@@ -3,48 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use devdb::db::connect::Address;
 use devdb::db::{inspect, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
-use devdb::engine::{
-    Engine, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, PrivateServer, Role,
-};
-use devdb::event::Events;
+use devdb::engine::{Engine, GoldenLabel, GoldenState, Launch, PrivateServer};
 use devdb::populate::ready;
 use devdb::spec::{Owner, digest};
-use secrecy::SecretString;
 use sqlx::PgConnection;
 
-use crate::common::{self, Bench, PASSWORD};
+use crate::common::{self, Bench, OF_THE_BUILDER, PASSWORD};
 use crate::{PATIENCE, execute, port_of, put_a_row, text, the_row};
 
-/// The password of the tests' builders.
-const OF_THE_BUILDER: &str = "a-password-of-a-builder";
-
 async fn start(bench: &Bench, owner: &Owner, from: Option<&GoldenState>) -> PrivateServer {
-    bench.engine.prepare(&bench.spec, &Events::silent()).await.unwrap();
-    let verifier = scram::verifier(OF_THE_BUILDER);
-    let launch = PrivateLaunch {
-        owner,
-        role: Role::Builder,
-        lease: &Lease::of_this_process(None),
-        spec: &bench.spec,
-        from,
-        unpack: None,
-        verifier: &verifier,
-    };
-    bench.engine.start_private(&launch).await.unwrap()
+    bench.start_builder(owner, &bench.spec, from).await
 }
 
 fn address(bench: &Bench, builder: &PrivateServer, password: &str) -> Address {
-    Address {
-        host: builder.endpoint().host.clone(),
-        port: builder.endpoint().port,
-        database: bench.spec.database.clone(),
-        user: bench.spec.user.clone(),
-        password: SecretString::from(password),
-    }
+    bench.address_of(builder, &bench.spec, password)
 }
 
 fn log_in(bench: &Bench, builder: &PrivateServer) -> impl Future<Output = PgConnection> + use<> {
@@ -63,20 +38,7 @@ async fn is_refused(address: Address) -> bool {
 }
 
 async fn label(bench: &Bench, clean: bool, next_transaction: u64) -> GoldenLabel {
-    GoldenLabel {
-        schema: LABEL_SCHEMA,
-        fingerprint: digest([&uuid::Uuid::new_v4().to_string()]),
-        clean,
-        depth: 0,
-        platform: bench.engine.platform(&bench.spec).await.unwrap().exact,
-        made_with: MadeWith::of(&bench.spec, bench.engine.kind()),
-        project: bench.project().to_owned(),
-        migrations: 0,
-        seeds: 0,
-        created: Utc::now(),
-        next_transaction,
-        local: false,
-    }
+    bench.label(&bench.spec, clean, next_transaction).await
 }
 
 /// A clean state with the row, made as devdb makes one.
@@ -172,7 +134,7 @@ pub async fn nobody_gets_into_a_copy_but_with_the_password_it_is_given(bench: Ar
     again.expect_err("it exists already");
 
     // Without a password.
-    let port = Some(common::free_port());
+    let port = common::free_port();
     let relaunch = bench.relaunch(&owner, 4, &bench.spec, port);
     let server = bench.engine.launch(&relaunch).await.unwrap();
     let passwords = ["", OF_THE_BUILDER, PASSWORD];
@@ -202,7 +164,7 @@ pub async fn nobody_gets_into_a_copy_but_with_the_password_it_is_given(bench: Ar
     let verifier = scram::verifier(PASSWORD);
     let launch = Launch { verifier: Some(&verifier), ..relaunch };
     let server = bench.engine.launch(&launch).await.unwrap();
-    assert_eq!(Some(port_of(&server)), port);
+    assert_eq!(port_of(&server), port);
     assert_eq!(the_row(&mut bench.log_in(&server).await).await, "a row");
     tries.await.unwrap();
 }
@@ -212,7 +174,7 @@ pub async fn the_first_transaction_of_a_copy_is_foretold(bench: Arc<Bench>) {
     let state = bake(&bench, &owner).await;
     bench.engine.clone_golden(&state, &owner, 1, &bench.spec).await.unwrap();
     let verifier = scram::verifier(PASSWORD);
-    let relaunch = bench.relaunch(&owner, 1, &bench.spec, Some(common::free_port()));
+    let relaunch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
     let launch = Launch { verifier: Some(&verifier), ..relaunch };
     let server = bench.engine.launch(&launch).await.unwrap();
     let mut connection = bench.log_in(&server).await;
@@ -234,7 +196,7 @@ pub async fn a_state_that_is_removed_takes_no_copy_along(bench: Arc<Bench>) {
         bench.engine.clone_golden(&state, &owner, number, &bench.spec).await.unwrap();
     }
     let verifier = scram::verifier(PASSWORD);
-    let port = Some(common::free_port());
+    let port = common::free_port();
     let relaunch = bench.relaunch(&owner, 1, &bench.spec, port);
     let first =
         bench.engine.launch(&Launch { verifier: Some(&verifier), ..relaunch }).await.unwrap();
@@ -244,7 +206,7 @@ pub async fn a_state_that_is_removed_takes_no_copy_along(bench: Arc<Bench>) {
     assert_eq!(the_row(&mut bench.log_in(&first).await).await, "a row");
     bench.down(&first).await;
     let relaunch = bench.relaunch(&owner, 2, &bench.spec, port);
-    let launch = Launch { verifier: Some(&verifier), role: Role::Instance, ..relaunch };
+    let launch = Launch { verifier: Some(&verifier), ..relaunch };
     let second = bench.engine.launch(&launch).await.unwrap();
     assert_eq!(the_row(&mut bench.log_in(&second).await).await, "a row");
     bench.engine.clone_golden(&state, &owner, 3, &bench.spec).await.expect_err("it is gone");

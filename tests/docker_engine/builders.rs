@@ -3,14 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use devdb::db::inspect;
 use devdb::db::scram;
-use devdb::engine::golden::LABEL_SCHEMA;
-use devdb::engine::{GoldenLabel, Lease, MadeWith, PrivateLaunch, Role};
 use devdb::event::Events;
 use devdb::populate::ready;
-use devdb::spec::{EngineKind, digest};
 
 use crate::scene::{PASSWORD, Scene, docker, until};
 
@@ -64,32 +60,11 @@ async fn an_image_of_a_golden_state_has_no_secret_in_it() {
     let Some(scene) = Scene::set().await else { return };
     scene.docker.prepare(&scene.spec, &Events::silent()).await.unwrap();
     let verifier = scram::verifier(PASSWORD);
-    let launch = PrivateLaunch {
-        owner: &scene.owner,
-        role: Role::Builder,
-        lease: &Lease::of_this_process(None),
-        spec: &scene.spec,
-        from: None,
-        unpack: None,
-        verifier: &verifier,
-    };
-    let mut builder = scene.docker.start_private(&launch).await.unwrap();
+    let mut builder = scene.builder_with(&verifier).await;
     let address = scene.address_at(builder.endpoint(), PASSWORD);
     ready::first_login(&address, Duration::from_secs(60)).await.unwrap();
-    let label = GoldenLabel {
-        schema: LABEL_SCHEMA,
-        fingerprint: digest([&scene.owner.project_id]),
-        clean: true,
-        depth: 0,
-        platform: scene.docker.platform(&scene.spec).await.unwrap().exact,
-        made_with: MadeWith::of(&scene.spec, EngineKind::Docker),
-        project: scene.owner.project.clone(),
-        migrations: 0,
-        seeds: 0,
-        created: Utc::now(),
-        next_transaction: inspect::forget_password(&address).await.unwrap(),
-        local: false,
-    };
+    let next = inspect::forget_password(&address).await.unwrap();
+    let label = scene.label(next).await;
     let state = builder.publish(&label).await.unwrap();
     builder.discard().await.unwrap();
 

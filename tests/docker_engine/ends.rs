@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use devdb::engine::Role;
 use devdb::error::Kind;
 
 use crate::scene::{PASSWORD, Scene, docker, free_port, spec, until};
@@ -10,9 +9,9 @@ use crate::scene::{PASSWORD, Scene, docker, free_port, spec, until};
 #[tokio::test]
 async fn a_server_that_dies_at_its_start_is_reported_within_a_second_with_its_log() {
     let Some(mut scene) = Scene::set().await else { return };
-    scene.spec = spec("devdb-test/postgres-crash:15");
     scene.generation(1).await;
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    scene.spec = spec("devdb-test/postgres-crash:15");
+    let server = scene.launch(1, free_port()).await.unwrap();
     let exit = scene.docker.exited(&server).await;
     let told = chrono::Utc::now();
     assert!(exit.log_tail.contains("this server dies on purpose"), "{}", exit.log_tail);
@@ -39,7 +38,7 @@ async fn a_server_that_dies_at_its_start_is_reported_within_a_second_with_its_lo
 async fn a_process_that_docker_has_started_again_has_ended_all_the_same() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&server).await;
     // A crash of the postmaster; `docker kill` would count as stopped by hand.
     let pid = scene.inspect(&server.handle, "{{.State.Pid}}");
@@ -67,7 +66,7 @@ async fn a_stopped_server_stays_stopped_and_starts_as_it_was() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
     let port = free_port();
-    let server = scene.launch(1, Some(port)).await.unwrap();
+    let server = scene.launch(1, port).await.unwrap();
     scene.ready(&server).await;
     let client = scene.address(&server, PASSWORD).connect().await.unwrap();
     scene.docker.stop(&server, Duration::from_secs(30)).await.unwrap();
@@ -95,7 +94,7 @@ async fn a_stopped_server_stays_stopped_and_starts_as_it_was() {
 async fn a_server_that_does_not_stop_in_time_is_not_killed() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&server).await;
     let pid = scene.inspect(&server.handle, "{{.State.Pid}}");
     let signal = |signal: &str| {
@@ -119,7 +118,7 @@ async fn a_server_that_does_not_stop_in_time_is_not_killed() {
 async fn a_server_that_is_removed_under_a_watcher_has_ended() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
-    let server = scene.launch_as(Role::Builder, 1, None, Some("SCRAM-SHA-256$x")).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     let (exit, removed) =
         tokio::join!(scene.docker.exited(&server), scene.docker.remove_server(&server));
     removed.unwrap();
@@ -131,7 +130,7 @@ async fn a_server_that_is_removed_under_a_watcher_has_ended() {
 async fn logs_have_a_tail_and_follow_until_the_end() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&server).await;
     let mut text = Vec::new();
     let mut sink = |part: &[u8]| text.extend_from_slice(part);

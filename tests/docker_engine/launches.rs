@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use devdb::db::scram;
-use devdb::engine::{Role, Status};
+use devdb::engine::Status;
 use devdb::error::Kind;
 
 use crate::scene::{PASSWORD, Scene, docker, free_port, spec, until};
@@ -14,8 +14,7 @@ async fn a_server_accepts_its_password_alone_and_shows_it_nowhere() {
     let Some(scene) = Scene::set().await else { return };
     let generation = scene.generation(1).await;
     let verifier = scram::verifier(PASSWORD);
-    let server =
-        scene.launch_as(Role::Instance, 1, Some(free_port()), Some(&verifier)).await.unwrap();
+    let server = scene.launch_with(1, free_port(), &verifier).await.unwrap();
     scene.ready(&server).await;
 
     let refused = scene.address(&server, "another").try_connect().await;
@@ -28,7 +27,7 @@ async fn a_server_accepts_its_password_alone_and_shows_it_nowhere() {
         .fetch_one(&mut stored.unwrap())
         .await
         .unwrap();
-    assert_eq!(stored, verifier, "initdb stores a verifier as it is");
+    assert_eq!(stored, verifier, "a verifier is stored as it is");
 
     let shown = docker(&["inspect", &server.handle, &generation.handle]);
     assert!(!shown.contains(PASSWORD) && !shown.contains(&verifier), "{shown}");
@@ -41,7 +40,7 @@ async fn docker_shows_one_named_volume_one_local_port_and_soon_a_healthy_contain
     let Some(scene) = Scene::set().await else { return };
     let generation = scene.generation(1).await;
     let port = free_port();
-    let server = scene.launch(1, Some(port)).await.unwrap();
+    let server = scene.launch(1, port).await.unwrap();
     scene.ready(&server).await;
 
     let mounts = scene.inspect(&server.handle, "{{range .Mounts}}{{.Type}} {{.Name}};{{end}}");
@@ -68,26 +67,11 @@ async fn docker_shows_one_named_volume_one_local_port_and_soon_a_healthy_contain
 }
 
 #[tokio::test]
-async fn a_builder_gets_a_port_of_its_own_and_no_restarts() {
-    let Some(scene) = Scene::set().await else { return };
-    scene.generation(1).await;
-    let verifier = scram::verifier(PASSWORD);
-    let builder = scene.launch_as(Role::Builder, 1, None, Some(&verifier)).await.unwrap();
-    assert_eq!(builder.name, format!("{}-builder", scene.owner.generation_name(1)));
-    scene.ready(&builder).await;
-    assert_eq!(scene.inspect(&builder.handle, "{{.HostConfig.RestartPolicy.Name}}"), "no");
-
-    scene.docker.remove_server(&builder).await.unwrap();
-    assert!(scene.docker.server(&builder.handle).await.unwrap().is_none());
-    assert_eq!(scene.docker.generations(Some(&scene.owner.key())).await.unwrap().len(), 1);
-}
-
-#[tokio::test]
 async fn images_without_bash_with_another_uid_and_with_another_user_work() {
     let Some(mut scene) = Scene::set().await else { return };
     scene.spec = spec("devdb-test/postgres-sh:15");
     scene.generation(1).await;
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&server).await;
     let anew = "another-password-of-the-tests";
     let user = &scene.spec.user;
@@ -106,7 +90,7 @@ async fn images_without_bash_with_another_uid_and_with_another_user_work() {
     build(&tag, recipe);
     scene.spec = spec(&tag);
     scene.generation(2).await;
-    let server = scene.launch(2, Some(free_port())).await.unwrap();
+    let server = scene.launch(2, free_port()).await.unwrap();
     scene.ready(&server).await;
     scene.docker.remove_server(&server).await.unwrap();
     docker(&["rmi", &tag]);
@@ -131,14 +115,14 @@ async fn a_taken_port_is_named_and_leaves_no_container() {
     scene.generation(1).await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let error = scene.launch(1, Some(port)).await.unwrap_err();
+    let error = scene.launch(1, port).await.unwrap_err();
     assert_eq!(error.kind(), Kind::PortBusy, "{error}");
     assert!(error.message().contains(&port.to_string()), "{error}");
     assert!(scene.docker.servers(Some(&scene.owner.key())).await.unwrap().is_empty());
 
     // The same when it is taken while the server is stopped, and by a container.
     drop(taken);
-    let server = scene.launch(1, Some(port)).await.unwrap();
+    let server = scene.launch(1, port).await.unwrap();
     scene.ready(&server).await;
     scene.docker.stop(&server, Duration::from_secs(30)).await.unwrap();
     let thief = format!("{}-g1-thief", scene.owner.base_name());
@@ -157,7 +141,7 @@ async fn a_launch_that_is_dropped_midway_is_found_and_removed() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
     for millis in [1, 20, 60, 120, 250] {
-        let launch = scene.launch(1, Some(free_port()));
+        let launch = scene.launch(1, free_port());
         let _ = tokio::time::timeout(Duration::from_millis(millis), launch).await;
         // What the daemon has been told it goes on with.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -165,6 +149,6 @@ async fn a_launch_that_is_dropped_midway_is_found_and_removed() {
             scene.docker.remove_server(&server).await.unwrap();
         }
     }
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     assert!(server.is_running());
 }

@@ -15,13 +15,11 @@ async fn a_container_with_devdbs_name_is_named_and_left_alone() {
     let name = scene.owner.base_name();
     scene.generation(1).await;
     docker(&["run", "-d", "--name", &name, STRANGER]);
-    let error = scene.launch(1, Some(free_port())).await.unwrap_err();
+    let error = scene.launch(1, free_port()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotOurs, "{error}");
     assert!(error.message().contains(&name), "{error}");
     assert!(error.hints()[0].contains("docker rename"), "{error:?}");
     assert_eq!(scene.inspect(&name, "{{.State.Running}}"), "true");
-    let strangers = scene.docker.strangers(&name).await.unwrap();
-    assert_eq!(strangers, [format!("container \"{name}\"")]);
     assert!(scene.docker.servers(Some(&scene.owner.key())).await.unwrap().is_empty());
     let id = scene.inspect(&name, "{{.Id}}");
     assert!(scene.docker.server(&id).await.unwrap().is_none());
@@ -32,25 +30,24 @@ async fn a_volume_with_devdbs_name_is_named_and_left_alone() {
     let Some(scene) = Scene::set().await else { return };
     let name = scene.owner.generation_name(1);
     docker(&["volume", "create", &name]);
-    let made = scene.docker.create_generation(&scene.owner, 1, &scene.spec).await;
+    let base = scene.base().await;
+    let made = scene.docker.clone_golden(&base, &scene.owner, 1, &scene.spec).await;
     let error = made.unwrap_err();
     assert_eq!(error.kind(), Kind::NotOurs, "{error}");
     assert!(error.message().contains(&name), "{error}");
     let mut generation = scene.generation(2).await;
-    assert_eq!(scene.launch(1, None).await.unwrap_err().kind(), Kind::NotOurs);
+    assert_eq!(scene.launch(1, free_port()).await.unwrap_err().kind(), Kind::NotOurs);
     generation.handle.clone_from(&name);
     let error = scene.docker.remove_generation(&generation).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotOurs, "{error}");
     assert_eq!(scene.inspect(&name, "{{.Name}}"), name);
-    let strangers = scene.docker.strangers(&scene.owner.base_name()).await.unwrap();
-    assert_eq!(strangers, [format!("volume \"{name}\"")]);
 }
 
 #[tokio::test]
 async fn labels_inherited_from_an_image_make_nothing_ours() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     let tag = format!("{}:committed", scene.owner.base_name());
     docker(&["commit", &server.handle, &tag]);
     let copy = format!("{}-g9-copy", scene.owner.base_name());
@@ -85,7 +82,7 @@ async fn a_server_set_aside_makes_room_and_comes_back() {
     scene.generation(1).await;
     scene.generation(2).await;
     let port = free_port();
-    let old = scene.launch(1, Some(port)).await.unwrap();
+    let old = scene.launch(1, port).await.unwrap();
     scene.ready(&old).await;
     scene.docker.stop(&old, Duration::from_secs(30)).await.unwrap();
     scene.docker.set_aside(&old).await.unwrap();
@@ -93,7 +90,7 @@ async fn a_server_set_aside_makes_room_and_comes_back() {
     let aside = scene.docker.server(&old.handle).await.unwrap().unwrap();
     assert_eq!(aside.name, format!("{}-aside", scene.owner.generation_name(1)));
 
-    let new = scene.launch(2, Some(port)).await.unwrap();
+    let new = scene.launch(2, port).await.unwrap();
     assert_eq!(scene.docker.servers(Some(&scene.owner.key())).await.unwrap().len(), 2);
     let error = scene.docker.reinstate(&aside).await.unwrap_err();
     assert!(error.message().contains("another server"), "{error}");
@@ -111,7 +108,7 @@ async fn a_server_set_aside_makes_room_and_comes_back() {
 async fn a_container_that_was_made_late_and_never_started_makes_room() {
     let Some(scene) = Scene::set().await else { return };
     scene.generation(1).await;
-    let old = scene.launch(1, Some(free_port())).await.unwrap();
+    let old = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&old).await;
     let labels = scene.inspect(&old.handle, "{{json .Config.Labels}}");
     let labels: BTreeMap<String, String> = serde_json::from_str(&labels).unwrap();
@@ -125,7 +122,7 @@ async fn a_container_that_was_made_late_and_never_started_makes_room() {
     scene.docker.stop(&old, Duration::from_secs(30)).await.unwrap();
     let aside = scene.docker.set_aside(&old).await.unwrap();
     let first = late(&scene.owner.base_name());
-    let new = scene.launch(1, Some(free_port())).await.unwrap();
+    let new = scene.launch(1, free_port()).await.unwrap();
     assert!(scene.docker.server(&first).await.unwrap().is_none());
     scene.docker.remove_server(&new).await.unwrap();
     let second = late(&scene.owner.base_name());
@@ -138,7 +135,7 @@ async fn a_generation_is_complete_when_it_says_so() {
     let Some(scene) = Scene::set().await else { return };
     let generation = scene.generation(1).await;
     assert!(!scene.docker.is_complete(&generation, &scene.spec).await.unwrap());
-    let server = scene.launch(1, Some(free_port())).await.unwrap();
+    let server = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&server).await;
     assert!(scene.docker.is_complete(&generation, &scene.spec).await.unwrap());
     assert_eq!(scene.docker.servers(Some(&scene.owner.key())).await.unwrap().len(), 1);

@@ -5,13 +5,19 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use devdb::db::connect::{Address, wait_for_login};
-use devdb::db::scram;
-use devdb::engine::docker::{Docker, DockerEnvironment, discover};
-use devdb::engine::{Endpoint, Generation, Launch, Role, Server};
+use devdb::db::{inspect, scram};
+use devdb::engine::docker::{Docker, DockerEnvironment, PrivateServer, discover};
+use devdb::engine::golden::LABEL_SCHEMA;
+use devdb::engine::{
+    Endpoint, Generation, GoldenLabel, GoldenState, Launch, Lease, PrivateLaunch, Role, Server,
+};
 use devdb::error::Result;
-use devdb::spec::{Durability, Owner, ServerSpec};
+use devdb::populate::ready;
+use devdb::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec, digest};
 use secrecy::SecretString;
+use tokio::sync::Mutex;
 
 /// The password of every server in the tests.
 pub const PASSWORD: &str = "a-password-that-no-inspect-may-show";
@@ -21,6 +27,7 @@ pub struct Scene {
     pub docker: Docker,
     pub owner: Owner,
     pub spec: ServerSpec,
+    bases: Mutex<Vec<GoldenState>>,
 }
 
 impl Scene {
@@ -42,27 +49,73 @@ impl Scene {
             developer: "tester".into(),
             instance: "main".into(),
         };
-        Some(Scene { docker, owner, spec: spec("postgres:15") })
+        Some(Scene { docker, owner, spec: spec("postgres:15"), bases: Mutex::default() })
     }
 
+    /// A copy of the base golden state, as production makes it.
     pub async fn generation(&self, number: u32) -> Generation {
-        self.docker.create_generation(&self.owner, number, &self.spec).await.expect("a generation")
+        let base = self.base().await;
+        let made = self.docker.clone_golden(&base, &self.owner, number, &self.spec).await;
+        made.expect("a generation")
     }
 
-    pub async fn launch(&self, generation: u32, port: Option<u16>) -> Result<Server> {
-        self.launch_as(Role::Instance, generation, port, Some(&scram::verifier(PASSWORD))).await
+    /// The golden state without a migration or a seed, baked by the scene's image.
+    pub async fn base(&self) -> GoldenState {
+        let wanted = MadeWith::of(&self.spec, EngineKind::Docker);
+        let mut bases = self.bases.lock().await;
+        if let Some(base) = bases.iter().find(|base| base.label.made_with == wanted) {
+            return base.clone();
+        }
+        let mut builder = self.builder_with(&scram::verifier(PASSWORD)).await;
+        let address = self.address_at(builder.endpoint(), PASSWORD);
+        ready::first_login(&address, Duration::from_secs(60)).await.expect("a login");
+        let next = inspect::forget_password(&address).await.expect("a transaction id");
+        let label = self.label(next).await;
+        let base = builder.publish(&label).await.expect("a golden state");
+        builder.discard().await.expect("the builder goes");
+        bases.push(base.clone());
+        base
     }
 
-    pub async fn launch_as(
-        &self,
-        role: Role,
-        generation: u32,
-        port: Option<u16>,
-        verifier: Option<&str>,
-    ) -> Result<Server> {
-        let launch =
-            Launch { owner: &self.owner, generation, role, spec: &self.spec, port, verifier };
-        self.docker.launch(&launch).await
+    /// A builder that starts from nothing.
+    pub async fn builder_with(&self, verifier: &str) -> PrivateServer {
+        let launch = PrivateLaunch {
+            owner: &self.owner,
+            role: Role::Builder,
+            lease: &Lease::of_this_process(None),
+            spec: &self.spec,
+            from: None,
+            unpack: None,
+            verifier,
+        };
+        self.docker.start_private(&launch).await.expect("a builder")
+    }
+
+    /// The label of a golden state that the scene's image makes.
+    pub async fn label(&self, next_transaction: u64) -> GoldenLabel {
+        GoldenLabel {
+            schema: LABEL_SCHEMA,
+            fingerprint: digest([self.owner.project_id.as_str(), self.spec.image.as_str()]),
+            clean: true,
+            depth: 0,
+            platform: self.docker.platform(&self.spec).await.expect("the image").exact,
+            made_with: MadeWith::of(&self.spec, EngineKind::Docker),
+            project: self.owner.project.clone(),
+            migrations: 0,
+            seeds: 0,
+            created: Utc::now(),
+            next_transaction,
+            local: false,
+        }
+    }
+
+    pub async fn launch(&self, generation: u32, port: u16) -> Result<Server> {
+        self.launch_with(generation, port, &scram::verifier(PASSWORD)).await
+    }
+
+    pub async fn launch_with(&self, generation: u32, port: u16, verifier: &str) -> Result<Server> {
+        let (owner, spec, verifier) = (&self.owner, &self.spec, Some(verifier));
+        self.docker.launch(&Launch { owner, generation, spec, port, verifier }).await
     }
 
     pub fn address(&self, server: &Server, password: &str) -> Address {
@@ -101,6 +154,9 @@ impl Drop for Scene {
         }
         for volume in docker(&["volume", "ls", "-q", "--filter", &name]).split_whitespace() {
             docker(&["volume", "rm", volume]);
+        }
+        for base in self.bases.get_mut().iter() {
+            docker(&["rmi", &base.handle]);
         }
     }
 }

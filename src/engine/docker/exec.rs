@@ -6,13 +6,12 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error as Refusal;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use futures_util::Stream;
+use tokio::io::AsyncWrite;
 
 use super::{Docker, failure};
 use crate::engine::Server;
 use crate::error::{Error, Kind, Result};
-use crate::spec::{Durability, ServerSpec};
 
 /// The OS user that owns the server. By name: its number differs from image to image.
 const OS_USER: &str = "postgres";
@@ -25,18 +24,6 @@ pub(super) const PROGRAMS_FIRST: &str = r#"PATH="/usr/lib/postgresql/$PG_MAJOR/b
 /// How long after its output has ended a process may take to end.
 const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often the server of a copy is asked whether it is up: for a minute at least. It has nothing to
-/// recover, and one that never will be must not keep the instance for ever.
-const ASK_MAX: u32 = 3000;
-
-/// What is said of such a one.
-const SILENT: &str =
-    "it does not answer on its port; a migration may have changed that (ALTER SYSTEM)";
-
-/// How long after the processes of a container have died the daemon may take to notice. On a busy
-/// machine it has been seen to say `running` at that moment.
-const DEATH_IS_KNOWN: Duration = Duration::from_secs(2);
-
 /// A process inside a container.
 pub(super) struct Process {
     pub(super) id: String,
@@ -45,82 +32,6 @@ pub(super) struct Process {
 }
 
 impl Docker {
-    /// Gives `user` a new password by its verifier, over the server's own socket, which the image
-    /// lets the postgres user through. The statement goes in on stdin.
-    ///
-    /// # Errors
-    /// `NotRunning` when the server does not run, `Unexpected` when it refuses.
-    pub async fn set_password(&self, server: &Server, user: &str, verifier: &str) -> Result<()> {
-        let command = psql_command(user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
-        self.alter_password(server, command, user, verifier).await
-    }
-
-    /// `command` ends up as psql.
-    async fn alter_password(
-        &self,
-        server: &Server,
-        command: Vec<String>,
-        user: &str,
-        verifier: &str,
-    ) -> Result<()> {
-        let what = || format!("cannot set the password of \"{user}\" in \"{}\"", server.name);
-        let mut process = self.spawn(server, command, false).await?;
-        // The server's log may show statements; not this one.
-        let statement = format!(
-            "SET log_statement TO 'none';\nALTER ROLE {} PASSWORD {};\n",
-            identifier(user),
-            literal(verifier)
-        );
-        let sent = async {
-            process.input.write_all(statement.as_bytes()).await?;
-            process.input.shutdown().await
-        };
-        sent.await.map_err(|error| Error::new(Kind::Unexpected, what()).because(error))?;
-        let mut said = Vec::new();
-        while let Some(part) = process.output.next().await {
-            let part = part.map_err(|refusal| self.failed(&refusal, what()))?;
-            said.extend_from_slice(part.as_ref());
-        }
-        match self.exit_code(&process.id).await? {
-            0 => Ok(()),
-            code => {
-                let said = String::from_utf8_lossy(&said).replace(verifier, "…");
-                Err(Error::new(Kind::Unexpected, what())
-                    .because(format!("psql in the container ended with code {code}"))
-                    .because(said.trim()))
-            }
-        }
-    }
-
-    /// Gives the user of a generation that has just been copied a password, as soon as the server
-    /// is up; until then nobody gets in. That the server dies instead is no error here: whoever waits
-    /// for it finds out why.
-    pub(super) async fn give_password(
-        &self,
-        server: &Server,
-        spec: &ServerSpec,
-        verifier: &str,
-    ) -> Result<()> {
-        // One process for all of it: each costs the daemon 50 ms and more. The copy was made by the
-        // daemon, which syncs nothing.
-        let sync = match spec.durability {
-            Durability::Full | Durability::Relaxed => "sync -f \"$PGDATA\" &&",
-            Durability::None => "",
-        };
-        let script = format!(
-            "{PROGRAMS_FIRST}; left={ASK_MAX}; until pg_isready -q -h 127.0.0.1; do \
-             left=$((left - 1)); [ $left -gt 0 ] || {{ echo '{SILENT}' >&2; exit 1; }}; \
-             sleep 0.01; done; {sync} exec \"$@\""
-        );
-        let psql = psql_command(&spec.user, "postgres", &["-Xqv", "ON_ERROR_STOP=1"]);
-        let shell = ["sh", "-c", &script, "devdb"].map(str::to_owned);
-        let command = shell.into_iter().chain(psql).collect();
-        match self.alter_password(server, command, &spec.user, verifier).await {
-            Err(error) if !self.ends_within(server, DEATH_IS_KNOWN).await => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     /// Starts a process in a server's container, as the postgres user.
     pub(super) async fn spawn(
         &self,
@@ -182,25 +93,4 @@ impl Docker {
 pub(super) fn psql_command(user: &str, database: &str, arguments: &[&str]) -> Vec<String> {
     let fixed = ["psql", "-U", user, "-d", database];
     fixed.iter().chain(arguments).map(|&word| word.to_owned()).collect()
-}
-
-/// An identifier as SQL quotes it.
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A string as SQL quotes it. A backslash would need another form; verifiers have none.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_strings_are_quoted() {
-        assert_eq!(identifier(r#"an"na"#), r#""an""na""#);
-        assert_eq!(literal("a'b"), "'a''b'");
-    }
 }

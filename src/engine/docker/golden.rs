@@ -9,10 +9,9 @@ use bollard::query_parameters::{
 };
 use chrono::Utc;
 
-use super::image::Image;
+use super::container::Mounted;
+use super::image::{Image, missing_image};
 use super::label::{self, GOLDEN};
-use super::launch::missing_image;
-use super::volume::Mounted;
 use super::{Docker, failure};
 use crate::engine::golden::{LABEL_SCHEMA, unreadable};
 use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform, Server};
@@ -157,7 +156,7 @@ impl Docker {
     ) -> Result<Generation> {
         let origin = Some(state.label.fingerprint.as_str());
         loop {
-            let generation = self.make_volume(owner, number, spec, origin).await?;
+            let generation = self.create_generation(owner, number, spec, origin).await?;
             match self.fill(&generation, state).await {
                 Ok(true) => return Ok(generation),
                 // Somebody else's late container may have filled it, with something else.

@@ -42,7 +42,7 @@ pub(super) struct Job<'a> {
 /// A volume that a helper sees.
 pub(super) struct Volume {
     pub(super) name: String,
-    /// What it is labelled with, or would be: see [`super::launch::mounts`].
+    /// What it is labelled with, or would be: see [`super::container::mounts`].
     pub(super) labels: Labels,
     pub(super) at: String,
     pub(super) read_only: bool,

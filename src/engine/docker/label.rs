@@ -27,9 +27,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::engine::{Generation, Lease, MadeWith, Role};
+use crate::engine::{Generation, Lease, Role};
 use crate::error::{Error, Kind};
-use crate::spec::Owner;
+use crate::spec::{MadeWith, Owner};
 
 /// The version of the labels that this devdb writes, and the newest it understands.
 const SCHEMA_VERSION: u32 = 1;

@@ -7,30 +7,22 @@
 //! bollard is known here and nowhere else. It sends requests without a version, so the daemon
 //! answers each in its own newest; nothing here needs more than 1.41.
 
-mod completion;
+mod attached;
 mod container;
-mod context;
-mod credentials;
-mod discover;
+mod daemon;
 mod exec;
 mod failure;
+mod files;
+mod generation;
 mod golden;
-mod golden_transfer;
 mod helper;
 mod image;
 mod label;
-mod launch;
-mod logs;
+mod owned;
 mod private;
-mod psql;
-mod pull;
+mod server;
 mod snapshot;
-mod standpoint;
-mod terminal;
 mod transfer;
-mod usage;
-mod volume;
-mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,12 +30,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
-pub use discover::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
-pub use image::{Image, PrepareError};
+pub use daemon::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
+pub use image::{Image, PrepareError, PullFailure};
 pub use private::PrivateServer;
-pub use pull::PullFailure;
 
-use self::standpoint::Standpoint;
+use self::daemon::Standpoint;
 use crate::error::{Error, Kind, Result};
 use crate::spec::digest;
 

@@ -6,57 +6,43 @@
 //! removes itself, is gone half a second later. One that was created and never started waits for
 //! the next command of its user.
 
-use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::container::{AttachContainerResults, LogOutput};
-use bollard::errors::Error as Refusal;
+use bollard::container::AttachContainerResults;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, ListContainersOptionsBuilder};
 use chrono::Utc;
-use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::Docker;
-use super::container::{CONTAINER_PORT, Evict, gone};
-use super::image::Image;
+use super::attached::{Input, Watched, beat, send};
+use super::container::{self, CONTAINER_PORT, Evict, gone};
+use super::daemon::Standpoint;
+use super::files;
+use super::image::{Image, missing_image};
 use super::label::{self, Mark, Reading};
-use super::launch::{self, missing_image};
-use super::standpoint::Standpoint;
 use crate::archive::Writer;
 use crate::engine::{
-    Endpoint, Exit, GoldenLabel, GoldenState, Lease, PrivateLaunch, Role, Server, Stop,
+    Endpoint, Exit, GoldenLabel, GoldenState, Lease, PRIVATE_STOP_DEADLINE, PrivateLaunch, Role,
+    Server, Stop,
 };
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, Owner};
 
-const SCRIPT: &str = include_str!("private.sh");
+const SCRIPT: &str = include_str!("scripts/private.sh");
 
 /// Where the script may put what must not get into an image.
 const SCRATCH: &str = "/run/devdb";
-
-/// How the script says that the server has ended.
-const ENDED: &str = "devdb: the server ended with code ";
 
 /// After so long a container that was not started never will be, also that of a devdb in another
 /// container, of which nobody can tell whether it lives.
 const ABANDONED_SECONDS: i64 = 3600;
 
-/// How often devdb says to another machine that it is there.
-const BEAT: Duration = Duration::from_secs(20);
-
 /// How long another machine may hear nothing: a connection can be lost without its end being told.
 const SILENCE: Duration = Duration::from_secs(180);
-
-/// How many lines of its output explain an end.
-const TAIL_LINES: usize = 20;
-
-/// How long a server without durability takes to stop, at worst.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A container that is gone with devdb.
 pub struct PrivateServer {
@@ -153,7 +139,7 @@ impl Docker {
         standpoint: &Standpoint,
     ) -> Result<PrivateServer> {
         if launch.from.is_none() && !image.starts_as_root {
-            self.upload(id, name, launch::writable_mount_point()?).await?;
+            self.upload(id, name, files::writable_mount_point()?).await?;
         }
         if let Some(archive) = launch.unpack {
             self.unpack_golden(id, name, archive).await?;
@@ -242,7 +228,7 @@ impl PrivateServer {
     async fn stop(&mut self) -> Result<()> {
         let name = &self.server.name;
         send(&self.input, "stop", name).await?;
-        match tokio::time::timeout(PATIENCE, self.watched.ended()).await {
+        match tokio::time::timeout(PRIVATE_STOP_DEADLINE, self.watched.ended()).await {
             Ok(Some(0)) => Ok(()),
             _ => Err(Error::new(Kind::Unexpected, format!("cannot stop \"{name}\""))
                 .excerpt(self.watched.tail())),
@@ -285,13 +271,13 @@ fn body(
     let origin = if is_filled { "golden" } else { "new" };
     let patience = if standpoint.is_remote() { SILENCE.as_secs() } else { 0 };
     let shell = ["sh", "-c", SCRIPT, "devdb", origin, &patience.to_string()].map(str::to_owned);
-    let mut tmpfs = launch::tmpfs(image);
+    let mut tmpfs = container::tmpfs(image);
     tmpfs.insert(SCRATCH.to_owned(), String::new());
     ContainerCreateBody {
         image: Some(reference.to_owned()),
         entrypoint: Some(shell.into_iter().chain(image.entrypoint.iter().cloned()).collect()),
-        cmd: Some(launch::command(launch.spec)),
-        env: Some(launch::environment(launch.spec, &["--no-sync"])),
+        cmd: Some(container::command(launch.spec)),
+        env: Some(container::environment(launch.spec, &["--no-sync"])),
         labels: Some(label::of_container(name, &mark)),
         exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
         healthcheck: Some(HealthConfig {
@@ -309,7 +295,7 @@ fn body(
             port_bindings: standpoint
                 .binding()
                 .map(|binding| HashMap::from([(CONTAINER_PORT.to_owned(), Some(vec![binding]))])),
-            shm_size: Some(launch::SHARED_MEMORY_BYTES),
+            shm_size: Some(container::SHARED_MEMORY_BYTES),
             init: Some(false),
             tmpfs: Some(tmpfs),
             ..Default::default()
@@ -325,99 +311,4 @@ impl Drop for PrivateServer {
             beating.abort();
         }
     }
-}
-
-/// A container's standard input.
-type Input = Arc<Mutex<Pin<Box<dyn AsyncWrite + Send>>>>;
-
-/// Says now and then that devdb is there, until the connection breaks.
-async fn beat(input: Input) {
-    loop {
-        tokio::time::sleep(BEAT).await;
-        let mut input = input.lock().await;
-        if input.write_all(b"beat\n").await.is_err() || input.flush().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn send(input: &Input, line: &str, name: &str) -> Result<()> {
-    let sent = async {
-        let mut input = input.lock().await;
-        input.write_all(line.as_bytes()).await?;
-        input.write_all(b"\n").await?;
-        input.flush().await
-    };
-    sent.await.map_err(|error| {
-        Error::new(Kind::Unexpected, format!("the connection to \"{name}\" broke")).because(error)
-    })
-}
-
-/// What a builder says, read as it comes so that it never waits for a reader.
-struct Watched {
-    /// None while the server runs; then its exit code, where it was told.
-    end: watch::Receiver<Option<Option<i64>>>,
-    lines: Arc<std::sync::Mutex<VecDeque<String>>>,
-}
-
-impl Watched {
-    fn new(output: Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>) -> Self {
-        let (sender, end) = watch::channel(None);
-        let lines = Arc::new(std::sync::Mutex::new(VecDeque::new()));
-        let kept = Arc::clone(&lines);
-        tokio::spawn(async move {
-            let mut output = output;
-            // Both streams come in pieces of any length.
-            let (mut said, mut complained) = (Vec::new(), Vec::new());
-            while let Some(Ok(part)) = output.next().await {
-                let buffer = match &part {
-                    LogOutput::StdErr { .. } => &mut complained,
-                    _ => &mut said,
-                };
-                buffer.extend_from_slice(part.as_ref());
-                for line in whole_lines(buffer) {
-                    match line.strip_prefix(ENDED) {
-                        // Nobody may be waiting.
-                        Some(code) => drop(sender.send(Some(code.trim().parse().ok()))),
-                        None => keep(&kept, line),
-                    }
-                }
-            }
-            sender.send_if_modified(|end| {
-                let unknown = end.is_none();
-                end.get_or_insert(None);
-                unknown
-            });
-        });
-        Watched { end, lines }
-    }
-
-    /// Waits for the server's end; its exit code where it was told.
-    async fn ended(&self) -> Option<i64> {
-        let mut end = self.end.clone();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.flatten(),
-            Err(_) => None,
-        }
-    }
-
-    fn tail(&self) -> String {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// Takes the lines that are complete.
-fn whole_lines(buffer: &mut Vec<u8>) -> Vec<String> {
-    let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let lines: Vec<u8> = buffer.drain(..end).collect();
-    String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
-}
-
-fn keep(lines: &std::sync::Mutex<VecDeque<String>>, line: String) {
-    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    if lines.len() == TAIL_LINES {
-        lines.pop_front();
-    }
-    lines.push_back(line);
 }

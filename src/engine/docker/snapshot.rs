@@ -2,21 +2,18 @@
 //! data directory.
 
 use std::future::Future;
-use std::io::Read;
 
 use bollard::models::VolumeCreateRequest;
-use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
-};
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::Utc;
-use futures_util::TryStreamExt;
 
-use super::completion::mark_of;
+use super::generation::mark_of;
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
 use super::{Docker, failure};
+use crate::db::backup::BackupEnd;
 use crate::disk::sealed;
-use crate::engine::{BackupEnd, Generation, Manifest, Role, Snapshot, SnapshotName, State};
+use crate::engine::{Generation, Manifest, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
@@ -141,7 +138,7 @@ impl Docker {
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let from = self.snapshot_source(&snapshot.owner, snapshot).await?;
-        let generation = self.create_generation(owner, number, spec).await?;
+        let generation = self.create_generation(owner, number, spec, None).await?;
         let job = Job {
             owner,
             generation: number,
@@ -254,26 +251,6 @@ impl Docker {
             });
         }
         Ok(Volume { name, labels, at: "/to".into(), read_only: false })
-    }
-
-    /// A file of a container, which need not run; none when there is no such file.
-    pub(super) async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>> {
-        let what = || format!("cannot read {path}");
-        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
-        let stream = self.client.download_from_container(id, Some(options));
-        let packed: Vec<u8> = match stream.map_ok(|part| part.to_vec()).try_concat().await {
-            Ok(packed) => packed,
-            Err(refusal) if failure::is_missing(&refusal) => return Ok(None),
-            Err(refusal) => return Err(self.failed(&refusal, what())),
-        };
-        let unpack = || -> std::io::Result<Vec<u8>> {
-            let mut text = Vec::new();
-            for entry in tar::Archive::new(packed.as_slice()).entries()? {
-                entry?.read_to_end(&mut text)?;
-            }
-            Ok(text)
-        };
-        unpack().map(Some).or_fail(Kind::Snapshot, what)
     }
 }
 

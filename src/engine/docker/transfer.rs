@@ -3,24 +3,29 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
+use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, UploadToContainerOptions, UploadToContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::Docker;
+use super::container::{self, Evict};
 use super::helper::Job;
+use super::image::missing_image;
+use super::label::{self, Mark};
 use super::snapshot::{kilobytes, one_line, sync_word};
+use super::{Docker, MOUNT, PGDATA, files};
 use crate::archive::{Verified, Writer, bridge};
 use crate::engine::snapshot::explained;
-use crate::engine::{Manifest, Snapshot, Stop};
+use crate::engine::{GoldenLabel, GoldenState, Manifest, Snapshot, Stop};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Owner, ServerSpec};
 
 const IMPORT: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/import.sh"));
 
-/// The data directory's name in a snapshot's volume.
+/// The name of the data directory in a volume, and the first name in a tar stream of it.
 const DATA: &str = "pgdata";
 
 /// See [`crate::engine::Engine`] for what each verb promises.
@@ -105,23 +110,74 @@ impl Docker {
         .await
     }
 
-    /// Has the daemon unpack in a container what `write` writes as a tar stream.
+    /// Writes the data directory of a golden state, or of what a registry sent as one, into a file.
     ///
     /// # Errors
-    /// That of `write`, and the daemon's own.
-    pub(super) async fn unpack(
+    /// As the contract has it. The container, which is never started, is gone.
+    pub async fn export_golden(
+        &self,
+        state: &GoldenState,
+        owner: &Owner,
+        writer: Writer,
+        stop: &Stop,
+    ) -> Result<()> {
+        let image = self.inspect_image(&state.handle).await?;
+        let image = image.ok_or_else(|| missing_image(&state.handle))?;
+        let name = format!("{}-carrier", owner.base_name());
+        let mark = Mark::of_step(owner, 0);
+        let body = ContainerCreateBody {
+            image: Some(state.handle.clone()),
+            labels: Some(label::of_container(&name, &mark)),
+            host_config: Some(HostConfig {
+                tmpfs: Some(container::tmpfs(&image)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let id = self.create(&name, body, Evict::Any).await?.id;
+        let written = self.download(&id, writer, stop).await;
+        let removed = self.remove_container(&id, &name).await;
+        written.and(removed)
+    }
+
+    pub(super) async fn download(&self, id: &str, mut writer: Writer, stop: &Stop) -> Result<()> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(PGDATA).build();
+        let asked = stop.clone();
+        let stream = self
+            .client
+            .download_from_container(id, Some(options))
+            .take_while(move |_| std::future::ready(!asked.is_asked()));
+        let stream = bridge::reader(stream.boxed());
+        let stop = stop.clone();
+        blocking(move || {
+            let written = writer.append_tar(stream, Path::new(DATA), &|_| false);
+            stop.check()?;
+            written?;
+            writer.finish().map(drop)
+        })
+        .await
+    }
+
+    /// Unpacks the data directory of a file into a container that has not been started yet.
+    pub(super) async fn unpack_golden(
         &self,
         id: &str,
         name: &str,
-        options: UploadToContainerOptions,
-        write: impl FnOnce(&mut dyn Write) -> Result<()> + Send + 'static,
+        archive: &Arc<Verified<GoldenLabel>>,
     ) -> Result<()> {
-        let what = || format!("cannot write into the container \"{name}\"");
-        let (chunks, writing) = bridge::stream(write);
-        let body = bollard::body_try_stream(chunks);
-        let sent = self.client.upload_to_container(id, Some(options), body).await;
-        let written = writing.await.or_fail(Kind::Unexpected, what)?;
-        // A stream that breaks off on this side fails on both.
-        written.and_then(|()| sent.map_err(|refusal| self.failed(&refusal, what())))
+        self.upload(id, name, files::mount_point(0o755)?).await?;
+        let archive = Arc::clone(archive);
+        // Whose it is decides the image: its entrypoint gives it to the server's user where it
+        // starts as root, and the daemon to the image's user where not.
+        let write = move |out: &mut dyn Write| archive.write_tar(Path::new(DATA), (0, 0), out);
+        let options =
+            UploadToContainerOptionsBuilder::new().path(MOUNT).copy_uidgid("true").build();
+        self.unpack(id, name, options, write).await
     }
+}
+
+async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .or_fail(Kind::Unexpected, || "cannot write the file".into())?
 }

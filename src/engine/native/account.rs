@@ -2,6 +2,8 @@
 //! root hands everything to the `postgres` account; any other devdb runs servers as itself.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Kind, Result};
@@ -16,6 +18,32 @@ pub(super) struct Account {
     pub uid: u32,
     /// Its primary group's number.
     pub gid: u32,
+}
+
+impl Account {
+    /// Gives a file or a directory to this account.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn own(self, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
+    }
+
+    /// Gives a directory and everything in it to this account.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn own_tree(self, directory: &Path) -> io::Result<()> {
+        self.own(directory)?;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => self.own_tree(&entry.path())?,
+                false => self.own(&entry.path())?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether this process is root.

@@ -52,10 +52,9 @@ pub(super) fn make(directory: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// `Unexpected` when the file system refuses.
 pub(super) fn give(path: &Path, account: account::Account) -> Result<()> {
-    std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid))
-        .or_fail(Kind::Unexpected, || {
-            format!("cannot give {} to the user that the server runs as", path.display())
-        })
+    account.own(path).or_fail(Kind::Unexpected, || {
+        format!("cannot give {} to the user that the server runs as", path.display())
+    })
 }
 
 /// Deletes what an interrupted removal or creation left behind. The caller holds the lock of the

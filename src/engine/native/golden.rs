@@ -12,16 +12,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
+use super::blocking::blocking;
+use super::directory::{self, names};
 use super::record::{self, GenerationRecord, SCHEMA};
 use super::store::Store;
-use super::{Native, copy, golden_transfer, pool};
+use super::{Native, copy, pool};
 use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Generation, GoldenLabel, GoldenState, MadeWith, Platform};
+use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
+use crate::spec::{Durability, Owner, ServerSpec};
 
 /// The file with the label.
 pub(super) const LABEL: &str = "golden.json";
@@ -55,7 +56,7 @@ impl Native {
     pub async fn golden_states(&self) -> Result<Vec<GoldenState>> {
         let directory = self.store.golden();
         let mut states = Vec::new();
-        for name in super::directory::names(&directory)? {
+        for name in names(&directory)? {
             let place = directory.join(name);
             match read_mark(&place) {
                 Ok(Some(state)) => states.push(state),
@@ -78,14 +79,9 @@ impl Native {
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let record = GenerationRecord {
-            schema: SCHEMA,
-            owner: owner.clone(),
-            number,
-            created: Utc::now(),
-            made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: true,
             origin: Some(state.label.fingerprint.clone()),
-            lease: None,
+            ..GenerationRecord::new(owner, number, spec)
         };
         let place = self.store.create(&record)?;
         let durable = spec.durability != Durability::None;
@@ -101,19 +97,6 @@ impl Native {
         }
     }
 
-    /// Removes what interrupted work on an instance's generations left.
-    ///
-    /// # Errors
-    /// Never: what cannot be deleted now will be another time.
-    pub async fn sweep(&self, key: &str) -> Result<()> {
-        let (store, key) = (Arc::clone(&self.store), key.to_owned());
-        blocking("tidy up", move || {
-            store.sweep_instance(&key);
-            Ok(())
-        })
-        .await
-    }
-
     /// Removes a golden state.
     ///
     /// # Errors
@@ -127,6 +110,47 @@ impl Native {
             store.discard(&place)
         })
         .await
+    }
+
+    /// Directories among the golden states whose label is missing or cannot be read.
+    ///
+    /// # Errors
+    /// `Unexpected` when the directory cannot be read.
+    pub async fn damaged_golden(&self) -> Result<Vec<DamagedGolden>> {
+        let directory = self.store.golden();
+        // What begins with a dot is being made or removed.
+        let named = names(&directory)?.into_iter().filter(|name| !name.starts_with('.'));
+        Ok(named
+            .filter_map(|name| {
+                let place = directory.join(name);
+                let why = damage(&place)?;
+                Some(DamagedGolden { handle: place.to_string_lossy().into_owned(), why })
+            })
+            .collect())
+    }
+
+    /// Removes such a directory.
+    ///
+    /// # Errors
+    /// `Unexpected` when its files cannot be removed.
+    pub async fn remove_damaged(&self, damaged: &DamagedGolden) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        let place = Path::new(&damaged.handle).to_path_buf();
+        blocking("remove a golden state", move || store.discard(&place)).await
+    }
+
+    /// Removes what was being made or removed when its devdb was killed.
+    ///
+    /// # Errors
+    /// `Unexpected` when the directory cannot be read.
+    pub async fn sweep_golden(&self) -> Result<()> {
+        let directory = self.store.golden();
+        blocking("remove half-made golden states", move || directory::sweep_in(&directory)).await
+    }
+
+    /// Whether there are any.
+    pub fn has_half_made_golden(&self) -> bool {
+        directory::has_left(&self.store.golden())
     }
 }
 
@@ -168,7 +192,7 @@ pub(super) fn publish(
         &draft.path().join(LABEL),
         &Mark { schema: SCHEMA, label: label.clone(), bytes },
     )?;
-    if golden_transfer::damage(&target).is_some() {
+    if damage(&target).is_some() {
         // Never used, and in the way of what will be.
         store.discard(&target)?;
     }
@@ -218,12 +242,31 @@ fn with_room(error: Error, place: &Path) -> Error {
     error
 }
 
-/// Thousands of files: not on the runtime's own threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    what: &str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .or_fail(Kind::Unexpected, || format!("cannot {what}"))?
+/// What is wrong with the label of a golden state; none when nothing is, when there is no such
+/// directory, or when a newer devdb wrote it.
+fn damage(place: &Path) -> Option<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Version {
+        schema: u32,
+        label: Inner,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        schema: u32,
+    }
+    if !place.is_dir() {
+        return None;
+    }
+    let text = fs::read(place.join(LABEL)).unwrap_or_default();
+    let version: Version = serde_json::from_slice(&text).unwrap_or_default();
+    let is_newer = version.schema > SCHEMA || version.label.schema > LABEL_SCHEMA;
+    match read_mark(place) {
+        _ if is_newer => None,
+        Ok(Some(_)) => None,
+        Ok(None) if text.is_empty() => Some("its label is missing".to_owned()),
+        Ok(None) => Some("its label is another state's".to_owned()),
+        Err(error) => Some(format!("its label cannot be read: {error}")),
+    }
 }

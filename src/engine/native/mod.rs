@@ -5,26 +5,24 @@
 //! code point, alike on every machine.
 
 mod account;
+mod blocking;
 mod children;
 mod copy;
 mod directory;
+mod generation;
+mod generation_directory;
 mod golden;
-mod golden_transfer;
-mod launch;
-mod log;
-mod place;
 mod pool;
 mod private;
 mod process;
 pub mod programs;
 mod record;
+mod server;
 mod snapshot;
 mod sockets;
 mod standalone;
 mod store;
 mod transfer;
-mod usage;
-mod verbs;
 
 pub use private::PrivateServer;
 pub(super) use process::started as process_started;
@@ -34,14 +32,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::children::Children;
-use self::place::Place;
-use self::process::Postmaster;
 use self::programs::Programs;
 use self::record::{GenerationRecord, ServerNote};
 use self::store::Store;
-use crate::engine::{Endpoint, Role, Server, Status};
-use crate::error::{Error, Kind, Result};
-use crate::spec::Owner;
+use crate::error::Result;
+use crate::event::Events;
+use crate::spec::{Owner, ServerSpec};
 
 /// How many lines of its log explain a server's end.
 const LOG_TAIL: usize = 20;
@@ -116,6 +112,23 @@ impl Native {
         self.programs.as_ref().is_some_and(|programs| programs.has_extension(name))
     }
 
+    /// The store's id.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn id(&self) -> Result<String> {
+        self.store.id()
+    }
+
+    /// Finds the programs.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn prepare(&self, spec: &ServerSpec, _events: &Events) -> Result<()> {
+        account::for_servers()?;
+        self.programs_for(spec.major, spec.bin_dir.as_deref()).map(drop)
+    }
+
     /// Programs of one major version: those at `bin`, if they are still there, else what is found.
     fn programs_for(&self, major: u16, bin: Option<&Path>) -> Result<Programs> {
         let fits = |programs: &&Arc<Programs>| {
@@ -138,86 +151,5 @@ impl Native {
     fn programs_of(&self, record: &GenerationRecord, note: &ServerNote) -> Result<Programs> {
         let major = record.made_with.major;
         self.programs_for(major, Some(&note.bin)).or_else(|_| self.programs_for(major, None))
-    }
-
-    /// A server's place, mark and note; none when it is gone or not ours.
-    fn look_up(&self, handle: &str) -> Result<Option<(Place, GenerationRecord, ServerNote)>> {
-        let Some(place) = self.store.place_of(handle) else {
-            return Ok(None);
-        };
-        let Some(record) = place.record()? else {
-            return Ok(None);
-        };
-        Ok(place.note()?.map(|note| (place, record, note)))
-    }
-
-    /// The same, for what must be there.
-    fn expect(&self, server: &Server) -> Result<(Place, GenerationRecord, ServerNote)> {
-        self.look_up(&server.handle)?.ok_or_else(|| {
-            Error::new(Kind::Unexpected, format!("server {} is gone", server.name))
-                .hint("devdb up        makes it again")
-        })
-    }
-
-    fn describe(&self, place: &Place, record: GenerationRecord, note: &ServerNote) -> Server {
-        let name = match note.role {
-            Role::Instance if place.is_aside() => format!("{}-aside", record.owner.base_name()),
-            Role::Instance => record.owner.base_name(),
-            Role::Builder | Role::Ephemeral => record.owner.generation_name(record.number),
-        };
-        Server {
-            handle: place.handle(),
-            name,
-            generation: record.number,
-            owner: record.owner,
-            role: note.role,
-            status: self.status(place, note),
-            endpoint: Some(Endpoint { host: "127.0.0.1".into(), port: note.port }),
-            launch_digest: note.launch_digest.clone(),
-            image: format!("PostgreSQL {}", note.version),
-        }
-    }
-
-    fn status(&self, place: &Place, note: &ServerNote) -> Status {
-        if place.is_aside() {
-            // Whatever runs on this generation is the server in its place.
-            return Status::Stopped { exit_code: None };
-        }
-        match process::postmaster(&place.pgdata(), note.pid) {
-            Some(Postmaster { since, state, .. }) => Status::Running {
-                since,
-                health: state.map(|word| match word.as_str() {
-                    "ready" => "healthy".into(),
-                    _ => word,
-                }),
-            },
-            None if self.children.is_running(place.directory()) => {
-                Status::Running { since: None, health: None }
-            }
-            None => Status::Stopped { exit_code: self.children.exit_code(place.directory()) },
-        }
-    }
-
-    /// The generation whose server has the instance's name.
-    fn holder_of_the_name(&self, key: &str) -> Result<Option<Place>> {
-        for (place, _) in self.store.list(Some(key))? {
-            if place.note()?.is_some_and(|note| note.role == Role::Instance) {
-                return Ok(Some(place));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Ends whatever works on a generation, and removes its server's note.
-    async fn clear_away(&self, place: &Place) -> Result<()> {
-        let note = place.note()?;
-        process::end(&place.pgdata(), note.as_ref().and_then(|note| note.pid)).await?;
-        self.children.forget(place.directory());
-        place.remove_note()?;
-        let key = place.key();
-        if let Some(ServerNote { port, .. }) = note {
-            self.store.clear_sockets(&key, port);
-        }
-        Ok(())
     }
 }

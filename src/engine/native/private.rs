@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::golden::{Capture, blocking, clone_data, publish};
-use super::record::{GenerationRecord, SCHEMA};
-use super::{LOG_TAIL, Native, log, pool};
+use super::blocking::blocking;
+use super::golden::{Capture, clone_data, publish};
+use super::record::GenerationRecord;
+use super::server::{DirectoryLaunch, log};
+use super::{LOG_TAIL, Native, pool};
 use crate::archive::Writer;
 use crate::engine::{
-    Endpoint, Exit, GoldenLabel, GoldenState, Launch, Lease, MadeWith, PrivateLaunch, Role, Server,
+    Endpoint, Exit, GoldenLabel, GoldenState, Lease, PRIVATE_STOP_DEADLINE, PrivateLaunch, Role,
+    Server,
 };
 use crate::error::{Error, Kind, Result};
-use crate::spec::{EngineKind, Owner};
+use crate::spec::Owner;
 
 /// The number of the directory that it works in: no generation of an instance has it.
 const NUMBER: u32 = 0;
-
-/// How long a server without durability takes to stop, at worst.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process on a directory of its own.
 #[derive(Debug)]
@@ -41,17 +41,13 @@ impl Native {
         let PrivateLaunch { owner, role, lease, spec, from, unpack, verifier } = launch;
         self.remove_private(owner, *role).await?;
         let record = GenerationRecord {
-            schema: SCHEMA,
-            owner: (*owner).clone(),
-            number: NUMBER,
-            created: Utc::now(),
-            made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: from.is_some() || unpack.is_some(),
-            // Of what is being unpacked nobody knows yet what it is.
+            // Nobody knows yet what a file holds that is being unpacked.
             origin: from
                 .map(|state| state.label.fingerprint.clone())
                 .or_else(|| unpack.map(|_| "unpacked".to_owned())),
             lease: Some((*lease).clone()),
+            ..GenerationRecord::new(owner, NUMBER, spec)
         };
         let started = async {
             let place = self.store.create(&record)?;
@@ -61,15 +57,15 @@ impl Native {
             if let Some(archive) = unpack {
                 self.unpack(archive, place.directory()).await?;
             }
-            let launch = Launch {
+            let launch = DirectoryLaunch {
                 owner,
-                generation: NUMBER,
+                number: NUMBER,
                 role: *role,
                 spec,
                 port: None,
                 verifier: Some(verifier),
             };
-            self.launch(&launch).await
+            self.launch_on_directory(&launch).await
         };
         match started.await {
             Ok(server) => {
@@ -194,7 +190,7 @@ impl PrivateServer {
     /// # Errors
     /// `Unexpected` with what the file system, or the server, says.
     pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
-        self.native.stop(&self.server, PATIENCE).await?;
+        self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
         self.capture(label, Capture::Copy).await?;
         self.server = self.native.start(&self.server).await?;
         Ok(())
@@ -205,7 +201,7 @@ impl PrivateServer {
     /// # Errors
     /// `Unexpected` when it does not stop, and with what the file system says.
     pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
-        self.native.stop(&self.server, PATIENCE).await?;
+        self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
         self.capture(label, Capture::Move).await
     }
 
@@ -214,7 +210,7 @@ impl PrivateServer {
     /// # Errors
     /// `Unexpected` when it does not stop, `Snapshot` when the file cannot be written.
     pub async fn export(&mut self, mut writer: Writer) -> Result<()> {
-        self.native.stop(&self.server, PATIENCE).await?;
+        self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
         let data = self.native.store.place(&self.server.owner, NUMBER).pgdata();
         blocking("write the file", move || {
             writer.append_directory(&data, &|_| false)?;

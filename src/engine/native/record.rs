@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::disk::sealed::{self, Broken};
-use crate::engine::{Lease, MadeWith, Role};
+use crate::engine::{Lease, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::Owner;
+use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 /// The version of everything in this file.
 pub(super) const SCHEMA: u32 = 1;
@@ -34,6 +34,22 @@ pub(super) struct GenerationRecord {
     /// Of a private server's: until when it is needed.
     #[serde(default)]
     pub lease: Option<Lease>,
+}
+
+impl GenerationRecord {
+    /// The mark of a generation that has just been made. Its data directory is not complete yet.
+    pub fn new(owner: &Owner, number: u32, spec: &ServerSpec) -> Self {
+        GenerationRecord {
+            schema: SCHEMA,
+            owner: owner.clone(),
+            number,
+            created: Utc::now(),
+            made_with: MadeWith::of(spec, EngineKind::Native),
+            initialised: false,
+            origin: None,
+            lease: None,
+        }
+    }
 }
 
 /// `server.json`: the note of a server, which exists from before its first process until it is

@@ -12,18 +12,15 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
-
 use super::directory::{TRASH, delete, names, sweep};
-use super::record::{self, GenerationRecord, SCHEMA};
+use super::record::{self, GenerationRecord};
 use super::store::{SNAPSHOTS, Store};
 use super::{Native, account, copy};
+use crate::db::backup::BackupEnd;
 use crate::engine::snapshot::{EMPTIED, explained};
-use crate::engine::{
-    BackupEnd, Generation, MadeWith, Manifest, Snapshot, SnapshotName, State, Stop,
-};
+use crate::engine::{Generation, Manifest, Snapshot, SnapshotName, State, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{Durability, EngineKind, Owner, ServerSpec};
+use crate::spec::{Durability, Owner, ServerSpec};
 
 pub(super) const MANIFEST: &str = "snapshot.json";
 pub(super) const PGDATA: &str = "pgdata";
@@ -110,16 +107,7 @@ impl Native {
         snapshot: &Snapshot,
         spec: &ServerSpec,
     ) -> Result<Generation> {
-        let mut record = GenerationRecord {
-            schema: SCHEMA,
-            owner: owner.clone(),
-            number,
-            created: Utc::now(),
-            made_with: MadeWith::of(spec, EngineKind::Native),
-            initialised: false,
-            origin: None,
-            lease: None,
-        };
+        let mut record = GenerationRecord::new(owner, number, spec);
         let place = self.store.create(&record)?;
         let pgdata = place.pgdata();
         copy_tree(&Path::new(&snapshot.handle).join(PGDATA), &pgdata, of_stopped).await?;
@@ -309,7 +297,7 @@ pub(super) fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
 fn add_end(from: &Path, to: &Path, end: &BackupEnd) -> io::Result<()> {
     let account = account::for_servers().map_err(io::Error::other)?;
     let own = |path: &Path| match account {
-        Some(account) => std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid)),
+        Some(account) => account.own(path),
         None => Ok(()),
     };
     for segment in &end.segments {

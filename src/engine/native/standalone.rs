@@ -11,13 +11,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::account::{self, Account};
 use super::directory::give;
-use super::place::Place;
+use super::generation_directory::GenerationDirectory;
 use super::process;
 use super::programs::Programs;
-use crate::engine::MadeWith;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::process_group::ProcessGroup;
-use crate::spec::{Durability, INITDB_OPTIONS};
+use crate::spec::{Durability, INITDB_OPTIONS, MadeWith};
 
 /// The same order and case rules on every machine, whatever languages it has. The second is for
 /// systems that lack the first.
@@ -30,7 +29,7 @@ const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 /// `Unexpected` with what the programs said. The data directory is then useless.
 pub(super) async fn initialise(
     programs: &Programs,
-    place: &Place,
+    place: &GenerationDirectory,
     made_with: &MadeWith,
     durability: Durability,
     verifier: &str,
@@ -48,7 +47,7 @@ pub(super) async fn initialise(
 
 async fn initdb(
     programs: &Programs,
-    place: &Place,
+    place: &GenerationDirectory,
     user: &str,
     durability: Durability,
     verifier: &str,
@@ -88,7 +87,7 @@ fn option(name: &str, path: &Path) -> std::ffi::OsString {
 
 /// A file that only the server's account can read, gone when it is dropped.
 fn password_file(
-    place: &Place,
+    place: &GenerationDirectory,
     verifier: &str,
     account: Option<Account>,
 ) -> Result<tempfile::NamedTempFile> {

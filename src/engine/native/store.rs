@@ -25,7 +25,7 @@ use std::time::Duration;
 use super::NativeEnvironment;
 use super::account;
 use super::directory::{NEW, TRASH, delete, give, is_left, make, names, sweep};
-use super::place::{ASIDE, Place};
+use super::generation_directory::{ASIDE, GenerationDirectory};
 use super::record::{self, GenerationRecord, SCHEMA, StoreRecord};
 use crate::disk;
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -112,20 +112,21 @@ impl Store {
     }
 
     /// Where a generation is, or would be.
-    pub fn place(&self, owner: &Owner, number: u32) -> Place {
-        Place::new(self.root.join(owner.key()).join(format!("g{number}")))
+    pub fn place(&self, owner: &Owner, number: u32) -> GenerationDirectory {
+        GenerationDirectory::new(self.root.join(owner.key()).join(format!("g{number}")))
     }
 
     /// The place that a handle names; none when it is not one of this store's.
-    pub fn place_of(&self, handle: &str) -> Option<Place> {
+    pub fn place_of(&self, handle: &str) -> Option<GenerationDirectory> {
         let inside = Path::new(handle).strip_prefix(&self.root).ok()?.to_str()?;
         let (inside, aside) = match inside.strip_suffix(ASIDE) {
             Some(inside) => (inside, true),
             None => (inside, false),
         };
         let (key, generation) = inside.split_once('/')?;
-        (is_key(key) && number_in(generation).is_some())
-            .then(|| Place::new(self.root.join(key).join(generation)).with_aside(aside))
+        (is_key(key) && number_in(generation).is_some()).then(|| {
+            GenerationDirectory::new(self.root.join(key).join(generation)).with_aside(aside)
+        })
     }
 
     /// Every generation with devdb's mark, of one instance or of all, by key and number.
@@ -133,7 +134,7 @@ impl Store {
     /// # Errors
     /// `Unexpected` when one of the asked instance cannot be read. When all are asked for, such a
     /// one is left out instead: one newer project must not hide all others.
-    pub fn list(&self, key: Option<&str>) -> Result<Vec<(Place, GenerationRecord)>> {
+    pub fn list(&self, key: Option<&str>) -> Result<Vec<(GenerationDirectory, GenerationRecord)>> {
         let keys = match key {
             Some(key) => vec![key.to_owned()],
             None => names(&self.root)?.into_iter().filter(|name| is_key(name)).collect(),
@@ -145,7 +146,7 @@ impl Store {
                 names(&directory)?.iter().filter_map(|name| number_in(name)).collect();
             numbers.sort_unstable();
             for number in numbers {
-                let place = Place::new(directory.join(format!("g{number}")));
+                let place = GenerationDirectory::new(directory.join(format!("g{number}")));
                 match place.record() {
                     Ok(Some(record)) => found.push((place, record)),
                     Ok(None) => {}
@@ -163,7 +164,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotOurs` when something without devdb's mark has its name; `Unexpected` when it exists.
-    pub fn create(&self, record: &GenerationRecord) -> Result<Place> {
+    pub fn create(&self, record: &GenerationRecord) -> Result<GenerationDirectory> {
         let place = self.place(&record.owner, record.number);
         if place.require()?.is_some() {
             return Err(Error::new(
@@ -180,7 +181,7 @@ impl Store {
             .tempdir_in(parent)
             .or_fail(Kind::Unexpected, cannot)?;
         fs::set_permissions(fresh.path(), self.mode()).or_fail(Kind::Unexpected, cannot)?;
-        Place::new(fresh.path().to_owned()).write_record(record)?;
+        GenerationDirectory::new(fresh.path().to_owned()).write_record(record)?;
         fs::rename(fresh.path(), place.directory()).or_fail(Kind::Unexpected, cannot)?;
         Ok(place)
     }
@@ -190,7 +191,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotOurs` without the mark; `Unexpected` when it cannot be removed.
-    pub fn remove(&self, place: &Place) -> Result<()> {
+    pub fn remove(&self, place: &GenerationDirectory) -> Result<()> {
         if place.require()?.is_none() {
             return Ok(());
         }
@@ -300,7 +301,7 @@ impl Store {
     ///
     /// # Errors
     /// `Unexpected` when it cannot be made.
-    pub fn make_pgdata(&self, place: &Place) -> Result<()> {
+    pub fn make_pgdata(&self, place: &GenerationDirectory) -> Result<()> {
         let pgdata = place.pgdata();
         make(&pgdata, 0o700)?;
         match account::for_servers()? {

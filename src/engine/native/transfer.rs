@@ -1,14 +1,14 @@
-//! Snapshots into files and out of them.
+//! Golden states and snapshots into files and out of them.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::blocking::blocking as in_background;
 use super::snapshot::{MANIFEST, PGDATA, blocking, bytes_on_disk, ensure_room};
 use super::{Native, account, copy, record};
 use crate::archive::{Verified, Writer};
 use crate::engine::snapshot::explained;
-use crate::engine::{Manifest, Snapshot, Stop};
+use crate::engine::{GoldenLabel, GoldenState, Manifest, Snapshot, Stop};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
@@ -62,7 +62,7 @@ impl Native {
         let (target, account) = (data.clone(), account::for_servers()?);
         let bytes = blocking(&data, move || {
             if let Some(account) = account {
-                own_tree(&target, account)?;
+                account.own_tree(&target)?;
             }
             if sync {
                 copy::sync(&target)?;
@@ -73,18 +73,43 @@ impl Native {
         record::write(&to.join(MANIFEST), &manifest)?;
         Ok(manifest)
     }
-}
 
-/// Gives everything to the account that servers run under.
-fn own_tree(directory: &Path, account: account::Account) -> io::Result<()> {
-    let own = |path: &Path| std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid));
-    own(directory)?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => own_tree(&entry.path(), account)?,
-            false => own(&entry.path())?,
-        }
+    /// Writes a golden state's data directory into a file.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn export_golden(
+        &self,
+        state: &GoldenState,
+        _owner: &Owner,
+        mut writer: Writer,
+        stop: &Stop,
+    ) -> Result<()> {
+        let (data, stop) = (Path::new(&state.handle).join("pgdata"), stop.clone());
+        in_background("write the file", move || {
+            writer.append_directory(&data, &|_| stop.is_asked())?;
+            stop.check()?;
+            writer.finish().map(drop)
+        })
+        .await
     }
-    Ok(())
+
+    /// Unpacks the data directory of a file into a place that has none.
+    pub(super) async fn unpack(
+        &self,
+        archive: &Arc<Verified<GoldenLabel>>,
+        place: &Path,
+    ) -> Result<()> {
+        let (archive, data) = (Arc::clone(archive), place.join("pgdata"));
+        in_background("unpack the file", move || {
+            archive.unpack_into(&data)?;
+            match account::for_servers()? {
+                Some(account) => account.own_tree(&data).or_fail(Kind::Unexpected, || {
+                    format!("cannot give {} to the user that the server runs as", data.display())
+                }),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
 }

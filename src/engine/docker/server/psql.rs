@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncWriteExt, Stderr, Stdout};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Docker;
-use super::exec::{Process, psql_command};
 use super::terminal::{self, RawMode};
 use crate::engine::Server;
+use crate::engine::docker::Docker;
+use crate::engine::docker::exec::{Process, psql_command};
 use crate::error::{Kind, Result, ResultExt};
 
 impl Docker {

@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal};
 use crate::error::{Error, Kind, Result, ResultExt};
 
 #[cfg(target_os = "linux")]
-#[path = "process_linux.rs"]
+#[path = "linux.rs"]
 mod table;
 #[cfg(not(target_os = "linux"))]
-#[path = "process_ps.rs"]
+#[path = "ps.rs"]
 mod table;
 
 /// How often a process is looked at while devdb waits for it.

@@ -6,17 +6,17 @@ use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 
-use super::image::{Image, PrepareError};
-use super::{Docker, credentials, failure};
+use super::{Image, PrepareError, credentials};
+use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind};
 use crate::event::{Event, Events};
 
 /// How long a pull may go without a sign of progress.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In which direction an image goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Pull,
     Push,
 }
@@ -127,7 +127,7 @@ impl PullFailure {
 
 impl Docker {
     /// Pulls an image and returns it. Dropping the future ends the pull.
-    pub(super) async fn pull(
+    pub(crate) async fn pull(
         &self,
         reference: &str,
         events: &Events,
@@ -163,7 +163,7 @@ impl Docker {
     }
 
     /// Shows the progress of a pull or a push, to its end.
-    pub(super) async fn follow(
+    pub(crate) async fn follow(
         &self,
         stream: impl Stream<Item = Result<CreateImageInfo, bollard::errors::Error>>,
         reference: &str,

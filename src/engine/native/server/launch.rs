@@ -1,47 +1,71 @@
-//! Bringing a server up: the note first, so that whatever happens the server can be found and
-//! removed; then the data directory, if it is empty; then the process.
+//! Launching a server. The note is written first, so that the server can be found and removed
+//! whatever happens; then the data directory is made ready; then the process is started.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
-
-use super::account;
 use super::log;
-use super::place::Place;
-use super::process;
-use super::programs::Programs;
-use super::record::{GenerationRecord, SCHEMA, ServerNote};
-use super::sockets::socket_setting;
-use super::standalone;
-use super::{LOG_TAIL, Native};
-use crate::db::connect::Address;
-use crate::db::inspect;
+use crate::engine::native::generation_directory::GenerationDirectory;
+use crate::engine::native::programs::Programs;
+use crate::engine::native::record::{GenerationRecord, SCHEMA, ServerNote};
+use crate::engine::native::sockets::socket_setting;
+use crate::engine::native::{LOG_TAIL, Native, account, process, standalone};
 use crate::engine::{Launch, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::EngineKind;
+use crate::spec::{EngineKind, Owner, ServerSpec};
 
 /// How long a started server is watched until it has its port. It does that before anything that
 /// may take long, recovery included.
-const UNTIL_LISTENING: Duration = Duration::from_secs(10);
+pub(super) const UNTIL_LISTENING: Duration = Duration::from_secs(10);
 
 /// How often a free port is picked anew when another program was faster.
 const PORT_TRIES: usize = 5;
 
+/// What it takes to launch a server on a directory: an instance's, or a private one.
+#[derive(Debug)]
+pub(crate) struct DirectoryLaunch<'a> {
+    pub(crate) owner: &'a Owner,
+    /// The number of the directory.
+    pub(crate) number: u32,
+    pub(crate) role: Role,
+    pub(crate) spec: &'a ServerSpec,
+    /// None: any free port.
+    pub(crate) port: Option<u16>,
+    /// The verifier of the password that the user is to get; none when the user has one.
+    pub(crate) verifier: Option<&'a str>,
+}
+
 impl Native {
-    /// See [`Engine::launch`](crate::engine::Engine::launch). A server that dies for another
-    /// reason than its port is returned as a stopped one; [`Native::exited`] says why.
+    /// See [`Engine::launch`](crate::engine::Engine::launch). When a server dies for another reason
+    /// than its port, it is returned as a stopped one, and [`Native::exited`] tells the reason.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// Those of the contract.
     pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
-        let Launch { owner, generation, spec, .. } = launch;
-        let place = self.store.place(owner, *generation);
+        let Launch { owner, generation, spec, port, verifier } = *launch;
+        self.launch_on_directory(&DirectoryLaunch {
+            owner,
+            number: generation,
+            role: Role::Instance,
+            spec,
+            port: Some(port),
+            verifier,
+        })
+        .await
+    }
+
+    /// Launches a server on a directory of the store.
+    ///
+    /// # Errors
+    /// Those of [`Native::launch`].
+    pub(crate) async fn launch_on_directory(&self, launch: &DirectoryLaunch<'_>) -> Result<Server> {
+        let DirectoryLaunch { owner, number, spec, .. } = launch;
+        let place = self.store.place(owner, *number);
         let Some(record) = place.require()? else {
             return Err(Error::new(
                 Kind::Unexpected,
-                format!("there is no generation {generation} of {}", owner.base_name()),
+                format!("there is no generation {number} of {}", owner.base_name()),
             ));
         };
         self.refuse_second(launch, &place)?;
@@ -69,8 +93,13 @@ impl Native {
         }
     }
 
-    /// A generation has one server, an instance one that is not set aside.
-    fn refuse_second(&self, launch: &Launch<'_>, place: &Place) -> Result<()> {
+    /// Refuses a second server on a generation, and a second one of an instance unless the first is
+    /// set aside.
+    fn refuse_second(
+        &self,
+        launch: &DirectoryLaunch<'_>,
+        place: &GenerationDirectory,
+    ) -> Result<()> {
         let exists =
             |name: &str| Err(Error::new(Kind::Unexpected, format!("server {name} exists already")));
         if place.note()?.is_some() {
@@ -87,14 +116,14 @@ impl Native {
 
     async fn bring_up(
         &self,
-        launch: &Launch<'_>,
-        place: &Place,
+        launch: &DirectoryLaunch<'_>,
+        place: &GenerationDirectory,
         mut record: GenerationRecord,
         mut note: ServerNote,
         programs: &Programs,
     ) -> Result<Server> {
         let is_copy = record.initialised && launch.role != Role::Instance;
-        self.fill(launch, place, &mut record, programs).await?;
+        self.make_ready(launch, place, &mut record, programs).await?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -120,34 +149,30 @@ impl Native {
         }
     }
 
-    /// Initialises an empty data directory; gives an initialised one the password, if there is one
-    /// to give (a launch whose port was lost to another program in the last moment is repeated).
-    async fn fill(
+    /// Makes the data directory fit for a start: initialises that of a private server that starts
+    /// from nothing, and gives the user of an instance's the password. The user of a private server
+    /// that runs on a copy gets the password when the server runs.
+    ///
+    /// # Errors
+    /// `Unexpected` when a program fails, and when the directory was never completed.
+    async fn make_ready(
         &self,
-        launch: &Launch<'_>,
-        place: &Place,
+        launch: &DirectoryLaunch<'_>,
+        place: &GenerationDirectory,
         record: &mut GenerationRecord,
         programs: &Programs,
     ) -> Result<()> {
         let pgdata = place.pgdata();
-        let Launch { verifier, spec, .. } = launch;
-        match verifier {
-            None if record.initialised => Ok(()),
-            // Once it runs.
-            Some(_) if record.initialised && launch.role != Role::Instance => Ok(()),
-            Some(verifier) if record.initialised => {
+        match (launch.role, launch.verifier) {
+            (Role::Instance, Some(verifier)) if record.initialised => {
+                // A launch that lost its port in the last moment is repeated, and so is this.
                 standalone::set_password(programs, &pgdata, &record.made_with.user, verifier).await
             }
-            Some(verifier) if !pgdata.exists() => {
+            _ if record.initialised => Ok(()),
+            (Role::Builder | Role::Ephemeral, Some(verifier)) => {
                 self.store.make_pgdata(place)?;
-                let made_with = &record.made_with;
-                let done =
-                    standalone::initialise(programs, place, made_with, spec.durability, verifier);
-                if let Err(error) = done.await {
-                    // Nothing was in it; the next launch may try again.
-                    let _ = tokio::fs::remove_dir_all(&pgdata).await;
-                    return Err(error);
-                }
+                let (made_with, durability) = (&record.made_with, launch.spec.durability);
+                standalone::initialise(programs, place, made_with, durability, verifier).await?;
                 record.initialised = true;
                 place.write_record(record)
             }
@@ -155,7 +180,7 @@ impl Native {
                 Kind::Unexpected,
                 format!("the data directory {} was never completed", pgdata.display()),
             )
-            .because("its initialisation was interrupted")
+            .because("the copy that fills it was interrupted")
             .hint("devdb reset        makes a new one")),
         }
     }
@@ -167,7 +192,7 @@ impl Native {
     /// all. A server that died for its own reasons is no error here.
     pub(super) async fn spawn(
         &self,
-        place: &Place,
+        place: &GenerationDirectory,
         record: &GenerationRecord,
         note: &mut ServerNote,
         programs: &Programs,
@@ -210,41 +235,7 @@ impl Native {
         self.until_listening(place, note).await
     }
 
-    /// Gives the user of a private server that runs on a copy its password, over the socket that
-    /// nobody else gets at. That the server ends before is for whoever waits for it to find out.
-    async fn give_password(
-        &self,
-        place: &Place,
-        record: &GenerationRecord,
-        note: &ServerNote,
-        verifier: &str,
-    ) -> Result<()> {
-        let sockets = self.store.socket_directory(&record.owner.key());
-        let address = Address {
-            host: sockets.to_string_lossy().into_owned(),
-            port: note.port,
-            database: "postgres".into(),
-            user: record.made_with.user.clone(),
-            password: SecretString::default(),
-        };
-        let deadline = Instant::now() + UNTIL_LISTENING;
-        loop {
-            match inspect::give_password(&address, verifier).await {
-                Ok(()) => return Ok(()),
-                Err(_) if !self.children.is_running(place.directory()) => return Ok(()),
-                Err(_) if Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(3)).await;
-                }
-                Err(error) => {
-                    return Err(error).or_fail(Kind::Unexpected, || {
-                        format!("cannot set the password of user {:?}", address.user)
-                    });
-                }
-            }
-        }
-    }
-
-    async fn until_listening(&self, place: &Place, note: &ServerNote) -> Result<()> {
+    async fn until_listening(&self, place: &GenerationDirectory, note: &ServerNote) -> Result<()> {
         let deadline = Instant::now() + UNTIL_LISTENING;
         while Instant::now() < deadline {
             if !self.children.is_running(place.directory()) {
@@ -265,7 +256,7 @@ impl Native {
 
 /// The setting by which the socket of a private server asks for no password. Its directory is closed
 /// to everybody but the account that the server, and with it the data, belongs to.
-fn private_way_in(place: &Place) -> std::io::Result<String> {
+fn private_way_in(place: &GenerationDirectory) -> std::io::Result<String> {
     let file = place.directory().join("pg_hba.conf");
     std::fs::write(&file, "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
     if let Some(account) = account::for_servers().ok().flatten() {
@@ -274,7 +265,7 @@ fn private_way_in(place: &Place) -> std::io::Result<String> {
     Ok(format!("hba_file={}", file.display()))
 }
 
-fn lost_its_port(place: &Place, note: &ServerNote) -> bool {
+fn lost_its_port(place: &GenerationDirectory, note: &ServerNote) -> bool {
     let said = log::tail(&place.log(), note.log_start, LOG_TAIL);
     said.lines().any(|line| line.contains("could not bind") && line.contains("already in use"))
 }

@@ -8,18 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::API_DEFAULT_VERSION;
 use futures_util::future::join_all;
-use url::{Host, Url};
 
-use super::{Docker, context, failure};
+use super::connect::{connect, remote};
+use super::context;
+use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind};
 
 /// How long a daemon may take to answer the first question.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Seconds that any later answer may take to begin.
-const ANSWER_SECONDS: u64 = 120;
 
 /// What of the environment decides where the daemon is. Empty strings count as unset.
 #[derive(Debug, Clone, Default)]
@@ -125,7 +122,7 @@ impl Discovery {
 }
 
 /// A place to look, before anybody has looked.
-struct Place {
+struct PossibleDaemon {
     source: String,
     address: String,
     tls: Option<PathBuf>,
@@ -135,7 +132,7 @@ struct Place {
     problem: Option<String>,
 }
 
-impl Place {
+impl PossibleDaemon {
     fn candidate(self, result: Result<String, String>) -> Candidate {
         Candidate { source: self.source, address: self.address, result }
     }
@@ -180,10 +177,10 @@ pub async fn discover_all(env: &DockerEnvironment) -> Discovery {
     found
 }
 
-fn places(env: &DockerEnvironment) -> Vec<Place> {
+fn places(env: &DockerEnvironment) -> Vec<PossibleDaemon> {
     let mut places = Vec::new();
     if let Some(host) = set(env.docker_host.as_deref()) {
-        places.push(Place {
+        places.push(PossibleDaemon {
             source: "DOCKER_HOST".into(),
             address: host.to_owned(),
             tls: env.tls(),
@@ -199,7 +196,7 @@ fn places(env: &DockerEnvironment) -> Vec<Place> {
         let real = socket.canonicalize().unwrap_or_else(|_| socket.clone());
         if !seen.contains(&real) {
             seen.push(real);
-            places.push(Place {
+            places.push(PossibleDaemon {
                 source: "socket".into(),
                 address: format!("unix://{}", socket.display()),
                 tls: None,
@@ -212,9 +209,9 @@ fn places(env: &DockerEnvironment) -> Vec<Place> {
 }
 
 /// The context that the environment or the Docker configuration names.
-fn context_place(env: &DockerEnvironment) -> Option<Place> {
+fn context_place(env: &DockerEnvironment) -> Option<PossibleDaemon> {
     let config_dir = env.config_dir();
-    let broken = |source: &str, problem: String, chosen: bool| Place {
+    let broken = |source: &str, problem: String, chosen: bool| PossibleDaemon {
         source: source.to_owned(),
         address: String::new(),
         tls: None,
@@ -235,9 +232,13 @@ fn context_place(env: &DockerEnvironment) -> Option<Place> {
         return Some(broken(&source, "there is no home directory to look in".into(), true));
     };
     Some(match context::load(&config_dir, &name) {
-        Ok(found) => {
-            Place { source, address: found.host, tls: found.tls, chosen: true, problem: None }
-        }
+        Ok(found) => PossibleDaemon {
+            source,
+            address: found.host,
+            tls: found.tls,
+            chosen: true,
+            problem: None,
+        },
         Err(problem) => broken(&source, problem, true),
     })
 }
@@ -252,7 +253,7 @@ enum Question {
 }
 
 async fn reach(
-    place: &Place,
+    place: &PossibleDaemon,
     env: &DockerEnvironment,
     question: Question,
 ) -> Result<(Docker, String), String> {
@@ -301,99 +302,6 @@ fn refused(refusal: &bollard::errors::Error) -> String {
         return format!("{text}; sudo usermod -aG docker $USER and a new login give it");
     }
     text
-}
-
-/// A client for an address as `DOCKER_HOST` takes it. Nothing is sent yet.
-fn connect(address: &str, tls: Option<&Path>) -> Result<bollard::Docker, String> {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("tcp", address));
-    match scheme {
-        "unix" => {
-            if !Path::new(rest).exists() {
-                return Err("no such socket".into());
-            }
-            bollard::Docker::connect_with_unix(rest, ANSWER_SECONDS, API_DEFAULT_VERSION)
-                .map_err(|refusal| failure::text(&refusal))
-        }
-        "tcp" | "http" | "https" => {
-            let encrypted = tls.is_some() || scheme == "https";
-            let Authority { address, .. } = authority(rest, encrypted)?;
-            if encrypted {
-                let dir = tls.ok_or("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")?;
-                connect_tls(&address, dir)
-            } else {
-                let address = format!("tcp://{address}");
-                bollard::Docker::connect_with_http(&address, ANSWER_SECONDS, API_DEFAULT_VERSION)
-                    .map_err(|refusal| failure::text(&refusal))
-            }
-        }
-        "npipe" => connect_pipe(rest),
-        "ssh" => Err("engines behind ssh:// are not supported yet".into()),
-        other => Err(format!(
-            "\"{other}://\" is no address of a Docker engine (unix://, tcp://, http://, https://, \
-             npipe://)"
-        )),
-    }
-}
-
-fn connect_tls(authority: &str, dir: &Path) -> Result<bollard::Docker, String> {
-    bollard::Docker::connect_with_ssl(
-        &format!("tcp://{authority}"),
-        &dir.join("key.pem"),
-        &dir.join("cert.pem"),
-        &dir.join("ca.pem"),
-        ANSWER_SECONDS,
-        API_DEFAULT_VERSION,
-    )
-    .map_err(|refusal| failure::text(&refusal))
-}
-
-#[cfg(windows)]
-fn connect_pipe(path: &str) -> Result<bollard::Docker, String> {
-    bollard::Docker::connect_with_named_pipe(path, ANSWER_SECONDS, API_DEFAULT_VERSION)
-        .map_err(|refusal| failure::text(&refusal))
-}
-
-#[cfg(not(windows))]
-fn connect_pipe(_path: &str) -> Result<bollard::Docker, String> {
-    Err("named pipes exist on Windows only".into())
-}
-
-/// A daemon's host and port, with Docker's own where none is named.
-fn authority(rest: &str, encrypted: bool) -> Result<Authority, String> {
-    let rest = rest.trim_end_matches('/');
-    let url = Url::parse(&format!("docker://{rest}"))
-        .map_err(|error| format!("\"{rest}\" is no host and port: {error}"))?;
-    let is_local = match url.host() {
-        // url reads an address as such only where the scheme is one of the web's.
-        Some(Host::Domain(name)) => {
-            name == "localhost"
-                || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(format!("\"{rest}\" names no host")),
-    };
-    let host = url.host_str().unwrap_or_default().to_owned();
-    let port = url.port().unwrap_or(if encrypted { 2376 } else { 2375 });
-    Ok(Authority { address: format!("{host}:{port}"), remote: (!is_local).then_some(host) })
-}
-
-/// Where a daemon listens.
-#[derive(Debug, PartialEq, Eq)]
-struct Authority {
-    /// Host and port.
-    address: String,
-    /// The host, when it is not this machine.
-    remote: Option<String>,
-}
-
-/// The machine of a daemon's address, when it is another one.
-fn remote(address: &str) -> Option<String> {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("tcp", address));
-    ["tcp", "http", "https"]
-        .contains(&scheme)
-        .then(|| authority(rest, false).ok()?.remote)
-        .flatten()
 }
 
 #[cfg(test)]

@@ -1,112 +1,35 @@
-//! Golden states on their way: into files and out of them, to registries and from there.
+//! Golden states on their way to a registry and back.
 //!
 //! What a registry sends is an image, and nothing of it ever runs: only its data directory is taken,
 //! as from a file.
 
-use std::io::Write;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
-use bollard::models::{ContainerCreateBody, CreateImageInfo, HostConfig, PushImageInfo};
-use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, PushImageOptionsBuilder, TagImageOptionsBuilder,
-    UploadToContainerOptionsBuilder,
-};
-use futures_util::{StreamExt, TryStreamExt};
+use bollard::models::{CreateImageInfo, PushImageInfo};
+use bollard::query_parameters::{PushImageOptionsBuilder, TagImageOptionsBuilder};
+use futures_util::TryStreamExt;
 
-use super::container::Evict;
-use super::label::{self, GOLDEN, Mark};
-use super::launch::{self, missing_image};
+use super::credentials;
 use super::pull::{self, Way};
-use super::{Docker, MOUNT, PGDATA, credentials, failure};
-use crate::archive::{Verified, Writer, bridge};
+use crate::engine::docker::label::GOLDEN;
+use crate::engine::docker::{Docker, failure};
 use crate::engine::golden::unreadable;
-use crate::engine::{GoldenLabel, GoldenState, Loan, Stop};
-use crate::error::{Error, Kind, Result, ResultExt};
+use crate::engine::{GoldenLabel, GoldenState, ReservedTag};
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
-use crate::spec::Owner;
-
-/// The data directory's name below [`MOUNT`], and the first name in a tar stream of it.
-const DIRECTORY: &str = "pgdata";
 
 impl Docker {
-    /// Writes the data directory of a golden state, or of what a registry sent as one, into a file.
-    ///
-    /// # Errors
-    /// As the contract has it. The container, which is never started, is gone.
-    pub async fn export_golden(
-        &self,
-        state: &GoldenState,
-        owner: &Owner,
-        writer: Writer,
-        stop: &Stop,
-    ) -> Result<()> {
-        let image = self.inspect_image(&state.handle).await?;
-        let image = image.ok_or_else(|| missing_image(&state.handle))?;
-        let name = format!("{}-carrier", owner.base_name());
-        let mark = Mark::of_step(owner, 0);
-        let body = ContainerCreateBody {
-            image: Some(state.handle.clone()),
-            labels: Some(label::of_container(&name, &mark)),
-            host_config: Some(HostConfig {
-                tmpfs: Some(launch::tmpfs(&image)),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let id = self.create(&name, body, Evict::Any).await?.id;
-        let written = self.download(&id, writer, stop).await;
-        let removed = self.remove_container(&id, &name).await;
-        written.and(removed)
-    }
-
-    pub(super) async fn download(&self, id: &str, mut writer: Writer, stop: &Stop) -> Result<()> {
-        let options = DownloadFromContainerOptionsBuilder::new().path(PGDATA).build();
-        let asked = stop.clone();
-        let stream = self
-            .client
-            .download_from_container(id, Some(options))
-            .take_while(move |_| std::future::ready(!asked.is_asked()));
-        let stream = bridge::reader(stream.boxed());
-        let stop = stop.clone();
-        blocking(move || {
-            let written = writer.append_tar(stream, Path::new(DIRECTORY), &|_| false);
-            stop.check()?;
-            written?;
-            writer.finish().map(drop)
-        })
-        .await
-    }
-
-    /// Unpacks the data directory of a file into a container that has not been started yet.
-    pub(super) async fn unpack_golden(
-        &self,
-        id: &str,
-        name: &str,
-        archive: &Arc<Verified<GoldenLabel>>,
-    ) -> Result<()> {
-        self.upload(id, name, launch::mount_point(0o755)?).await?;
-        let archive = Arc::clone(archive);
-        // Whose it is decides the image: its entrypoint gives it to the server's user where it
-        // starts as root, and the daemon to the image's user where not.
-        let write = move |out: &mut dyn Write| archive.write_tar(Path::new(DIRECTORY), (0, 0), out);
-        let options =
-            UploadToContainerOptionsBuilder::new().path(MOUNT).copy_uidgid("true").build();
-        self.unpack(id, name, options, write).await
-    }
-
     /// Remembers who has a name.
     ///
     /// # Errors
     /// `Usage` when it cannot be one.
-    pub async fn lend_name(&self, reference: &str) -> Result<Loan> {
+    pub async fn reserve_tag(&self, reference: &str) -> Result<ReservedTag> {
         let former = self.inspect_image(reference).await;
         let former = former.map_err(|error| match error.kind() {
             Kind::Config => error.with_kind(Kind::Usage).hint("write it as REGISTRY/NAME:TAG"),
             _ => error,
         })?;
-        Ok(Loan { reference: reference.to_owned(), former: former.map(|image| image.id) })
+        Ok(ReservedTag { reference: reference.to_owned(), former: former.map(|image| image.id) })
     }
 
     /// Sends a golden state to a registry.
@@ -183,10 +106,10 @@ impl Docker {
     ///
     /// # Errors
     /// When the daemon refuses.
-    pub async fn give_back(&self, loan: &Loan) -> Result<()> {
-        let reference = &loan.reference;
+    pub async fn release_tag(&self, tag: &ReservedTag) -> Result<()> {
+        let reference = &tag.reference;
         let present = self.inspect_image(reference).await?.map(|image| image.id);
-        match (&loan.former, present) {
+        match (&tag.former, present) {
             (None, None) => Ok(()),
             (None, Some(_)) => self.remove_image(reference).await,
             (Some(former), Some(present)) if *former == present => Ok(()),
@@ -226,12 +149,6 @@ fn of_push(step: PushImageInfo) -> CreateImageInfo {
         status,
         progress_detail,
     }
-}
-
-async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .or_fail(Kind::Unexpected, || "cannot write the file".into())?
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ struct HelperAnswer {
 }
 
 /// The registry an image comes from, as one would give it to `docker login`.
-pub(super) fn registry(reference: &str) -> &str {
+pub(crate) fn registry(reference: &str) -> &str {
     match reference.split_once('/') {
         Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
         _ => "docker.io",
@@ -53,7 +53,7 @@ pub(super) fn registry(reference: &str) -> &str {
 }
 
 /// The login for the registry of `reference`, where there is one.
-pub(super) async fn find(config_dir: &Path, reference: &str) -> Option<DockerCredentials> {
+pub(crate) async fn find(config_dir: &Path, reference: &str) -> Option<DockerCredentials> {
     let text = tokio::fs::read_to_string(config_dir.join("config.json")).await.ok()?;
     let config: ConfigFile = serde_json::from_str(&text).ok()?;
     let registry = registry(reference);

@@ -100,19 +100,6 @@ async fn an_old_daemon_is_named_as_such() {
     assert!(text.contains("Docker 19.03.15, API 1.40 is too old"), "{text}");
 }
 
-#[test]
-fn an_address_is_on_this_machine_or_another() {
-    let found = |rest, encrypted| authority(rest, encrypted).map(|at| (at.address, at.remote));
-    assert_eq!(found("127.0.0.1:2375", false), Ok(("127.0.0.1:2375".into(), None)));
-    assert_eq!(found("localhost", false), Ok(("localhost:2375".into(), None)));
-    assert_eq!(found("[::1]", true), Ok(("[::1]:2376".into(), None)));
-    assert_eq!(found("127.0.0.1:1234/", false), Ok(("127.0.0.1:1234".into(), None)));
-    assert_eq!(found("docker:2375", false), Ok(("docker:2375".into(), Some("docker".into()))));
-    assert_eq!(remote("tcp://10.0.0.7:2375"), Some("10.0.0.7".into()));
-    assert_eq!(remote("unix:///var/run/docker.sock"), None);
-    assert!(found("", false).is_err());
-}
-
 #[tokio::test]
 async fn another_machine_is_used_only_when_that_was_asked_for() {
     let env = DockerEnvironment {
@@ -121,15 +108,6 @@ async fn another_machine_is_used_only_when_that_was_asked_for() {
     };
     let found = discover(&env).await;
     assert!(found.tried[0].to_string().contains("DEVDB_PUBLISH=1"), "{}", found.tried[0]);
-}
-
-#[test]
-fn unknown_addresses_are_refused_in_words() {
-    assert!(connect("ssh://me@host", None).unwrap_err().contains("ssh://"));
-    assert!(connect("fish://x", None).unwrap_err().contains("fish"));
-    assert!(connect("https://127.0.0.1:2376", None).unwrap_err().contains("DOCKER_CERT_PATH"));
-    #[cfg(unix)]
-    assert!(connect("npipe:////./pipe/docker_engine", None).unwrap_err().contains("Windows"));
 }
 
 #[test]

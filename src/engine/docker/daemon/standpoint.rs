@@ -3,9 +3,9 @@
 
 use bollard::models::{ContainerInspectResponse, PortBinding};
 
-use super::container::{CONTAINER_PORT, HOST};
-use super::{Docker, failure};
 use crate::engine::Endpoint;
+use crate::engine::docker::container::{CONTAINER_PORT, HOST};
+use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind, Result};
 
 /// PostgreSQL's port inside a container.
@@ -16,7 +16,7 @@ const USUAL_NETWORK: &str = "bridge";
 
 /// Where devdb stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standpoint {
+pub(crate) enum Standpoint {
     /// On the daemon's machine: ports are published on its 127.0.0.1.
     Host,
     /// In a container of the same daemon, on this network: nothing is published.
@@ -28,7 +28,7 @@ pub(super) enum Standpoint {
 
 impl Standpoint {
     /// The network for a container; none: the daemon's usual one.
-    pub(super) fn network(&self) -> Option<String> {
+    pub(crate) fn network(&self) -> Option<String> {
         match self {
             Standpoint::Beside(network) => Some(network.clone()),
             Standpoint::Host | Standpoint::Remote(_) => None,
@@ -36,12 +36,12 @@ impl Standpoint {
     }
 
     /// Whether the daemon is on another machine.
-    pub(super) fn is_remote(&self) -> bool {
+    pub(crate) fn is_remote(&self) -> bool {
         matches!(self, Standpoint::Remote(_))
     }
 
     /// How a container publishes its port: one that the daemon draws.
-    pub(super) fn binding(&self) -> Option<PortBinding> {
+    pub(crate) fn binding(&self) -> Option<PortBinding> {
         let host_ip = match self {
             Standpoint::Host => HOST,
             Standpoint::Remote(_) => "0.0.0.0",
@@ -51,7 +51,7 @@ impl Standpoint {
     }
 
     /// Where a running container is reached; none when it does not run any more.
-    pub(super) fn endpoint(&self, inspected: &ContainerInspectResponse) -> Option<Endpoint> {
+    pub(crate) fn endpoint(&self, inspected: &ContainerInspectResponse) -> Option<Endpoint> {
         let settings = inspected.network_settings.as_ref()?;
         let published = || {
             let bindings = settings.ports.as_ref()?.get(CONTAINER_PORT)?.as_ref()?;
@@ -73,7 +73,7 @@ impl Docker {
     ///
     /// # Errors
     /// `NoEngine` when a container cannot be reached from here.
-    pub(super) async fn standpoint(&self) -> Result<Standpoint> {
+    pub(crate) async fn standpoint(&self) -> Result<Standpoint> {
         self.standpoint.get_or_try_init(|| self.find_standpoint()).await.cloned()
     }
 

@@ -5,12 +5,51 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
+
+use crate::engine::Server;
+use crate::engine::native::Native;
+use crate::error::{Kind, Result, ResultExt};
+
+/// How often a followed log is read.
+const FOLLOW: Duration = Duration::from_millis(200);
 
 /// A log that is longer is put aside at the next start.
 const ROTATE_AT: u64 = 10 * 1024 * 1024;
 
 /// How much is read at a time.
 const CHUNK: usize = 64 * 1024;
+
+impl Native {
+    /// Reads the log file.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn logs(
+        &self,
+        server: &Server,
+        tail: Option<usize>,
+        follow: bool,
+        sink: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<()> {
+        let (place, ..) = self.expect(server)?;
+        let cannot = || format!("cannot read {}", place.log().display());
+        let Some(mut log) = Reader::open(&place.log(), tail).or_fail(Kind::Unexpected, cannot)?
+        else {
+            return Ok(());
+        };
+        loop {
+            // Asked first: what it writes before it ends must not be missed.
+            let runs = follow
+                && self.server(&server.handle).await?.is_some_and(|server| server.is_running());
+            log.drain(sink).or_fail(Kind::Unexpected, cannot)?;
+            if !runs {
+                return Ok(());
+            }
+            tokio::time::sleep(FOLLOW).await;
+        }
+    }
+}
 
 /// Opens the log for a start, and says where that start's lines begin. One old log is kept.
 ///
@@ -26,7 +65,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// The last `count` lines of what comes after the first `from` bytes.
-pub(super) fn tail(path: &Path, from: u64, count: usize) -> String {
+pub(crate) fn tail(path: &Path, from: u64, count: usize) -> String {
     let read = || -> io::Result<String> {
         let mut log = File::open(path)?;
         let (_, text) = last_lines(&mut log, from, count)?;
@@ -36,7 +75,7 @@ pub(super) fn tail(path: &Path, from: u64, count: usize) -> String {
 }
 
 /// A log being read from some place on.
-pub(super) struct Reader {
+struct Reader {
     log: File,
 }
 

@@ -1,8 +1,13 @@
 //! Images: are they there, and do they keep the conventions of the official `postgres` image?
 
+mod credentials;
+mod pull;
+mod registry;
+
 use bollard::models::ImageInspect;
 
-use super::pull::PullFailure;
+pub use pull::PullFailure;
+
 use super::{Docker, failure};
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
@@ -20,11 +25,11 @@ pub struct Image {
     /// Its operating system and processor: `linux/amd64`.
     pub machine: String,
     /// What starts its command.
-    pub(super) entrypoint: Vec<String>,
+    pub(crate) entrypoint: Vec<String>,
     /// The directories it declares as VOLUME.
-    pub(super) volumes: Vec<String>,
+    pub(crate) volumes: Vec<String>,
     /// Whether its processes start as root, as the official image's do.
-    pub(super) starts_as_root: bool,
+    pub(crate) starts_as_root: bool,
     exposes_postgres: bool,
 }
 
@@ -156,6 +161,12 @@ impl From<ImageInspect> for Image {
                 .any(|port| port == super::container::CONTAINER_PORT),
         }
     }
+}
+
+pub(crate) fn missing_image(reference: &str) -> Error {
+    Error::new(Kind::Image, format!("the image \"{reference}\" is not there"))
+        .because("somebody removed it meanwhile")
+        .hint("devdb up    pulls it again")
 }
 
 #[cfg(test)]

@@ -3,9 +3,17 @@
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
 
-use super::Docker;
+use std::time::Duration;
+
 use crate::engine::Server;
+use crate::engine::docker::Docker;
 use crate::error::Result;
+
+/// How long reading the last lines of a log may take.
+const TAIL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many lines tell why a server ended.
+const TAIL_LINES: &str = "20";
 
 impl Docker {
     /// The last `tail` lines of both streams (all when none), and what follows when `follow`,
@@ -34,5 +42,19 @@ impl Docker {
             sink(part.as_ref());
         }
         Ok(())
+    }
+
+    pub(crate) async fn log_tail(&self, id: &str) -> String {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(TAIL_LINES).build();
+        let mut lines = std::pin::pin!(self.client.logs(id, Some(options)));
+        let mut tail = Vec::new();
+        let read = async {
+            while let Some(Ok(line)) = lines.next().await {
+                tail.extend_from_slice(line.as_ref());
+            }
+        };
+        // A log that cannot be read in full still says something.
+        let _ = tokio::time::timeout(TAIL_PATIENCE, read).await;
+        String::from_utf8_lossy(&tail).trim_end().to_owned()
     }
 }

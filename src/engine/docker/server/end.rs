@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bollard::models::{ContainerStateStatusEnum, EventMessage};
 use bollard::query_parameters::{
-    EventsOptions, EventsOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
-    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    EventsOptions, EventsOptionsBuilder, KillContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 
-use super::container::Owned;
-use super::{Docker, failure};
+use crate::engine::docker::owned::Owned;
+use crate::engine::docker::{Docker, failure};
 use crate::engine::{Exit, Server, Status};
 use crate::error::{Error, Kind, Result};
 
@@ -25,14 +24,8 @@ const FIRST_CHECK: Duration = Duration::from_millis(30);
 /// How long a server that was told to end is waited for before it is told again.
 const HEARING: Duration = Duration::from_millis(500);
 
-/// How long reading the last lines of a log may take.
-const TAIL_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How many lines tell why a server ended.
-const TAIL_LINES: &str = "20";
-
 /// What became of the process that was started at a given time.
-enum Fate {
+enum ProcessState {
     Runs,
     Ended(Option<i64>),
     /// Nothing can be known any more, and why.
@@ -48,21 +41,21 @@ impl Docker {
     /// is missed. Where events are late or lost, the time of the start gives it away: the process
     /// that `server` describes has ended as soon as the container was started at another time.
     pub async fn exited(&self, server: &Server) -> Exit {
-        match self.fate_of(&server.handle, started_at(server)).await {
+        match self.end_of(&server.handle, started_at(server)).await {
             Ok(code) => Exit { code, log_tail: self.log_tail(&server.handle).await },
             Err(reason) => Exit { code: None, log_tail: reason },
         }
     }
 
     /// Whether a server ends within `patience`, or has ended already.
-    pub(super) async fn ends_within(&self, server: &Server, patience: Duration) -> bool {
-        let fate = self.fate_of(&server.handle, started_at(server));
+    pub(crate) async fn ends_within(&self, server: &Server, patience: Duration) -> bool {
+        let fate = self.end_of(&server.handle, started_at(server));
         tokio::time::timeout(patience, fate).await.is_ok()
     }
 
     /// Waits for the end of the process that was started at `since`: its exit code, or why that
     /// cannot be known.
-    async fn fate_of(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Option<i64>, String> {
+    async fn end_of(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Option<i64>, String> {
         loop {
             let mut deaths = std::pin::pin!(self.client.events(Some(deaths_of(id, since))));
             let mut deaths_come = true;
@@ -80,11 +73,11 @@ impl Docker {
                         Some(Err(_)) | None => deaths_come = false,
                     },
                     fate = look => match fate {
-                        Fate::Ended(code) => return Ok(code),
-                        Fate::Lost(reason) => return Err(reason),
-                        Fate::Runs if deaths_come => {}
+                        ProcessState::Ended(code) => return Ok(code),
+                        ProcessState::Lost(reason) => return Err(reason),
+                        ProcessState::Runs if deaths_come => {}
                         // A daemon that answers again can be asked for events again.
-                        Fate::Runs => break,
+                        ProcessState::Runs => break,
                     },
                 }
                 pause = CHECK;
@@ -92,34 +85,20 @@ impl Docker {
         }
     }
 
-    async fn look(&self, id: &str, since: Option<DateTime<Utc>>) -> Fate {
+    async fn look(&self, id: &str, since: Option<DateTime<Utc>>) -> ProcessState {
         let owned = match self.owned(id).await {
             Ok(Some(owned)) => owned,
-            Ok(None) => return Fate::Lost("the container was removed".into()),
-            Err(error) => return Fate::Lost(error.to_string()),
+            Ok(None) => return ProcessState::Lost("the container was removed".into()),
+            Err(error) => return ProcessState::Lost(error.to_string()),
         };
         match owned.state() {
             Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => {
                 // Its state tells nothing any more of the process that ended before this one.
                 let another = since.is_some() && owned.started_at() != since;
-                if another { Fate::Ended(None) } else { Fate::Runs }
+                if another { ProcessState::Ended(None) } else { ProcessState::Runs }
             }
-            _ => Fate::Ended(owned.exit_code()),
+            _ => ProcessState::Ended(owned.exit_code()),
         }
-    }
-
-    async fn log_tail(&self, id: &str) -> String {
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(TAIL_LINES).build();
-        let mut lines = std::pin::pin!(self.client.logs(id, Some(options)));
-        let mut tail = Vec::new();
-        let read = async {
-            while let Some(Ok(line)) = lines.next().await {
-                tail.extend_from_slice(line.as_ref());
-            }
-        };
-        // A log that cannot be read in full still says something.
-        let _ = tokio::time::timeout(TAIL_PATIENCE, read).await;
-        String::from_utf8_lossy(&tail).trim_end().to_owned()
     }
 
     /// Ends a server cleanly and waits `patience` for it.
@@ -146,7 +125,7 @@ impl Docker {
             Some(ContainerStateStatusEnum::RESTARTING) => return self.end_restarts(&owned).await,
             _ => return Ok(()),
         }
-        let end = self.fate_of(&owned.id, owned.started_at());
+        let end = self.end_of(&owned.id, owned.started_at());
         match tokio::time::timeout(patience, self.interrupted_until(&owned, end)).await {
             Ok(ended) => ended,
             Err(_) => Err(still_running(&owned.name)
@@ -196,13 +175,6 @@ impl Docker {
                 Err(self.failed(&refusal, format!("cannot stop the container \"{}\"", owned.name)))
             }
         }
-    }
-
-    /// Waits until a container that somebody is removing is gone.
-    pub(super) async fn until_removed(&self, id: &str) {
-        let options = WaitContainerOptionsBuilder::new().condition("removed").build();
-        let mut gone = std::pin::pin!(self.client.wait_container(id, Some(options)));
-        let _ = tokio::time::timeout(Duration::from_secs(10), gone.next()).await;
     }
 }
 

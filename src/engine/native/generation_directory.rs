@@ -17,16 +17,16 @@ pub(super) const ASIDE: &str = "/aside";
 
 /// The directory of one generation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct GenerationDirectory {
     directory: PathBuf,
     /// Whether it stands for the server that was set aside there: a note of its own.
     aside: bool,
 }
 
-impl Place {
+impl GenerationDirectory {
     /// A generation that is, or is to be, in this directory.
     pub fn new(directory: PathBuf) -> Self {
-        Place { directory, aside: false }
+        GenerationDirectory { directory, aside: false }
     }
 
     pub fn directory(&self) -> &Path {
@@ -45,15 +45,15 @@ impl Place {
     }
 
     /// The same generation, as the place of its server or of the one set aside.
-    pub fn with_aside(&self, aside: bool) -> Place {
-        Place { directory: self.directory.clone(), aside }
+    pub fn with_aside(&self, aside: bool) -> GenerationDirectory {
+        GenerationDirectory { directory: self.directory.clone(), aside }
     }
 
     /// Turns the note of one into the note of the other.
     ///
     /// # Errors
     /// `Unexpected` when the file system refuses.
-    pub fn move_note(&self, to: &Place) -> Result<()> {
+    pub fn move_note(&self, to: &GenerationDirectory) -> Result<()> {
         fs::rename(self.note_file(), to.note_file())
             .or_fail(Kind::Unexpected, || format!("cannot rename {}", self.note_file().display()))
     }

@@ -1,0 +1,120 @@
+//! The connection to the first process of a private server's container.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error as Refusal;
+use futures_util::{Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Mutex, watch};
+
+use crate::error::{Error, Kind, Result};
+
+/// How the script says that the server has ended.
+const ENDED: &str = "devdb: the server ended with code ";
+
+/// How often devdb says to another machine that it is there.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// How many lines of its output explain an end.
+const TAIL_LINES: usize = 20;
+
+/// A container's standard input.
+pub(super) type Input = Arc<Mutex<Pin<Box<dyn AsyncWrite + Send>>>>;
+
+/// Says now and then that devdb is there, until the connection breaks.
+pub(super) async fn beat(input: Input) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        let mut input = input.lock().await;
+        if input.write_all(b"beat\n").await.is_err() || input.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(super) async fn send(input: &Input, line: &str, name: &str) -> Result<()> {
+    let sent = async {
+        let mut input = input.lock().await;
+        input.write_all(line.as_bytes()).await?;
+        input.write_all(b"\n").await?;
+        input.flush().await
+    };
+    sent.await.map_err(|error| {
+        Error::new(Kind::Unexpected, format!("the connection to \"{name}\" broke")).because(error)
+    })
+}
+
+/// What a builder says, read as it comes so that it never waits for a reader.
+pub(super) struct Watched {
+    /// None while the server runs; then its exit code, where it was told.
+    end: watch::Receiver<Option<Option<i64>>>,
+    lines: Arc<std::sync::Mutex<VecDeque<String>>>,
+}
+
+impl Watched {
+    pub(super) fn new(
+        output: Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>,
+    ) -> Self {
+        let (sender, end) = watch::channel(None);
+        let lines = Arc::new(std::sync::Mutex::new(VecDeque::new()));
+        let kept = Arc::clone(&lines);
+        tokio::spawn(async move {
+            let mut output = output;
+            // Both streams come in pieces of any length.
+            let (mut said, mut complained) = (Vec::new(), Vec::new());
+            while let Some(Ok(part)) = output.next().await {
+                let buffer = match &part {
+                    LogOutput::StdErr { .. } => &mut complained,
+                    _ => &mut said,
+                };
+                buffer.extend_from_slice(part.as_ref());
+                for line in whole_lines(buffer) {
+                    match line.strip_prefix(ENDED) {
+                        // Nobody may be waiting.
+                        Some(code) => drop(sender.send(Some(code.trim().parse().ok()))),
+                        None => keep(&kept, line),
+                    }
+                }
+            }
+            sender.send_if_modified(|end| {
+                let unknown = end.is_none();
+                end.get_or_insert(None);
+                unknown
+            });
+        });
+        Watched { end, lines }
+    }
+
+    /// Waits for the server's end; its exit code where it was told.
+    pub(super) async fn ended(&self) -> Option<i64> {
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.flatten(),
+            Err(_) => None,
+        }
+    }
+
+    pub(super) fn tail(&self) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Takes the lines that are complete.
+fn whole_lines(buffer: &mut Vec<u8>) -> Vec<String> {
+    let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let lines: Vec<u8> = buffer.drain(..end).collect();
+    String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
+}
+
+fn keep(lines: &std::sync::Mutex<VecDeque<String>>, line: String) {
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.len() == TAIL_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line);
+}

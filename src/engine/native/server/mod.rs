@@ -1,0 +1,229 @@
+//! Servers: processes, each with a note of how it was launched.
+
+mod end;
+mod launch;
+pub(crate) mod log;
+mod password;
+
+pub(crate) use launch::DirectoryLaunch;
+
+use super::Native;
+use super::generation_directory::GenerationDirectory;
+use super::process::{self, Postmaster};
+use super::record::{GenerationRecord, ServerNote};
+use crate::engine::{Endpoint, Role, Server, Status, pg_control};
+use crate::error::{Error, Kind, Result};
+
+/// See [`crate::engine::Engine`] for what each verb promises.
+impl Native {
+    /// The servers with a note.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn servers(&self, key: Option<&str>) -> Result<Vec<Server>> {
+        let mut servers = Vec::new();
+        for (place, record) in self.store.list(key)? {
+            for place in [place.with_aside(false), place.with_aside(true)] {
+                match place.note() {
+                    Ok(Some(note)) => servers.push(self.describe(&place, record.clone(), &note)),
+                    Ok(None) => {}
+                    Err(error) if key.is_none() => {
+                        tracing::warn!("{} is left out: {error}", place.handle());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(servers)
+    }
+
+    /// One server.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn server(&self, handle: &str) -> Result<Option<Server>> {
+        let found = self.look_up(handle)?;
+        Ok(found.map(|(place, record, note)| self.describe(&place, record, &note)))
+    }
+
+    /// Starts a process by its note.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn start(&self, server: &Server) -> Result<Server> {
+        let (place, record, mut note) = self.expect(server)?;
+        if !matches!(self.status(&place, &note), Status::Running { .. }) {
+            let programs = self.programs_of(&record, &note)?;
+            note.bin.clone_from(&programs.bin);
+            note.version.clone_from(&programs.version);
+            self.spawn(&place, &record, &mut note, &programs).await?;
+        }
+        Ok(self.describe(&place, record, &note))
+    }
+
+    /// Read from `pg_control`.
+    ///
+    /// # Errors
+    /// Never: what cannot be read tells nothing.
+    pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
+        let Some(place) = self.store.place_of(&server.handle) else { return Ok(None) };
+        let control = std::fs::read(place.pgdata().join("global/pg_control"));
+        Ok(control.ok().and_then(|control| pg_control::next_transaction(&control)))
+    }
+
+    /// Gives its note another name.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn set_aside(&self, server: &Server) -> Result<Server> {
+        let (place, record, note) = self.expect(server)?;
+        let aside = place.with_aside(true);
+        if !place.is_aside() {
+            place.move_note(&aside)?;
+        }
+        Ok(self.describe(&aside, record, &note))
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn reinstate(&self, server: &Server) -> Result<Server> {
+        let (place, record, note) = self.expect(server)?;
+        if !place.is_aside() {
+            return Ok(self.describe(&place, record, &note));
+        }
+        if let Some(holder) = self.holder_of_the_name(&record.owner.key())? {
+            return Err(Error::new(
+                Kind::Unexpected,
+                format!("cannot reinstate server {}", server.name),
+            )
+            .because(format!("{} has its name", holder.handle())));
+        }
+        let back = place.with_aside(false);
+        place.move_note(&back)?;
+        Ok(self.describe(&back, record, &note))
+    }
+
+    /// Ends a process and removes its note.
+    ///
+    /// # Errors
+    /// As the contract has it.
+    pub async fn remove_server(&self, server: &Server) -> Result<()> {
+        match self.look_up(&server.handle)? {
+            // Whatever runs there is the server in its place.
+            Some((place, ..)) if place.is_aside() => place.remove_note(),
+            Some((place, ..)) => self.clear_away(&place).await,
+            None => Ok(()),
+        }
+    }
+
+    /// None: a native psql is on the PATH, or there is none.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn psql(
+        &self,
+        _server: &Server,
+        _user: &str,
+        _database: &str,
+        _arguments: &[String],
+    ) -> Result<Option<i32>> {
+        Ok(None)
+    }
+
+    /// A server's place, mark and note; none when it is gone or not ours.
+    fn look_up(
+        &self,
+        handle: &str,
+    ) -> Result<Option<(GenerationDirectory, GenerationRecord, ServerNote)>> {
+        let Some(place) = self.store.place_of(handle) else {
+            return Ok(None);
+        };
+        let Some(record) = place.record()? else {
+            return Ok(None);
+        };
+        Ok(place.note()?.map(|note| (place, record, note)))
+    }
+
+    /// The same, for what must be there.
+    fn expect(
+        &self,
+        server: &Server,
+    ) -> Result<(GenerationDirectory, GenerationRecord, ServerNote)> {
+        self.look_up(&server.handle)?.ok_or_else(|| {
+            Error::new(Kind::Unexpected, format!("server {} is gone", server.name))
+                .hint("devdb up        makes it again")
+        })
+    }
+
+    fn describe(
+        &self,
+        place: &GenerationDirectory,
+        record: GenerationRecord,
+        note: &ServerNote,
+    ) -> Server {
+        let name = match note.role {
+            Role::Instance if place.is_aside() => format!("{}-aside", record.owner.base_name()),
+            Role::Instance => record.owner.base_name(),
+            Role::Builder | Role::Ephemeral => record.owner.generation_name(record.number),
+        };
+        Server {
+            handle: place.handle(),
+            name,
+            generation: record.number,
+            owner: record.owner,
+            role: note.role,
+            status: self.status(place, note),
+            endpoint: Some(Endpoint { host: "127.0.0.1".into(), port: note.port }),
+            launch_digest: note.launch_digest.clone(),
+            image: format!("PostgreSQL {}", note.version),
+        }
+    }
+
+    fn status(&self, place: &GenerationDirectory, note: &ServerNote) -> Status {
+        if place.is_aside() {
+            // Whatever runs on this generation is the server in its place.
+            return Status::Stopped { exit_code: None };
+        }
+        match process::postmaster(&place.pgdata(), note.pid) {
+            Some(Postmaster { since, state, .. }) => Status::Running {
+                since,
+                health: state.map(|word| match word.as_str() {
+                    "ready" => "healthy".into(),
+                    _ => word,
+                }),
+            },
+            None if self.children.is_running(place.directory()) => {
+                Status::Running { since: None, health: None }
+            }
+            None => Status::Stopped { exit_code: self.children.exit_code(place.directory()) },
+        }
+    }
+
+    /// The generation whose server has the instance's name.
+    fn holder_of_the_name(&self, key: &str) -> Result<Option<GenerationDirectory>> {
+        for (place, _) in self.store.list(Some(key))? {
+            if place.note()?.is_some_and(|note| note.role == Role::Instance) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends whatever works on a generation, and removes its server's note.
+    pub(in crate::engine::native) async fn clear_away(
+        &self,
+        place: &GenerationDirectory,
+    ) -> Result<()> {
+        let note = place.note()?;
+        process::end(&place.pgdata(), note.as_ref().and_then(|note| note.pid)).await?;
+        self.children.forget(place.directory());
+        place.remove_note()?;
+        let key = place.key();
+        if let Some(ServerNote { port, .. }) = note {
+            self.store.clear_sockets(&key, port);
+        }
+        Ok(())
+    }
+}
