@@ -1,5 +1,5 @@
-//! Which branch a checkout is on, and whether git still has one: asked of git itself, which knows
-//! every way to store references.
+//! Which branch is checked out, and which branches exist. devdb runs git to find out, because only
+//! git knows every way in which it stores references.
 
 use std::io;
 use std::path::Path;
@@ -10,23 +10,24 @@ use super::values::Problem;
 /// Where git keeps branches.
 const BRANCHES: &str = "refs/heads/";
 
-/// How git's log of a branch begins what it says of a renaming.
+/// The beginning of a line in git's reflog that records the renaming of a branch.
 const RENAMED: &str = "Branch: renamed ";
 
-/// How the instance of a checkout without a branch is called: this, and 12 digits of the commit.
+/// The beginning of the instance's name when no branch is checked out. 12 digits of the commit
+/// follow.
 const DETACHED: &str = "detached-";
 
-/// The name of the instance for what is checked out in `directory`: the branch's own (also of one
-/// without a commit yet), or `detached-<12 digits of the commit>`.
+/// The name of the instance for what is checked out in `directory`: the branch's name (even if the
+/// branch has no commit yet), or `detached-<12 digits of the commit>`.
 ///
 /// # Errors
-/// When git cannot tell: no repository, no git.
+/// When there is no repository or no git.
 pub(super) fn current(directory: &Path) -> Result<String, Problem> {
     let unusable = |why: &str| Problem {
         what: format!("\"branch\" cannot be used here: {why}"),
         hint: "git init, or isolation: developer, or name the instance (--instance NAME)".into(),
     };
-    // Not --short: a tag of the same name would change what that says.
+    // --short would print a longer name when a tag has the same name.
     let head = git(directory, &["symbolic-ref", "--quiet", "HEAD"])
         .map_err(|error| unusable(&format!("git cannot be run: {error}")))?;
     match head.status.code() {
@@ -36,7 +37,7 @@ pub(super) fn current(directory: &Path) -> Result<String, Problem> {
             let name = name.trim_end_matches('\n');
             Ok(name.strip_prefix(BRANCHES).unwrap_or(name).to_owned())
         }
-        // HEAD is no symbolic reference.
+        // HEAD names a commit, not a branch.
         Some(1) => {
             let commit = git(directory, &["rev-parse", "--verify", "--quiet", "HEAD"])
                 .map_err(|error| unusable(&format!("git cannot be run: {error}")))?;
@@ -48,16 +49,16 @@ pub(super) fn current(directory: &Path) -> Result<String, Problem> {
         }
         _ => {
             let said = String::from_utf8_lossy(&head.stderr);
-            let said = said.lines().next().unwrap_or("this is no git repository");
+            let said = said.lines().next().unwrap_or("this is not a git repository");
             Err(unusable(said.trim_start_matches("fatal: ")))
         }
     }
 }
 
-/// Whether git has no longer what an instance was named after in the repository of `directory`: a
-/// branch, or the commit of a detached head. Whatever git cannot tell is not gone.
+/// Whether the repository of `directory` no longer has the branch, or the commit, that an instance
+/// was named after. False when git cannot tell.
 pub fn is_gone(directory: &Path, name: &str) -> bool {
-    // A branch without a commit yet is nowhere but in HEAD.
+    // A branch that has no commit yet exists only in HEAD.
     if current(directory).map_or(true, |current| current == name) {
         return false;
     }
@@ -73,7 +74,7 @@ pub fn is_gone(directory: &Path, name: &str) -> bool {
         && name.strip_prefix(DETACHED).is_none_or(lacks_commit)
 }
 
-/// What a branch that is gone is called now, if it was renamed, as far as git remembers.
+/// The present name of a branch that was renamed, as far as git remembers.
 pub fn later_name(directory: &Path, name: &str) -> Option<String> {
     let renamed = format!("{RENAMED}{BRANCHES}{name} to ");
     let pattern = format!("--grep-reflog={renamed}");
@@ -82,14 +83,14 @@ pub fn later_name(directory: &Path, name: &str) -> Option<String> {
     let said = git(directory, &arguments).ok()?;
     String::from_utf8_lossy(&said.stdout).lines().find_map(|line| {
         let (place, said) = line.split_once('\t')?;
-        // The pattern may stand anywhere in a message.
+        // git finds the pattern anywhere in a message; it counts only at the beginning.
         let (branch, _) = place.rsplit_once("@{")?;
         let branch = branch.strip_prefix(BRANCHES).unwrap_or(branch);
         said.starts_with(&renamed).then(|| branch.to_owned())
     })
 }
 
-/// What a branch was called before it was renamed, the latest name first, as far as git remembers.
+/// The former names of a branch, the latest first, as far as git remembers.
 pub fn former_names(directory: &Path, name: &str) -> Vec<String> {
     let branch = format!("{BRANCHES}{name}");
     let arguments = ["reflog", "show", "--format=%gs", &branch, "--"];
@@ -103,12 +104,12 @@ pub fn former_names(directory: &Path, name: &str) -> Vec<String> {
 
 fn git(directory: &Path, arguments: &[&str]) -> io::Result<Output> {
     Command::new("git")
-        // In a container the checkout often belongs to another user, and git would refuse to look.
-        // Looking is all this does: no hook runs without the file system monitor.
+        // In a container the checkout often belongs to another user, and git would refuse to read
+        // it. These commands only read, and without the file system monitor they run no hook.
         .args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C"])
         .arg(directory)
         .args(arguments)
-        // A git hook's own variables would lead to another repository.
+        // If a git hook runs devdb, these variables point to the hook's repository.
         .env_remove("GIT_DIR")
         .env_remove("GIT_WORK_TREE")
         .env_remove("GIT_COMMON_DIR")

@@ -1,5 +1,5 @@
-//! `migrations.command` and `seeds.command`: another tool that takes the place of devdb's own files.
-//! Each needs `inputs`, the files that the tool reads.
+//! `migrations.command` and `seeds.command`: another tool that takes the place of devdb's own
+//! files. Each needs `inputs`, the files that the tool reads.
 
 use std::path::Path;
 

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 
-/// What makes a directory a project.
+/// The file that makes a directory a project.
 pub const FILE: &str = "devdb.yaml";
 
-/// What one person changes for themselves; ignored by git.
+/// The file with one person's own changes. git ignores it.
 pub const LOCAL_FILE: &str = "devdb.local.yaml";
 
-/// Names that people give the files by mistake, with the right ones.
+/// Wrong names that people give the files, with the right names.
 const MISTAKES: &[(&str, &str)] = &[
     ("devdb.yml", FILE),
     (".devdb.yaml", FILE),
@@ -21,7 +21,8 @@ const MISTAKES: &[(&str, &str)] = &[
 /// The nearest directory at or above `start` (absolute) that has a devdb.yaml.
 ///
 /// # Errors
-/// `Config` when a file on the way has nearly the right name: it would be ignored in silence.
+/// `Config` when a file on the way has nearly the right name. Otherwise devdb would ignore the file
+/// and not say so.
 pub fn find(start: &Path) -> Result<Option<PathBuf>> {
     for directory in start.ancestors() {
         for (wrong, right) in MISTAKES {
@@ -29,12 +30,12 @@ pub fn find(start: &Path) -> Result<Option<PathBuf>> {
             if exists(&path) {
                 return Err(Error::new(
                     Kind::Config,
-                    format!("{} is not a name that devdb reads", path.display()),
+                    format!("devdb does not read a file with the name {}", path.display()),
                 )
                 .hint(format!("mv {wrong} {right}")));
             }
         }
-        // A link that leads nowhere counts too: reading it then says what is wrong.
+        // A link to a missing file counts too; reading it fails and says what is wrong.
         if exists(&directory.join(FILE)) {
             return Ok(Some(directory.to_owned()));
         }

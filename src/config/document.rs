@@ -66,8 +66,8 @@ impl Document {
     /// Reads a file. `shown` is its path for people.
     ///
     /// # Errors
-    /// `Config` when the file cannot be read, is not UTF-8 or not YAML, has a key that devdb does not
-    /// know, a key twice, or a value of the wrong shape.
+    /// `Config` when the file cannot be read, is not UTF-8 or not YAML, has a key that devdb does
+    /// not know, a key twice, or a value of the wrong shape.
     pub fn read(path: &Path, shown: String) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| unreadable(&shown, &error))?;
         let text = String::from_utf8(bytes).map_err(|error| {
@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn every_value_has_its_text_and_its_place() {
         let values = read(
-            "postgres:\r\n  version: 015\r\n  extensions: [x, yy]\r\n  settings: {jit: on, a: }\r\n",
+            "postgres:\r\n  version: 015\r\n  extensions: [x, yy]\r\n  \
+             settings: {jit: on, a: }\r\n",
         )
         .unwrap();
         let version = &values.texts["postgres.version"];

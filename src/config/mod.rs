@@ -1,8 +1,9 @@
-//! From devdb.yaml, the environment and flags to an [`InstanceSpec`]. Every setting is validated and
-//! every default decided here. For each setting devdb remembers where its value comes from.
+//! From devdb.yaml, the environment and flags to an [`InstanceSpec`]. Every setting is validated
+//! and every default decided here. For each setting devdb remembers where its value comes from.
 //!
 //! [`document`] reads a file by the table of settings in [`keys`], [`layers`] chooses among several
-//! values for one setting, [`values`] says what a text means, and [`decide`] makes the specification.
+//! values for one setting, [`values`] says what a text means, and [`decide`] makes the
+//! specification.
 
 pub mod branch;
 pub mod dotenv;

@@ -1,20 +1,21 @@
-//! What devdb writes into a value's salt, to tell later why a value cannot be decrypted.
+//! What devdb writes into a value's salt, so that it can say later why decryption failed.
 //!
 //! ```text
 //! salt[32] = random₁[8] ‖ mac₁[6] ‖ random₂[8] ‖ mac₂[6] ‖ length[4, little endian]
 //! macₙ     = HMAC-SHA-256(check key, n ‖ randomₙ ‖ length), its first 6 bytes
 //! ```
 //!
-//! - A MAC that fits says that this key made the value. There are two, so that no single altered
-//!   byte takes both away; 48 bits each, so that none fits by chance.
-//! - The length is that of the plain text, which anyone can see anyway. If the MACs fit the length
-//!   in the salt but the value has another one, part of it is gone.
-//! - 128 random bits are left: enough that no salt repeats. scrypt asks no more of a salt.
-//! - The check key is derived by scrypt too: a cheaper one would be a faster way to try keys than
-//!   the format's own, should somebody have made a key of a weak password.
+//! - A MAC that fits shows that this key made the value. There are two MACs, because one altered
+//!   byte can break only one of them. Each has 48 bits, so that it does not fit by chance.
+//! - The length is that of the plain text, which the length of the value shows anyway. If the MACs
+//!   fit the length in the salt but the value has another length, part of the value is missing.
+//! - 128 random bits are left, so no salt repeats. scrypt demands nothing else of a salt.
+//! - The check key is derived by scrypt too. If it were cheaper to derive, an attacker could use it
+//!   to try keys faster than the format allows, which matters when a key was made from a weak
+//!   password.
 //!
-//! The tag alone decides whether a value is right. This is looked at only when it is not, and
-//! decides nothing but the words of the error.
+//! Only the tag decides whether a value is right. devdb looks at the salt only when the tag is
+//! wrong, and only to choose the words of the error.
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
@@ -32,11 +33,11 @@ const PAIR: usize = RANDOM + MAC;
 /// Why a value cannot be decrypted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Right key, right length, other content.
+    /// The key and the length are right, the content is not.
     Altered,
-    /// Right key, other length.
+    /// The key is right, the length is not.
     Cut,
-    /// Another key, or another program's value.
+    /// Another key encrypted the value, or another program did.
     OtherKey,
 }
 
@@ -52,7 +53,7 @@ pub fn salt(key: &[u8; 32], length: u32) -> [u8; SALT] {
     salt
 }
 
-/// Why the value with this salt, whose plain text would have `length` bytes, is refused.
+/// Why a value failed that has this salt and whose plain text would have `length` bytes.
 pub fn verdict(key: &[u8; 32], salt: &[u8], length: usize) -> Verdict {
     let (pairs, recorded) = salt.split_at(2 * PAIR);
     let fits = |length: u32| {
@@ -62,7 +63,7 @@ pub fn verdict(key: &[u8; 32], salt: &[u8], length: usize) -> Verdict {
         })
     };
     let recorded = recorded.try_into().map(u32::from_le_bytes).ok();
-    // The length in the salt may itself be what was altered.
+    // The altered byte may be in the length itself, so the real length is tried first.
     if u32::try_from(length).is_ok_and(fits) {
         Verdict::Altered
     } else if recorded.is_some_and(fits) {

@@ -5,14 +5,14 @@
 //! base64( salt[32] ‖ iv[16] ‖ tag[16] ‖ ciphertext )
 //! ```
 //!
-//! **Telling a wrong key from an altered value.** GCM cannot: its tag fails for both. But a salt
-//! may be any bytes that do not repeat, so devdb writes some of its own into it ([`check`]): when
-//! the tag fails, they tell whether this key made the value and how long it was. Node knows
-//! nothing of that and needs not: to it they are a salt. For a value that Node wrote there is no
-//! such check, so there a wrong key and an altered value are one error that says both.
+//! **Telling a wrong key from an altered value.** GCM cannot do that: its tag is wrong in both
+//! cases. But a salt may be any bytes that do not repeat, so devdb writes a check value into it
+//! ([`check`]). When the tag is wrong, the check value shows whether this key made the value and
+//! how long it was. Node treats the check value as any other salt. A value that Node wrote has no
+//! check value, so a wrong key and an altered value are then the same error, which names both.
 //!
-//! Plain text is handed out as a `String`; the key, and what is derived from it, is wiped when it
-//! is dropped and never shown.
+//! Plain text is returned as a `String`. The key, and what is derived from it, is wiped from memory
+//! when it is dropped, and is never shown.
 
 mod check;
 mod project;
@@ -44,16 +44,16 @@ const IV: usize = 16;
 const TAG: usize = 16;
 const HEAD: usize = SALT + IV + TAG;
 
-/// Keys come from many tools, some of which leave the padding out.
+/// Some tools write keys without the padding.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// An encryption key: 32 bytes, wiped when dropped.
+/// An encryption key of 32 bytes. They are wiped from memory when the key is dropped.
 pub struct Key {
     bytes: Zeroizing<[u8; 32]>,
-    /// What check values are made with; derived when it is first needed.
+    /// The key of the check values. It is derived when it is first needed.
     check: OnceLock<Zeroizing<[u8; 32]>>,
 }
 
@@ -75,11 +75,11 @@ impl Key {
         Key::new(bytes)
     }
 
-    /// Reads a key: base64 of exactly 32 bytes; white space around it does not count. `origin` is
-    /// where it comes from, for the error: `ENCRYPTION_KEY`.
+    /// Reads a key: base64 of exactly 32 bytes. White space around it does not count. `origin` says
+    /// in an error where the key comes from: `ENCRYPTION_KEY`.
     ///
     /// # Errors
-    /// `Secret` when it is not base64 or not 32 bytes. The text is never in the error.
+    /// `Secret` when it is not base64 or not 32 bytes. The error never shows the text.
     pub fn parse(text: &str, origin: &str) -> Result<Self> {
         const HINT: &str = "devdb secret keygen   makes a key: base64 of 32 random bytes";
         let text = text.trim();
@@ -96,7 +96,7 @@ impl Key {
             );
             let hexadecimal = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
             return Err(if hexadecimal {
-                failure.hint("it looks like hexadecimal: xxd -r -p | base64   turns it into base64")
+                failure.hint("it looks like hexadecimal; xxd -r -p | base64   turns it into base64")
             } else {
                 failure.hint(HINT)
             });
@@ -105,13 +105,13 @@ impl Key {
         Ok(Key::new(bytes))
     }
 
-    /// The key as base64: what [`Key::parse`] reads.
+    /// The key as base64, as [`Key::parse`] reads it.
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(BASE64_STANDARD.encode(*self.bytes))
     }
 
-    /// Encrypts a text under a salt and an IV of its own. Takes one key derivation (some 40 ms),
-    /// and one more for the first value of a key.
+    /// Encrypts a text with its own salt and IV. That takes one key derivation (about 40 ms), and
+    /// one more for the first value of a key.
     ///
     /// # Errors
     /// `Secret` for a text of more than 4 GiB.
@@ -135,8 +135,8 @@ impl Key {
         Ok(BASE64_STANDARD.encode(&sealed))
     }
 
-    /// Encrypts several texts at once, on as many threads as the machine has cores; each has its
-    /// own salt, so each costs a key derivation. The results are in the order of the texts.
+    /// Encrypts several texts on as many threads as the machine has cores, because each text has
+    /// its own salt and so needs a key derivation. The results are in the order of the texts.
     ///
     /// # Errors
     /// As [`Key::encrypt`].
@@ -168,12 +168,13 @@ impl Key {
         all.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Decrypts a value that devdb or Node wrote; white space around it does not count.
+    /// Decrypts a value that devdb or Node wrote. White space around it does not count.
     ///
     /// # Errors
-    /// `Secret`, one each: the value is not base64; it is cut short; it was altered; it was
-    /// encrypted with another key; its plain text is not UTF-8. For a value that devdb did not
-    /// write the second to fourth are one when at least 64 bytes are left.
+    /// `Secret`, with another message for each case: the value is not base64, it is cut short, it
+    /// was altered, it was encrypted with another key, or its plain text is not UTF-8. If devdb did
+    /// not write the value and at least 64 bytes are left, the second, third and fourth case have
+    /// the same message.
     pub fn decrypt(&self, value: &str) -> Result<String> {
         let mut sealed = decode(value.trim())?;
         let (head, text) = sealed.split_at_mut_checked(HEAD).ok_or_else(cut_short)?;
@@ -189,7 +190,7 @@ impl Key {
                 Verdict::Altered => {
                     Error::new(Kind::Secret, "the value was altered after it was encrypted")
                         .because("the key is the right one")
-                        .hint("take the value anew from where it was written")
+                        .hint("copy the value again from where it was written")
                 }
                 Verdict::Cut => cut_short(),
                 Verdict::OtherKey => Error::new(
@@ -231,7 +232,7 @@ fn decode(value: &str) -> Result<Vec<u8>> {
     BASE64_STANDARD.decode(value).map_err(|_| {
         let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
         if !value.is_empty() && value.bytes().all(known) {
-            // All of base64's letters, but not a whole number of bytes.
+            // All characters are those of base64, but they do not make a whole number of bytes.
             return cut_short();
         }
         Error::new(Kind::Secret, "the value is not base64")
@@ -241,7 +242,7 @@ fn decode(value: &str) -> Result<Vec<u8>> {
 
 fn cut_short() -> Error {
     Error::new(Kind::Secret, "the value is incomplete: part of it was cut off")
-        .hint("take the whole value from where it was written; it is one line")
+        .hint("copy the whole value, which is one line, from where it was written")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! An env file taken apart so that it can be put together again byte for byte.
+//! Finds the assignments in an env file, so that one value can be replaced and all other bytes
+//! stay.
 
 use std::ops::Range;
 
@@ -7,11 +8,12 @@ use std::ops::Range;
 pub struct Assignment {
     /// The variable.
     pub name: String,
-    /// Where its value is, with its quotes; it may span lines. A comment behind it is not part.
+    /// Where its value is, with its quotes. It may span lines. A comment behind it is not part of
+    /// it.
     pub value: Range<usize>,
 }
 
-/// Every assignment of a file, in order. Lines that are none are passed over.
+/// Every assignment of a file, in order. Other lines are skipped.
 pub fn assignments(text: &[u8]) -> Vec<Assignment> {
     let mut found = Vec::new();
     let mut start = if text.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
@@ -29,7 +31,7 @@ pub fn assignments(text: &[u8]) -> Vec<Assignment> {
     found
 }
 
-/// Just behind the line feed that ends the line of `at`.
+/// The index after the line feed that ends the line at `at`.
 fn line_end(text: &[u8], at: usize) -> usize {
     text[at..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |found| at + found + 1)
 }
@@ -51,7 +53,8 @@ fn word(text: &[u8], at: usize) -> &[u8] {
     &text[at..at + length]
 }
 
-/// `[export ]NAME = value # comment` in one line, the value perhaps longer.
+/// An assignment that begins in this line: `[export ]NAME = value # comment`. Its value may end in
+/// a later line.
 fn assignment(text: &[u8], line: Range<usize>) -> Option<Assignment> {
     let mut at = skip_blanks(text, line.start);
     let mut name = word(text, at);
@@ -82,7 +85,7 @@ fn value_end(text: &[u8], begin: usize, line_end: usize) -> usize {
         return end + 1;
     }
     let line = &text[begin..line_end];
-    // A comment begins with # at the start or behind a blank.
+    // A comment begins with a # at the start of the value or behind a blank.
     let comment = (0..line.len())
         .find(|at| line[*at] == b'#' && (*at == 0 || is_blank(line[*at - 1])))
         .unwrap_or(line.len());
@@ -90,8 +93,8 @@ fn value_end(text: &[u8], begin: usize, line_end: usize) -> usize {
     begin + length
 }
 
-/// Only in double quotes does a backslash hide a quote; dotenvy hides one in single quotes as well
-/// when it looks for the end of the value, and so does this.
+/// A backslash escapes a quote in double quotes. dotenvy also skips a quote behind a backslash in
+/// single quotes when it looks for the end of the value, so this function does the same.
 fn closing_quote(text: &[u8], mut at: usize, quote: u8) -> Option<usize> {
     while let Some(byte) = text.get(at) {
         match *byte {

@@ -1,4 +1,4 @@
-//! Variables as env files and shells read them, and env files updated in place.
+//! Writes variables in the formats that env files and shells read, and updates env files.
 
 mod lines;
 mod update;
@@ -7,7 +7,7 @@ use serde::ser::Serializer as _;
 
 pub use update::{Changed, append, refuse_tracked, update_file};
 
-/// Who is to read the variables.
+/// The program that will read the variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// An env file, as the dotenv libraries of Rust and Node and Docker Compose read it.
@@ -24,9 +24,9 @@ pub enum Format {
     GithubEnv,
 }
 
-/// The variables in a format, each line ended. Names are those of environment variables (letters,
-/// digits, `_`); values may be anything without a NUL. A carriage return survives in every format
-/// but [`Format::Dotenv`], whose readers differ about it.
+/// The variables in a format; every line ends with a line feed. Names have letters, digits and `_`;
+/// values may have any character but NUL. A carriage return is kept in every format but
+/// [`Format::Dotenv`], whose readers treat it in different ways.
 pub fn render(format: Format, variables: &[(String, String)]) -> String {
     let line = |one: &(String, String)| -> String {
         let (name, value) = one;
@@ -48,7 +48,7 @@ pub fn render(format: Format, variables: &[(String, String)]) -> String {
     }
 }
 
-/// PowerShell takes typographic quotes for quotes too (language specification, 2.3.5.2).
+/// PowerShell also reads typographic quotes as quotes (language specification, 2.3.5.2).
 fn double_quotes(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for c in value.chars() {
@@ -70,7 +70,7 @@ fn json(variables: &[(String, String)]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// One line, or the form with a delimiter that the value does not contain.
+/// One line, or several lines between delimiters that the value does not contain.
 fn github(name: &str, value: &str) -> String {
     if !value.contains(['\n', '\r']) {
         return format!("{name}={value}\n");
@@ -82,14 +82,14 @@ fn github(name: &str, value: &str) -> String {
     format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
 }
 
-/// Bare where no reader could misunderstand, in single quotes (nothing in them means anything)
-/// where that is possible, else in double quotes.
+/// The value without quotes if every reader understands that, or else in single quotes, in which no
+/// character is special. A value that cannot stand in single quotes gets double quotes.
 fn dotenv_value(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
-    // dotenvy takes a backslash before the closing quote for an escape.
+    // dotenvy reads a backslash before the closing quote as an escape.
     if !value.contains('\'') && !value.ends_with('\\') {
         return format!("'{value}'");
     }

@@ -1,4 +1,4 @@
-//! Writes variables into an env file that a person keeps: their lines stay as they are.
+//! Writes variables into a person's env file. All other lines stay as they are.
 
 use std::fs::{self, Metadata};
 use std::io::{ErrorKind, Write};
@@ -13,29 +13,29 @@ use crate::error::{Error, Kind, Result, ResultExt};
 
 const COMMENT: &str = "# Written by devdb; `devdb env --write` updates these lines.";
 
-/// What a line begins with that was a person's own.
+/// The beginning of a comment that keeps a person's former value.
 const FORMER: &str = "# Before devdb: ";
 
 /// What became of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// It was not there.
+    /// It did not exist and was made.
     Created,
     /// Some of its lines changed, or some were added.
     Updated,
-    /// It said the same already and was not written.
+    /// It already held these values and was not written.
     Unchanged,
 }
 
-/// Writes `variables` into the env file `path`. A variable that is there keeps its place (every
-/// place, should it be there twice); a missing one is added at the end; everything else stays byte
-/// for byte. What a person had set is kept as a comment when devdb writes into the file for the
-/// first time. The file is replaced as a whole, keeps its mode, and is made with mode 0600. A
-/// symbolic link stays one: what it leads to is written.
+/// Writes `variables` into the env file `path`. A variable that is in the file gets its new value
+/// where it stands, in every place. A missing variable is added at the end. Every other byte stays.
+/// When devdb writes into a file for the first time, it keeps a person's values as comments. The
+/// file is replaced as a whole and keeps its mode; a new file has mode 0600. If `path` is a
+/// symbolic link, the file that it leads to is written.
 ///
 /// # Errors
-/// `Config` when git tracks the file (a password would end up in the repository), when it is no
-/// regular file, or when it cannot be read or written; it is then as it was.
+/// `Config` when git tracks the file (the password would become part of the repository), when it is
+/// not a regular file, or when it cannot be read or written. The file is then unchanged.
 pub fn update_file(path: &Path, variables: &[(String, String)]) -> Result<Changed> {
     let target = target(path)?;
     refuse_tracked(&target)?;
@@ -46,8 +46,11 @@ pub fn update_file(path: &Path, variables: &[(String, String)]) -> Result<Change
     let before = match fs::metadata(&target) {
         Ok(metadata) if metadata.is_file() => Some(metadata),
         Ok(_) => {
-            return Err(Error::new(Kind::Config, format!("{} is no file", path.display()))
-                .hint("devdb env   prints the variables instead"));
+            return Err(Error::new(
+                Kind::Config,
+                format!("{} is not a regular file", path.display()),
+            )
+            .hint("devdb env   prints the variables instead"));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error).or_fail(Kind::Config, || cannot("read")),
@@ -64,7 +67,7 @@ pub fn update_file(path: &Path, variables: &[(String, String)]) -> Result<Change
     Ok(if before.is_some() { Changed::Updated } else { Changed::Created })
 }
 
-/// What `path` leads to, which need not exist.
+/// The path at the end of the symbolic links, which need not exist.
 fn target(path: &Path) -> Result<PathBuf> {
     /// More links than any real chain has (Linux's own limit).
     const LINKS: usize = 40;
@@ -73,12 +76,14 @@ fn target(path: &Path) -> Result<PathBuf> {
         let Ok(link) = fs::read_link(&target) else { return Ok(target) };
         target = target.parent().unwrap_or(Path::new("")).join(link);
     }
-    Err(Error::new(Kind::Config, format!("{} is a link that leads in a circle", path.display()))
-        .hint(format!("rm {}", path.display())))
+    Err(Error::new(
+        Kind::Config,
+        format!("the symbolic link {} leads back to itself", path.display()),
+    )
+    .hint(format!("rm {}", path.display())))
 }
 
-/// Adds `text` at the end of a file that another program reads line by line, such as
-/// `$GITHUB_ENV`.
+/// Adds `text` to the end of a file that another program reads line by line, such as `$GITHUB_ENV`.
 ///
 /// # Errors
 /// `Config` when git tracks the file, or it cannot be written.
@@ -92,8 +97,8 @@ pub fn append(path: &Path, text: &str) -> Result<()> {
         .or_fail(Kind::Config, || format!("cannot write {}", path.display()))
 }
 
-/// Fails when git tracks the file: a password would end up in the repository. git is asked,
-/// because only it knows its index; without git nothing is tracked.
+/// Fails when git tracks the file, because the password would become part of the repository. devdb
+/// runs git to find out, since only git can read its index. Without git no file is tracked.
 ///
 /// # Errors
 /// `Config`.
@@ -101,13 +106,13 @@ pub fn refuse_tracked(path: &Path) -> Result<()> {
     let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { return Ok(()) };
     let directory = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let tracked = Command::new("git")
-        // In a container the checkout often belongs to another user, and git would refuse to
-        // look. Looking is all this does: no hook runs without the file system monitor.
+        // In a container the checkout often belongs to another user, and git would refuse to read
+        // it. This command only reads, and without the file system monitor it runs no hook.
         .args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C"])
         .arg(directory)
         .args(["ls-files", "--error-unmatch", "--"])
         .arg(literal(name))
-        // A git hook's own variables would lead to another repository or index.
+        // If a git hook runs devdb, these variables point to the hook's repository and index.
         .env_remove("GIT_DIR")
         .env_remove("GIT_WORK_TREE")
         .env_remove("GIT_INDEX_FILE")
@@ -121,12 +126,12 @@ pub fn refuse_tracked(path: &Path) -> Result<()> {
     }
     let shown = path.display();
     Err(Error::new(Kind::Config, format!("{shown} is tracked by git"))
-        .because("it would carry the database's password into the repository")
+        .because("the database's password would become part of the repository")
         .hint(format!("git rm --cached {shown}, and add it to .gitignore"))
         .hint("or name another file: devdb env --write .env.local"))
 }
 
-/// A path that git does not take for a pattern.
+/// A path that git does not read as a pattern.
 fn literal(name: &std::ffi::OsStr) -> std::ffi::OsString {
     let mut pathspec = std::ffi::OsString::from(":(literal)");
     pathspec.push(name);
@@ -163,7 +168,7 @@ fn updated(old: &[u8], variables: &[(String, String)]) -> Vec<u8> {
         }
         new.extend_from_slice(&old[copied..assignment.value.start]);
         new.extend_from_slice(value.as_bytes());
-        // `A=# why` would otherwise become `A=1# why`.
+        // Without the space, `A=# why` would become `A=1# why`.
         if old.get(assignment.value.end) == Some(&b'#') {
             new.push(b' ');
         }

@@ -1,5 +1,5 @@
-//! The process environment, read once. Nothing else in the program looks at `std::env`, so a test
-//! can say what the environment is, and two readers never disagree.
+//! The environment of the process, read once. No other code reads variables, so a test can choose
+//! the environment, and two readers always see the same values.
 
 mod variables;
 
@@ -12,23 +12,24 @@ use crate::error::{Error, Kind, Result};
 use variables::DATA_DIR;
 pub use variables::{Role, VARIABLES, Variable, variable_of};
 
-/// A snapshot of the environment. An empty value counts as unset.
+/// A copy of the environment. A variable with an empty value counts as unset.
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     home: Option<PathBuf>,
 }
 
-/// The names alone: values may be secrets.
+/// Shows only the names, because values may be secrets.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
 }
 
-/// What names one job of a CI system; the first set whose first variable is there counts, and all
-/// of its variables that are there are part of the id. The run alone is no job: the jobs of a
-/// matrix share it, hence the runner's name.
+/// The variables that together identify one job, for each CI system. The first group whose first
+/// variable is set counts, and all its variables that are set are part of the id. A run's id alone
+/// does not identify a job, because the jobs of a matrix share it; so the runner's name is part of
+/// the id.
 const CI_JOBS: &[&[&str]] = &[
     &["GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME"],
     &["CI_JOB_ID"],
@@ -45,13 +46,13 @@ const CI_JOBS: &[&[&str]] = &[
 ];
 
 impl Environment {
-    /// The process's own environment. Bytes that are not UTF-8 are replaced.
+    /// The environment of this process. Bytes that are not UTF-8 are replaced.
     pub fn from_process() -> Self {
         let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let mut environment =
             Self::from_pairs(std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))));
         if environment.home.is_none() {
-            // Without HOME this asks the user database: cron jobs and some containers need it.
+            // Without HOME this asks the user database, as cron jobs and some containers need.
             environment.home = std::env::home_dir().filter(|home| home.is_absolute());
         }
         environment
@@ -70,12 +71,12 @@ impl Environment {
         Environment { variables, home }
     }
 
-    /// A variable's value; none when it is unset or empty.
+    /// A variable's value, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// Every name that begins with `prefix`, sorted.
+    /// The names that begin with `prefix`, sorted.
     pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.variables.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
     }
@@ -89,13 +90,13 @@ impl Environment {
         self.home.as_deref()
     }
 
-    /// Where devdb keeps records and keys: `DEVDB_DATA_DIR`, else the platform's place for
-    /// applications' data (`$XDG_DATA_HOME/devdb`, `~/.local/share/devdb`;
+    /// The directory of devdb's records and keys: `DEVDB_DATA_DIR`, or else the operating system's
+    /// directory for applications' data (`$XDG_DATA_HOME/devdb` or `~/.local/share/devdb`; on macOS
     /// `~/Library/Application Support/devdb`). Always absolute.
     ///
     /// # Errors
-    /// `Config` when there is no home directory, or `DEVDB_DATA_DIR` is relative: commands from
-    /// two directories would then see two sets of instances.
+    /// `Config` when there is no home directory, or `DEVDB_DATA_DIR` is relative. With a relative
+    /// path, commands in two directories would see different instances.
     pub fn data_dir(&self) -> Result<PathBuf> {
         if let Some(directory) = self.get(DATA_DIR) {
             let directory = PathBuf::from(directory);
@@ -106,19 +107,17 @@ impl Environment {
                 Kind::Config,
                 format!("DEVDB_DATA_DIR: {:?} is not an absolute path", directory.display()),
             )
-            .hint("DEVDB_DATA_DIR=\"$PWD/…\" makes it one"));
+            .hint("write an absolute path: DEVDB_DATA_DIR=\"$PWD/…\""));
         }
         self.user_dir("XDG_DATA_HOME", ".local/share").ok_or_else(|| {
-            Error::new(Kind::Config, "cannot tell where to keep devdb's records")
-                .because(
-                    "HOME is no absolute path, or it is not set and the user has no home directory",
-                )
+            Error::new(Kind::Config, "cannot find a directory for devdb's records")
+                .because("HOME is not an absolute path, or it is unset and the user has no home")
                 .hint("set HOME, or DEVDB_DATA_DIR to an absolute path")
         })
     }
 
-    /// As the `directories` crate decides, on this snapshot: a relative XDG variable is ignored,
-    /// as its specification demands.
+    /// The same directory as the `directories` crate finds. A relative XDG variable is ignored, as
+    /// the XDG specification demands.
     fn user_dir(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         let base = if cfg!(target_os = "macos") {
             self.home()?.join("Library/Application Support")
@@ -131,7 +130,7 @@ impl Environment {
         Some(base.join("devdb"))
     }
 
-    /// The user's runtime directory (`XDG_RUNTIME_DIR`): where rootless engines put their sockets.
+    /// The user's runtime directory (`XDG_RUNTIME_DIR`), where rootless engines put their sockets.
     pub fn runtime_dir(&self) -> Option<PathBuf> {
         self.absolute("XDG_RUNTIME_DIR")
     }
@@ -140,7 +139,7 @@ impl Environment {
         self.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
-    /// The operating system's name for the user; its number when it has none.
+    /// The user's name in the operating system, or `uid-<number>` when the user has no name.
     pub fn os_user(&self) -> String {
         whoami::username()
             .ok()
@@ -148,30 +147,31 @@ impl Environment {
             .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
     }
 
-    /// An id of the CI job that this process belongs to, other for every job and every attempt.
-    /// `CI=true` alone names no job.
+    /// An id of the CI job that this process belongs to. Every job and every attempt has another
+    /// id. None outside CI, and when only `CI=true` is set.
     pub fn ci_job(&self) -> Option<String> {
         let parts = CI_JOBS.iter().find(|names| self.is_set(names[0]));
         if let Some(names) = parts {
             let values: Vec<&str> = names.iter().filter_map(|name| self.get(name)).collect();
             return Some(format!("{}={}", names[0], values.join("/")));
         }
-        // Jenkins' own; anyone's build script may use the name for something else.
+        // Only Jenkins writes such values; a build script may use the name for something else.
         let tag = self.get("BUILD_TAG").filter(|tag| tag.starts_with("jenkins-"))?;
         Some(format!("BUILD_TAG={tag}"))
     }
 
-    /// Whether colour is unwanted (`NO_COLOR`, <https://no-color.org>).
+    /// Whether the user wants no colour (`NO_COLOR`, <https://no-color.org>).
     pub fn no_color(&self) -> bool {
         self.is_set("NO_COLOR")
     }
 
-    /// `DATABASE_URL`. devdb never follows it; a command may say that it points elsewhere.
+    /// `DATABASE_URL`. devdb never connects to it; `devdb doctor` says when it names another
+    /// database.
     pub fn database_url(&self) -> Option<SecretString> {
         self.get("DATABASE_URL").map(SecretString::from)
     }
 
-    /// Docker's configuration directory: `DOCKER_CONFIG`, else `~/.docker`.
+    /// Docker's configuration directory: `DOCKER_CONFIG`, or else `~/.docker`.
     pub fn docker_config(&self) -> Option<PathBuf> {
         match self.get("DOCKER_CONFIG") {
             Some(directory) => Some(PathBuf::from(directory)),

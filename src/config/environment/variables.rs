@@ -1,4 +1,5 @@
-//! Every `DEVDB_*` variable. Reading, the warning about unknown names and the manual use this table.
+//! Every `DEVDB_*` variable. Reading, the warning about unknown names and the manual use this
+//! table.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Finds the git directory of a checkout as git does (gitrepository-layout(5)), without git.
+//! Finds the git directory of a checkout as git does (gitrepository-layout(5)), without running
+//! git.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct Checkout {
     /// Its top directory.
     pub work_tree: PathBuf,
-    /// Its own git directory: of a worktree the one below `worktrees/`.
+    /// Its git directory. That of a worktree is below `worktrees/`.
     pub git_dir: PathBuf,
 }
 
@@ -20,7 +21,7 @@ pub fn find(directory: &Path) -> Option<Checkout> {
     })
 }
 
-/// `.git` is the directory, or a file that names it: `gitdir: <path>`.
+/// `.git` is the git directory itself, or a file that names it: `gitdir: <path>`.
 fn git_dir(dot_git: &Path) -> Option<PathBuf> {
     let named = if dot_git.metadata().ok()?.is_dir() {
         dot_git.to_owned()
@@ -29,7 +30,7 @@ fn git_dir(dot_git: &Path) -> Option<PathBuf> {
         let path = text.strip_prefix("gitdir:")?.trim_start().trim_end_matches(['\n', '\r']);
         dot_git.parent()?.join(path)
     };
-    // Every git directory has a HEAD; what has none is not git's.
+    // Every git directory has a HEAD; another directory may be called `.git` too.
     if named.join("HEAD").symlink_metadata().is_err() {
         return None;
     }

@@ -1,17 +1,18 @@
-//! A project's identity: an id that belongs to a directory of this machine, so that two checkouts,
-//! worktrees or copies are two projects, and a moved one stays itself.
+//! A project's identity: an id that belongs to a directory of this machine. Two checkouts,
+//! worktrees or copies are two projects; a directory that is moved stays the same project.
 //!
-//! The id is kept in the checkout's git directory, `<git-dir>/devdb/<where in the checkout>.json`
-//! (nothing to ignore, and every worktree has a git directory of its own), else in
-//! `<root>/.devdb/identity.json`, which ignores itself. Beside the id stands the path that it was
-//! given for. Found under another path:
-//! - the directory of that path still has the same id and is another directory: this is a copy,
-//!   and gets an id of its own;
-//! - else the directory was moved, and the new path is recorded.
+//! The id is kept in the checkout's git directory, in `<git-dir>/devdb/<place in the
+//! checkout>.json`. git ignores files there, and every worktree has its own git directory. Without
+//! git, or where that cannot be written, the id is kept in `<root>/.devdb/identity.json`, in a
+//! directory that tells git to ignore it. The record also holds the path of the directory that got
+//! the id. When devdb finds the record at another path:
+//! - If the directory at the recorded path still has the same id, the present directory is a copy
+//!   and gets a new id.
+//! - Otherwise the directory was moved, and devdb records the new path.
 //!
-//! git itself is never run: `.git` is found and read here, which costs microseconds.
-//! A directory that was moved *within* its checkout counts as a new project: a git directory
-//! cannot tell it from a deleted one and a new one.
+//! devdb does not run git for this: it reads `.git` itself, which takes microseconds. A directory
+//! that is moved *within* its checkout counts as a new project, because its git directory looks the
+//! same as if one directory had been deleted and another one made.
 
 mod git;
 mod record;
@@ -26,28 +27,29 @@ use crate::error::{Kind, Result, ResultExt};
 use crate::spec::digest;
 use record::{Record, Store};
 
-/// Names devdb's ids apart from everybody else's uuids of version 5.
+/// The namespace of devdb's uuids of version 5.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6465_7664_622e_4a1b_9c5e_7072_6f6a_6563);
 
-/// Whose instances the instances of a directory are.
+/// Which project a directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// A uuid.
+    /// The project's id, a uuid.
     pub id: String,
-    /// The checkout's own id, whatever the job: of what [`checkout_at`] says.
+    /// The checkout's id, which is the same for every CI job; see [`checkout_at`].
     pub checkout: String,
-    /// The project's directory, without links (of the sample: devdb's data directory).
+    /// The project's directory, without symbolic links. That of the sample project is devdb's data
+    /// directory.
     pub path: PathBuf,
-    /// What a person should know; one line each.
+    /// What a person should know about the identity; one line each.
     pub notes: Vec<String>,
 }
 
-/// The identity of the project in `root`, given to it now if it has none. In CI every job has one
-/// of its own. Eight processes at once agree.
+/// The identity of the project in `root`. If the directory has no id, it gets one now; processes
+/// that do this at the same time agree on one. In CI every job has its own id.
 ///
 /// # Errors
-/// `Config` when `root` does not exist, when what is recorded cannot be read, or when there is no
-/// place to record anything: neither in the checkout nor in `data_dir`.
+/// `Config` when `root` does not exist, when the record cannot be read, or when a record can be
+/// written neither in the checkout nor in `data_dir`.
 pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Result<Identity> {
     let root = root.canonicalize().or_fail(Kind::Config, || {
         format!("cannot find the project's directory {}", root.display())
@@ -57,8 +59,8 @@ pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Re
         Some(id) => id,
         None => {
             notes.push(format!(
-                "{} cannot be written, so the project is known by its path alone: it will be \
-                 another project when it is moved",
+                "devdb cannot write to {} and knows the project by its path alone: it will be \
+                 another project when you move it",
                 root.display()
             ));
             let machine = Store::in_data_dir(data_dir, "machine.json").settle()?;
@@ -68,7 +70,7 @@ pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Re
     Ok(Identity { id: for_job(id, environment), checkout: id.to_string(), path: root, notes })
 }
 
-/// The id of the checkout that is in a directory now; none when none is recorded for that place.
+/// The id of the checkout that is in a directory now, if one is recorded for that path.
 pub fn checkout_at(directory: &Path) -> Option<String> {
     let records = stores(directory).into_iter().find_map(|store| store.read().ok().flatten());
     records.filter(|record| record.path == directory).map(|record| record.id.to_string())
@@ -84,7 +86,8 @@ pub fn sample_id(data_dir: &Path, environment: &Environment) -> Result<Identity>
     Ok(Identity { id: for_job(id, environment), checkout: id.to_string(), path, notes })
 }
 
-/// A job of CI is a project of its own; that is not recorded, since the checkout outlives it.
+/// The project's id. In CI each job is a project of its own; its id is not recorded, because the
+/// checkout outlives the job.
 fn for_job(id: Uuid, environment: &Environment) -> String {
     match environment.ci_job() {
         Some(job) => {
@@ -95,9 +98,9 @@ fn for_job(id: Uuid, environment: &Environment) -> String {
     }
 }
 
-/// Where the identity of `root` (canonical) may be kept, the one that counts first. A directory of
-/// its own comes first because only it can tell a copied worktree from its original: the `.git`
-/// files of both lead to one git directory.
+/// The places where the identity of `root` (a canonical path) may be kept; the first one that holds
+/// a record counts. `.devdb` comes first, because only it can tell a copied worktree from its
+/// original: the `.git` files of both lead to the same git directory.
 fn stores(root: &Path) -> Vec<Store> {
     let own = Store::own(root);
     match git::find(root) {
@@ -110,7 +113,7 @@ fn stores(root: &Path) -> Vec<Store> {
     }
 }
 
-/// The recorded id; none when there is none and none can be written.
+/// The recorded id. None when there is none and none can be written.
 fn recorded(root: &Path, notes: &mut Vec<String>) -> Result<Option<Uuid>> {
     let stores = stores(root);
     for store in &stores {
@@ -118,7 +121,7 @@ fn recorded(root: &Path, notes: &mut Vec<String>) -> Result<Option<Uuid>> {
             return here(root, store, record, notes).map(Some);
         }
     }
-    // The git directory is the better place for a new one.
+    // The git directory is the better place for a new record.
     for store in stores.iter().rev() {
         match store.create(root) {
             Ok(record) => return here(root, store, record, notes).map(Some),
@@ -129,13 +132,13 @@ fn recorded(root: &Path, notes: &mut Vec<String>) -> Result<Option<Uuid>> {
     Ok(None)
 }
 
-/// The id of a record that was found at `root`: as it stands, moved or copied.
+/// The id of `root`, where `record` was found: the directory is unchanged, was moved, or is a copy.
 fn here(root: &Path, store: &Store, record: Record, notes: &mut Vec<String>) -> Result<Uuid> {
     if record.path == root || is_same_directory(&record.path, root) {
         return Ok(record.id);
     }
     let _lock = store.lock();
-    // Another process may have settled it meanwhile.
+    // Another process may have written the record in the meantime.
     let record = match store.read()? {
         Some(record) if record.path == root => return Ok(record.id),
         Some(record) => record,
@@ -145,13 +148,14 @@ fn here(root: &Path, store: &Store, record: Record, notes: &mut Vec<String>) -> 
     let Some(original) = original(&record) else {
         notes.push(format!("the project was moved here from {recorded}: it keeps its databases"));
         return match store.replace(&record.moved_to(root)) {
-            // The id is right all the same.
+            // The id is right even if the new path cannot be recorded.
             Err(failure) if !failure.cannot_write => Err(failure.error),
             _ => Ok(record.id),
         };
     };
     notes.push(format!("this is a copy of {recorded}: it gets databases of its own"));
-    // A copied worktree shares the git directory of its original, whose record must stay.
+    // A copied worktree shares the git directory with its original. The original's record must
+    // stay.
     let written = if store.path() == original.path() {
         Store::own(root).create(root)
     } else {
@@ -166,19 +170,19 @@ fn here(root: &Path, store: &Store, record: Record, notes: &mut Vec<String>) -> 
     })
 }
 
-/// Whether two paths lead to one directory, as with a bind mount.
+/// Whether two paths lead to the same directory, as a bind mount makes possible.
 fn is_same_directory(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino())).ok();
     identity(one).is_some_and(|found| Some(found) == identity(other))
 }
 
-/// Where the directory of the recorded path has its identity, if it still has this one.
+/// The place that holds the identity of the recorded directory, if that still has the same id.
 fn original(record: &Record) -> Option<Store> {
     if !record.path.is_dir() {
         return None;
     }
     for store in stores(&record.path) {
-        // Whether the other's record can be read is the other's problem.
+        // A record there that cannot be read is an error only for that project.
         if let Ok(Some(found)) = store.read() {
             return (found.id == record.id).then_some(store);
         }

@@ -1,4 +1,4 @@
-//! The file that an identity is kept in.
+//! The file that holds an identity.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -14,13 +14,13 @@ use crate::error::{Error, Kind, Result, ResultExt};
 
 const SCHEMA: u32 = 1;
 
-/// An id and whose it is.
+/// An id, and the directory that has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     schema: u32,
-    /// A random uuid.
+    /// The id, a random uuid.
     pub id: Uuid,
-    /// The directory it was given to, without links.
+    /// The directory, without symbolic links.
     pub path: PathBuf,
     created: DateTime<Utc>,
 }
@@ -37,7 +37,7 @@ impl Record {
     }
 }
 
-/// A place for one record.
+/// A place that can hold one record.
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
@@ -48,18 +48,18 @@ pub struct Store {
 #[derive(Debug, PartialEq, Eq)]
 enum Where {
     GitDir,
-    /// A directory beside the project's files, which git has to ignore.
+    /// A directory beside the project's files. git must ignore it.
     Project,
-    /// For its owner's eyes only.
+    /// Only the owner can read it.
     DataDir,
 }
 
-/// A record that was not written.
+/// Why a record was not written.
 #[derive(Debug)]
 pub struct NotWritten {
-    /// What to tell.
+    /// The error.
     pub error: Error,
-    /// Whether the place is just not writable.
+    /// Whether the user may not write there.
     pub cannot_write: bool,
 }
 
@@ -68,17 +68,18 @@ impl Store {
         Store { path: directory.join(name), directory, kind }
     }
 
-    /// In a checkout's git directory. `name` stands for the place in the checkout.
+    /// The place in a checkout's git directory. `name` stands for the project's place in the
+    /// checkout.
     pub fn in_git_dir(git_dir: &Path, name: &str) -> Self {
         Store::new(git_dir.join("devdb"), &format!("{name}.json"), Where::GitDir)
     }
 
-    /// In the project's directory itself.
+    /// The place in the project's own directory.
     pub fn own(root: &Path) -> Self {
         Store::new(root.join(".devdb"), "identity.json", Where::Project)
     }
 
-    /// In devdb's data directory.
+    /// The place in devdb's data directory.
     pub fn in_data_dir(data_dir: &Path, name: &str) -> Self {
         Store::new(data_dir.to_owned(), name, Where::DataDir)
     }
@@ -88,7 +89,7 @@ impl Store {
         &self.path
     }
 
-    /// What is recorded, if anything is.
+    /// The record, if there is one.
     ///
     /// # Errors
     /// `Config` when the file cannot be read or understood.
@@ -118,18 +119,18 @@ impl Store {
         };
         let Versioned { schema } = serde_json::from_slice(&text).map_err(damaged)?;
         if schema > SCHEMA {
-            return Err(Error::new(Kind::Config, format!("{shown} is of a newer devdb"))
+            return Err(Error::new(Kind::Config, format!("{shown} was written by a newer devdb"))
                 .because(format!("it has schema {schema}, and this devdb knows {SCHEMA}"))
-                .hint("use the newer devdb"));
+                .hint("install that version of devdb"));
         }
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
-    /// Records a new id for the directory `path`, unless one is recorded meanwhile: then that
-    /// one is the result.
+    /// Records a new id for the directory `path`. If another process has just recorded one, the
+    /// result is that record.
     ///
     /// # Errors
-    /// When nothing can be written here.
+    /// When the record cannot be written.
     pub fn create(&self, path: &Path) -> Result<Record, NotWritten> {
         let new = Record::new(path);
         let written = self.prepared().and_then(|()| self.draft(&new)?.create());
@@ -144,15 +145,15 @@ impl Store {
         }
     }
 
-    /// Replaces what is recorded. Hold the [`Store::lock`].
+    /// Replaces the record. The caller holds the [`Store::lock`].
     ///
     /// # Errors
-    /// When it cannot be written; the old record is then still there.
+    /// When it cannot be written. The old record is then unchanged.
     pub fn replace(&self, record: &Record) -> Result<(), NotWritten> {
         self.draft(record).and_then(Draft::replace).map_err(|error| self.not_written(error))
     }
 
-    /// The recorded id, recorded now if there is none.
+    /// The recorded id. If there is none, a new one is recorded.
     ///
     /// # Errors
     /// `Config` when it cannot be read or written.
@@ -166,8 +167,8 @@ impl Store {
         }
     }
 
-    /// Keeps other processes from replacing the record until it is dropped. None on a file system
-    /// without locks: two at once might then not agree, once.
+    /// A lock that keeps other processes from replacing the record. None on a file system without
+    /// locks, where two processes at the same time may use different ids once.
     pub fn lock(&self) -> Option<File> {
         let directory = File::open(&self.directory).ok()?;
         directory.lock().ok()?;

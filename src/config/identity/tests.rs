@@ -195,7 +195,7 @@ fn a_checkout_that_cannot_be_written_is_known_by_its_path() {
     let root = Path::new("/sys/kernel");
     let world = World::new();
     let first = world.of(root);
-    assert!(first.notes[0].contains("cannot be written"), "{first:?}");
+    assert!(first.notes[0].contains("cannot write to"), "{first:?}");
     assert_eq!(world.id(root), first.id);
     assert_ne!(World::new().id(root), first.id, "another machine's is another");
 }

@@ -1,10 +1,10 @@
-//! What is kept of golden states.
+//! How many golden states devdb keeps.
 
 use bytesize::ByteSize;
 
 use super::{Checked, problem};
 
-/// `cache.states`: how many. One at least: what was just made is used next.
+/// `cache.states`: how many states. At least one, because devdb uses the state that it just made.
 pub fn states(text: &str) -> Checked<usize> {
     match text.parse::<usize>() {
         Ok(number @ 1..=1000) => Ok(number),
@@ -15,7 +15,7 @@ pub fn states(text: &str) -> Checked<usize> {
     }
 }
 
-/// `cache.size`: bytes, with a unit.
+/// `cache.size`: a number of bytes with a unit.
 pub fn size(text: &str) -> Checked<u64> {
     match text.parse::<ByteSize>() {
         Ok(size) if size.as_u64() > 0 => Ok(size.as_u64()),

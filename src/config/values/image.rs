@@ -1,4 +1,4 @@
-//! Image references, and what their tags tell.
+//! Image references, and the PostgreSQL version that an image's tag names.
 
 use super::{Checked, problem};
 
@@ -17,7 +17,7 @@ pub fn image(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     problem(
-        format!("{text:?} is no image reference"),
+        format!("{text:?} is not an image reference"),
         "write repository:tag, the repository in lower case: postgres:15, postgis/postgis:15-3.4",
     )
 }
@@ -32,9 +32,9 @@ fn split_image(image: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// PostgreSQL's major version that an image's tag tells: `postgres:15.4-alpine`,
+/// PostgreSQL's major version that an image's tag names: `postgres:15.4-alpine`,
 /// `postgis/postgis:15-3.4`, `pgvector/pgvector:pg15`, `timescale/timescaledb:2.11.0-pg15`. None
-/// when it tells nothing, as `latest` or a version of the image's own.
+/// when the tag does not name it, such as `latest` or a version of the image itself.
 pub fn image_major(image: &str) -> Option<u16> {
     let (repository, tag) = split_image(image);
     let tag = tag?;

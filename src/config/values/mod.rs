@@ -1,5 +1,5 @@
-//! What each setting may be. The same text means the same thing in a file, a variable or a flag,
-//! so these functions know nothing of where it stands; whoever calls them adds that.
+//! Which values each setting accepts. A text means the same in a file, a variable or a flag, so
+//! these functions do not know where it stands; their caller adds the place to the error.
 
 mod cache;
 mod image;
@@ -13,10 +13,10 @@ pub use image::{image, image_major};
 pub use names::{database, database_for, extension, instance, label, profile, user, variable};
 pub use postgres::{port, setting_name, setting_value, version};
 
-/// Why a value cannot be used, and what can.
+/// Why a value cannot be used, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// `"x" is not a port`.
+    /// Why: `"x" is not a port`.
     pub what: String,
     /// What to write instead.
     pub hint: String,
@@ -28,7 +28,7 @@ fn problem<T>(what: impl Into<String>, hint: impl Into<String>) -> Checked<T> {
     Err(Problem { what: what.into(), hint: hint.into() })
 }
 
-/// One of a few words.
+/// One of the words in a list.
 fn word<T: Copy>(text: &str, what: &str, words: &[(&str, T)]) -> Checked<T> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
@@ -72,7 +72,7 @@ pub fn durability(text: &str) -> Checked<Durability> {
     )
 }
 
-/// `migrations.out_of_order`: whether it is allowed.
+/// `migrations.out_of_order`: whether devdb may apply an older file.
 pub fn out_of_order(text: &str) -> Checked<bool> {
     word(text, "a rule for files out of order", &[("refuse", false), ("allow", true)])
 }
@@ -81,17 +81,17 @@ fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// `generations.keep`: how many.
+/// `generations.keep`: how many generations.
 pub fn keep(text: &str) -> Checked<u16> {
     number(text, "a number of generations", 100)
 }
 
-/// `generations.days`: how long.
+/// `generations.days`: how many days.
 pub fn days(text: &str) -> Checked<u16> {
     number(text, "a number of days", 3650)
 }
 
-/// A whole number from 0.
+/// A whole number from 0 to `most`.
 fn number(text: &str, what: &str, most: u16) -> Checked<u16> {
     match text.parse::<u16>() {
         Ok(number) if number <= most => Ok(number),
@@ -102,7 +102,7 @@ fn number(text: &str, what: &str, most: u16) -> Checked<u16> {
     }
 }
 
-/// A path as written; that it exists is checked where it is known what it is relative to.
+/// A path. [`super::decide`] checks that it exists, since it knows what the path is relative to.
 pub fn path(text: &str) -> Checked<String> {
     if text.is_empty() || text.contains('\0') {
         return problem("the path is empty", "write a path relative to devdb.yaml: migrations");
@@ -113,7 +113,7 @@ pub fn path(text: &str) -> Checked<String> {
 /// One of `migrations.command` or `seeds.command`.
 pub fn word_of_command(text: &str) -> Checked<String> {
     if text.contains('\0') {
-        return problem("the word has a NUL in it", "remove it");
+        return problem("the word contains a NUL character", "remove it");
     }
     Ok(text.to_owned())
 }
@@ -125,7 +125,10 @@ pub fn input(text: &str) -> Checked<String> {
         return problem("the glob is empty", EXAMPLE);
     }
     if text.starts_with('/') {
-        return problem(format!("{text:?} is an absolute path, another on each machine"), EXAMPLE);
+        return problem(
+            format!("{text:?} is an absolute path, which differs between machines"),
+            EXAMPLE,
+        );
     }
     match glob::Pattern::new(text) {
         Ok(_) => Ok(text.to_owned()),

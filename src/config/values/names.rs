@@ -1,19 +1,19 @@
-//! Names: of projects, developers and instances, and of what is in a database.
+//! Names of projects, developers and instances, and of what PostgreSQL and seeds know by name.
 
 use super::{Checked, has_control, problem};
 use crate::spec::EPHEMERAL;
 
-/// A name for people: the project, a developer.
+/// A name for people: that of a project or a developer.
 pub fn label(text: &str) -> Checked<String> {
     name_of_at_most(100, text)
 }
 
-/// An instance's name: git's branches have longer ones than people.
+/// An instance's name. It may be longer than other names, because it can be that of a git branch.
 pub fn instance(text: &str) -> Checked<String> {
     if text.starts_with(EPHEMERAL) {
         return problem(
-            format!("{text:?} is a name of devdb's own"),
-            format!("write one that does not begin with \"{EPHEMERAL}\""),
+            format!("{text:?} begins like the names of devdb's own instances"),
+            format!("write a name that does not begin with \"{EPHEMERAL}\""),
         );
     }
     name_of_at_most(255, text)
@@ -25,7 +25,7 @@ fn name_of_at_most(limit: usize, text: &str) -> Checked<String> {
     }
     if text.chars().count() > limit || has_control(text) {
         return problem(
-            format!("{text:?} is no usable name"),
+            format!("{text:?} cannot be used as a name"),
             format!("write a name of 1 to {limit} characters, without control characters"),
         );
     }
@@ -33,7 +33,7 @@ fn name_of_at_most(limit: usize, text: &str) -> Checked<String> {
 }
 
 fn identifier(text: &str, what: &str) -> Checked<String> {
-    // PostgreSQL cuts longer names off in silence.
+    // PostgreSQL shortens longer names and does not say so.
     let hint = format!("a {what}'s name has 1 to 63 bytes and no control characters");
     if text.is_empty() {
         return problem(format!("the {what}'s name is empty"), hint);
@@ -52,7 +52,7 @@ pub fn database(text: &str) -> Checked<String> {
     if matches!(text, "template0" | "template1") {
         return problem(
             format!("{text:?} is PostgreSQL's own template"),
-            "choose another name; every new database would be a copy of it",
+            "choose another name: PostgreSQL copies this database whenever it makes a new one",
         );
     }
     identifier(text, "database")
@@ -63,7 +63,7 @@ pub fn user(text: &str) -> Checked<String> {
     if text.starts_with("pg_") || matches!(text, "public" | "none") {
         return problem(
             format!("{text:?} is reserved by PostgreSQL"),
-            "a role's name cannot begin with pg_, nor be public or none",
+            "choose a name that does not begin with pg_ and is not public or none",
         );
     }
     identifier(text, "user")
@@ -74,12 +74,12 @@ pub fn extension(text: &str) -> Checked<String> {
     identifier(text, "extension")
 }
 
-/// `seeds.profile`: the name of a directory below the seeds.
+/// `seeds.profile`: the name of a directory below the directory of the seeds.
 pub fn profile(text: &str) -> Checked<String> {
     if text.is_empty() || text.starts_with('.') || text.contains(['/', '\\']) || has_control(text) {
         return problem(
             format!("{text:?} is no name of a seed profile"),
-            "a profile is a directory's name below the seeds: dev, test, demo",
+            "write the name of a directory below the seeds: dev, test, demo",
         );
     }
     Ok(text.to_owned())
@@ -93,14 +93,14 @@ pub fn variable(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     problem(
-        // Not shown: people paste the key itself here.
-        "this is no name of an environment variable".to_owned(),
+        // The text is not shown, because people paste the key itself here.
+        "this is not the name of an environment variable".to_owned(),
         "write the variable's name (letters, digits, _), never the key: ENCRYPTION_KEY",
     )
 }
 
-/// A database's name made from a project's: lower case ASCII letters, digits and `_`, so that
-/// nobody has to quote it.
+/// Makes a database's name from a project's. It has lower case ASCII letters, digits and `_`, so
+/// that nobody has to quote it in SQL.
 pub fn database_for(project: &str) -> String {
     let mut name = String::new();
     for c in project.chars() {

@@ -3,7 +3,7 @@
 use super::{Checked, problem};
 use crate::spec::PortChoice;
 
-/// PostgreSQL's major versions that devdb serves.
+/// PostgreSQL's major versions that devdb supports.
 pub const VERSIONS: std::ops::RangeInclusive<u16> = 13..=18;
 
 /// `postgres.version`.
@@ -44,8 +44,8 @@ pub fn port(text: &str) -> Checked<PortChoice> {
     }
 }
 
-/// Settings that devdb decides: they say where the server listens, who gets in, and where its
-/// files are.
+/// Server settings that only devdb may decide: where the server listens, who may log in, and where
+/// the files are.
 const DEVDB_DECIDES: &[&str] = &[
     "config_file",
     "data_directory",
@@ -63,12 +63,12 @@ pub fn setting_name(text: &str) -> Checked<()> {
     let plain = text.to_ascii_lowercase();
     match plain.as_str() {
         "port" => {
-            return problem("\"port\" is not set here", "postgres.port is where to say the port");
+            return problem("\"port\" cannot be set here", "set postgres.port instead");
         }
         "password_encryption" => {
             return problem(
                 "devdb decides \"password_encryption\" itself",
-                "remove it: logins are always scram-sha-256",
+                "remove it: devdb always uses scram-sha-256",
             );
         }
         name if DEVDB_DECIDES.contains(&name) => {
@@ -85,8 +85,8 @@ pub fn setting_name(text: &str) -> Checked<()> {
         return Ok(());
     }
     problem(
-        format!("{text:?} is no name of a PostgreSQL setting"),
-        "letters, digits, _ and one dot for an extension's setting: shared_buffers, pg_trgm.limit",
+        format!("{text:?} is not the name of a PostgreSQL setting"),
+        "use letters, digits and _, or a dot for an extension: shared_buffers, pg_trgm.limit",
     )
 }
 
@@ -94,7 +94,9 @@ pub fn setting_name(text: &str) -> Checked<()> {
 pub fn setting_value(text: Option<&str>) -> Checked<String> {
     match text {
         None => problem("the setting has no value", "write '' for an empty one"),
-        Some(text) if text.contains('\0') => problem("the value has a NUL in it", "remove it"),
+        Some(text) if text.contains('\0') => {
+            problem("the value contains a NUL character", "remove it")
+        }
         Some(text) => Ok(text.to_owned()),
     }
 }
