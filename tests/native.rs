@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{Bench, PASSWORD, kind_of};
 use devdb::db::scram;
 use devdb::engine::native::{Native, NativeEnvironment};
-use devdb::engine::{Launch, Lease, PrivateLaunch, Role, Server, Snapshot, State};
+use devdb::engine::{Engine, Launch, Lease, PrivateLaunch, Role, Server, Snapshot, State};
 use devdb::error::Kind;
 use devdb::spec::{EngineKind, Owner};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -240,7 +240,8 @@ async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Ben
         name: "lost".into(),
         state: State::Unfinished,
     };
-    let copy = bench.engine.create_generation_from_snapshot(&owner, 1, &lost, &bench.spec).await;
+    let Engine::Native(engine) = &bench.engine else { panic!("this is the native engine's suite") };
+    let copy = engine.create_generation_from_snapshot(&owner, 1, &lost, &bench.spec).await;
     assert_eq!(kind_of(copy), Kind::Snapshot);
     assert_eq!(bench.generations(&owner).await.len(), 1, "what was begun stays");
     let launch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());

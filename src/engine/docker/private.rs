@@ -1,7 +1,7 @@
 //! Private servers: containers whose life is tied to devdb's connection. The data directory lies in
 //! the container's own file system, so a commit captures it.
 //!
-//! The container's first process is a small shell script (`private.sh`) that ends when its
+//! The container's first process is a small shell script (`scripts/private.sh`) that ends when its
 //! standard input does: when devdb is killed, the daemon closes it, and the container, which
 //! removes itself, is gone half a second later. One that was created and never started waits for
 //! the next command of its user.
