@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{Bench, PASSWORD, kind_of};
 use devdb::db::scram;
 use devdb::engine::native::{Native, NativeEnvironment};
-use devdb::engine::{Launch, Lease, PrivateLaunch, Role, Server};
+use devdb::engine::{Engine, Launch, Lease, PrivateLaunch, Role, Server, Snapshot, State};
 use devdb::error::Kind;
 use devdb::spec::{EngineKind, Owner};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -234,11 +234,16 @@ async fn its_files_are_private_and_nothing_secret_stays(bench: Arc<Bench>) {
 
 async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
-    let generation = bench.make_generation(&owner, 1).await;
-    // As a copy of a snapshot leaves it that was interrupted.
-    let file = Path::new(&generation.handle).join("generation.json");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("\"initialised\": true", "\"initialised\": false")).unwrap();
+    let lost = Snapshot {
+        handle: "/nonexistent".into(),
+        owner: owner.clone(),
+        name: "lost".into(),
+        state: State::Unfinished,
+    };
+    let Engine::Native(engine) = &bench.engine else { panic!("this is the native engine's suite") };
+    let copy = engine.create_generation_from_snapshot(&owner, 1, &lost, &bench.spec).await;
+    assert_eq!(kind_of(copy), Kind::Snapshot);
+    assert_eq!(bench.generations(&owner).await.len(), 1, "what was begun stays");
     let launch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
     assert_eq!(kind_of(bench.engine.launch(&launch).await), Kind::Unexpected);
     let verifier = scram::verifier(PASSWORD);

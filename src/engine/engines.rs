@@ -1,4 +1,4 @@
-//! Which engine an instance gets, and how to get to the one it has.
+//! Choosing an engine for a new instance, and opening the engine of an instance that exists.
 
 use super::docker::{self, Docker, DockerEnvironment, PullFailure};
 use super::native::{Native, NativeEnvironment};
@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::{EngineChoice, EngineKind, InstanceSpec, ServerSpec};
 
-/// The ways to both engines.
+/// What is needed to find each engine.
 #[derive(Debug, Clone)]
 pub struct Engines {
     /// Where a Docker daemon may be.
@@ -25,7 +25,7 @@ impl Engines {
     pub async fn open(&self, kind: EngineKind, spec: &ServerSpec) -> Result<Engine> {
         match kind {
             EngineKind::Docker => self.docker().await.map_err(|error| {
-                // Its own hints are for a choice of engine, and an instance has made that.
+                // Its own hints help to choose an engine, and an instance has one already.
                 let why = "this instance lives on docker, and its engine does not answer";
                 Error::new(Kind::NoEngine, why)
                     .because(error.message())
@@ -37,8 +37,8 @@ impl Engines {
         }
     }
 
-    /// The engine for a new server, ready to launch it. `role`: what it is for; one of an instance
-    /// must be reached for as long as that lasts.
+    /// Chooses the engine for a new server, and prepares it. `role` says what the server is for: the
+    /// server of an instance has to stay reachable from here.
     ///
     /// # Errors
     /// `NoEngine` with everything that was tried, `Image` when the image cannot be had.
@@ -59,14 +59,14 @@ impl Engines {
         }
     }
 
-    /// Every engine that answers, the native one always among them: what it made is found even
-    /// when its programs are gone.
+    /// Lists the engines that answer. The native engine is always among them, because what it made
+    /// can be found when its programs are gone.
     pub async fn reachable(&self, spec: &ServerSpec) -> Vec<Engine> {
         let docker = docker::discover(&self.docker).await.engine.map(Engine::Docker);
         docker.into_iter().chain(self.native(spec).ok()).collect()
     }
 
-    /// docker, or an error that lists where it was looked for.
+    /// The docker engine. The error lists the places where devdb looked for a daemon.
     ///
     /// # Errors
     /// `NoEngine`.
@@ -78,7 +78,7 @@ impl Engines {
         }
     }
 
-    /// The native engine, with programs of this major version where there are any.
+    /// The native engine, with programs of the major version of `spec` if there are any.
     ///
     /// # Errors
     /// `Config` when devdb's data directory cannot be used.
@@ -88,7 +88,7 @@ impl Engines {
             .map(Engine::Native)
     }
 
-    /// What the native engine has made: to find and to remove, whatever has become of its programs.
+    /// The native engine without programs. It finds and removes what it made.
     ///
     /// # Errors
     /// `Config` when devdb's data directory cannot be used.
@@ -121,7 +121,7 @@ impl Engines {
         }
     }
 
-    /// docker with the image; the inner error is one that native may make good.
+    /// The docker engine, prepared. With an inner error the native engine may take its place.
     async fn prepared(
         &self,
         docker: Docker,
@@ -140,8 +140,8 @@ impl Engines {
                 Some(
                     PullFailure::Unreachable | PullFailure::NotFound | PullFailure::DaemonLost,
                 ) => Ok(Err(failure.error)),
-                // The registry is there and has a bad moment: going native would be a surprise
-                // that lasts as long as the instance.
+                // The registry answers with an error that may be over soon. The instance would
+                // stay on the native engine for good, which would be a surprise.
                 _ => Err(failure.error),
             },
         }
@@ -165,7 +165,7 @@ impl Engines {
     }
 }
 
-/// Why it is not docker, in one line.
+/// Why docker was not chosen, in one line.
 fn reason(refusal: &Error) -> String {
     match refusal.kind() {
         Kind::NoEngine => {

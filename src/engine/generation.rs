@@ -13,22 +13,22 @@ use crate::spec::{MadeWith, Owner, ServerSpec};
 /// A data directory that devdb made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Generation {
-    /// The engine's handle: a volume name; native: a directory.
+    /// The engine's handle: the name of a volume, or the path of a directory.
     pub handle: String,
-    /// Whose it is.
+    /// The owner of its instance.
     pub owner: Owner,
-    /// Counts up within an instance, from 1.
+    /// Its number. The first generation of an instance has number 1.
     pub number: u32,
     /// When it was made.
     pub created: Option<DateTime<Utc>>,
-    /// PostgreSQL's major version of the data, the database and the user it was made with.
+    /// The version, the image, the database and the user that it was made with.
     pub made_with: MadeWith,
-    /// The fingerprint of the golden state it is a copy of.
+    /// The fingerprint of the golden state that it is a copy of. None for a copy of a snapshot.
     pub origin: Option<String>,
 }
 
 impl Engine {
-    /// Every generation devdb made here, of one instance or of all.
+    /// Lists the generations that devdb made on this engine: those of one instance, or all.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -36,8 +36,8 @@ impl Engine {
         each!(self.generations(key))
     }
 
-    /// Bytes on disk of every generation devdb made here, of one instance or of all, by handle.
-    /// What the engine cannot tell is left out. Slow: every file is looked at.
+    /// Measures the generations that devdb made on this engine: bytes on the disk, by handle. Leaves
+    /// out those that the engine cannot measure. This is slow, because it looks at every file.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -45,16 +45,17 @@ impl Engine {
         each!(self.sizes(key))
     }
 
-    /// Whether a generation carries the mark of a complete one, which a launch with a verifier leaves
-    /// and a copy of a snapshot has. What lacks it and is in no record is rubbish. May be slow; asked only when a record is lost.
+    /// Whether a generation is marked as complete. A launch with a verifier marks it, and so does the
+    /// copy of a snapshot. A generation that is not marked and is in no record is rubbish. This may be
+    /// slow, so devdb asks only when a record is lost.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// When the mark cannot be read.
     pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
         each!(self.is_complete(generation, spec))
     }
 
-    /// Removes a generation's data for good. Nothing happens if it is gone already.
+    /// Removes a generation and its data for good. Does nothing when it is gone already.
     ///
     /// # Errors
     /// `NotOurs` without the labels; `Unexpected` while a server uses it.
@@ -62,8 +63,8 @@ impl Engine {
         each!(self.remove_generation(generation))
     }
 
-    /// The same, but an engine that goes on with it by itself is waited for as long as `patience`
-    /// only. False when it was not gone by then.
+    /// Removes a generation, and waits for that no longer than `patience`: a daemon goes on with a
+    /// removal by itself. Returns false when the generation was not gone by then.
     ///
     /// # Errors
     /// As [`Engine::remove_generation`].
@@ -78,14 +79,14 @@ impl Engine {
         }
     }
 
-    /// Removes what the making or the removal of one of an instance's generations left behind when
-    /// it was cut short. Nobody else may be at work on the instance.
+    /// Deletes what is left of generations whose making or removal was interrupted. The caller holds
+    /// the lock of the instance.
     ///
     /// # Errors
     /// When the engine refuses.
     pub async fn sweep(&self, key: &str) -> Result<()> {
         match self {
-            // A volume is there or is not.
+            // A volume is never half made.
             Engine::Docker(_) => Ok(()),
             Engine::Native(native) => native.sweep(key).await,
         }

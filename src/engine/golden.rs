@@ -1,8 +1,8 @@
-//! Golden states on an engine: complete data directories, cached under a fingerprint of everything
-//! that went into them, baked by private servers ([`super::private`]).
+//! Golden states: complete data directories that are cached under a fingerprint of everything that
+//! went into them. Private servers bake them ([`super::private`]).
 //!
-//! A golden state is nobody's: every instance on the engine may start from it. Its label says what
-//! is in it; nobody has a password for it.
+//! A golden state has no owner: every instance on the engine may start from it. Its label says what
+//! it contains. No password opens it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,10 +17,10 @@ pub const LABEL_SCHEMA: u32 = 1;
 /// What a data directory depends on besides its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
-    /// Part of the fingerprint: the same on every machine that can share states.
+    /// Goes into the fingerprint. It is the same on all machines that can share golden states.
     pub name: String,
-    /// Which very server it is: an image's id, a build of the programs. States of another are left
-    /// alone: its libraries may sort text differently.
+    /// Names the exact server: the id of an image, or the build of the programs. Golden states of
+    /// another server are not used, because its libraries may sort text differently.
     pub exact: String,
     /// Operating system and processor: `linux/amd64`.
     pub machine: String,
@@ -31,10 +31,10 @@ pub struct Platform {
 pub struct GoldenLabel {
     /// The label's version.
     pub schema: u32,
-    /// Of everything that went into it: 64 hexadecimal digits.
+    /// The digest of everything that went into it: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// Whether its server was stopped cleanly, so that instances may start from it. Another was
-    /// taken from a running one; it serves builders, which do not mind the recovery.
+    /// Whether its server was stopped cleanly, so that instances may start from it. A state that was
+    /// copied from a running server needs a recovery at the start; only builders start from it.
     pub clean: bool,
     /// How many golden states it is built on.
     pub depth: u32,
@@ -50,23 +50,23 @@ pub struct GoldenLabel {
     pub seeds: usize,
     /// When it was made.
     pub created: DateTime<Utc>,
-    /// The server's next transaction id: while an instance that started from it is there, plus the
-    /// one that gave it its password, nobody has written to it.
+    /// The server's next transaction id. Giving an instance its password takes one more. As long as
+    /// the instance's next transaction id is that number, nobody has written to it.
     pub next_transaction: u64,
-    /// Whether it holds values that only one project on this machine can read: it is never sent
-    /// anywhere.
+    /// Whether it contains values that were encrypted with a key of this machine. Then it is never
+    /// sent anywhere.
     pub local: bool,
 }
 
 impl GoldenLabel {
-    /// The name it is stored under. A state for builders only never takes the name of a clean one.
+    /// The name that it is stored under. A state for builders has another name than a clean one.
     pub fn name(&self) -> String {
         let short = &self.fingerprint[..24.min(self.fingerprint.len())];
         if self.clean { short.to_owned() } else { format!("{short}-live") }
     }
 }
 
-/// Why a label is no golden state's; none for one that can be read, or is a newer devdb's.
+/// Why a label cannot be read. None when it can be read, or when a newer devdb wrote it.
 pub(super) fn unreadable(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Version {
@@ -91,7 +91,7 @@ pub struct GoldenState {
     pub bytes: u64,
 }
 
-/// What bears the name and the mark of a golden state, and whose label cannot be read. Never used.
+/// Something with the name of a golden state whose label cannot be read. It is never used.
 #[derive(Debug, Clone, Serialize)]
 pub struct DamagedGolden {
     /// The engine's handle.
@@ -117,11 +117,12 @@ impl Engine {
         each!(self.golden_states())
     }
 
-    /// Makes a generation that is a copy of a clean golden state. Its first launch gives the user a
-    /// password.
+    /// Makes a generation that is a copy of a clean golden state. Its first launch needs a verifier,
+    /// because the user has no password yet.
     ///
     /// # Errors
-    /// As [`Engine::create_generation`]; nothing is left behind.
+    /// `NotOurs` when something else has its name; `Unexpected` when the generation exists already or
+    /// the engine refuses. Nothing is left behind.
     pub async fn clone_golden(
         &self,
         state: &GoldenState,
@@ -132,8 +133,8 @@ impl Engine {
         each!(self.clone_golden(state, owner, number, spec))
     }
 
-    /// Everything that bears a golden state's name and mark and whose label is damaged. What a newer
-    /// devdb made is not.
+    /// Lists everything that has the name of a golden state and a label that cannot be read, except
+    /// what a newer devdb made.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -141,7 +142,7 @@ impl Engine {
         each!(self.damaged_golden())
     }
 
-    /// Removes what [`Engine::damaged_golden`] found.
+    /// Removes something that [`Engine::damaged_golden`] found.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -149,8 +150,8 @@ impl Engine {
         each!(self.remove_damaged(damaged))
     }
 
-    /// Removes what commands that were killed left half made of golden states. To be called while
-    /// nobody of this user makes any.
+    /// Removes golden states that are half made because their command was killed. The caller sees to
+    /// it that no other command of this user makes one meanwhile.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -158,7 +159,8 @@ impl Engine {
         each!(self.sweep_golden())
     }
 
-    /// Whether [`Engine::sweep_golden`] may find anything, as far as a look tells that costs nothing.
+    /// Whether [`Engine::sweep_golden`] may find something. This is a quick look, so it may say yes
+    /// when there is nothing.
     pub fn may_have_half_made_golden(&self) -> bool {
         match self {
             Engine::Docker(_) => true,
@@ -166,11 +168,11 @@ impl Engine {
         }
     }
 
-    /// Removes a golden state. Generations that were made from it are not touched. Nothing happens
-    /// if it is gone already.
+    /// Removes a golden state. Generations that were copied from it stay. Does nothing when it is gone
+    /// already.
     ///
     /// # Errors
-    /// When the engine refuses: somebody else is using it.
+    /// When the engine refuses because it is in use.
     pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
         each!(self.remove_golden(state))
     }

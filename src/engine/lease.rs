@@ -1,4 +1,5 @@
-//! Whose a private server is, and how to tell that nobody needs it any more.
+//! Leases: they tell which devdb process a private server belongs to, and when nobody needs the
+//! server any more.
 
 use std::fs;
 use std::path::Path;
@@ -9,28 +10,28 @@ use serde::{Deserialize, Serialize};
 
 use super::native;
 
-/// What a container that belongs to one devdb process is labelled with.
+/// The claim of a devdb process on a private server. It is kept in a label or in the directory's mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Which boot of which machine, and which of its namespaces of processes: elsewhere the
-    /// process's number is another's.
+    /// The machine's boot and the namespace of its processes. In another one, the same number belongs
+    /// to another process.
     world: String,
     /// The user who runs devdb.
     user: u32,
-    /// devdb's own process.
+    /// The number of devdb's process.
     pid: i32,
-    /// When that started, in whatever form the system tells it.
+    /// When that process started, as the system writes it.
     started: Option<String>,
-    /// When its time is over, whoever lives; none when only devdb's process counts.
+    /// When it is over at the latest. None when only devdb's process counts.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
-    /// Whether it stays for its time when devdb's process is no more.
+    /// Whether it goes on until that time when devdb's process has ended.
     #[serde(default)]
     is_kept: bool,
 }
 
 impl Lease {
-    /// That of this very process, until a time at the latest.
+    /// The lease of this process. `until`: when it is over at the latest.
     pub fn of_this_process(until: Option<DateTime<Utc>>) -> Lease {
         let me = rustix::process::getpid();
         Lease {
@@ -43,23 +44,24 @@ impl Lease {
         }
     }
 
-    /// One that does not end with the process any more, only with its time.
+    /// The same lease, but it ends at this time and not with the process.
     pub fn kept_until(self, until: DateTime<Utc>) -> Lease {
         Lease { until: Some(until), is_kept: true, ..self }
     }
 
-    /// Whether this user runs, or ran, the devdb.
+    /// Whether devdb's process belongs, or belonged, to this user.
     pub fn is_of_this_user(&self) -> bool {
         self.user == rustix::process::getuid().as_raw()
     }
 
-    /// Whether its process is of another machine, boot or container, where nobody here sees it.
+    /// Whether devdb's process is on another machine, of another boot or in another container, so that
+    /// it cannot be seen from here.
     pub fn is_from_elsewhere(&self) -> bool {
         self.world != world()
     }
 
-    /// Whether it is certain that nobody needs the server: its time has come, or its devdb was
-    /// this user's, here, and is no more.
+    /// Whether certainly nobody needs the server any more: the lease's time is over, or its process
+    /// was this user's on this machine and has ended.
     pub fn is_over(&self) -> bool {
         if !self.is_of_this_user() {
             return false;
@@ -75,7 +77,7 @@ impl Lease {
     }
 }
 
-/// Nothing but Linux has such names; there a machine's own name has to do.
+/// Names the boot and the namespace. Only Linux has such names; elsewhere it is the host's name.
 fn world() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let processes = fs::read_link(Path::new("/proc/self/ns/pid")).unwrap_or_default();

@@ -1,19 +1,26 @@
-//! The engine contract: what devdb asks of whatever runs PostgreSQL servers, in domain verbs.
+//! Engines run PostgreSQL servers. This room says what devdb asks of an engine, and has the two
+//! engines that exist: [`docker`] and [`native`].
 //!
-//! A closed set, so an enum. Both engines pass the same conformance suite
-//! (`tests/conformance.rs`). Nothing outside `engine/docker` knows bollard.
+//! The set of engines is closed, so [`Engine`] is an enum. Its methods are spread over six files,
+//! and each engine has the same six:
 //!
-//! Three things exist on an engine, each labelled with its [`Owner`]:
-//! - a *generation*: one data directory (docker: a named volume; native: a directory);
-//! - a *server* on a generation (docker: a container; native: a process and the note of how it
-//!   was launched). A server is cattle: removing it never removes data;
-//! - a *snapshot*: a copy of a generation's data directory that a person asked for, with
-//!   its manifest written last. No server ever runs on it.
+//! | file | subject |
+//! | --- | --- |
+//! | `server` | The server of an instance: a container, or a process. Removing it keeps its data. |
+//! | `generation` | A data directory of an instance: a named volume, or a directory. |
+//! | `golden` | A cached state that generations are copied from: an image, or a directory. |
+//! | `snapshot` | A copy of a generation that a person asked for. No server runs on it. |
+//! | `private` | A server that ends with devdb: it bakes a golden state or serves one command. |
+//! | `transfer` | Golden states and snapshots on their way into files, out of them and to registries. |
 //!
-//! An engine touches only what carries devdb's own mark. A name of devdb's without the mark is
-//! an error of kind [`Kind::NotOurs`](crate::error::Kind::NotOurs) that names the object.
+//! Both engines pass the same conformance suite (`tests/conformance.rs`). Nothing outside of
+//! `engine/docker` knows bollard.
+//!
+//! Servers, generations and snapshots are labelled with their [`Owner`](crate::spec::Owner). An
+//! engine touches only what carries devdb's label. When something else has a name that devdb needs,
+//! the error is of kind [`Kind::NotOurs`](crate::error::Kind::NotOurs) and names the object.
 
-/// Calls the same method of whichever engine it is.
+/// Calls the method of the same name of the engine that it is.
 macro_rules! each {
     ($self:ident.$method:ident($($argument:expr),*)) => {
         match $self {
@@ -60,7 +67,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Which one it is.
+    /// Which engine it is.
     pub fn kind(&self) -> EngineKind {
         match self {
             Engine::Docker(_) => EngineKind::Docker,
@@ -68,8 +75,8 @@ impl Engine {
         }
     }
 
-    /// The daemon's own stable id (native: of this machine's store), so that a record never takes
-    /// another daemon's empty shelf for a lost instance.
+    /// The id of the daemon, or of the native engine's store. It never changes. A record keeps it,
+    /// so that an instance is not taken for lost when another daemon answers.
     ///
     /// # Errors
     /// [`Kind::NoEngine`](crate::error::Kind::NoEngine) when it does not answer.
@@ -77,11 +84,11 @@ impl Engine {
         each!(self.id())
     }
 
-    /// Whether an instance's server is reached from here: nothing is published elsewhere than on
-    /// 127.0.0.1 of the engine's machine.
+    /// Checks that the server of an instance can be reached from here. Its port is published on
+    /// 127.0.0.1 of the engine's machine and nowhere else.
     ///
     /// # Errors
-    /// `NoEngine`, with what can be done from here.
+    /// `NoEngine` when it cannot be reached, with what is possible from here.
     pub async fn keeps_instances(&self) -> Result<()> {
         match self {
             Engine::Docker(docker) => docker.keeps_instances().await,
@@ -89,8 +96,9 @@ impl Engine {
         }
     }
 
-    /// Makes sure that a server as `spec` says can be launched: docker: the image is there, or is
-    /// pulled with progress and a deadline; native: programs of the right major version are there.
+    /// Makes sure that a server can be launched that `spec` describes. Docker pulls the image when it
+    /// is missing, and shows the progress. The native engine looks for programs of the right major
+    /// version.
     ///
     /// # Errors
     /// `Image` or `NoEngine`, with what to do. Nothing is left behind.

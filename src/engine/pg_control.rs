@@ -1,5 +1,4 @@
-//! `pg_control`, the file in which a server keeps where its data directory stands. Read while the
-//! server does not run, it tells what no client can change any more.
+//! Reading `pg_control`, the file in which a server keeps the state of its data directory.
 
 /// `DB_SHUTDOWNED`: the server was stopped cleanly (catalog/pg_control.h).
 const SHUT_DOWN: u32 = 1;
@@ -7,8 +6,8 @@ const SHUT_DOWN: u32 = 1;
 /// The layouts that are known: those of PostgreSQL 13 to 16, 17 and 18.
 const VERSIONS: [u32; 3] = [1300, 1700, 1800];
 
-/// The transaction id that the next writer gets, of a server that was stopped cleanly; none when
-/// it was not, or when the layout is not known.
+/// The transaction id that the next writer gets. None when the server was not stopped cleanly, or
+/// when the layout is not known.
 ///
 /// The layout (catalog/pg_control.h, `ControlFileData` and `CheckPoint`): system identifier (8
 /// bytes), version (4), catalog version (4), state (4) and padding, time (8), location of the

@@ -1,5 +1,5 @@
-//! Private servers: on any free port, without durability, gone with devdb's own process. One bakes a
-//! golden state; one lives for a command of a person's.
+//! Private servers: they listen on any free port, keep nothing for certain, and end with devdb's own
+//! process. One bakes a golden state, another serves the command of a person.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use crate::spec::{Owner, ServerSpec};
 /// certain before, so it may have much to write when its data is published.
 pub(super) const PRIVATE_STOP_DEADLINE: Duration = Duration::from_secs(120);
 
-/// How to start a server.
+/// How to start a private server.
 #[derive(Debug, Clone)]
 pub struct PrivateLaunch<'a> {
-    /// Whose it is. A builder is its instance's; an ephemeral one has an owner of its own.
+    /// Its owner. A builder belongs to an instance; an ephemeral server has an owner of its own.
     pub owner: &'a Owner,
     /// [`Role::Builder`] or [`Role::Ephemeral`].
     pub role: Role,
-    /// How to tell when nobody needs it any more.
+    /// How devdb finds out that nobody needs it any more.
     pub lease: &'a Lease,
-    /// The server. Nothing of it needs to survive a crash.
+    /// Its image or programs, its settings, the database and the user. The data need not survive a
+    /// crash.
     pub spec: &'a ServerSpec,
-    /// The state to start from; none: an empty data directory, initialised.
+    /// The golden state to start from. None: the server starts from an empty data directory.
     pub from: Option<&'a GoldenState>,
-    /// A data directory in a file to start from, in place of that: whole, but nobody's word for what
-    /// is in it.
+    /// A file with a data directory to start from, in place of a golden state. Its checksum is good,
+    /// but nothing is known of what it contains.
     pub unpack: Option<&'a Arc<Verified<GoldenLabel>>>,
-    /// The SCRAM verifier of the password that the builder alone has.
+    /// The SCRAM verifier of the password that the user gets on this server.
     pub verifier: &'a str,
 }
 
-/// A private server: on any free port, without durability, gone with devdb's own process or soon
-/// after.
+/// A private server that runs. It ends with devdb's own process, or soon after.
 #[derive(Debug)]
 pub enum PrivateServer {
     /// A container without a volume.
@@ -46,8 +46,8 @@ pub enum PrivateServer {
 }
 
 impl Engine {
-    /// Removes a private server of this owner with its data, whoever started it. Nothing happens if
-    /// it is gone already.
+    /// Removes the private server of an owner, with its data, whichever process started it. Does
+    /// nothing when it is gone already.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -58,8 +58,8 @@ impl Engine {
         }
     }
 
-    /// Removes private servers that certainly nobody needs any more: their devdb was killed, or
-    /// their time has come. What is not this user's is left alone.
+    /// Removes the private servers of this user that certainly nobody needs any more: their devdb was
+    /// killed, or their time is over.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -70,20 +70,20 @@ impl Engine {
         }
     }
 
-    /// Whose builders were left by a devdb that was killed. Where the instance has no record, no
-    /// command of it comes to remove them.
+    /// Lists the owners of builders that are left of a devdb that was killed. When an instance has no
+    /// record, none of its own commands removes them.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub async fn abandoned_builders(&self) -> Result<Vec<Owner>> {
         match self {
-            // They end with devdb's connection.
+            // A container ends with devdb's connection.
             Engine::Docker(_) => Ok(Vec::new()),
             Engine::Native(native) => native.abandoned_builders(),
         }
     }
 
-    /// Starts a server. When it fails, none is left behind.
+    /// Starts a private server. When that fails, nothing is left behind.
     ///
     /// # Errors
     /// Those of [`Engine::launch`].
@@ -100,7 +100,7 @@ impl Engine {
 }
 
 impl PrivateServer {
-    /// As the engine described it when it was started.
+    /// What the engine said about it when it was started.
     pub fn server(&self) -> &Server {
         match self {
             PrivateServer::Docker(server) => server.server(),
@@ -108,11 +108,11 @@ impl PrivateServer {
         }
     }
 
-    /// Makes it outlive devdb, for so long from now on. On docker it then ends by itself; a
-    /// process needs somebody who ends it ([`Engine::remove_private`]).
+    /// Lets it go on for `time` from now on, also without devdb. A container then ends by itself; a
+    /// process has to be ended with [`Engine::remove_private`] or [`Engine::reap`].
     ///
     /// # Errors
-    /// When the engine does not hear.
+    /// When the engine cannot be told.
     pub async fn keep(&mut self, time: Duration) -> Result<()> {
         match self {
             PrivateServer::Docker(server) => server.keep(time).await,
@@ -128,7 +128,7 @@ impl PrivateServer {
         }
     }
 
-    /// Waits until it ends by itself. Never returns while it runs.
+    /// Waits until it ends by itself.
     pub async fn exited(&self) -> Exit {
         match self {
             PrivateServer::Docker(server) => server.exited().await,
@@ -144,11 +144,11 @@ impl PrivateServer {
         }
     }
 
-    /// Publishes its data as it is now, under a label that is not [`GoldenLabel::clean`]; it goes
-    /// on. The server must have written a checkpoint just before.
+    /// Publishes its data as it is now, as a golden state for builders, whose label is not
+    /// [`GoldenLabel::clean`]. The server goes on. It has to have written a checkpoint just before.
     ///
     /// # Errors
-    /// When the engine refuses (a full disk); nothing half-made is left.
+    /// When the engine refuses, for instance because the disk is full. Nothing half made is left.
     pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
         match self {
             PrivateServer::Docker(server) => server.publish_live(label).await,
@@ -156,7 +156,7 @@ impl PrivateServer {
         }
     }
 
-    /// Stops its server cleanly and publishes the data.
+    /// Stops it cleanly, and publishes its data as a golden state.
     ///
     /// # Errors
     /// When it does not stop, and as [`PrivateServer::publish_live`].
@@ -167,7 +167,7 @@ impl PrivateServer {
         }
     }
 
-    /// Stops its server cleanly and writes its data directory into a file, which is then whole.
+    /// Stops it cleanly, and writes its data directory into a file, which is complete after that.
     ///
     /// # Errors
     /// When it does not stop, and `Snapshot` when the file cannot be written. No file is left.
@@ -178,10 +178,10 @@ impl PrivateServer {
         }
     }
 
-    /// Ends and removes it, in whatever state it is.
+    /// Removes it, whether it runs or not.
     ///
     /// # Errors
-    /// When the engine refuses; the instance's next command removes it then.
+    /// When the engine refuses. The next command of the instance removes it then.
     pub async fn discard(self) -> Result<()> {
         match self {
             PrivateServer::Docker(server) => server.discard().await,

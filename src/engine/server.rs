@@ -17,11 +17,11 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A person's: fixed port, restarted with the engine.
+    /// It belongs to an instance. Its port is fixed, and docker starts it again with the daemon.
     Instance,
-    /// Prepares a generation, on any free port; never restarted; rubbish when nobody waits for it.
+    /// It bakes a golden state, on any free port. It ends with devdb's process.
     Builder,
-    /// Lives for one command of a person's, or for a time.
+    /// It serves one command, or lasts for a time that a person has set.
     Ephemeral,
 }
 
@@ -34,20 +34,20 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// Whether a server runs.
+/// Whether the process of a server runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum Status {
-    /// The process runs (it may not accept logins yet).
+    /// It runs. It may not accept logins yet.
     Running {
         /// Since when.
         since: Option<DateTime<Utc>>,
-        /// The engine's own health word, where it has one: `starting`, `healthy`, `unhealthy`.
+        /// What the engine says about its health, if anything: `starting`, `healthy`, `unhealthy`.
         health: Option<String>,
     },
     /// It does not run.
     Stopped {
-        /// How the process ended, where that is known.
+        /// The exit code of the process, if it is known.
         exit_code: Option<i64>,
     },
 }
@@ -59,24 +59,24 @@ pub struct Server {
     pub handle: String,
     /// Its name, for people.
     pub name: String,
-    /// Whose it is.
+    /// The owner of its instance.
     pub owner: Owner,
-    /// The generation it runs on.
+    /// The number of the generation that it runs on.
     pub generation: u32,
     /// What it is for.
     pub role: Role,
     /// Whether it runs.
     pub status: Status,
-    /// Where it is (or would be) reached; none while a builder's port is not yet known.
+    /// Where it is reached, or would be if it ran. None while the port of a builder is not known.
     pub endpoint: Option<Endpoint>,
     /// [`ServerSpec::launch_digest`] of what it was launched with.
     pub launch_digest: String,
-    /// The image it runs (native: `PostgreSQL 15.18`).
+    /// The image that it runs. On the native engine: `PostgreSQL 15.18`.
     pub image: String,
 }
 
 impl Server {
-    /// Whether the process runs and can answer: one that is paused runs and cannot.
+    /// Whether the process runs and can answer. A paused process runs and cannot answer.
     pub fn is_running(&self) -> bool {
         match &self.status {
             Status::Running { health, .. } => health.as_deref() != Some("paused"),
@@ -106,14 +106,15 @@ pub struct Launch<'a> {
 /// How a server ended.
 #[derive(Debug, Clone)]
 pub struct Exit {
-    /// The exit code, where it is known.
+    /// The exit code, if it is known.
     pub code: Option<i64>,
     /// The last lines of its log (at most 20).
     pub log_tail: String,
 }
 
 impl Engine {
-    /// Every server devdb made here, of one instance (its [`Owner::key`]) or of all.
+    /// Lists the servers that devdb made on this engine: those of one instance, whose
+    /// [`Owner::key`] is `key`, or all.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -121,7 +122,8 @@ impl Engine {
         each!(self.servers(key))
     }
 
-    /// One server by its handle, none if it is gone or not ours. One call: the fast path of `up`.
+    /// Finds a server by its handle. None when it is gone, or when devdb did not make it. This is a
+    /// single request, because `up` is to be fast when nothing has changed.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -129,8 +131,8 @@ impl Engine {
         each!(self.server(handle))
     }
 
-    /// Launches a server on an existing generation. When it fails, no server is left behind. With a
-    /// verifier, and for an instance, the generation is complete after that.
+    /// Launches the server of an instance on a generation that exists. A launch with a verifier marks
+    /// the generation as complete. When a launch fails, no server is left behind.
     ///
     /// # Errors
     /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name.
@@ -138,7 +140,7 @@ impl Engine {
         each!(self.launch(launch))
     }
 
-    /// Starts a stopped server as it was launched. Nothing happens if it runs.
+    /// Starts a stopped server as it was launched. Does nothing when it runs.
     ///
     /// # Errors
     /// `PortBusy` when another program holds the port; the server is left stopped.
@@ -146,14 +148,15 @@ impl Engine {
         each!(self.start(server))
     }
 
-    /// Waits until a server's process ends; returns at once if it does not run. Never returns
-    /// while it runs. To be raced against a probe.
+    /// Waits until the process of a server ends. Returns at once when it does not run. Callers wait
+    /// for this and for a login at the same time, so that a crash is reported at once.
     pub async fn exited(&self, server: &Server) -> Exit {
         each!(self.exited(server))
     }
 
-    /// Ends a server cleanly: clients are disconnected, everything is on disk. Waits `patience`
-    /// for that, then fails; it never kills a server whose data is kept.
+    /// Stops a server cleanly: its clients are disconnected, and everything is written to the disk.
+    /// Waits for as long as `patience`, usually [`STOP_DEADLINE`], and fails after that. It does not
+    /// kill the server, because its data is kept.
     ///
     /// # Errors
     /// `Unexpected` when it still runs after `patience`.
@@ -161,8 +164,8 @@ impl Engine {
         each!(self.stop(server, patience))
     }
 
-    /// The transaction id that the next writer gets, of a server that was stopped cleanly: while it
-    /// is the same as before, nobody has written. None when that cannot be told.
+    /// Reads the transaction id that the next writer gets, of a server that was stopped cleanly.
+    /// While the id stays the same, nobody has written. None when the id cannot be read.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -170,9 +173,9 @@ impl Engine {
         each!(self.next_transaction(server))
     }
 
-    /// Sets a stopped server aside under another name, and perhaps another handle, so that another
-    /// can be launched in its place, also on the same generation. With [`Engine::reinstate`] it is
-    /// as it was. Until then it can only be removed.
+    /// Gives a stopped server another name, so that another server can be launched in its place, also
+    /// on the same generation. The handle may change, too. Until [`Engine::reinstate`] gives it its
+    /// name back, the server can only be removed.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -180,8 +183,8 @@ impl Engine {
         each!(self.set_aside(server))
     }
 
-    /// Undoes [`Engine::set_aside`], which told the handle to give. Nothing happens if it was not
-    /// set aside.
+    /// Undoes [`Engine::set_aside`]; `server` is what that returned. Does nothing when the server was
+    /// not set aside.
     ///
     /// # Errors
     /// When the engine refuses, or the name is taken.
@@ -189,8 +192,8 @@ impl Engine {
         each!(self.reinstate(server))
     }
 
-    /// Removes a server, running or not (a running one is killed: [`Engine::stop`] it first when
-    /// its data matters), with everything it brought but its generation.
+    /// Removes a server with all that belongs to it, except its generation. A server that runs is
+    /// killed: call [`Engine::stop`] first when its data matters.
     ///
     /// # Errors
     /// When the engine refuses. A server that is gone already is no error.
@@ -198,8 +201,8 @@ impl Engine {
         each!(self.remove_server(server))
     }
 
-    /// The server's log: the last `tail` lines (all when none), and what follows when `follow`,
-    /// until the server ends.
+    /// Gives `sink` the log of a server: its last `tail` lines, or all of it. With `follow` it goes on
+    /// with what is written next, until the server ends.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -213,8 +216,8 @@ impl Engine {
         each!(self.logs(server, tail, follow, sink))
     }
 
-    /// Gives `user` a new password by its verifier, without knowing the old one, over a channel
-    /// that only the engine's owner has; never in an argument list.
+    /// Gives `user` the password that `verifier` stands for. The old password is not needed. The
+    /// verifier does not appear in an argument list.
     ///
     /// # Errors
     /// When the server refuses.
@@ -222,8 +225,8 @@ impl Engine {
         each!(self.set_password(server, user, verifier))
     }
 
-    /// Runs the server's own psql with a real terminal where there is one, and returns its exit
-    /// code; none where the engine has no psql of its own.
+    /// Runs the psql of the server's image, on devdb's terminal if there is one, and returns its exit
+    /// code. None when the engine has no psql of its own.
     ///
     /// # Errors
     /// When it cannot be run.

@@ -1,5 +1,5 @@
-//! What a snapshot is, whichever engine keeps it: a copy of a generation's data directory, and a
-//! manifest that is written last. A copy without a manifest is rubbish of a save that was cut short.
+//! Snapshots: copies of a generation's data directory, each with a manifest that is written last. A
+//! copy without a manifest is what is left of a save that was interrupted.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ const SCHEMA: u32 = 1;
 /// The longest name of a snapshot, in characters.
 const NAME_MAX: usize = 100;
 
-/// A snapshot's name, fit for volumes, directories and file names.
+/// The name of a snapshot. It is fit for volumes, directories and files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct SnapshotName(String);
 
 impl SnapshotName {
-    /// Takes what a person typed.
+    /// Checks the name that a person typed.
     ///
     /// # Errors
-    /// `Usage` when it is no name.
+    /// `Usage` when it is not fit.
     pub fn parse(text: &str) -> Result<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -44,7 +44,7 @@ impl SnapshotName {
             .hint("devdb snapshot save before-the-import"))
     }
 
-    /// The name of one that nobody named: when it was saved, `20261125-101500`.
+    /// The name of a snapshot that is saved without one: the present time, `20261125-101500`.
     pub fn of_now() -> Self {
         SnapshotName(chrono::Local::now().format("%Y%m%d-%H%M%S").to_string())
     }
@@ -61,43 +61,44 @@ impl std::fmt::Display for SnapshotName {
     }
 }
 
-/// What is written beside a snapshot's data, last, and first into a file that it is exported to.
+/// What a snapshot says about itself. It is written after the data, and is the first thing in a file
+/// that the snapshot is exported to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The layout's version.
     pub schema: u32,
     /// The snapshot's name.
     pub name: String,
-    /// What the person had to say about it.
+    /// The message that the person gave.
     pub message: Option<String>,
     /// When it was saved.
     pub created: DateTime<Utc>,
-    /// Whose instance it was saved from, for people: an imported one belongs to another.
+    /// The owner of the instance that it was saved from. An imported snapshot belongs to another.
     pub saved_from: Owner,
     /// The engine that it was saved on.
     pub engine: EngineKind,
     /// Operating system and processor of the server: `linux/amd64`.
     pub platform: String,
-    /// The server's version; none when it did not run.
+    /// The version of the server. None when the server did not run.
     pub server_version: Option<String>,
     /// What the data directory is bound to.
     pub made_with: MadeWith,
-    /// The migrations that were applied; none when the server did not run.
+    /// The migrations that were applied. None when the server did not run.
     pub migrations: Option<Vec<SavedMigration>>,
-    /// The database's size in bytes; none when the server did not run.
+    /// The size of the database, in bytes. None when the server did not run.
     pub database_bytes: Option<u64>,
-    /// What the copy takes on disk, in bytes.
+    /// The size of the copy on the disk, in bytes.
     pub disk_bytes: u64,
 }
 
 impl Manifest {
-    /// The version that is to be written into new ones.
+    /// The layout's version of a new manifest.
     pub const SCHEMA: u32 = SCHEMA;
 
-    /// Reads the manifest that lies beside the snapshot `name`.
+    /// Reads the manifest of the snapshot `name`.
     ///
     /// # Errors
-    /// Why it is none, or not this snapshot's.
+    /// Why it cannot be read, or that it belongs to another snapshot.
     pub fn parse(text: &[u8], name: &str) -> std::result::Result<Self, String> {
         let manifest: Manifest = sealed::open(text, SCHEMA).map_err(|broken| match broken {
             Broken::Newer(schema) => {
@@ -112,63 +113,64 @@ impl Manifest {
     }
 }
 
-/// A snapshot as an engine has it.
+/// A snapshot that an engine has.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// The engine's handle: a volume name; native: a directory.
+    /// The engine's handle: the name of a volume, or the path of a directory.
     pub handle: String,
-    /// The instance it was saved of.
+    /// The owner of the instance that it belongs to.
     pub owner: Owner,
     /// Its name.
     pub name: String,
-    /// How it is.
+    /// Whether it can be used.
     pub state: State,
 }
 
-/// How a snapshot is.
+/// Whether a snapshot can be used.
 #[derive(Debug, Clone)]
 pub enum State {
-    /// Whole.
+    /// It can be used.
     Complete(Box<Manifest>),
-    /// Its manifest cannot be used, and why: it is never restored, and never removed by itself.
+    /// Its manifest cannot be read, for this reason. devdb neither restores it nor removes it by
+    /// itself.
     Damaged(String),
-    /// It has no manifest: being saved, or left by a save that was cut short.
+    /// It has no manifest: it is being saved, or its save was interrupted.
     Unfinished,
 }
 
-/// Asks work on another thread to end early. Cheap to clone.
+/// Asks work on another thread to end early. A clone asks the same work.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Asks it.
+    /// Asks the work to end.
     pub fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Goes on, unless it was asked.
+    /// Checks that the work may go on.
     ///
     /// # Errors
-    /// `Interrupted`.
+    /// `Interrupted` when it was asked to end.
     pub fn check(&self) -> Result<()> {
         if self.is_asked() { Err(Error::interrupted()) } else { Ok(()) }
     }
 
-    /// Whether it was asked.
+    /// Whether the work was asked to end.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Engine {
-    /// Copies a generation's data directory into a new snapshot, and writes its manifest last.
-    /// `manifest` is complete but for the platform and what the copy takes on disk. A server that
-    /// runs on the generation goes on: `end` is awaited when its files are copied, and what it gives
-    /// is added; none when nothing changes the files meanwhile.
+    /// Copies the data directory of a generation into a new snapshot, and writes the manifest last.
+    /// `manifest` lacks only the platform and the size on the disk, which are filled in. When a
+    /// server runs on the generation, `end` ends its backup: it is awaited after the files are
+    /// copied, and what it gives is added to the copy. None when no server changes the files.
     ///
     /// # Errors
-    /// `Snapshot`, and those of `end`; then, or when the future is dropped, an unfinished snapshot
-    /// stays.
+    /// `Snapshot`, and those of `end`. An unfinished snapshot stays then, and also when the future is
+    /// dropped.
     pub async fn save_snapshot(
         &self,
         generation: &Generation,
@@ -179,10 +181,12 @@ impl Engine {
         each!(self.save_snapshot(generation, manifest, spec, end))
     }
 
-    /// Every snapshot of an instance, by name, also those that cannot be used; or the one of a name.
+    /// Lists the snapshots of an instance by name, also those that cannot be used; or finds the one
+    /// with the name `only`.
     ///
     /// # Errors
-    /// When the engine does not answer; docker: `Image` without the image to look with.
+    /// When the engine does not answer. `Image` on docker when the image is missing, because a
+    /// container is needed to read the manifests.
     pub async fn snapshots(
         &self,
         owner: &Owner,
@@ -192,7 +196,7 @@ impl Engine {
         each!(self.snapshots(owner, only, spec))
     }
 
-    /// The names of an instance's snapshots, unfinished ones perhaps among them. Cheap.
+    /// Lists the names of an instance's snapshots, also of unfinished ones. This is quick.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -200,12 +204,12 @@ impl Engine {
         each!(self.snapshot_names(owner))
     }
 
-    /// Makes a generation, complete, with a copy of a snapshot's data, of this instance or another.
-    /// Its first launch recovers it.
+    /// Makes a generation that is a copy of a snapshot, of this instance or another, and marks it as
+    /// complete. The server recovers at its first launch.
     ///
     /// # Errors
-    /// Those of [`Engine::create_generation`], and `Snapshot`; then, or when the future is dropped,
-    /// an incomplete generation stays.
+    /// `NotOurs` when something else has its name; `Snapshot` when the copy fails. An incomplete
+    /// generation stays then, and also when the future is dropped.
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
@@ -216,8 +220,8 @@ impl Engine {
         each!(self.create_generation_from_snapshot(owner, number, snapshot, spec))
     }
 
-    /// Removes a snapshot of an instance, whole or not, with whatever is still at work on it.
-    /// Nothing happens if it is gone already.
+    /// Removes a snapshot of an instance, finished or not, and ends what is still at work on it. Does
+    /// nothing when it is gone already.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -226,8 +230,8 @@ impl Engine {
     }
 }
 
-/// What is below `pg_wal` and the like is not copied from a running server; the directories are.
-/// PostgreSQL manual, "Making a Base Backup Using the Low Level API", the part about what to omit.
+/// Directories that are copied empty from a running server. See the PostgreSQL manual, "Making a Base
+/// Backup Using the Low Level API", on what may be omitted.
 pub(super) const EMPTIED: [&str; 8] = [
     "pg_dynshmem",
     "pg_notify",
@@ -239,7 +243,7 @@ pub(super) const EMPTIED: [&str; 8] = [
     "pg_wal",
 ];
 
-/// A copy that failed for want of space says so in words that people know how to act on.
+/// Adds hints on how to make room, when a copy failed because the disk is full.
 pub(super) fn explained(error: Error, excerpt: &str) -> Error {
     match excerpt.contains("No space left on device") {
         true => error

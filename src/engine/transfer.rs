@@ -7,18 +7,18 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Events;
 use crate::spec::{Owner, ServerSpec};
 
-/// A name of images that is to be given back.
+/// A tag that is used for a while and then given back to the image that had it.
 #[derive(Debug)]
 pub struct ReservedTag {
-    /// The name.
+    /// The tag: `registry.example.com/devdb/shop:main`.
     pub reference: String,
-    /// The image that has it.
+    /// The id of the image that had it before. None: no image had it.
     pub former: Option<String>,
 }
 
 impl Engine {
-    /// Writes a golden state's data directory into a file, which is then whole. `owner`: whose
-    /// rubbish it is if devdb is killed. When asked to stop it fails soon.
+    /// Writes the data directory of a golden state into a file, which is complete after that. What is
+    /// left of it when devdb is killed belongs to `owner`. It fails soon after `stop` was asked.
     ///
     /// # Errors
     /// `Snapshot` when the file cannot be written, `Interrupted`, and those of the engine. No file is
@@ -33,11 +33,11 @@ impl Engine {
         each!(self.export_golden(state, owner, writer, stop))
     }
 
-    /// Copies a snapshot's data directory into a file that was begun, and returns it to be finished.
-    /// When asked to stop it fails soon, and so does what was begun.
+    /// Writes the data directory of a snapshot into a file that was begun, and returns the file, so
+    /// that the caller finishes it. It fails soon after `stop` was asked.
     ///
     /// # Errors
-    /// `Snapshot`.
+    /// `Snapshot` when the data cannot be read or written.
     pub async fn export_snapshot(
         &self,
         owner: &Owner,
@@ -49,11 +49,12 @@ impl Engine {
         each!(self.export_snapshot(owner, snapshot, spec, to, stop))
     }
 
-    /// Makes a snapshot from a file that was found good, as [`Engine::save_snapshot`] makes one.
-    /// `manifest` has the name it is to have here.
+    /// Makes a snapshot from a file whose checksum is good. `manifest` has the name that the snapshot
+    /// is to have on this engine.
     ///
     /// # Errors
-    /// `Snapshot`; then, or when the future is dropped, an unfinished snapshot stays.
+    /// `Snapshot` when the copy fails. An unfinished snapshot stays then, and also when the future is
+    /// dropped.
     pub async fn import_snapshot(
         &self,
         owner: &Owner,
@@ -64,7 +65,7 @@ impl Engine {
         each!(self.import_snapshot(owner, manifest, spec, from))
     }
 
-    /// Remembers who has a name, before another image gets it for a while.
+    /// Remembers which image has a tag, before another image gets the tag for a while.
     ///
     /// # Errors
     /// `Usage` on an engine without images.
@@ -72,8 +73,8 @@ impl Engine {
         self.registry()?.reserve_tag(reference).await
     }
 
-    /// Gives a name back to whoever had it. The image that has it now goes, unless it has another
-    /// name.
+    /// Gives a tag back to the image that had it. The image that has it now is removed, unless it has
+    /// another tag.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -81,10 +82,10 @@ impl Engine {
         self.registry()?.release_tag(tag).await
     }
 
-    /// Sends a golden state to a registry under a name that was lent.
+    /// Sends a golden state to a registry under a tag that was reserved.
     ///
     /// # Errors
-    /// `Image` when the registry does not take it; `Usage` for a name that is none.
+    /// `Image` when the registry does not take it; `Usage` when the tag is malformed.
     pub async fn push_golden(
         &self,
         state: &GoldenState,
@@ -94,8 +95,8 @@ impl Engine {
         self.registry()?.push_golden(state, reference, events).await
     }
 
-    /// Fetches the golden state that a registry has under a name that was lent. Its label is what it
-    /// says of itself.
+    /// Fetches the golden state that a registry has under a tag that was reserved. Its label is not
+    /// verified: it is what the image says about itself.
     ///
     /// # Errors
     /// `Image` when the registry does not have it, or has something else.

@@ -13,19 +13,19 @@ use tokio::sync::{Mutex, watch};
 
 use crate::error::{Error, Kind, Result};
 
-/// How the script says that the server has ended.
+/// What the script prints, before the exit code, when the server has ended.
 const ENDED: &str = "devdb: the server ended with code ";
 
-/// How often devdb says to another machine that it is there.
+/// How often devdb tells a container on another machine that it is still there.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// How many lines of its output explain an end.
+/// How many of the last lines of its output explain why a server ended.
 const TAIL_LINES: usize = 20;
 
 /// A container's standard input.
 pub(super) type Input = Arc<Mutex<Pin<Box<dyn AsyncWrite + Send>>>>;
 
-/// Says now and then that devdb is there, until the connection breaks.
+/// Tells the container regularly that devdb is still there, until the connection breaks.
 pub(super) async fn beat(input: Input) {
     loop {
         tokio::time::sleep(BEAT).await;
@@ -48,7 +48,7 @@ pub(super) async fn send(input: &Input, line: &str, name: &str) -> Result<()> {
     })
 }
 
-/// What a builder says, read as it comes so that it never waits for a reader.
+/// The output of a private server. It is read as it comes, so that the server never waits for a reader.
 pub(super) struct Watched {
     /// None while the server runs; then its exit code, where it was told.
     end: watch::Receiver<Option<Option<i64>>>,

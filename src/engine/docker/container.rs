@@ -26,15 +26,16 @@ pub(super) const CONTAINER_PORT: &str = "5432/tcp";
 /// The only address devdb publishes on, and reaches servers at.
 pub(super) const HOST: &str = "127.0.0.1";
 
-/// How late a daemon may make a container for a client that was killed.
-pub(super) const LATE: Duration = Duration::from_secs(20);
+/// How long devdb waits for a name that a container still has: 20 seconds. A busy daemon may make a
+/// container that late, for a command that was killed.
+pub(super) const NAME_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Which container of devdb's makes room for another of its name.
+/// Which container of devdb's may be removed, when another one needs its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evict {
-    /// One that was never started: a busy daemon made it late, for a command that was killed.
+    /// Only one that was never started. A busy daemon made it late, for a command that was killed.
     NeverStarted,
-    /// Any: what a killed command left.
+    /// Any. A command that was killed left it.
     Any,
 }
 
@@ -44,7 +45,7 @@ pub(super) const SHARED_MEMORY_BYTES: i64 = 256 << 20;
 /// A container that was created.
 pub(super) struct Created {
     pub(super) id: String,
-    /// Another had the name before.
+    /// Whether another container had the name before.
     pub(super) displaced: bool,
 }
 
@@ -52,7 +53,7 @@ pub(super) struct Created {
 pub(super) struct Mounted {
     pub(super) id: String,
     pub(super) name: String,
-    /// Another was there before, and may have filled the volume.
+    /// Whether another container was there before, which may have filled the volume.
     pub(super) displaced: bool,
 }
 
@@ -75,8 +76,9 @@ impl Docker {
         })
     }
 
-    /// Lets a name be tried again that was refused because something has it. The daemon takes a name
-    /// as soon as it begins to make a container, and shows that when it has ended.
+    /// Frees a name that was refused because something has it, so that the caller tries again. The
+    /// daemon takes a name when it begins to make a container, and shows the container when that is
+    /// done.
     ///
     /// # Errors
     /// `NotOurs` when it is not devdb's; `Unexpected` when it stays, by `deadline` at the latest.
@@ -137,7 +139,7 @@ impl Docker {
         body: ContainerCreateBody,
         evict: Evict,
     ) -> Result<Created> {
-        let deadline = Instant::now() + LATE;
+        let deadline = Instant::now() + NAME_DEADLINE;
         let mut displaced = false;
         loop {
             let options = CreateContainerOptionsBuilder::new().name(name).build();
@@ -231,7 +233,7 @@ pub(super) fn command(spec: &ServerSpec) -> Vec<String> {
     std::iter::once("postgres".to_owned()).chain(settings).collect()
 }
 
-/// What the image's entrypoint goes by; `initdb` are further options of initdb's.
+/// The variables that the image's entrypoint reads. `initdb` has further options for initdb.
 pub(super) fn environment(spec: &ServerSpec, initdb: &[&str]) -> Vec<String> {
     // initdb trusts every connection from the container's own 127.0.0.1 otherwise, and with
     // rootless Podman those through the published port come from there.

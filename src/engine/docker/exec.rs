@@ -21,8 +21,8 @@ const OS_USER: &str = "postgres";
 /// harm.
 pub(super) const PROGRAMS_FIRST: &str = r#"PATH="/usr/lib/postgresql/$PG_MAJOR/bin:$PATH""#;
 
-/// How long after its output has ended a process may take to end.
-const EXIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take to end after its output has ended: 5 seconds.
+const EXIT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A process inside a container.
 pub(super) struct Process {
@@ -83,7 +83,7 @@ impl Docker {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(EXIT_PATIENCE, ended).await.unwrap_or_else(|_| {
+        tokio::time::timeout(EXIT_DEADLINE, ended).await.unwrap_or_else(|_| {
             Err(Error::new(Kind::Unexpected, "the process in the container does not end"))
         })
     }

@@ -19,18 +19,19 @@ use crate::engine::{Generation, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
-/// How long a container that holds a volume may take to appear.
-const HELPER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long devdb waits for a container that holds the volume and appears late: 10 seconds. A busy
+/// daemon makes it for a command that was killed.
+const LATE_HELPER_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often the daemon is asked: it gives up on a volume when a file that it has seen is gone, as
-/// those of a running server are now and then.
-const TRIES: usize = 5;
+/// How often the daemon is asked to measure. It gives up on a volume when a file disappears
+/// meanwhile, as the temporary files of a running server do.
+const MEASURING_TRIES: usize = 5;
 
-/// How long others may be measuring.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long devdb waits while the daemon measures for another client: 60 seconds.
+const MEASURING_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The mark's path inside a container.
-const PATH: &str = "/devdb/complete";
+const COMPLETE: &str = "/devdb/complete";
 
 /// The version of the mark.
 const SCHEMA: u32 = 1;
@@ -136,7 +137,7 @@ impl Docker {
         if self.generation(name).await?.is_none() {
             return Ok(true);
         }
-        let deadline = Instant::now() + HELPER_PATIENCE;
+        let deadline = Instant::now() + LATE_HELPER_DEADLINE;
         loop {
             let removing = self.client.remove_volume(name, None::<RemoveVolumeOptions>);
             let Ok(removed) = tokio::time::timeout(patience, removing).await else {
@@ -202,7 +203,7 @@ impl Docker {
             return Ok(false);
         }
         let Mounted { id, name, .. } = self.mount(generation, &spec.image, true).await?;
-        let read = self.read_file(&id, PATH).await;
+        let read = self.read_file(&id, COMPLETE).await;
         self.remove_container(&id, &name).await?;
         // What cannot be read is no mark.
         let mark: Option<Completion> = read?.and_then(|text| serde_json::from_slice(&text).ok());
@@ -215,7 +216,7 @@ impl Docker {
     pub(super) async fn mark_complete(&self, server: &Server) -> Result<()> {
         let text = mark_of(&server.owner, server.generation)?;
         let mut archive = Archive::new();
-        archive.file(PATH, text.as_bytes(), 0o644)?;
+        archive.file(COMPLETE, text.as_bytes(), 0o644)?;
         self.upload(&server.handle, &server.name, archive.finish()?).await
     }
 
@@ -226,7 +227,7 @@ impl Docker {
     /// `NoEngine` when the daemon does not answer.
     pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
         let mut known = BTreeMap::new();
-        for _ in 0..TRIES {
+        for _ in 0..MEASURING_TRIES {
             let mut is_all = true;
             for volume in self.measured_volumes().await? {
                 let Reading::Ours(generation) = label::read_volume(&volume.name, &volume.labels)
@@ -260,7 +261,7 @@ impl Docker {
             }
             request
         });
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MEASURING_DEADLINE;
         loop {
             match measure(&client).await {
                 Ok(volumes) => return Ok(volumes),

@@ -1,7 +1,7 @@
 //! Private servers: containers whose life is tied to devdb's connection. The data directory lies in
 //! the container's own file system, so a commit captures it.
 //!
-//! The container's first process is a small shell script (`private.sh`) that ends when its
+//! The container's first process is a small shell script (`scripts/private.sh`) that ends when its
 //! standard input does: when devdb is killed, the daemon closes it, and the container, which
 //! removes itself, is gone half a second later. One that was created and never started waits for
 //! the next command of its user.
@@ -34,27 +34,28 @@ use crate::spec::{EngineKind, Owner};
 
 const SCRIPT: &str = include_str!("scripts/private.sh");
 
-/// Where the script may put what must not get into an image.
+/// A tmpfs, where the script puts what must not get into an image.
 const SCRATCH: &str = "/run/devdb";
 
-/// After so long a container that was not started never will be, also that of a devdb in another
-/// container, of which nobody can tell whether it lives.
+/// After this time, a container that was not started is taken for abandoned: an hour. That matters for
+/// a devdb in another container, because nobody can tell from here whether it still runs.
 const ABANDONED_SECONDS: i64 = 3600;
 
-/// How long another machine may hear nothing: a connection can be lost without its end being told.
+/// How long a container on another machine goes on when it hears nothing from devdb: 180 seconds. A
+/// connection can be lost without a sign.
 const SILENCE: Duration = Duration::from_secs(180);
 
-/// A container that is gone with devdb.
+/// A container that ends with devdb.
 pub struct PrivateServer {
     docker: Docker,
     server: Server,
     endpoint: Endpoint,
     /// Closing it ends the container.
     input: Input,
-    /// Tells a daemon on another machine that devdb is still there.
+    /// Tells the container that devdb is still there, when the daemon is on another machine.
     beating: Option<JoinHandle<()>>,
     watched: Watched,
-    /// The configuration that images made of it get.
+    /// The image it was made from, whose configuration its own images get.
     pub(super) image: Image,
 }
 
@@ -244,7 +245,7 @@ impl PrivateServer {
     }
 }
 
-/// The container's name; an ephemeral one's owner has no other.
+/// The container's name. The owner of an ephemeral server has no other container.
 fn name_of(role: Role, owner: &Owner) -> String {
     match role {
         Role::Ephemeral => owner.base_name(),

@@ -19,7 +19,7 @@ pub(super) const ASIDE: &str = "/aside";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GenerationDirectory {
     directory: PathBuf,
-    /// Whether it stands for the server that was set aside there: a note of its own.
+    /// Whether it stands for the server that was set aside. That has a note of its own.
     aside: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Copies of golden states that ephemeral servers are done with. Making one from nothing creates
-//! and later deletes more than a thousand files; making a used one the same again touches those
-//! that were changed.
+//! Copies of golden states that ephemeral servers have used, kept for the next one. A new copy means
+//! that more than a thousand files are made and later deleted. Restoring a used copy only rewrites the
+//! files that were changed.
 //!
 //! ```text
 //! <root>/pool/<name of the golden state>-<uuid>/
@@ -8,9 +8,9 @@
 //!     made                        when it became that, under which boot of the machine, of which bake
 //! ```
 //!
-//! What has changed is told by the time of the last change of a file's inode (`ctime`), which no
-//! program can set, but whoever sets the clock: a copy counts only while that was not set back. Nothing
-//! is synced, so it counts until the machine is started anew only.
+//! A file has changed when its inode has (`ctime`). No program can set that time, but it comes from
+//! the machine's clock, so a copy is of no use after the clock was set back. Nothing is synced, so a
+//! copy is of no use after the machine was started again.
 
 use std::fs::{self, File};
 use std::io;

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::engine::docker::failure;
 
-/// Seconds that any later answer may take to begin.
+/// How long, in seconds, any later answer may take to begin: a daemon on a busy disk is slow.
 const ANSWER_SECONDS: u64 = 120;
 
 /// A client for an address as `DOCKER_HOST` takes it. Nothing is sent yet.

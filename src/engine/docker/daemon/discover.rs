@@ -1,8 +1,8 @@
 //! Finding a daemon, as people who use Docker expect it.
 //!
-//! In this order: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of the Docker
-//! configuration, the well-known sockets. What a person chose (one of the first three) is not
-//! replaced by something else when it does not answer: another daemon has other instances.
+//! devdb looks in this order: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of the Docker
+//! configuration, the well-known sockets. A person chooses the first three. When the chosen daemon
+//! does not answer, devdb takes no other, because another daemon has other instances.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use super::context;
 use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind};
 
-/// How long a daemon may take to answer the first question.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a daemon may take to answer the first request: 2 seconds. It is on this machine, as a
+/// rule, and several places are tried one after the other.
+const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What of the environment decides where the daemon is. Empty strings count as unset.
 #[derive(Debug, Clone, Default)]
@@ -31,8 +32,8 @@ pub struct DockerEnvironment {
     pub docker_tls_verify: Option<String>,
     /// `DOCKER_CERT_PATH`; without it the configuration directory.
     pub docker_cert_path: Option<PathBuf>,
-    /// `DEVDB_PUBLISH`: anything that is not empty means that databases which go away by themselves
-    /// may be published on every address of another machine's daemon.
+    /// `DEVDB_PUBLISH`: anything that is not empty means that ephemeral databases may be published on
+    /// all addresses of the machine of a remote daemon.
     pub publish: Option<String>,
     /// `XDG_RUNTIME_DIR`.
     pub xdg_runtime_dir: Option<PathBuf>,
@@ -121,14 +122,14 @@ impl Discovery {
     }
 }
 
-/// A place to look, before anybody has looked.
+/// A place where a daemon may be. Nobody has asked it yet.
 struct PossibleDaemon {
     source: String,
     address: String,
     tls: Option<PathBuf>,
-    /// A person chose it, so nothing else takes its place.
+    /// Whether a person chose it, so that no other daemon takes its place.
     chosen: bool,
-    /// Why there is nothing to be asked.
+    /// Why it cannot be asked at all.
     problem: Option<String>,
 }
 
@@ -290,9 +291,9 @@ async fn reach(
             }
         }
     };
-    let answer = tokio::time::timeout(PATIENCE, answer)
+    let answer = tokio::time::timeout(FIRST_ANSWER_DEADLINE, answer)
         .await
-        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
+        .map_err(|_| format!("no answer within {} s", FIRST_ANSWER_DEADLINE.as_secs()))??;
     Ok((engine, answer))
 }
 

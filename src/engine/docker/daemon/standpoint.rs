@@ -1,5 +1,5 @@
-//! From where devdb reaches what its containers listen on: on the daemon's machine, in a container
-//! beside them (a CI job with the daemon's socket), or on another machine.
+//! Where devdb runs, as seen from the daemon: on the daemon's machine, in a container beside its own
+//! (a CI job with the daemon's socket), or on another machine. It decides how devdb reaches a port.
 
 use bollard::models::{ContainerInspectResponse, PortBinding};
 
@@ -14,15 +14,15 @@ const PORT: u16 = 5432;
 /// The network that a container is on when nobody says otherwise.
 const USUAL_NETWORK: &str = "bridge";
 
-/// Where devdb stands.
+/// Where devdb runs, as seen from the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standpoint {
     /// On the daemon's machine: ports are published on its 127.0.0.1.
     Host,
     /// In a container of the same daemon, on this network: nothing is published.
     Beside(String),
-    /// On another machine than the daemon's, which it reaches by this name; published there on every
-    /// address, because that was asked for.
+    /// On another machine. It reaches the daemon's machine by this name, and ports are published there
+    /// on all addresses, because a person asked for that.
     Remote(String),
 }
 
@@ -69,7 +69,7 @@ impl Standpoint {
 }
 
 impl Docker {
-    /// Where devdb stands, found out once.
+    /// Finds out, once, where devdb runs.
     ///
     /// # Errors
     /// `NoEngine` when a container cannot be reached from here.

@@ -20,7 +20,7 @@ use tokio::process::Command;
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// A helper may ask a key ring, but no person.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HELPER_DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -98,7 +98,8 @@ async fn ask(helper: &str, server: &str) -> Option<DockerCredentials> {
     let mut stdin = child.stdin.take()?;
     stdin.write_all(server.as_bytes()).await.ok()?;
     drop(stdin);
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.ok()?.ok()?;
+    let output =
+        tokio::time::timeout(HELPER_DEADLINE, child.wait_with_output()).await.ok()?.ok()?;
     if !output.status.success() {
         return None;
     }

@@ -11,8 +11,9 @@ use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind};
 use crate::event::{Event, Events};
 
-/// How long a pull may go without a sign of progress.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a pull or a push may go on without progress: 60 seconds. There is no deadline for all of
+/// it, because a large image on a slow line takes its time.
+pub(crate) const PROGRESS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// In which direction an image goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl Docker {
         // Without a tag the daemon would pull every tag there is.
         let options = CreateImageOptionsBuilder::new().from_image(&with_tag(reference)).build();
         let stream = self.client.create_image(Some(options), None, login);
-        self.follow(stream, reference, events, PATIENCE, Way::Pull).await?;
+        self.follow(stream, reference, events, PROGRESS_DEADLINE, Way::Pull).await?;
         match self.inspect_image(reference).await {
             Ok(Some(image)) => {
                 let image_name = reference.to_owned();
@@ -168,13 +169,13 @@ impl Docker {
         stream: impl Stream<Item = Result<CreateImageInfo, bollard::errors::Error>>,
         reference: &str,
         events: &Events,
-        patience: Duration,
+        deadline: Duration,
         way: Way,
     ) -> Result<(), PrepareError> {
         let failed = |failure, reference, text: &str| failed(way, failure, reference, text);
         let mut stream = std::pin::pin!(stream);
         loop {
-            match tokio::time::timeout(patience, stream.next()).await {
+            match tokio::time::timeout(deadline, stream.next()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(step))) => events_of(step).into_iter().for_each(|e| events.emit(e)),
                 Ok(Some(Err(refusal))) => {
@@ -188,7 +189,7 @@ impl Docker {
                 }
                 Err(_) => {
                     let text =
-                        format!("no progress within {}", humantime::format_duration(patience));
+                        format!("no progress within {}", humantime::format_duration(deadline));
                     // A daemon that hangs looks the same from here; a registry that answers with
                     // an error does not.
                     let failure = match self.client.ping().await {

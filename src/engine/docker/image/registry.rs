@@ -56,7 +56,7 @@ impl Docker {
         let (name, tag) = name_and_tag(reference);
         let options = PushImageOptionsBuilder::new().tag(tag).build();
         let stream = self.client.push_image(name, Some(options), login).map_ok(of_push);
-        let sent = self.follow(stream, reference, events, pull::PATIENCE, Way::Push).await;
+        let sent = self.follow(stream, reference, events, pull::PROGRESS_DEADLINE, Way::Push).await;
         sent.map_err(|failure| failure.error)?;
         events.emit(Event::Pushed { image: reference.to_owned(), took: started.elapsed() });
         Ok(())

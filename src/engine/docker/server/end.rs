@@ -12,23 +12,24 @@ use futures_util::StreamExt;
 
 use crate::engine::docker::owned::Owned;
 use crate::engine::docker::{Docker, failure};
-use crate::engine::{Exit, Server, Status};
+use crate::engine::{Exit, STOP_DEADLINE, Server, Status};
 use crate::error::{Error, Kind, Result};
 
-/// How often the daemon is asked how a server is, besides being asked to tell when it ends.
+/// How often the daemon is asked for the state of a server, while devdb waits for the event of its end.
 const CHECK: Duration = Duration::from_millis(400);
 
-/// How soon the first time: one that does not run any more is told at once.
+/// When the daemon is asked for the first time, so that a server that has ended already is reported at
+/// once.
 const FIRST_CHECK: Duration = Duration::from_millis(30);
 
-/// How long a server that was told to end is waited for before it is told again.
+/// How long a server may take to end before the signal is sent again: 500 milliseconds.
 const HEARING: Duration = Duration::from_millis(500);
 
 /// What became of the process that was started at a given time.
 enum ProcessState {
     Runs,
     Ended(Option<i64>),
-    /// Nothing can be known any more, and why.
+    /// Its end cannot be found out, for this reason.
     Lost(String),
 }
 
@@ -167,7 +168,8 @@ impl Docker {
     /// Ends a container that Docker starts again and again. There is no process between two
     /// restarts, so nothing is killed.
     pub(super) async fn end_restarts(&self, owned: &Owned) -> Result<()> {
-        let options = StopContainerOptionsBuilder::new().t(60).build();
+        let stop_seconds = i32::try_from(STOP_DEADLINE.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(stop_seconds).build();
         match self.client.stop_container(&owned.id, Some(options)).await {
             Ok(()) => Ok(()),
             Err(refusal) if failure::is_missing(&refusal) => Ok(()),

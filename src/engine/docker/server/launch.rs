@@ -1,5 +1,7 @@
 //! Launching a server: a container on a generation's volume.
 
+use std::time::Duration;
+
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, RestartPolicy, RestartPolicyNameEnum,
 };
@@ -12,15 +14,26 @@ use crate::engine::docker::container::{
 use crate::engine::docker::exec::PROGRAMS_FIRST;
 use crate::engine::docker::image::{Image, missing_image};
 use crate::engine::docker::label::{self, Mark};
-use crate::engine::{Generation, Launch, Role, Server};
+use crate::engine::{Generation, Launch, Role, STOP_DEADLINE, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::EngineKind;
 
-/// Seconds that `docker stop` and a stopping daemon wait before they kill. PostgreSQL writes a
-/// checkpoint in that time.
-const STOP_SECONDS: i64 = 60;
+/// The interval of the HEALTHCHECK that `docker ps` shows: 4 seconds. A check every second would cost
+/// 8 % of a core. Engines before version 25 check for the first time after this interval, so it must
+/// not be long.
+const HEALTHCHECK_INTERVAL: Duration = Duration::from_secs(4);
 
-const SECOND: i64 = 1_000_000_000;
+/// How long one HEALTHCHECK may take: 3 seconds.
+const HEALTHCHECK_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How many checks in a row have to fail before the container is unhealthy.
+const HEALTHCHECK_RETRIES: i64 = 3;
+
+/// How long failed checks do not count after a start: 60 seconds. A recovery may take that long.
+const HEALTHCHECK_START_PERIOD: Duration = Duration::from_secs(60);
+
+/// The interval of the HEALTHCHECK during that time: 1 second. Engines before version 25 ignore it.
+const HEALTHCHECK_START_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Docker {
     /// Launches a server on an existing generation. When it fails, no container is left behind;
@@ -91,7 +104,7 @@ fn body(
         labels: Some(label::of_container(name, &mark)),
         exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
         healthcheck: Some(healthcheck()),
-        stop_timeout: Some(STOP_SECONDS),
+        stop_timeout: i64::try_from(STOP_DEADLINE.as_secs()).ok(),
         host_config: Some(HostConfig {
             port_bindings: Some(port_bindings(launch.port)),
             restart_policy: Some(RestartPolicy {
@@ -106,20 +119,24 @@ fn body(
     }
 }
 
-/// Over TCP, because while the image initialises its server listens on the socket only. One
-/// check a second would cost 8 % of a core; engines before 25 ignore the quicker start and look
-/// for the first time after the whole interval, hence not longer.
+/// The check asks over TCP, because the image's entrypoint may run a server of its own that listens on
+/// the socket only.
 fn healthcheck() -> HealthConfig {
     let probe = r#"pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB""#;
     let test = format!("{PROGRAMS_FIRST}; {probe}");
     HealthConfig {
         test: Some(vec!["CMD-SHELL".to_owned(), test]),
-        interval: Some(4 * SECOND),
-        timeout: Some(3 * SECOND),
-        retries: Some(3),
-        start_period: Some(60 * SECOND),
-        start_interval: Some(SECOND),
+        interval: nanoseconds(HEALTHCHECK_INTERVAL),
+        timeout: nanoseconds(HEALTHCHECK_DEADLINE),
+        retries: Some(HEALTHCHECK_RETRIES),
+        start_period: nanoseconds(HEALTHCHECK_START_PERIOD),
+        start_interval: nanoseconds(HEALTHCHECK_START_INTERVAL),
     }
+}
+
+/// A time as the API takes it.
+fn nanoseconds(time: Duration) -> Option<i64> {
+    i64::try_from(time.as_nanos()).ok()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::engine::Server;
 use crate::engine::docker::Docker;
 use crate::error::Result;
 
-/// How long reading the last lines of a log may take.
-const TAIL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long reading the last lines of a log may take: 2 seconds. They only explain an error.
+const TAIL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How many lines tell why a server ended.
 const TAIL_LINES: &str = "20";
@@ -54,7 +54,7 @@ impl Docker {
             }
         };
         // A log that cannot be read in full still says something.
-        let _ = tokio::time::timeout(TAIL_PATIENCE, read).await;
+        let _ = tokio::time::timeout(TAIL_DEADLINE, read).await;
         String::from_utf8_lossy(&tail).trim_end().to_owned()
     }
 }

@@ -13,7 +13,7 @@ use bollard::models::ContainerStateStatusEnum;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RenameContainerOptionsBuilder};
 use futures_util::future::try_join_all;
 
-use super::container::{Evict, LATE, gone};
+use super::container::{Evict, NAME_DEADLINE, gone};
 use super::label::{self, Object, Reading};
 use super::owned::Owned;
 use super::{Docker, PGDATA, failure};
@@ -119,7 +119,7 @@ impl Docker {
         if owned.name == name {
             return Ok(());
         }
-        let deadline = Instant::now() + LATE;
+        let deadline = Instant::now() + NAME_DEADLINE;
         loop {
             let options = RenameContainerOptionsBuilder::new().name(name).build();
             match self.client.rename_container(&owned.id, options).await {

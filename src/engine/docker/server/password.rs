@@ -11,11 +11,12 @@ use crate::engine::docker::exec::{PROGRAMS_FIRST, psql_command};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Durability, ServerSpec};
 
-/// How often the server of a copy is asked whether it is up: for a minute at least. It has nothing to
-/// recover, and one that never will be must not keep the instance for ever.
+/// How often the server on a copy is asked whether it accepts connections: 3000 times, for a minute
+/// or more. It has nothing to recover. Without a limit, a server that never answers would block the
+/// instance.
 const ASK_MAX: u32 = 3000;
 
-/// What is said of such a one.
+/// The message when the server never answers.
 const SILENT: &str =
     "it does not answer on its port; a migration may have changed that (ALTER SYSTEM)";
 

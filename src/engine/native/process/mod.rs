@@ -23,6 +23,13 @@ mod table;
 /// How often a process is looked at while devdb waits for it.
 const INTERVAL: Duration = Duration::from_millis(10);
 
+/// How long a server may take to end after SIGQUIT: 7 seconds. It kills what is left of its own
+/// children after 5.
+const QUIT_DEADLINE: Duration = Duration::from_secs(7);
+
+/// How long a process may take to end after SIGKILL: 5 seconds.
+const KILL_DEADLINE: Duration = Duration::from_secs(5);
+
 /// One particular process, now and later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
@@ -150,9 +157,9 @@ pub(super) async fn end(pgdata: &Path, remembered: Option<i32>) -> Result<()> {
     if let Some(Postmaster { process, .. }) = postmaster(pgdata, remembered) {
         let mut family = table::children(process.pid);
         family.push(process.clone());
-        // On SIGQUIT it ends its children first, and itself kills what is left after 5 s.
+        // On SIGQUIT it ends its children first.
         process.signal(Signal::QUIT)?;
-        if !gone(&family, Duration::from_secs(7)).await {
+        if !gone(&family, QUIT_DEADLINE).await {
             family.extend(table::children(process.pid));
             kill(&family, pgdata).await?;
         }
@@ -171,7 +178,7 @@ async fn kill(processes: &[Process], pgdata: &Path) -> Result<()> {
     for process in processes {
         process.signal(Signal::KILL)?;
     }
-    if gone(processes, Duration::from_secs(5)).await {
+    if gone(processes, KILL_DEADLINE).await {
         return Ok(());
     }
     let left: Vec<String> = processes
@@ -180,7 +187,11 @@ async fn kill(processes: &[Process], pgdata: &Path) -> Result<()> {
         .map(|process| process.pid.to_string())
         .collect();
     Err(Error::new(Kind::Unexpected, format!("cannot end the server on {}", pgdata.display()))
-        .because(format!("still running 5 s after SIGKILL: process {}", left.join(", "))))
+        .because(format!(
+            "still running {} s after SIGKILL: process {}",
+            KILL_DEADLINE.as_secs(),
+            left.join(", ")
+        )))
 }
 
 async fn gone(processes: &[Process], patience: Duration) -> bool {

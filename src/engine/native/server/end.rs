@@ -7,7 +7,7 @@ use crate::engine::native::{LOG_TAIL, Native, process};
 use crate::engine::{Exit, Server};
 use crate::error::{Error, Kind, Result};
 
-/// How often a server that another process started is looked at.
+/// How often devdb looks at a server that another process started.
 const WATCH: Duration = Duration::from_millis(50);
 
 impl Native {

@@ -15,9 +15,9 @@ use crate::engine::{Launch, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, Owner, ServerSpec};
 
-/// How long a started server is watched until it has its port. It does that before anything that
-/// may take long, recovery included.
-pub(super) const UNTIL_LISTENING: Duration = Duration::from_secs(10);
+/// How long a server may take to listen on its port after a start: 10 seconds. It does that before
+/// anything that may take long, also before a recovery.
+pub(super) const LISTENING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often a free port is picked anew when another program was faster.
 const PORT_TRIES: usize = 5;
@@ -236,7 +236,7 @@ impl Native {
     }
 
     async fn until_listening(&self, place: &GenerationDirectory, note: &ServerNote) -> Result<()> {
-        let deadline = Instant::now() + UNTIL_LISTENING;
+        let deadline = Instant::now() + LISTENING_DEADLINE;
         while Instant::now() < deadline {
             if !self.children.is_running(place.directory()) {
                 return match lost_its_port(place, note) {

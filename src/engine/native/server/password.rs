@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
-use super::launch::UNTIL_LISTENING;
+use super::launch::LISTENING_DEADLINE;
 use crate::db::connect::Address;
 use crate::db::inspect;
 use crate::engine::native::generation_directory::GenerationDirectory;
@@ -47,7 +47,7 @@ impl Native {
             user: record.made_with.user.clone(),
             password: SecretString::default(),
         };
-        let deadline = Instant::now() + UNTIL_LISTENING;
+        let deadline = Instant::now() + LISTENING_DEADLINE;
         loop {
             match inspect::give_password(&address, verifier).await {
                 Ok(()) => return Ok(()),
