@@ -3,6 +3,7 @@
 mod cached;
 mod database;
 mod kept;
+mod manual;
 mod project;
 mod snapshot;
 
@@ -18,6 +19,7 @@ pub use database::{
 pub use kept::{
     Found, GcReport, GenerationRow, GenerationsReport, ListReport, Listed, Skipped, WhySkipped,
 };
+pub use manual::{PageReport, TopicRow, TopicsReport};
 pub use project::{Check, ConfigReport, ConfigRow, DoctorReport, InitReport, Verdict};
 pub use snapshot::{ExportedReport, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport};
 
@@ -89,6 +91,10 @@ pub enum Report {
     Init(InitReport),
     /// `doctor`.
     Doctor(DoctorReport),
+    /// `help`.
+    Topics(TopicsReport),
+    /// `help TOPIC`.
+    Page(PageReport),
 }
 
 /// One sentence about what was done, with what it was done to.
