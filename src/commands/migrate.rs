@@ -37,9 +37,12 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
     let path = match &context.spec.migrations.files {
         Files::Directory { path, .. } => path,
         Files::Command(command) => {
-            return Err(Error::new(Kind::Config, "another tool keeps the migrations here")
-                .because(format!("migrations.command is {command}"))
-                .hint("make the file with that tool"));
+            return Err(Error::new(
+                Kind::Config,
+                "another tool manages the migrations of this project",
+            )
+            .because(format!("migrations.command is {command}"))
+            .hint("create the migration with that tool"));
         }
         Files::Embedded => return Err(no_project()),
     };
@@ -53,10 +56,10 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
 }
 
 fn no_project() -> Error {
-    Error::new(Kind::Config, "there is no project here to add a migration to")
-        .because("without a devdb.yaml devdb uses the sample project, which is built in")
-        .hint("devdb init            makes this directory a project")
-        .hint("devdb init --sample   and starts it from the sample")
+    Error::new(Kind::Config, "this directory has no project to add a migration to")
+        .because("without a devdb.yaml devdb uses the sample project, which is part of devdb")
+        .hint("devdb init            creates a project in this directory")
+        .hint("devdb init --sample   creates one with a copy of the sample")
 }
 
 async fn status(context: &Context, check: bool) -> Result<Outcome> {

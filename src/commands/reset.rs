@@ -19,7 +19,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, true, !args.no_seed)?;
     context.key.check()?;
     if args.wipe && !args.yes {
-        down::confirm("Remove the present data at once, for good?")?;
+        down::confirm("Remove the present data of the database at once, for good?")?;
     }
     let mut instance = Instance::open(&context).await?;
     let Some(replaced) = instance.reset(&plan, args.wipe).await? else {
