@@ -33,7 +33,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub keep_on_failure: bool,
 
-    /// Keep it for this long then
+    /// Keep it for this long, with --keep-on-failure
     #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "1h", requires = "keep_on_failure")]
     pub ttl: Duration,
 

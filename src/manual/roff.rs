@@ -61,3 +61,17 @@ fn inlines(spans: &[Span]) -> Vec<Inline> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_a_section_and_its_text_is_no_request() {
+        let page =
+            roff("# Seeds\n\n## Files\n\n.env holds `KEY`.\n\n- one\n\n```console\n.x\n```\n");
+        for part in [".SH SEEDS\n", ".SS Files\n", "\\&.env holds ", ".IP - 3\n", "\\&.x\n"] {
+            assert!(page.contains(part), "{part} is not in\n{page}");
+        }
+    }
+}

@@ -166,9 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn colour_changes_no_line_break() {
-        let plain = text(PAGE, 80, false);
-        let painted = text(PAGE, 80, true);
-        assert!(painted.contains("\x1b[1m") && !plain.contains('\x1b'));
+    fn every_page_of_the_manual_fits_a_terminal() {
+        for page in crate::manual::pages() {
+            let text = text(page.markdown, 80, false);
+            assert!(text.starts_with(page.title), "{} has no heading", page.name);
+            // Code keeps its lines.
+            for line in text.lines().filter(|line| !line.starts_with("    ")) {
+                assert!(line.width() <= 80, "{}: {line}", page.name);
+            }
+        }
+    }
+
+    #[test]
+    fn there_are_colours_only_where_they_are_asked_for() {
+        assert!(text(PAGE, 80, true).contains("\x1b[1mSeeds\x1b[0m"));
+        assert!(!text(PAGE, 80, false).contains('\x1b'));
     }
 }

@@ -94,7 +94,7 @@ fn instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_n
     let lock = File::options().write(true).open(lock_file(sandbox, &key)).unwrap();
     lock.lock().unwrap();
     let ran = sandbox.run(&["gc", "--yes"]).ok().says("skipped");
-    assert!(ran.stdout.contains("another devdb works on it"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("another devdb is working on it"), "{}", ran.stdout);
     assert_ne!(psql(&url, "select 1").code, 0);
     lock.unlock().unwrap();
     assert_eq!(found(&sandbox.run(&["gc", "--yes", "--json"]).ok()).len(), 1);
@@ -255,7 +255,7 @@ fn a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back(sandbox: &
     sandbox.write("devdb.yaml", "project: shop\npostgres: { database: other }\n");
     sandbox.run(&["up"]).exits(3).says("devdb reset");
     let reset = sandbox.run(&["reset"]).ok();
-    assert!(reset.stdout.contains("once this is set back: database"), "{}", reset.stdout);
+    assert!(reset.stdout.contains("after you set this back: database"), "{}", reset.stdout);
     sandbox
         .run(&["undo"])
         .exits(3)
