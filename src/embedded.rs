@@ -1,4 +1,4 @@
-//! What the binary carries: the sample project, and the templates of `devdb init` and
+//! What the binary carries: the sample project, the manual, and the templates of `devdb init` and
 //! `devdb migrate new`.
 
 use std::path::Path;
@@ -14,6 +14,9 @@ pub static SEEDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/seeds");
 /// `devdb.yaml`, `env.example`, `gitignore`, `migration.sql`, `seed.yaml`;
 /// `ci/github.yml`, `ci/gitlab.yml`.
 pub static TEMPLATES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+
+/// The pages of the manual.
+pub static DOCS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/docs");
 
 /// The text of the template of this name; none when there is no such template.
 pub fn template(name: &str) -> Option<&'static str> {

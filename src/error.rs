@@ -1,7 +1,7 @@
 //! Errors: a kind (which decides the exit code), what failed, why, where, and what to type next.
 //!
-//! Write an error where the knowledge is: the message names the operation and the object, the
-//! causes say why, a hint is a command or an edit that a person can make at once.
+//! Write an error where the knowledge is. The message names the operation and the object. The causes
+//! say why. A hint is a command or an edit that a person can make at once.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum Kind {
     NoInstance,
     /// The command needs a running instance and it is stopped.
     NotRunning,
-    /// Something carries devdb's name but not its mark.
+    /// An object has a name of devdb's, but devdb did not create it.
     NotOurs,
     /// No engine answers, or the one that the instance lives on does not.
     NoEngine,
@@ -81,7 +81,7 @@ impl Kind {
         Kind::Interrupted,
     ];
 
-    /// The process exit code, documented in the README.
+    /// The process exit code. The help and the manual list the codes.
     pub const fn exit_code(self) -> u8 {
         match self {
             Kind::Unexpected | Kind::NoInstance | Kind::NotRunning | Kind::NotOurs => 1,
@@ -184,10 +184,10 @@ impl Error {
         self
     }
 
-    /// Adds how to make room when a full disk is the reason and nobody nearer to it has. The
-    /// kernel's words for it come through every layer: servers, daemons and programs repeat them.
+    /// Adds a hint when a full disk is the reason and there is no such hint yet. Servers, daemons
+    /// and programs all repeat the kernel's message for it.
     #[must_use]
-    pub fn mind_full_disk(self) -> Self {
+    pub fn with_disk_full_hint(self) -> Self {
         let is_full = |text: &str| {
             let text = text.to_lowercase();
             text.contains("no space left on device") || text.contains("disk quota exceeded")
@@ -199,12 +199,12 @@ impl Error {
             return self;
         }
         self.hint(
-            "make room: df -h shows full disks, docker system df what Docker keeps, \
-             devdb list what devdb keeps",
+            "make room: df -h shows full disks, docker system df shows what Docker keeps, \
+             devdb list shows what devdb keeps",
         )
     }
 
-    /// The same failure without advice, where what it advises does not apply.
+    /// The same failure without hints, where they do not apply.
     #[must_use]
     pub fn without_hints(mut self) -> Self {
         self.0.hints.clear();
@@ -218,7 +218,7 @@ impl Error {
         self
     }
 
-    /// Wraps it: `message` becomes what failed, the old message the first cause.
+    /// Wraps it: `message` becomes what failed, and the old message becomes the first cause.
     #[must_use]
     pub fn context(mut self, message: impl Into<String>) -> Self {
         let old = std::mem::replace(&mut self.0.message, message.into());
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_hinted_at_once_wherever_it_is_said() {
-        let hints = |error: Error| error.mind_full_disk().mind_full_disk().hints().len();
+        let hints = |error: Error| error.with_disk_full_hint().with_disk_full_hint().hints().len();
         let error = || Error::new(Kind::Unexpected, "cannot write");
         assert_eq!(hints(error().because("denied")), 0);
         assert_eq!(hints(error().because("write /var/x: no space left on device")), 1);

@@ -1,11 +1,12 @@
-//! Progress as typed events. What is done emits them; `output/` decides how they look.
+//! Progress as typed events. The code that works emits them; `output/` decides how they look.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Something that happened (past tense: it is said after it happened) or has begun.
+/// Something that has happened or has begun. Names in the past tense: devdb reports a thing after it
+/// has happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -53,7 +54,7 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
-    /// A longer step has begun; it ends with the next event.
+    /// A longer step has begun. The next event ends it.
     Step {
         /// What is being done: `Creating the database server`.
         text: String,
@@ -84,12 +85,12 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
-    /// A line that another tool's migration or seed command said; without the password.
+    /// A line that another tool's migration or seed command printed, with the password removed.
     CommandSaid {
         /// The line.
         line: String,
     },
-    /// Another tool's migration or seed command has ended well, which is recorded.
+    /// Another tool's migration or seed command has succeeded, and devdb has recorded that.
     CommandRan {
         /// The command.
         command: String,
@@ -104,7 +105,7 @@ pub enum Event {
         /// The port it has now.
         to: u16,
     },
-    /// Something the person did not ask for but should know.
+    /// Something that the person should know.
     Note {
         /// One line.
         text: String,
@@ -135,22 +136,22 @@ impl Events {
         Events::new(|_| {})
     }
 
-    /// Tells that something happened.
+    /// Reports an event.
     pub fn emit(&self, event: Event) {
         (self.0)(event);
     }
 
-    /// Tells that a longer step begins.
+    /// Reports that a longer step begins.
     pub fn step(&self, text: impl Into<String>) {
         self.emit(Event::Step { text: text.into() });
     }
 
-    /// Tells something worth knowing.
+    /// Reports something worth knowing.
     pub fn note(&self, text: impl Into<String>) {
         self.emit(Event::Note { text: text.into() });
     }
 
-    /// Tells something that is probably not what the person wants.
+    /// Reports something that is probably not what the person wants.
     pub fn warn(&self, text: impl Into<String>) {
         self.emit(Event::Warning { text: text.into() });
     }

@@ -18,6 +18,7 @@ pub mod event;
 pub mod golden;
 pub mod instance;
 pub mod interrupt;
+pub mod manual;
 pub mod outcome;
 pub mod output;
 pub mod plan;
@@ -28,8 +29,6 @@ pub mod spec;
 pub mod state;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use cli::{Cli, Format};
 use commands::App;
@@ -45,7 +44,7 @@ pub fn run() -> ExitCode {
     if environment.get("PGOPTIONS").is_some() {
         return restart_without_pg_options();
     }
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment),
     };
@@ -60,25 +59,25 @@ pub fn run() -> ExitCode {
         Ok(Outcome { report: Report::Signal(signal), .. }) => return die_of(signal),
         Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit).or_else(unprinted),
         Err(error) => {
-            let error = error.mind_full_disk();
+            let error = error.with_disk_full_hint();
             output.error(&error).map(|()| error.kind().exit_code())
         }
     };
     ExitCode::from(exit.unwrap_or(1))
 }
 
-/// A result that cannot be printed, on a full disk perhaps, is not silently lost.
+/// Reports a result that cannot be printed, for example on a full disk.
 fn unprinted(failure: std::io::Error) -> std::io::Result<u8> {
     let error = Error::new(Kind::Unexpected, "cannot write to standard output")
         .because(failure)
-        .hint("what the command was to do is done; devdb list and devdb ephemeral list show it");
-    // Not in the form that was asked for: that goes where nothing can be written.
+        .hint("the command itself is done; devdb list and devdb ephemeral list show the databases");
+    // As text on stderr, whatever was asked for: stdout is what cannot be written.
     Output::new(Format::Human, Verbosity::Quiet, true).error(&error)?;
     Ok(error.kind().exit_code())
 }
 
-/// sqlx adds PGOPTIONS to whatever it is told, and has no way to leave it out; a process's own
-/// environment cannot be changed safely. So devdb becomes itself without it.
+/// sqlx always adds PGOPTIONS to its connections. A process cannot change its own environment
+/// safely, so devdb starts itself again without the variable.
 fn restart_without_pg_options() -> ExitCode {
     use std::os::unix::process::CommandExt;
     let failure = match std::env::current_exe() {
@@ -89,7 +88,7 @@ fn restart_without_pg_options() -> ExitCode {
         Err(error) => error,
     };
     let output = Output::new(Format::Human, Verbosity::Normal, true);
-    let error = Error::new(Kind::Unexpected, "cannot start without PGOPTIONS")
+    let error = Error::new(Kind::Unexpected, "cannot start again without PGOPTIONS")
         .because(failure)
         .hint("unset PGOPTIONS");
     // Nothing can be said when the terminal is gone.
@@ -97,7 +96,7 @@ fn restart_without_pg_options() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Ends as the command that devdb ran has ended, so that whoever waits sees no difference.
+/// Ends by the signal that ended the command, so that the caller sees no difference.
 fn die_of(signal: i32) -> ExitCode {
     // It returns when the signal is one that ends nothing; shells have this code for it.
     drop(signal_hook::low_level::emulate_default_handler(signal));

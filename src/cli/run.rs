@@ -7,34 +7,37 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::EnvFormat;
+use super::time::some_time;
 
 /// `devdb run`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The command finds DATABASE_URL, DATABASE_* and PG* in its environment; its input, output,\n\
-    signals and exit code are its own. The database is gone when it ends, also when devdb is killed.\n\n\
+    after_help = "The command finds DATABASE_URL, DATABASE_* and PG* in its environment. devdb passes \
+    its input, output and signals through. When the command ends, devdb removes the \
+    database, even if devdb itself is killed.\n\n\
     Examples:\n  \
     devdb run -- cargo test\n  \
     devdb run -- sh -c 'npm run migrate && npm test'\n  \
-    devdb run --artifact out -- pytest        log and data of a failure, for CI to keep\n  \
+    devdb run --artifact out -- pytest\n  \
     devdb run --keep-on-failure -- go test ./...\n\n\
-    Exit codes: the command's own; 126 it cannot be run, 127 it is not there; devdb's own when\n  \
-    there is no database to run it with"
+    Exit codes: devdb exits with the code of the command. The code is 126 when the\n\
+    command cannot be run and 127 when it is not found. When there is no database to \
+    run it with, devdb exits with a code of its own (devdb --help)."
 )]
 pub struct RunArgs {
     /// What the database is.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// When the command fails, keep the database for a while and say how to reach it
+    /// Keep the database for a while when the command fails, and print how to reach it
     #[arg(long)]
     pub keep_on_failure: bool,
 
-    /// How long it is kept then
-    #[arg(long, value_name = "TIME", value_parser = super::some_time, default_value = "1h", requires = "keep_on_failure")]
+    /// Keep it for this long, with --keep-on-failure
+    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "1h", requires = "keep_on_failure")]
     pub ttl: Duration,
 
-    /// When the command fails, save the server's log and the data in DIR
+    /// Save the server's log and the data in DIR when the command fails
     #[arg(long, value_name = "DIR")]
     pub artifact: Option<PathBuf>,
 
@@ -46,25 +49,30 @@ pub struct RunArgs {
 /// What a database that goes away by itself is.
 #[derive(Debug, Args)]
 pub struct DatabaseArgs {
-    /// Which engine runs it: auto, docker or native
-    #[arg(long, value_name = "ENGINE")]
+    /// Run the database on this engine
+    #[arg(long, value_name = "ENGINE", value_parser = super::ENGINES)]
     pub engine: Option<String>,
-    /// PostgreSQL's major version
+    /// Use this major version of PostgreSQL
     #[arg(long, value_name = "VERSION")]
     pub postgres: Option<String>,
-    /// The seed profile
+    /// Apply the seed files of this profile
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Do not apply seeds
+    /// Apply no seeds
     #[arg(long)]
     pub no_seed: bool,
-    /// How long to wait for the database: 90s, 3m [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = super::some_time)]
+    /// Wait this long for the database: 90s, 3m [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub timeout: Option<Duration>,
 }
 
 /// `devdb ephemeral`
 #[derive(Debug, Args)]
+#[command(after_help = "`devdb run` needs none of this: it removes its database by itself.\n\n\
+    Examples:\n  \
+    devdb ephemeral start --ttl 30m\n  \
+    devdb ephemeral list\n  \
+    devdb ephemeral stop")]
 pub struct EphemeralArgs {
     /// What to do.
     #[command(subcommand)]
@@ -74,13 +82,15 @@ pub struct EphemeralArgs {
 /// What to do with databases that last for a time.
 #[derive(Debug, Subcommand)]
 pub enum EphemeralAction {
-    /// Start a database that goes away by itself when its time is over
+    /// Start a database that devdb removes after a set time
     Start(EphemeralStartArgs),
-    /// Print or write the environment of one again
+    /// Print the variables of such a database again, or write them into a file
     Env(EphemeralEnvArgs),
-    /// List those that are there
+    /// List the databases that devdb will remove after a set time
+    #[command(after_help = "Example:\n  \
+    devdb ephemeral list")]
     List,
-    /// End one, or all of this project
+    /// Remove one such database, or all of this project
     Stop(EphemeralStopArgs),
 }
 
@@ -88,16 +98,16 @@ pub enum EphemeralAction {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     devdb ephemeral start --ttl 30m\n  \
-    devdb ephemeral start --format github --write \"$GITHUB_ENV\"   for the steps after this one\n  \
-    devdb ephemeral start --write ci.env                           a dotenv report for GitLab\n  \
+    devdb ephemeral start --format github --write \"$GITHUB_ENV\"\n  \
+    devdb ephemeral start --write ci.env   a dotenv report for GitLab\n  \
     eval \"$(devdb ephemeral start --format shell)\"")]
 pub struct EphemeralStartArgs {
     /// What the database is.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// How long it lasts
-    #[arg(long, value_name = "TIME", value_parser = super::some_time, default_value = "1h")]
+    /// Remove the database after this time
+    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "1h")]
     pub ttl: Duration,
 
     /// Where its environment goes.
@@ -108,19 +118,22 @@ pub struct EphemeralStartArgs {
 /// Where an environment goes.
 #[derive(Debug, Args)]
 pub struct EnvironmentArgs {
-    /// How it is written
+    /// Print the variables in this format
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "dotenv")]
     pub format: EnvFormat,
 
-    /// Write it into FILE and print nothing
+    /// Write the variables into FILE and print nothing
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 }
 
 /// `devdb ephemeral env`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    devdb ephemeral env\n  \
+    eval \"$(devdb ephemeral env --format shell)\"")]
 pub struct EphemeralEnvArgs {
-    /// Which [default: the only one of this project]
+    /// The database's id [default: the only one of this project]
     #[arg(value_name = "ID")]
     pub id: Option<String>,
 
@@ -131,8 +144,11 @@ pub struct EphemeralEnvArgs {
 
 /// `devdb ephemeral stop`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    devdb ephemeral stop            remove all of this project\n  \
+    devdb ephemeral stop 3f2a91c0   remove this one")]
 pub struct EphemeralStopArgs {
-    /// Which [default: all of this project and developer]
+    /// The database's id [default: all of this project and developer]
     #[arg(value_name = "ID")]
     pub id: Option<String>,
 }

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::time::some_time;
+
 /// `devdb snapshot`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Saving disconnects nobody. Restoring swaps as a reset does: `devdb undo` goes back.\n\n\
-    Examples:\n  devdb snapshot save before-import -m 'orders of March'\n  \
+    after_help = "Saving disconnects nobody. Restoring replaces the database as a reset does, and \
+    `devdb undo` goes back.\n\n\
+    Examples:\n  \
+    devdb snapshot save before-import -m 'orders of March'\n  \
     devdb snapshot restore before-import\n  \
     devdb snapshot export before-import orders.tar.zst"
 )]
@@ -22,67 +26,75 @@ pub struct SnapshotArgs {
 /// Subcommands of `devdb snapshot`.
 #[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {
-    /// Save the data as it is now; clients stay connected
-    #[command(after_help = "Examples:\n  devdb snapshot save\n  \
-        devdb snapshot save before-import -m 'orders of March'")]
+    /// Save a copy of the data as it is now; clients stay connected
+    #[command(after_help = "Examples:\n  \
+    devdb snapshot save\n  \
+    devdb snapshot save before-import -m 'orders of March'")]
     Save {
-        /// Its name [default: the time, as 20261125-101500]
+        /// The snapshot's name [default: the time, as 20261125-101500]
         name: Option<String>,
-        /// What to remember about it
+        /// Store this note with the snapshot
         #[arg(short, long, value_name = "TEXT")]
         message: Option<String>,
     },
-    /// List them
+    /// List the snapshots of the database
+    #[command(after_help = "Example:\n  \
+    devdb snapshot list")]
     List,
-    /// Show one
-    #[command(after_help = "Example:\n  devdb snapshot show before-import")]
+    /// Show what a snapshot holds
+    #[command(after_help = "Example:\n  \
+    devdb snapshot show before-import")]
     Show {
-        /// Its name
+        /// The snapshot's name
         name: String,
     },
-    /// Replace the database with a copy of one, and apply the migrations it lacks
-    #[command(after_help = "The present database is kept: `devdb undo` goes back to it.\n\n\
-        Examples:\n  devdb snapshot restore before-import\n  \
-        devdb snapshot restore before-import --no-migrate")]
+    /// Replace the database with a copy of a snapshot, then apply the missing migrations
+    #[command(after_help = "devdb keeps the present database. `devdb undo` goes back to it.\n\n\
+    Examples:\n  \
+    devdb snapshot restore before-import\n  \
+    devdb snapshot restore before-import --no-migrate")]
     Restore {
-        /// Its name
+        /// The snapshot's name
         name: String,
-        /// Do not apply the migrations it lacks
+        /// Do not apply the missing migrations
         #[arg(long)]
         no_migrate: bool,
-        /// How long to wait for the server: 90s, 3m [default: 60s]
-        #[arg(long, value_name = "TIME", value_parser = super::some_time)]
+        /// Wait this long for the server: 90s, 3m [default: 60s]
+        #[arg(long, value_name = "TIME", value_parser = some_time)]
         timeout: Option<Duration>,
     },
-    /// Remove one, for good
-    #[command(after_help = "Example:\n  devdb snapshot rm before-import")]
+    /// Remove a snapshot, for good
+    #[command(after_help = "Example:\n  \
+    devdb snapshot rm before-import")]
     Rm {
-        /// Its name
+        /// The snapshot's name
         name: String,
     },
-    /// Write one into a file, for another machine or person
-    #[command(after_help = "The file holds all data, and the hashes of its passwords.\n\n\
-        Example:\n  devdb snapshot export before-import orders.tar.zst")]
+    /// Write a snapshot into a file, for another machine or person
+    #[command(after_help = "The file holds all data and the hashes of the passwords.\n\n\
+    Example:\n  \
+    devdb snapshot export before-import orders.tar.zst")]
     Export {
-        /// Its name
+        /// The snapshot's name
         name: String,
-        /// The file, usually .tar.zst
+        /// The file to write, usually with a name in .tar.zst
         file: PathBuf,
-        /// Replace FILE if it is there
+        /// Replace FILE if it exists
         #[arg(long)]
         force: bool,
     },
-    /// Take one from a file that `devdb snapshot export` wrote
+    /// Read a snapshot from a file that `devdb snapshot export` wrote
     #[command(
-        after_help = "The file is read to its end and checked before anything is made. The instance must be\n\
-        there (devdb up); when the snapshot is restored it gets the instance's own password.\n\n\
-        Examples:\n  devdb snapshot import orders.tar.zst\n  \
-        devdb snapshot import orders.tar.zst --name orders-of-anna"
+        after_help = "devdb reads and checks the whole file before it makes anything. The database must \
+    exist (devdb up). A restored snapshot gets the password of this database.\n\n\
+    Examples:\n  \
+    devdb snapshot import orders.tar.zst\n  \
+    devdb snapshot import orders.tar.zst --name orders-of-anna"
     )]
     Import {
-        /// The file
+        /// The file to read
         file: PathBuf,
-        /// Its name here [default: the one it had]
+        /// Give the snapshot this name [default: the name it had]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },

@@ -51,7 +51,7 @@ async fn list(app: &App, all: bool) -> Result<Outcome> {
             Err(error) => report.troubles.push(error.to_string()),
         }
     }
-    // A file in the middle of an edit is no reason to hide what there is.
+    // A file that cannot be read does not hide the states.
     report.troubles.extend(plan.err().map(|error| error.to_string()));
     report.states.sort_by_key(|state| std::cmp::Reverse(state.last_used));
     Ok(Outcome { command: "cache list", report: Report::Cache(Box::new(report)), exit: 0 })
@@ -64,7 +64,7 @@ async fn list_on(
     scope: Scope<'_>,
 ) -> Result<(Vec<CachedState>, Vec<DamagedGolden>)> {
     let states = engine.golden_states().await?;
-    // Without the image or the programs nobody can tell; what is there is shown all the same.
+    // Without the image or the programs devdb cannot tell which state is wanted. It lists them anyway.
     let sighting = match plan {
         Some(plan) => golden::sight(context, engine, plan, states.clone()).await.ok(),
         None => None,
@@ -77,7 +77,7 @@ async fn list_on(
         }
         sighting.chain.longest_first().any(|step| of(&step.fingerprint)).then_some(Wanted::Part)
     };
-    // What another project made from the same files is as good as this one's.
+    // A state that another project made from the same files serves this one too.
     let shown = states.iter().filter(|state| scope.has(&state.label) || wanted(state).is_some());
     let described = shown.map(|state| {
         let GoldenState { handle, label, bytes } = state.clone();
@@ -115,8 +115,10 @@ async fn clear(app: &App, all: bool, yes: bool) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
     if !yes {
         down::confirm(&match all {
-            true => "Remove the golden states of every project?".to_owned(),
-            false => format!("Remove the golden states of {}?", context.spec.owner.project),
+            true => "Remove the golden states of every project, for good?".to_owned(),
+            false => {
+                format!("Remove the golden states of {}, for good?", context.spec.owner.project)
+            }
         })?;
     }
     let report = remove(&context, all, &Limits::NOTHING).await?;
@@ -148,11 +150,11 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let engine = instance.enter_cache(file).await?;
     let sent = async {
         if let Reference::Registry(name) = &reference {
-            // Before anything is baked: the engine may have no registry, or the name may be none.
+            // Before anything is baked: the engine may know no registry, or the name may be invalid.
             engine.reserve_tag(name).await?;
         }
         let send = async |golden: &Golden| {
-            // What is of other files is of no use to anybody.
+            // A state of files that have changed is of no use to anybody.
             plan.check_current()?;
             golden::export(&context, &engine, &golden.state, &reference).await
         };
@@ -190,14 +192,15 @@ async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
     Ok(Outcome { command: "cache pull", report: Report::Pulled(Box::new(report)), exit: 0 })
 }
 
-/// What both directions start from.
+/// What push and pull start from.
 fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)> {
     let reference = match Reference::parse(&args.reference)? {
-        // The next command may be given elsewhere.
-        Reference::File(path) => Reference::File(
-            std::path::absolute(&path)
-                .or_fail(Kind::Usage, || format!("{} is no file", path.display()))?,
-        ),
+        // The message names the file for a reader in another directory.
+        Reference::File(path) => {
+            Reference::File(std::path::absolute(&path).or_fail(Kind::Usage, || {
+                format!("{} is not a file name that can be used", path.display())
+            })?)
+        }
         named => named,
     };
     let flags = Overrides { engine: args.engine, profile: args.profile, ..Overrides::default() };

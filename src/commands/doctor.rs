@@ -1,4 +1,4 @@
-//! `devdb doctor`: what devdb looks for, what it finds, and one line of advice for what is wrong.
+//! `devdb doctor`: what devdb needs, what it finds, and one line of advice for each problem.
 
 use std::path::Path;
 
@@ -39,8 +39,8 @@ async fn examine(app: &App, context: &Context) -> Result<Vec<Check>> {
     if docker.is_none() && !programs_found {
         checks.push(bad(
             "engine",
-            "neither a Docker engine nor server programs",
-            "start Docker, or install them: apt-get install postgresql-15",
+            "there is no Docker engine and there are no PostgreSQL server programs",
+            "start Docker, or install the programs: apt-get install postgresql-15",
         ));
     }
     if let Some(docker) = &docker {
@@ -105,18 +105,18 @@ async fn image(context: &Context, docker: &Docker, native: bool, checks: &mut Ve
     let image = &context.spec.server.image;
     let what = format!("image {image}");
     match docker.inspect_image(image).await {
-        Ok(Some(_)) => checks.push(good(&what, "is here")),
+        Ok(Some(_)) => checks.push(good(&what, "is on this machine")),
         Ok(None) => match docker.registry_has(image).await {
-            Ok(()) => checks.push(good(&what, "is not here; the registry has it, up pulls it")),
+            Ok(()) => checks.push(good(&what, "is in the registry; devdb up pulls it")),
             Err(error) if native => checks.push(warn(
                 &what,
-                format!("is not here, and its registry: {error}"),
-                "devdb up --engine native does without it",
+                format!("is not on this machine, and the registry does not give it: {error}"),
+                "use devdb up --engine native, which needs no image",
             )),
             Err(error) => checks.push(bad(
                 &what,
-                format!("is not here, and its registry: {error}"),
-                "check the network and the name, or load it with docker load",
+                format!("is not on this machine, and the registry does not give it: {error}"),
+                "check the network and the name, or load the image with docker load",
             )),
         },
         Err(error) => checks.push(bad(&what, error.to_string(), "docker image ls")),
@@ -129,17 +129,17 @@ async fn clock(docker: &Docker, checks: &mut Vec<Check>) {
         Err(_) => return,
     };
     checks.push(if off.abs() <= CLOCK_TOLERANCE_SECONDS {
-        good("clock of the Docker engine", "agrees with this machine's")
+        good("clock of the Docker engine", "agrees with the clock of this machine")
     } else {
         warn(
             "clock of the Docker engine",
-            format!("is {off} s off this machine's"),
-            "restart Docker's virtual machine, or let it synchronise its time",
+            format!("differs from the clock of this machine by {off} s"),
+            "restart the virtual machine of Docker, or let it synchronise its time",
         )
     });
 }
 
-/// What a killed command left on an engine: any devdb command of that instance collects it.
+/// What a killed command left on an engine. The next command for that instance removes it.
 async fn leftovers(context: &Context, checks: &mut Vec<Check>) {
     for engine in context.engines.reachable(&context.spec.server).await {
         let what = format!("leftovers on {}", engine.kind());
@@ -148,9 +148,9 @@ async fn leftovers(context: &Context, checks: &mut Vec<Check>) {
             Ok(names) => checks.push(warn(
                 &what,
                 names.join(", "),
-                "devdb up, in the project each belongs to, removes them (devdb list)",
+                "run devdb up in the project of each one; it removes them (devdb list shows the projects)",
             )),
-            Err(error) => checks.push(warn(&what, error.to_string(), "see the engine above")),
+            Err(error) => checks.push(warn(&what, error.to_string(), "see the lines about this engine above")),
         }
     }
 }
@@ -169,12 +169,12 @@ async fn port(context: &Context, checks: &mut Vec<Check>) {
         Err(_) => false,
     };
     checks.push(match (running, ports::is_free(record.port)) {
-        (true, _) => good(&what, "is this instance's"),
-        (false, true) => good(&what, "is free for this instance"),
+        (true, _) => good(&what, "is used by this database"),
+        (false, true) => good(&what, "is free for this database"),
         (false, false) => warn(
             &what,
-            "is taken by another program",
-            "end that program (ss -ltnp shows it); with port: auto devdb up moves",
+            "is used by another program",
+            "end that program (ss -ltnp shows it), or set port: auto, so that devdb up takes another port",
         ),
     });
 }
@@ -184,7 +184,7 @@ fn disk(what: &str, path: &Path, checks: &mut Vec<Check>) {
     let free = fs.f_bavail.saturating_mul(fs.f_frsize);
     let found = format!("{} free", indicatif::HumanBytes(free));
     checks.push(if free < LOW_DISK {
-        warn(what, found, "make room; devdb list shows what devdb keeps")
+        warn(what, found, "make room; devdb list and devdb cache list show what devdb keeps")
     } else {
         good(what, found)
     });
@@ -197,7 +197,7 @@ fn records(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
         checks.push(bad(
             "records",
             error.to_string(),
-            "devdb up, in its project, rebuilds it from what the engine has",
+            "run devdb up in its project; it makes the record again from what the engine has",
         ));
     }
     if damaged.is_empty() {
@@ -206,17 +206,17 @@ fn records(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
     Ok(())
 }
 
-/// Variables of another database, which devdb does not follow.
+/// A DATABASE_URL of another database, which devdb does not follow.
 fn inherited(app: &App, context: &Context, checks: &mut Vec<Check>) {
     use secrecy::ExposeSecret;
     let Some(url) = app.environment.database_url() else { return };
     let own = instance::record(context).map(|record| instance::recorded_address(&record).url());
     if own.is_ok_and(|own| own == url.expose_secret()) {
-        checks.push(good("DATABASE_URL", "is this instance's"));
+        checks.push(good("DATABASE_URL", "is the URL of this database"));
     } else {
         checks.push(warn(
             "DATABASE_URL",
-            "points elsewhere; devdb ignores it, your application does not",
+            "is the URL of another database; devdb ignores it, but your application uses it",
             "devdb env --write .env",
         ));
     }

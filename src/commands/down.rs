@@ -19,8 +19,12 @@ pub async fn run(app: &App, args: DownArgs) -> Result<Outcome> {
     }
     let removed = Instance::open(&context).await?.down().await?;
     Ok(match removed {
-        true => said("down", true, "stopped; its data is kept (devdb up brings it back)"),
-        false => said("down", false, "there was nothing to stop"),
+        true => said(
+            "down",
+            true,
+            "the database is down and its data is kept; devdb up starts it again",
+        ),
+        false => said("down", false, "there is nothing to stop"),
     })
 }
 
@@ -39,9 +43,9 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         {
             context
                 .events
-                .warn(format!("{}: what may be there was not looked for", error.message()));
+                .warn(format!("{}, so devdb did not look for data there", error.message()));
         }
-        return Ok(said("down", false, "there was nothing to remove"));
+        return Ok(said("down", false, "there is nothing to remove"));
     }
     instance.purge().await?;
     let all = context.store.load_all()?.into_iter().flatten();
@@ -50,12 +54,13 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         .map(|record| record.owner.instance)
         .collect();
     if !others.is_empty() {
-        context
-            .events
-            .note(format!("instances of this project that are left: {}", others.join(", ")));
+        context.events.note(format!(
+            "this project has other databases: {} (--instance names one)",
+            others.join(", ")
+        ));
     }
-    let message = "removed, with its data and snapshots; what it was copied from stays in the cache \
-                   (devdb cache clear)";
+    let message = "the database, its data and its snapshots are removed; the golden states stay \
+                   (devdb cache clear removes them)";
     Ok(said("down", true, message))
 }
 
@@ -67,7 +72,7 @@ pub fn confirm(question: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::new(
             Kind::Usage,
-            "this cannot be undone, and there is no terminal to ask on",
+            "this cannot be undone, so devdb asks first, and there is no terminal to ask on",
         )
         .hint("add --yes"));
     }
@@ -75,6 +80,6 @@ pub fn confirm(question: &str) -> Result<()> {
         .with_prompt(question)
         .default(false)
         .interact()
-        .or_fail(Kind::Interrupted, || "not answered".into())?;
-    if agreed { Ok(()) } else { Err(Error::new(Kind::Usage, "left as it is")) }
+        .or_fail(Kind::Interrupted, || "the question was not answered".into())?;
+    if agreed { Ok(()) } else { Err(Error::new(Kind::Usage, "nothing was changed")) }
 }

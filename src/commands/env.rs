@@ -55,10 +55,10 @@ pub(super) fn check(file: Option<&Path>, format: EnvFormat) -> Result<()> {
     match format {
         EnvFormat::Dotenv | EnvFormat::Github => dotenv::refuse_tracked(file),
         EnvFormat::Shell | EnvFormat::Fish | EnvFormat::Powershell | EnvFormat::Json => {
-            Err(Error::new(Kind::Usage, "--write keeps a .env file or adds to GitHub's")
-                .because("the lines of another format are not told apart from a person's own")
+            Err(Error::new(Kind::Usage, "--write takes --format dotenv or --format github only")
+                .because("in another format devdb cannot tell its own lines from yours")
                 .hint("--format dotenv, or --format github")
-                .hint(format!("without --write it is printed: … > {}", file.display())))
+                .hint(format!("leave out --write, and add: > {}", file.display())))
         }
     }
 }
@@ -70,7 +70,7 @@ pub fn write(context: &Context, file: &Path) -> Result<bool> {
 
 fn update(file: &Path, format: Format, variables: &[(String, String)]) -> Result<bool> {
     match format {
-        // Runners read this file line by line after the step; it is only ever added to.
+        // Runners read this file line by line after the step, so devdb only adds to it.
         Format::GithubEnv => {
             dotenv::append(file, &dotenv::render(format, variables)).map(|()| true)
         }

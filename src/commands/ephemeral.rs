@@ -1,4 +1,4 @@
-//! `devdb ephemeral`: databases that last for a time, for CI systems that want steps.
+//! `devdb ephemeral`: databases that devdb removes after a set time, for CI systems with steps.
 
 use super::run::prepare;
 use super::{App, env, said};
@@ -89,8 +89,8 @@ async fn stop(app: &App, args: EphemeralStopArgs) -> Result<Outcome> {
     }
     let message = match notes.len() {
         0 => "there is nothing to stop".to_owned(),
-        1 => "1 database is gone".to_owned(),
-        more => format!("{more} databases are gone"),
+        1 => "1 database is removed".to_owned(),
+        more => format!("{more} databases are removed"),
     };
     Ok(said("ephemeral stop", !notes.is_empty(), message))
 }

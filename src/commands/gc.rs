@@ -1,7 +1,8 @@
-//! `devdb gc`: what of this user's instances is of no use any more, and, when told so, its removal.
+//! `devdb gc`: finds data of this user's instances that nothing uses any more, and with --yes
+//! removes it.
 //!
-//! Only what has a record here is looked at, each instance under its lock, on the engine that the
-//! record names. What has no record is perhaps another user's.
+//! It looks only at instances with a record here: each under its lock, on the engine that the record
+//! names. Data without a record may be another user's.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

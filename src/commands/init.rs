@@ -18,7 +18,7 @@ pub fn run(app: &App, args: InitArgs) -> Result<Outcome> {
     let root = app.start_directory()?;
     let next = "devdb up".to_owned();
     let mut report = InitReport { written: Vec::new(), kept: Vec::new(), next };
-    // A project that is there may well do without the directories that devdb would make.
+    // An existing project may do without the directories that devdb would create.
     if args.ci.is_none() || args.sample || !root.join("devdb.yaml").exists() {
         project(&root, args.sample, &mut report)?;
     }
@@ -50,12 +50,12 @@ fn ci(root: &Path, system: CiSystem, report: &mut InitReport) -> Result<()> {
     write(&file, template(name)?.as_bytes(), report)?;
     report.next = match report.kept.contains(&file) {
         true => format!(
-            "{place} was there and stays as it is; in an empty directory this command writes one to take \
-             from"
+            "{place} existed already and stays as it is. Run the same command in an empty \
+             directory to get a file to copy from"
         ),
         false => {
             format!(
-                "fill in {place}: where devdb's source is, and the command that runs your tests"
+                "fill in {place}: where to get devdb from, and the command that runs your tests"
             )
         }
     };
@@ -76,8 +76,9 @@ fn create_directory(directory: &Path) -> Result<()> {
 }
 
 fn template(name: &str) -> Result<&'static str> {
-    embedded::template(name)
-        .ok_or_else(|| Error::new(Kind::Unexpected, format!("the template {name} is not built in")))
+    embedded::template(name).ok_or_else(|| {
+        Error::new(Kind::Unexpected, format!("the template {name} is missing from this devdb"))
+    })
 }
 
 fn copy(from: &'static Dir<'static>, to: &Path, report: &mut InitReport) -> Result<()> {

@@ -16,8 +16,11 @@ pub async fn run(app: &App, args: LogsArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
     let server = observed.server.as_ref().ok_or_else(|| {
-        Error::new(Kind::NotRunning, "the database is down, and its log went with the server")
-            .hint("devdb up")
+        Error::new(
+            Kind::NotRunning,
+            "the database is down, and its log was removed with the server",
+        )
+        .hint("devdb up")
     })?;
     let closed = CancellationToken::new();
     let mut sink = |bytes: &[u8]| {

@@ -9,9 +9,11 @@ mod env;
 mod ephemeral;
 mod gc;
 mod generations;
+mod help;
 mod init;
 mod list;
 mod logs;
+mod man;
 mod migrate;
 mod psql;
 mod reset;
@@ -72,7 +74,7 @@ impl App {
     /// The directory to start looking for devdb.yaml from.
     fn start_directory(&self) -> Result<PathBuf> {
         let here = std::env::current_dir()
-            .or_fail(Kind::Config, || "cannot tell the current directory".into())?;
+            .or_fail(Kind::Config, || "cannot find out the current directory".into())?;
         match &self.global.directory {
             None => Ok(here),
             Some(directory) => here
@@ -122,7 +124,7 @@ impl App {
         if let Some(home) = &home
             && let Err(error) = store.note_move(&identity.id, home)
         {
-            self.events.warn(format!("where the project is now could not be noted: {error}"));
+            self.events.warn(format!("devdb could not record where the project is now: {error}"));
         }
         let name = config.key_env.clone();
         let value = self.environment.get(&name).map(SecretString::from);
@@ -137,8 +139,8 @@ impl App {
             && let Some(generation) = generation(&record)
             && config.is_default("postgres.database")
         {
-            // A name that nobody chose comes from the directory's; a directory that has another
-            // name now keeps its database.
+            // Without a chosen name, the database has the directory's name. A directory that was
+            // renamed keeps its database.
             spec.server.database.clone_from(&generation.made_with.database);
         }
         Ok(Context {
@@ -155,7 +157,7 @@ impl App {
 }
 
 impl App {
-    /// What of the environment leads to engines.
+    /// What the environment says about engines.
     fn engines(&self, data_dir: PathBuf, bin_dir: Option<PathBuf>) -> Engines {
         let environment = &self.environment;
         Engines {
@@ -180,18 +182,18 @@ impl App {
     }
 }
 
-/// How much of a command's time the collecting of what others left may take at its end.
+/// How long a command may wait at its end for the removal of what killed commands left.
 const REAPING: Duration = Duration::from_millis(50);
 
-/// Runs one command, and beside it collects what devdbs that were killed have left; after it, what is
-/// past its time.
+/// Runs one command. Meanwhile it removes what killed devdbs have left; afterwards, generations that
+/// are past their time.
 ///
 /// # Errors
 /// Whatever the command fails with; the kind decides the exit code.
 pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     let reaching = command.reaches_engines();
     let reaping = reaching.then(|| reap(app)).flatten();
-    // `gc` shows it, and removes it when it is told to.
+    // `gc` shows them, and removes them with --yes.
     let expiring = reaching && !matches!(command, Command::Gc(_));
     let outcome = dispatch(app, command).await;
     if expiring && let Err(error) = expire(app).await {
@@ -210,7 +212,7 @@ async fn expire(app: &App) -> Result<()> {
     if !records.iter().flatten().any(instance::has_expired) {
         return Ok(());
     }
-    // What there is to say of the settings was said.
+    // The command itself has given the warnings about the settings.
     let silent = App::new(
         app.global.clone(),
         app.environment.clone(),
@@ -221,7 +223,7 @@ async fn expire(app: &App) -> Result<()> {
     Instance::expire(&Context { events: app.events.clone(), ..context }).await
 }
 
-/// What goes wrong with it is the next command's business.
+/// Removes what killed devdbs have left. The next command tries again what fails here.
 fn reap(app: &App) -> Option<JoinHandle<()>> {
     let data_dir = app.environment.data_dir().ok()?;
     let engines = app.engines(data_dir.clone(), None);
@@ -274,8 +276,9 @@ async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
         Command::Config(args) => config::run(app, args),
         Command::Init(args) => init::run(app, args),
         Command::Doctor => doctor::run(app).await,
-        Command::Completions(args) => completions::completions(args),
-        Command::Man => completions::man(),
+        Command::Completions(args) => completions::run(args),
+        Command::Man => man::run(),
+        Command::Help(args) => help::run(args),
     }
 }
 

@@ -28,7 +28,7 @@ pub async fn run(app: &App, args: PsqlArgs) -> Result<Outcome> {
             .ok_or_else(|| {
                 Error::new(Kind::Config, "there is no psql on this machine")
                     .hint("install it: apt-get install postgresql-client, brew install libpq")
-                    .hint("or give another client the URL: devdb url")
+                    .hint("devdb url   prints the URL for another client")
             })?,
     };
     Ok(Outcome { command: "psql", report: Report::Nothing, exit: u8::try_from(code).unwrap_or(1) })

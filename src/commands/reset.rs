@@ -19,7 +19,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
     context.key.check()?;
     if args.wipe && !args.yes {
-        down::confirm("Remove the present data at once, for good?")?;
+        down::confirm("Remove the present data of the database at once, for good?")?;
     }
     let old = if args.wipe { Former::Wiped } else { Former::Kept };
     let mut instance = Instance::open(&context).await?;

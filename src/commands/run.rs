@@ -18,7 +18,7 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
     if let Some(file) = args.artifact.as_deref().filter(|path| path.exists() && !path.is_dir()) {
         return Err(Error::new(
             Kind::Usage,
-            format!("--artifact: {} is no directory", file.display()),
+            format!("--artifact: {} is not a directory", file.display()),
         ));
     }
     let (context, plan) = prepare(app, &args.database)?;
@@ -43,7 +43,7 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
         }
         if let Err(error) = ephemeral.discard().await {
             // The command's end is what counts; the watcher does what is left to do.
-            context.events.warn(format!("the database is still there: {error}"));
+            context.events.warn(format!("the database could not be removed: {error}"));
         } else {
             watcher.dismiss();
         }
@@ -70,7 +70,7 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
     Ok((context, plan))
 }
 
-/// False when it cannot be kept. That is said and changes nothing: the command's end is what counts.
+/// False when the database cannot be kept. That is only a warning: the exit code is the command's.
 async fn keep(
     context: &Context,
     ephemeral: &mut Ephemeral,
@@ -79,29 +79,29 @@ async fn keep(
     args: &RunArgs,
 ) -> bool {
     if let Err(error) = ephemeral.keep(id, watcher, args.ttl).await {
-        context.events.warn(format!("the database is not kept: {error}"));
+        context.events.warn(format!("the database could not be kept: {error}"));
         return false;
     }
     if let Some(directory) = &args.artifact {
         context.events.warn(format!(
-            "nothing is saved in {}: the database itself is kept",
+            "devdb saved nothing in {}, because it keeps the database itself",
             directory.display()
         ));
     }
     let for_how_long = humantime::format_duration(args.ttl);
     context.events.note(format!(
-        "the database is kept for {for_how_long}: {}\n  devdb ephemeral env {id}    how to log in\n  \
-         devdb ephemeral stop {id}   ends it now",
+        "the database is kept for {for_how_long}: {}\n  devdb ephemeral env {id}    prints how to log in\n  \
+         devdb ephemeral stop {id}   removes it now",
         ephemeral.address.masked_url()
     ));
     true
 }
 
-/// What goes wrong with it is said and changes nothing: the command's end is what counts.
+/// What goes wrong is only a warning: the exit code is the command's.
 async fn save(context: &Context, ephemeral: &mut Ephemeral, directory: &Path) {
     match ephemeral.save(directory).await {
         Ok(()) => context.events.note(format!(
-            "the server's log and the data are in {} (devdb snapshot import takes the data)",
+            "the server's log and the data are in {} (devdb snapshot import reads the data)",
             directory.display()
         )),
         Err(error) => context.events.warn(format!("not everything could be saved: {error}")),

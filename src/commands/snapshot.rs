@@ -76,7 +76,7 @@ async fn all(app: &App) -> Result<Vec<SnapshotReport>> {
         let (manifest, trouble) = match state {
             State::Complete(manifest) => (Some(manifest), None),
             State::Damaged(why) => (None, Some(why)),
-            State::Unfinished => (None, Some("it was never finished".to_owned())),
+            State::Unfinished => (None, Some("saving it was never finished".to_owned())),
         };
         SnapshotReport { name, handle, trouble, manifest }
     };
@@ -102,20 +102,20 @@ async fn restore(
         plan.extent = Extent::Nothing;
         if found.drifted() {
             context.events.warn(
-                "the snapshot's migrations are not those of the files (devdb migrate status)",
+                "the migrations in the snapshot differ from the files (devdb migrate status)",
             );
         }
     } else if migrate {
         context.events.note(format!(
-            "the snapshot is older than {}, which will be applied now",
+            "the snapshot is older than {}; devdb applies what is missing now",
             found.pending.join(", ")
         ));
     }
     let is_kept = replaced.fate == Fate::Kept;
     let populated = populate::populate(&context, &address, &plan).await.map_err(|error| {
-        let error = error.hint("the snapshot is restored all the same; devdb migrate tries again");
+        let error = error.hint("devdb migrate   tries again; the snapshot itself is restored");
         match is_kept {
-            true => error.hint("devdb undo goes back to the database from before"),
+            true => error.hint("devdb undo   goes back to the database from before"),
             false => error,
         }
     })?;
@@ -161,7 +161,8 @@ async fn import(app: &App, file: &Path, name: Option<&str>) -> Result<Outcome> {
 }
 
 fn absolute(file: &Path) -> Result<PathBuf> {
-    std::path::absolute(file).or_fail(Kind::Usage, || format!("{file:?} is no file"))
+    std::path::absolute(file)
+        .or_fail(Kind::Usage, || format!("{file:?} is not a file name that can be used"))
 }
 
 /// What is needed of an instance that is there.

@@ -11,5 +11,9 @@ pub async fn run(app: &App) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
     instance::record(&context)?;
     let stopped = Instance::open(&context).await?.stop().await?;
-    Ok(said("stop", stopped, if stopped { "stopped" } else { "it was not running" }))
+    Ok(said(
+        "stop",
+        stopped,
+        if stopped { "the server is stopped" } else { "the server was not running" },
+    ))
 }

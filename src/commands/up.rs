@@ -61,8 +61,9 @@ fn tell_of_former_name(context: &Context) {
         .find(|name| has_instance(name))
     {
         context.events.note(format!(
-            "this branch was called {name}, and its database is still there under that name; to go on with it:\n  \
-             devdb down --purge\n  devdb up --from {name}"
+            "this branch was called {name}, and the database {name} still exists. To use its data here:\n  \
+             devdb down --purge       removes the new, empty database of this branch\n  \
+             devdb up --from {name}   copies the data"
         ));
     }
 }
@@ -79,7 +80,7 @@ fn tell_of_former_checkout(context: &Context) {
     };
     if records.iter().flatten().any(was_here) {
         context.events.note(
-            "a checkout that was in this directory before has left a database of its own; devdb gc shows it",
+            "an earlier checkout in this directory has left a database of its own; devdb gc shows it",
         );
     }
 }

@@ -3,6 +3,7 @@
 mod cached;
 mod database;
 mod kept;
+mod manual;
 mod project;
 mod snapshot;
 
@@ -19,6 +20,7 @@ pub use kept::{
     Found, GcReport, GenerationRow, GenerationsReport, ListReport, Listed, Reason, Skipped,
     WhySkipped,
 };
+pub use manual::{PageReport, TopicRow, TopicsReport};
 pub use project::{Check, ConfigReport, ConfigRow, DoctorReport, InitReport, Verdict};
 pub use snapshot::{ExportedReport, RestoredReport, SavedReport, SnapshotReport, SnapshotsReport};
 
@@ -90,6 +92,10 @@ pub enum Report {
     Init(InitReport),
     /// `doctor`.
     Doctor(DoctorReport),
+    /// `help`.
+    Topics(TopicsReport),
+    /// `help TOPIC`.
+    Page(PageReport),
 }
 
 /// One sentence about what was done, with what it was done to.

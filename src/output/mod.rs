@@ -1,11 +1,21 @@
 //! The only place that prints. Results go to stdout, everything else to stderr; human text and
 //! JSON are two renderings of the same outcome.
 
-mod cached;
+mod cache;
+mod database;
+mod doctor;
+mod ephemeral;
+mod gc;
+mod generations;
 mod human;
-mod kept;
+mod list;
+mod manual;
 mod progress;
+mod project;
 mod snapshot;
+mod status;
+mod style;
+mod text;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -16,6 +26,8 @@ use crate::cli::Format;
 use crate::error::Error;
 use crate::event::Events;
 use crate::outcome::{Outcome, Report};
+
+pub use style::Style;
 
 /// The version of the JSON documents' layout.
 const SCHEMA: u32 = 1;
@@ -28,34 +40,7 @@ pub struct Output {
     progress: progress::Progress,
 }
 
-/// Colours, or none.
-#[derive(Debug, Clone, Copy)]
-pub struct Style {
-    color: bool,
-}
-
-impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-    fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-    fn dim(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-    fn red(self, text: &str) -> String {
-        self.paint("1;31", text)
-    }
-    fn yellow(self, text: &str) -> String {
-        self.paint("33", text)
-    }
-    fn green(self, text: &str) -> String {
-        self.paint("32", text)
-    }
-}
-
-/// What decides how much is printed on the way.
+/// How much devdb prints while it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
     /// Warnings and errors only.
@@ -95,7 +80,7 @@ impl Output {
     pub fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
         self.progress.clear();
         let text = match (self.format, &outcome.report) {
-            // A dump has one shape: what it is for.
+            // A script or a key has one form, whatever was asked for.
             (_, Report::Verbatim(text)) => text.clone(),
             // Another program has printed all there is.
             (_, Report::Nothing | Report::Signal(_)) => return Ok(()),

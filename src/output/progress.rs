@@ -80,7 +80,7 @@ impl Progress {
             Event::Pushed { image, took } => Some(format!("pushed {image} {}", self.took(*took))),
             Event::Step { text } if verbose => Some(style.dim(text)),
             Event::Ready { took } if verbose => {
-                Some(format!("accepts logins {}", self.took(*took)))
+                Some(format!("the server accepts logins {}", self.took(*took)))
             }
             Event::MigrationApplied { file, took, .. } => {
                 Some(format!("{} {file} {}", style.green("applied"), self.took(*took)))

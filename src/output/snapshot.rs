@@ -2,24 +2,22 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Local, Utc};
-use indicatif::HumanBytes;
-
 use super::Style;
-use super::human::{count, plain_table, seconds, trimmed, who};
+use super::text::{lines, moment, row, size, table, took, who};
 use crate::engine::Manifest;
 use crate::outcome::{ExportedReport, SavedReport, SnapshotReport, SnapshotsReport};
 
+/// `devdb snapshot save`, `import`
 pub fn saved(report: &SavedReport, style: Style) -> String {
     let Manifest { name, disk_bytes, .. } = &report.snapshot;
     let mut text = format!(
         "snapshot {} holds {} {}\n",
         style.bold(name),
-        HumanBytes(*disk_bytes),
-        style.dim(&seconds(report.took_ms)),
+        size(*disk_bytes),
+        style.dim(&took(report.took_ms)),
     );
     if let Some(interrupted) = report.interrupted_ms {
-        _ = writeln!(text, "  the database was away for {interrupted} ms");
+        _ = writeln!(text, "  clients could not reach the database for {interrupted} ms");
     }
     _ = writeln!(
         text,
@@ -29,18 +27,19 @@ pub fn saved(report: &SavedReport, style: Style) -> String {
     text
 }
 
+/// `devdb snapshot list`
 pub fn list(report: &SnapshotsReport, style: Style) -> String {
     if report.snapshots.is_empty() {
-        return "no snapshots; devdb snapshot save makes one\n".to_owned();
+        return "there is no snapshot; devdb snapshot save makes one\n".to_owned();
     }
-    let mut table = plain_table(&["NAME", "SAVED", "SIZE", "MIGRATIONS", "MESSAGE"]);
+    let mut table = table(&["NAME", "SAVED", "SIZE", "MIGRATIONS", "MESSAGE"]);
     let mut troubles = String::new();
     for snapshot in &report.snapshots {
-        let row = match (&snapshot.manifest, &snapshot.trouble) {
+        let cells = match (&snapshot.manifest, &snapshot.trouble) {
             (Some(manifest), _) => vec![
                 snapshot.name.clone(),
-                time(manifest.created),
-                HumanBytes(manifest.disk_bytes).to_string(),
+                moment(manifest.created),
+                size(manifest.disk_bytes),
                 manifest.migrations.as_ref().map_or("?".into(), |all| all.len().to_string()),
                 manifest.message.clone().unwrap_or_default(),
             ],
@@ -56,14 +55,15 @@ pub fn list(report: &SnapshotsReport, style: Style) -> String {
                 continue;
             }
         };
-        table.add_row(row);
+        table.add_row(cells);
     }
     match table.row_iter().next() {
-        Some(_) => format!("{}\n{troubles}", trimmed(&table)),
+        Some(_) => format!("{}{troubles}", lines(&table)),
         None => troubles,
     }
 }
 
+/// `devdb snapshot show`
 pub fn show(report: &SnapshotReport, style: Style) -> String {
     let mut rows = vec![("snapshot", style.bold(&report.name))];
     if let Some(trouble) = &report.trouble {
@@ -75,7 +75,7 @@ pub fn show(report: &SnapshotReport, style: Style) -> String {
     rows.push(("kept in", report.handle.clone()));
     let mut text = String::new();
     for (name, value) in rows {
-        _ = writeln!(text, "{} {value}", style.dim(&format!("{name:<11}")));
+        row(&mut text, name, value, style);
     }
     for migration in
         report.manifest.iter().flat_map(|manifest| manifest.migrations.iter().flatten())
@@ -87,7 +87,7 @@ pub fn show(report: &SnapshotReport, style: Style) -> String {
 
 fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let made = &manifest.made_with;
-    let mut rows = vec![("saved", time(manifest.created))];
+    let mut rows = vec![("saved", moment(manifest.created))];
     if let Some(message) = &manifest.message {
         rows.push(("message", message.clone()));
     }
@@ -98,32 +98,29 @@ fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
         "server",
         format!("PostgreSQL {version} ({}, {}{image})", manifest.engine, manifest.platform),
     ));
-    rows.push(("database", format!("{} of {}", made.database, made.user)));
-    rows.push(("on disk", HumanBytes(manifest.disk_bytes).to_string()));
+    rows.push(("database", format!("{} (user {})", made.database, made.user)));
+    rows.push(("on disk", size(manifest.disk_bytes)));
     if let Some(bytes) = manifest.database_bytes {
-        rows.push(("size", HumanBytes(bytes).to_string()));
+        rows.push(("size", size(bytes)));
     }
     rows.push((
         "migrations",
         match &manifest.migrations {
-            Some(all) => format!("{} applied", count(all.len(), "migration")),
-            None => "not known: the server did not run".to_owned(),
+            Some(all) => format!("{} applied", all.len()),
+            None => "not known, because the server did not run".to_owned(),
         },
     ));
     rows
 }
 
+/// `devdb snapshot export`
 pub fn exported(report: &ExportedReport, style: Style) -> String {
     format!(
-        "{} holds snapshot {}, {} {}\n  SHA-256 of its content {}\n",
+        "{} holds snapshot {}, {} {}\n  SHA-256 of the content: {}\n",
         report.file.display(),
         style.bold(&report.snapshot),
-        HumanBytes(report.bytes),
-        style.dim(&seconds(report.took_ms)),
+        size(report.bytes),
+        style.dim(&took(report.took_ms)),
         report.sha256,
     )
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -82,18 +82,21 @@ pub fn new_migration(spec: &MigrationSpec, name: &str) -> Result<PathBuf> {
     let path = match &spec.files {
         Files::Directory { path, .. } => path,
         Files::Command(command) => {
-            return Err(Error::new(ErrorKind::Config, "another tool keeps the migrations here")
-                .because(format!("migrations.command is {command}"))
-                .hint("make the file with that tool"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "another tool manages the migrations of this project",
+            )
+            .because(format!("migrations.command is {command}"))
+            .hint("create the migration with that tool"));
         }
         Files::Embedded => {
             return Err(Error::new(
                 ErrorKind::Config,
-                "there is no project here to add a migration to",
+                "this directory has no project to add a migration to",
             )
-            .because("without a devdb.yaml devdb uses the sample project, which is built in")
-            .hint("devdb init            makes this directory a project")
-            .hint("devdb init --sample   and starts it from the sample"));
+            .because("without a devdb.yaml devdb uses the sample project, which is part of devdb")
+            .hint("devdb init            creates a project in this directory")
+            .hint("devdb init --sample   creates one with a copy of the sample"));
         }
     };
     let template = embedded::template("migration.sql").unwrap_or_default();

@@ -266,7 +266,7 @@ fn in_a_project_only_the_file_of_the_ci_system_is_added() {
     assert_eq!(names(), [".github", ".gitlab-ci.yml", "devdb.yaml"]);
 
     sandbox.write(".gitlab-ci.yml", "mine: {}\n");
-    sandbox.run(&["init", "--ci", "gitlab"]).ok().says("was there and stays as it is");
+    sandbox.run(&["init", "--ci", "gitlab"]).ok().says("existed already and stays as it is");
     assert_eq!(std::fs::read_to_string(sandbox.path(".gitlab-ci.yml")).unwrap(), "mine: {}\n");
     sandbox.run(&["init", "--ci", "jenkins"]).exits(2).says("github, gitlab");
 }

@@ -94,7 +94,7 @@ fn instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_n
     let lock = File::options().write(true).open(lock_file(sandbox, &key)).unwrap();
     lock.lock().unwrap();
     let ran = sandbox.run(&["gc", "--yes"]).ok().says("skipped");
-    assert!(ran.stdout.contains("another devdb works on it"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("another devdb is working on it"), "{}", ran.stdout);
     assert_ne!(psql(&url, "select 1").code, 0);
     lock.unlock().unwrap();
     assert_eq!(found(&sandbox.run(&["gc", "--yes", "--json"]).ok()).len(), 1);
@@ -150,7 +150,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     sandbox.run(&["up"]).ok();
     for _ in 0..2 {
         sandbox.sql("insert into items (name) values ('mine')");
-        sandbox.run(&["reset"]).ok().says("kept for 1 day ");
+        sandbox.run(&["reset"]).ok().says("kept for 1 day;");
     }
     let shown = sandbox.run(&["generations", "--json"]).ok();
     let rows = shown.json()["result"]["generations"].as_array().unwrap().clone();
@@ -171,7 +171,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
         assert!(row["bytes"].as_u64().unwrap() > 1_000_000, "{row}");
     }
     sandbox.sql("insert into items (name) values ('mine')");
-    sandbox.run(&["generations"]).ok().says("reset").says("MiB").says("until");
+    sandbox.run(&["generations"]).ok().says("reset").says("MiB").says("UNTIL");
     let written = sandbox.run(&["generations", "--json"]).ok().json();
     assert_eq!(written["result"]["generations"][0]["written"], true);
 
@@ -198,8 +198,8 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
     sandbox.run(&["undo"]).exits(1).says("no former generation");
     sandbox.run(&["up"]).ok();
-    let ran = with(&["reset"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("3 is removed");
-    assert!(ran.stdout.contains("keeps none"), "{}", ran.stdout);
+    let ran = with(&["reset"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("generation 3) is removed");
+    assert!(ran.stdout.contains("keep no former generation"), "{}", ran.stdout);
 
     for (name, value) in [("DEVDB_GENERATIONS_KEEP", "101"), ("DEVDB_GENERATIONS_DAYS", "a week")] {
         with(&["up"], name, value).exits(3).says(name).says("whole number");
@@ -255,7 +255,7 @@ fn a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back(sandbox: &
     sandbox.write("devdb.yaml", "project: shop\npostgres: { database: other }\n");
     sandbox.run(&["up"]).exits(3).says("devdb reset");
     let reset = sandbox.run(&["reset"]).ok();
-    assert!(reset.stdout.contains("once this is set back: database"), "{}", reset.stdout);
+    assert!(reset.stdout.contains("after you set this back: database"), "{}", reset.stdout);
     sandbox
         .run(&["undo"])
         .exits(3)

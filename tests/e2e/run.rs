@@ -271,7 +271,7 @@ fn what_cannot_be_done_is_said_before_anything_is_started() {
     for (arguments, says) in [
         (&["run", "--ttl", "9999999999d", "--", "true"][..], "too long"),
         (&["run", "--timeout", "18446744073709551615s", "--", "true"], "too long"),
-        (&["run", "--artifact", "a file", "--", "true"], "is no directory"),
+        (&["run", "--artifact", "a file", "--", "true"], "is not a directory"),
         (&["ephemeral", "start", "--format", "json", "--write", "a file"], "--format dotenv"),
         (&["env", "--format", "fish", "--write", "a file"], "--format dotenv"),
     ] {
@@ -446,7 +446,7 @@ fn one_for_a_time_serves_the_steps_after_it_and_goes_by_itself(sandbox: &Sandbox
     sandbox.run(&write).ok();
     let text = fs::read_to_string(&github).unwrap();
     assert!(text.starts_with("KEPT=1\n") && text.contains("DATABASE_URL"), "{text}");
-    sandbox.run(&["ephemeral", "stop"]).ok().says("1 database is gone");
+    sandbox.run(&["ephemeral", "stop"]).ok().says("1 database is removed");
     assert_ne!(psql(&url, "select 1").code, 0);
     nothing_is_left(sandbox);
     sandbox.run(&["ephemeral", "list"]).ok().says("no ephemeral database");

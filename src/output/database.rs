@@ -1,0 +1,103 @@
+//! A database that was created, started, replaced or filled, as text for people.
+
+use std::fmt::Write as _;
+
+use super::Style;
+use super::text::{count, took, who};
+use crate::outcome::{Applied, Cached, Fate, How, ResetReport, RestoredReport, UpReport};
+
+/// `devdb up`, `start`, `migrate`, `seed`
+pub fn up(report: &UpReport, style: Style) -> String {
+    let state = match report.how {
+        How::Unchanged => "is running",
+        How::Created => "is new and running",
+        How::Started => "is running again",
+        How::Relaunched => "is running with its new settings",
+    };
+    let version = report.server_version.as_ref().map(|version| format!(", PostgreSQL {version}"));
+    let mut text = format!(
+        "{} {state} ({}{}) {}\n",
+        style.bold(&who(&report.owner)),
+        report.engine,
+        version.unwrap_or_default(),
+        style.dim(&took(report.took_ms)),
+    );
+    _ = writeln!(text, "  {}", report.location.url);
+    applied(&mut text, &report.applied, style);
+    let advice = match &report.env_file {
+        Some(file) => format!("DATABASE_URL is in {}", file.display()),
+        None => style.dim("devdb url prints the URL with the password; devdb psql opens psql"),
+    };
+    _ = writeln!(text, "  {advice}");
+    text
+}
+
+/// `devdb reset`, `undo`
+pub fn reset(report: &ResetReport, style: Style) -> String {
+    let mut text = format!(
+        "{} is at generation {} ({}) {}\n  {}\n",
+        style.bold(&who(&report.owner)),
+        report.generation,
+        report.engine,
+        style.dim(&took(report.took_ms)),
+        report.location.url,
+    );
+    applied(&mut text, &report.applied, style);
+    _ = writeln!(
+        text,
+        "  the former database (generation {}) {}",
+        report.former_generation,
+        fate(report)
+    );
+    text
+}
+
+/// `devdb snapshot restore`
+pub fn restored(report: &RestoredReport, style: Style) -> String {
+    format!("restored snapshot {}\n{}", report.snapshot, reset(&report.swap, style))
+}
+
+fn fate(report: &ResetReport) -> String {
+    match report.former {
+        Fate::Kept => {
+            let days = count(report.kept_days.into(), "day");
+            let condition = match report.former_differs.join(", ") {
+                none if none.is_empty() => none,
+                some => format!(" after you set this back: {some}"),
+            };
+            format!("is kept for {days}; devdb undo goes back to it{condition}")
+        }
+        Fate::Wiped => "is removed, as --wipe asks".into(),
+        Fate::Unwritten => "is removed, because nobody had written to it".into(),
+        Fate::NotWanted => "is removed, because the settings keep no former generation".into(),
+    }
+}
+
+fn applied(text: &mut String, applied: &Applied, style: Style) {
+    let mut done: Vec<String> =
+        applied.commands_run.iter().map(|command| format!("{command} ran")).collect();
+    if !applied.migrations_applied.is_empty() {
+        done.push(format!("{} applied", count(applied.migrations_applied.len(), "migration")));
+    }
+    if !applied.seeds_applied.is_empty() {
+        done.push(format!("{} applied", count(applied.seeds_applied.len(), "seed file")));
+    }
+    if !done.is_empty() {
+        let origin = match applied.golden.as_ref().map(|golden| golden.cached) {
+            Some(Cached::Hit) => ", all from the cache",
+            Some(Cached::Prefix) => ", the first of them from the cache",
+            Some(Cached::Miss) | None => "",
+        };
+        _ = writeln!(text, "  {}{origin}", done.join(", "));
+    }
+    let left = [
+        (&applied.migrations_pending, "not applied", "devdb migrate applies it"),
+        (&applied.seeds_pending, "not applied", "devdb seed applies it"),
+        (&applied.seeds_changed, "changed since it was applied", "devdb reset applies it"),
+    ];
+    for (files, state, advice) in left {
+        for file in files {
+            _ = writeln!(text, "  {} {file}: {state} ({advice})", style.yellow("pending:"));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The generations of a database, as text for people.
+
+use chrono::Utc;
+
+use super::Style;
+use super::text::{lines, moment, size, table, troubles, who};
+use crate::outcome::{GenerationRow, GenerationsReport};
+use crate::state::Why;
+
+/// `devdb generations`
+pub fn render(report: &GenerationsReport, style: Style) -> String {
+    let mut table = table(&["", "GENERATION", "MADE", "BY", "SIZE", "WRITTEN TO", "KEPT UNTIL"]);
+    for row in &report.generations {
+        table.add_row(vec![
+            if row.current { "*".into() } else { String::new() },
+            row.number.to_string(),
+            moment(row.created),
+            by(row.why).to_owned(),
+            row.bytes.map(size).unwrap_or_default(),
+            match row.written {
+                Some(true) => "yes".into(),
+                Some(false) => "no".into(),
+                None => String::new(),
+            },
+            kept_until(row),
+        ]);
+    }
+    let mut text =
+        format!("{} ({})\n{}", style.bold(&who(&report.owner)), report.engine, lines(&table));
+    troubles(&mut text, &report.troubles, style);
+    text
+}
+
+fn by(why: Why) -> &'static str {
+    match why {
+        Why::Up => "up",
+        Why::Reset => "reset",
+        Why::Restore => "restore",
+        Why::Found => "found",
+    }
+}
+
+fn kept_until(row: &GenerationRow) -> String {
+    match row.kept_until {
+        None => String::new(),
+        Some(end) if end <= Utc::now() => "next command".into(),
+        Some(end) => moment(end),
+    }
+}

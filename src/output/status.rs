@@ -1,0 +1,131 @@
+//! Where a database, its migrations and its seeds stand, as text for people.
+
+use std::fmt::Write as _;
+
+use chrono::Utc;
+
+use super::Style;
+use super::text::{count, row, short, size, who};
+use crate::outcome::{Cached, MigrationsReport, SeedsReport, StatusGolden, StatusReport};
+
+/// `devdb status`
+pub fn status(report: &StatusReport, style: Style) -> String {
+    let mut text = String::new();
+    let mut say = |name: &str, value: String| row(&mut text, name, value, style);
+    say("database", style.bold(&who(&report.owner)));
+    say("state", state(report, style));
+    if let Some(health) = &report.health {
+        say("health", health.clone());
+    }
+    if let Some(trouble) = &report.trouble {
+        say("trouble", style.red(trouble));
+    }
+    if let Some(engine) = report.engine {
+        say("engine", engine.to_string());
+    }
+    if let Some(version) = &report.server_version {
+        say("server", format!("PostgreSQL {version}"));
+    }
+    if let Some(place) = &report.location {
+        say("url", place.url.clone());
+        say("port", place.port.to_string());
+    }
+    if let Some(started) = report.started {
+        let up = (Utc::now() - started).to_std().unwrap_or_default().as_secs();
+        let up = std::time::Duration::from_secs(up);
+        say("uptime", humantime::format_duration(up).to_string());
+    }
+    if let Some(bytes) = report.database_bytes {
+        say("size", size(bytes));
+    }
+    if let Some(generation) = report.generation {
+        let kept = match report.kept_generations.len() {
+            0 => String::new(),
+            number => format!(" ({} kept for devdb undo)", count(number, "former one")),
+        };
+        say("generation", format!("{generation}{kept}"));
+    }
+    if report.snapshots > 0 {
+        say("snapshots", report.snapshots.to_string());
+    }
+    if let Some(golden) = &report.golden {
+        say("golden", self::golden(golden));
+    }
+    if let Some(migrations) = &report.migrations {
+        say("migrations", summary(migrations));
+        stand_out(&mut text, migrations, style);
+    }
+    if let Some(seeds) = &report.seeds {
+        self::seeds(&mut text, seeds, style);
+    }
+    text
+}
+
+fn state(report: &StatusReport, style: Style) -> String {
+    match report.state {
+        "running" => style.green("running"),
+        "absent" => "not there yet (devdb up creates it)".to_owned(),
+        "down" => "down; its data is kept (devdb up starts it again)".to_owned(),
+        other => style.yellow(other),
+    }
+}
+
+fn golden(golden: &StatusGolden) -> String {
+    let cached = match golden.cached {
+        Cached::Hit => "in the cache",
+        Cached::Prefix => "some of its migrations are in the cache",
+        Cached::Miss => "not in the cache",
+    };
+    match &golden.fingerprint {
+        Some(fingerprint) => format!("{} ({cached})", short(fingerprint)),
+        None => format!("not known before there is a key ({cached})"),
+    }
+}
+
+fn seeds(text: &mut String, seeds: &SeedsReport, style: Style) {
+    let summary = format!(
+        "{} applied, {} pending (profile {})",
+        seeds.applied.len(),
+        seeds.pending.len(),
+        seeds.profile,
+    );
+    row(text, "seeds", summary, style);
+    for file in &seeds.pending {
+        _ = writeln!(text, "  {} {file}", style.yellow("pending"));
+    }
+    for file in &seeds.changed {
+        _ = writeln!(text, "  {} {file} (devdb reset applies it)", style.yellow("changed"));
+    }
+}
+
+fn summary(report: &MigrationsReport) -> String {
+    format!("{} applied, {} pending", report.applied.len(), report.pending.len())
+}
+
+/// The migrations that need a person's attention.
+fn stand_out(text: &mut String, report: &MigrationsReport, style: Style) {
+    let groups = [
+        (&report.pending, "pending", style.yellow("pending")),
+        (&report.out_of_order, "out of order", style.yellow("out of order")),
+        (&report.changed, "changed", style.red("changed")),
+        (&report.missing, "missing", style.red("missing")),
+        (&report.dirty, "unfinished", style.red("unfinished")),
+    ];
+    for (files, name, painted) in groups {
+        let pad = " ".repeat(12_usize.saturating_sub(name.len()));
+        for file in files.iter() {
+            _ = writeln!(text, "  {painted}{pad} {file}");
+        }
+    }
+}
+
+/// `devdb migrate status`
+pub fn migrations(report: &MigrationsReport, style: Style) -> String {
+    let mut text = String::new();
+    for file in &report.applied {
+        _ = writeln!(text, "  {}      {file}", style.green("applied"));
+    }
+    stand_out(&mut text, report, style);
+    _ = writeln!(text, "{}", summary(report));
+    text
+}
