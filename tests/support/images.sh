@@ -14,8 +14,6 @@ images_hash() {
         sha256sum | cut -c1-12
 }
 
-KEPT_IMAGES=/var/cache/devdb-tests
-
 build_images() {
     local hash name
     hash=$(images_hash)
@@ -38,7 +36,7 @@ is_fleeting() {
 
 # load_kept_images HASH
 load_kept_images() {
-    local file=$KEPT_IMAGES/images-$1.tar
+    local file=$KEPT/images-$1.tar
     if is_fleeting && [[ -e $file ]]; then
         docker load --quiet --input "$file" >/dev/null || rm -f "$file"
     fi
@@ -47,10 +45,10 @@ load_kept_images() {
 # keep_images HASH: in a file that is whole or not there, in place of older ones.
 # Without it the next run only takes longer.
 keep_images() {
-    local file=$KEPT_IMAGES/images-$1.tar
+    local file=$KEPT/images-$1.tar
     is_fleeting || return 0
-    mkdir -p "$KEPT_IMAGES"
-    rm -f "$KEPT_IMAGES"/images-*
+    mkdir -p "$KEPT"
+    rm -f "$KEPT"/images-*
     if docker save --output "$file.part" "devdb-test/rootfs:$(rootfs_hash)" "${TEST_IMAGES[@]/#/devdb-test/}"; then
         mv "$file.part" "$file"
     fi
