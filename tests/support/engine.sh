@@ -71,7 +71,9 @@ forget_stale_pid() {
 # A daemon starts the containers that were running when it stopped. Where there
 # are any they are somebody's, so ours keeps to a directory of its own.
 engine_data_root() {
-    if compgen -G '/var/lib/docker/containers/*' >/dev/null; then
+    if [[ -n ${MEMORY:-} ]]; then
+        echo "$MEMORY/docker"
+    elif compgen -G '/var/lib/docker/containers/*' >/dev/null; then
         echo /var/lib/devdb-test-docker
     else
         echo /var/lib/docker

@@ -2,6 +2,7 @@
 # The images that the tests run. postgres:15 is a stand-in with the official
 # image's conventions; the others are variants of it for one test or another.
 # Needs rootfs.sh and packages.sh; what is there and up to date is not built again.
+# An engine whose data is in memory gets them from a file that an earlier run kept.
 
 TEST_IMAGES=(postgres postgres-sh postgres-slow postgres-init postgres-broken postgres-crash postgres-stranger)
 BUILD_LABEL=devdb-test.build
@@ -16,14 +17,41 @@ images_hash() {
 build_images() {
     local hash name
     hash=$(images_hash)
+    images_are_current "$hash" || load_kept_images "$hash"
     if ! images_are_current "$hash"; then
         import_rootfs || return
         for name in "${TEST_IMAGES[@]}"; do
             build_target "$name" "devdb-test/$name:15" "$hash" || because "the image $name cannot be built" || return
         done
+        keep_images "$hash"
     fi
     tag_stand_in "$hash"
     remove_outdated_images
+}
+
+# is_fleeting: whether this run's engine forgets its images.
+is_fleeting() {
+    [[ -n $ENGINE_PID && -n ${MEMORY:-} ]]
+}
+
+# load_kept_images HASH
+load_kept_images() {
+    local file=$KEPT/images-$1.tar
+    if is_fleeting && [[ -e $file ]]; then
+        docker load --quiet --input "$file" >/dev/null || rm -f "$file"
+    fi
+}
+
+# keep_images HASH: in a file that is whole or not there, in place of older ones.
+# Without it the next run only takes longer.
+keep_images() {
+    local file=$KEPT/images-$1.tar
+    is_fleeting || return 0
+    mkdir -p "$KEPT"
+    rm -f "$KEPT"/images-*
+    if docker save --output "$file.part" "devdb-test/rootfs:$(rootfs_hash)" "${TEST_IMAGES[@]/#/devdb-test/}"; then
+        mv "$file.part" "$file"
+    fi
 }
 
 images_are_current() {
@@ -50,7 +78,7 @@ import_rootfs() {
     fi
     need debootstrap:debootstrap || return
     echo "building the root file system of the stand-in postgres:15 (a minute or two)"
-    dir=$(mktemp -d /var/tmp/devdb-test-rootfs.XXXXXX)
+    dir=$(mktemp -d "${MEMORY:-/var/tmp}/devdb-test-rootfs.XXXXXX")
     build_rootfs "$dir/root" && tar -C "$dir/root" -c . |
         docker import --change "LABEL $VERSION_LABEL=$(rootfs_version "$dir/root")" - "$image" >/dev/null || rc=1
     rm -rf --one-file-system "$dir"

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Programs that the tests need, from Debian's packages when they are missing.
 
+# What takes long to make and is the same for every clone of the repository.
+KEPT=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/devdb-tests
+
 # Why the last step did not work; what a SKIPPED line says.
 WHY=''
 

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Other people's tools, the real ones, for the tests that run them: the migration
 # tools dbmate and node-pg-migrate from npm and sqlx-cli from crates.io, and
-# check-jsonschema from PyPI, which carries the CI systems' own schemas. Kept
-# between runs in target/peers. Needs packages.sh. These versions run on Debian's
+# check-jsonschema from PyPI, which carries the CI systems' own schemas. They are
+# kept between runs in target/peers. Needs packages.sh. These versions run on Debian's
 # node.
 
 PEERS_NPM=(dbmate@2.36.0 node-pg-migrate@7.9.1 pg@8.16.3)
@@ -36,11 +36,16 @@ install_npm_peers() {
     [[ -e $mark ]]
 }
 
+# It takes minutes to build, so every clone of the repository uses the same one.
 install_sqlx_cli() {
-    [[ ! -x $1/bin/sqlx ]] || return 0
-    echo "building sqlx-cli"
-    cargo install --quiet sqlx-cli --version "$PEERS_SQLX" --locked --no-default-features \
-        --features postgres,rustls --root "$1" || because "cargo cannot install sqlx-cli"
+    local kept=$KEPT/sqlx-cli-$PEERS_SQLX
+    if [[ ! -x $kept/bin/sqlx ]]; then
+        echo "building sqlx-cli"
+        cargo install --quiet sqlx-cli --version "$PEERS_SQLX" --locked --no-default-features \
+            --features postgres,rustls --root "$kept" || because "cargo cannot install sqlx-cli" || return
+    fi
+    mkdir -p "$1/bin"
+    ln -sfn "$kept/bin/sqlx" "$1/bin/sqlx"
 }
 
 # Named after the version once all is there, as npm's are.

@@ -243,7 +243,10 @@ mod tests {
             data_dir: root.join("data"),
             runtime_dir: None,
         };
-        Store::new(&environment).unwrap()
+        // Not where root's stores are: that can be another file system, and files are renamed.
+        let mut store = Store::new(&environment).unwrap();
+        store.root = root.join("store");
+        store
     }
 
     fn contents(directory: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
