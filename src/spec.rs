@@ -112,7 +112,25 @@ pub enum PortChoice {
     Fixed(u16),
 }
 
-/// Where migrations or seeds come from.
+/// What is done about a migration file that is older than the newest applied one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfOrder {
+    /// Nothing is applied, and the file is named.
+    Refuse,
+    /// The file is applied.
+    Allow,
+}
+
+/// Who brings migrations or seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// devdb applies files itself.
+    Files(Files),
+    /// Another tool's command applies them.
+    Command(ToolCommand),
+}
+
+/// Where files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
     /// A directory (absolute). `required`: a person named it, so it must exist.
@@ -124,13 +142,11 @@ pub enum Files {
     },
     /// The sample project built into the binary.
     Embedded,
-    /// Another tool brings them.
-    Command(ForeignCommand),
 }
 
 /// Another tool's command that migrates or seeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignCommand {
+pub struct ToolCommand {
     /// The program and its arguments, never empty; no shell sees them.
     pub argv: Vec<String>,
     /// Globs, relative to `directory`, of the files that decide what it does.
@@ -139,7 +155,7 @@ pub struct ForeignCommand {
     pub directory: PathBuf,
 }
 
-impl std::fmt::Display for ForeignCommand {
+impl std::fmt::Display for ToolCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let is_plain = |word: &str| !word.is_empty() && !word.contains([' ', '\t', '\n', '"']);
         for (index, word) in self.argv.iter().enumerate() {
@@ -316,17 +332,17 @@ impl MadeWith {
 /// The project's migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationSpec {
-    /// Where the files are.
-    pub files: Files,
-    /// Whether a file older than the newest applied one may be applied.
-    pub allow_out_of_order: bool,
+    /// Who brings them.
+    pub source: SourceSpec,
+    /// What is done about a file that is older than the newest applied one.
+    pub out_of_order: OutOfOrder,
 }
 
 /// The project's seeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeedSpec {
-    /// Where the files are.
-    pub files: Files,
+    /// Who brings them.
+    pub source: SourceSpec,
     /// Which subdirectory goes on top of the common files.
     pub profile: String,
 }

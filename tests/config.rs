@@ -7,8 +7,8 @@ use std::path::Path;
 use devdb::config::{self, Config, Environment, Origin, Overrides, Project};
 use devdb::error::{Error, Kind};
 use devdb::spec::{
-    CacheLimits, Durability, EngineChoice, Files, ForeignCommand, InstanceSpec, PortChoice,
-    Retention,
+    CacheLimits, Durability, EngineChoice, Files, InstanceSpec, OutOfOrder, PortChoice, Retention,
+    SourceSpec, ToolCommand,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -107,7 +107,10 @@ fn an_empty_file_means_all_defaults() {
         assert_eq!(spec.port, PortChoice::Auto);
         assert_eq!(spec.server.durability, Durability::Full);
         let path = case.root().join("migrations");
-        assert_eq!(spec.migrations.files, Files::Directory { path, required: false });
+        assert_eq!(
+            spec.migrations.source,
+            SourceSpec::Files(Files::Directory { path, required: false })
+        );
     }
 }
 
@@ -140,10 +143,13 @@ fn every_key_is_read() {
     assert_eq!(spec.retention, Retention { keep: 5, days: 30 });
     assert_eq!(spec.cache, CacheLimits { states: 7, bytes: 2_000_000_000 });
     assert!(!spec.of_branch);
-    assert!(spec.migrations.allow_out_of_order);
+    assert_eq!(spec.migrations.out_of_order, OutOfOrder::Allow);
     assert_eq!(
-        spec.migrations.files,
-        Files::Directory { path: case.root().join("db/migrations"), required: true }
+        spec.migrations.source,
+        SourceSpec::Files(Files::Directory {
+            path: case.root().join("db/migrations"),
+            required: true
+        })
     );
     assert_eq!(spec.seeds.profile, "demo");
     let kept: Vec<_> = spec.server.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -261,7 +267,8 @@ fn without_a_file_it_is_the_sample_project() {
     assert_eq!(config.spec("id", None).server.database, "sample");
     assert!(config.warnings.is_empty());
     let spec = config.spec("x", Some(std::time::Duration::from_secs(5)));
-    assert_eq!((spec.migrations.files, spec.seeds.files), (Files::Embedded, Files::Embedded));
+    let embedded = SourceSpec::Files(Files::Embedded);
+    assert_eq!((&spec.migrations.source, &spec.seeds.source), (&embedded, &embedded));
     assert_eq!(spec.timeout.as_secs(), 5);
 
     fs::create_dir(case.root().join("migrations")).unwrap();
@@ -340,12 +347,12 @@ fn another_tools_command_takes_the_place_of_files() {
     let command = |argv: &[&str], inputs: &[&str]| {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let directory = case.root().to_owned();
-        Files::Command(ForeignCommand { argv: owned(argv), inputs: owned(inputs), directory })
+        SourceSpec::Command(ToolCommand { argv: owned(argv), inputs: owned(inputs), directory })
     };
     let spec = config.spec("id", None);
-    assert_eq!(spec.migrations.files, command(&["npm", "run", "db:migrate"], &["migrations/**"]));
+    assert_eq!(spec.migrations.source, command(&["npm", "run", "db:migrate"], &["migrations/**"]));
     let seeds = command(&["./seed", "two words", "5"], &["src/seed.ts", "*.csv"]);
-    assert_eq!(spec.seeds.files, seeds);
+    assert_eq!(spec.seeds.source, seeds);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let value = |key: &str| {
         let found = config.origins.iter().find(|setting| setting.key == key);

@@ -11,7 +11,7 @@ use std::path::Path;
 /// The rooms from the ground up. A room may import those of the rows before its own.
 const ORDER: &[&[&str]] = &[
     &["disk", "spec", "error", "event", "embedded", "interrupt", "process_group"],
-    &["db", "config", "archive"],
+    &["db", "config", "archive", "manual"],
     &["engine", "secret"],
     &["state", "plan"],
     &["outcome", "context"],
@@ -42,13 +42,13 @@ const KNOWN_ALONE: &[(&str, &[&str])] = &[
     ("clap_mangen", CLAP),
 ];
 
-const CLAP: &[&str] = &["cli/", "cli.rs", "commands/completions.rs", "commands/help.rs", "lib.rs"];
+const CLAP: &[&str] = &["cli/", "cli.rs", "commands/completions.rs", "commands/man.rs", "lib.rs"];
 
 /// Where a source's kind may be asked for: what it means, and what makes it.
 const KNOWS_KINDS: &[&str] = &["plan/", "plan.rs", "spec.rs", "config/"];
 
 /// The enums that say of which kind a source is.
-const KINDS: &[&str] = &["Source", "Files"];
+const KINDS: &[&str] = &["Source", "SourceSpec"];
 
 #[test]
 fn rooms() {
@@ -417,8 +417,8 @@ fn comment(text: &str) -> Option<usize> {
 /// The length of a string or character. `before` tells an `r` of a raw string from a name's end.
 fn literal(text: &str, before: &str) -> Option<usize> {
     let in_name = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-    if text.starts_with('"') {
-        return Some(1 + end_of_string(&text[1..]));
+    if let Some(rest) = text.strip_prefix('"') {
+        return Some(1 + end_of_string(rest));
     }
     if let Some(rest) = text.strip_prefix('r').filter(|_| !in_name || before.ends_with('b')) {
         let hashes = rest.len() - rest.trim_start_matches('#').len();
@@ -567,15 +567,15 @@ fn asking_for_the_kind_of_a_source_is_found() {
     let asked = [
         "match s { Source::Files(set) => 1, Source::Command(_) => 2 }",
         "match s { Source::Files(set) if set.is_empty() => 1, _ => 2 }",
-        "match s { Files::Embedded | Files::Directory { .. } => 1, _ => 2 }",
+        "match s { SourceSpec::Files(_) | SourceSpec::Command(_) => 1, _ => 2 }",
         "if let Source::Files(set) = s {}",
         "if let Some(Source::Files(set)) = s {}",
         "let Source::Command(tool) = &plan.migrations else { return };",
         "matches!(&self.seeds, Source::Command(_))",
         "matches!(self.seeds, Source::Files(ref s) if s.needs_key())",
         "match (a, b) { (Source::Files(a), Source::Files(b)) => 1, _ => 2 }",
-        "if spec.files == Files::Embedded {}",
-        "let Spec { files: Files::Command(command), .. } = spec else { return };",
+        "if spec.source == SourceSpec::Files(x) {}",
+        "let Spec { source: SourceSpec::Command(command), .. } = spec else { return };",
     ];
     for text in asked {
         let code = format!("fn f() {{ {text} }}");
@@ -585,8 +585,8 @@ fn asking_for_the_kind_of_a_source_is_found() {
         "Source::Files(Set::default())",
         "let s = Source::Command(tool);",
         "run(Source::Files(set), other)",
-        "let files = match x { 1 => Files::Embedded, _ => Files::Directory { path, required } };",
-        "Spec { files: Files::Embedded, other }",
+        "let files = match x { 1 => SourceSpec::Files(x), _ => SourceSpec::Command(y) };",
+        "Spec { source: SourceSpec::Files(x), other }",
         "KeySource::Project == x",
     ];
     for text in made {

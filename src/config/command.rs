@@ -6,7 +6,7 @@ use std::path::Path;
 use super::layers::{Layers, List};
 use super::values::{self, Problem};
 use crate::error::Result;
-use crate::spec::ForeignCommand;
+use crate::spec::ToolCommand;
 
 /// The keys of a section that may name a command.
 pub(super) struct Section {
@@ -37,7 +37,7 @@ pub(super) fn decide(
     layers: &mut Layers<'_>,
     section: &Section,
     root: &Path,
-) -> Result<Option<ForeignCommand>> {
+) -> Result<Option<ToolCommand>> {
     let (command, inputs) = match (layers.list(section.command), layers.list(section.inputs)) {
         (None, None) => return Ok(None),
         (Some(command), Some(inputs)) => (command, inputs),
@@ -62,7 +62,7 @@ pub(super) fn decide(
         let hint = "the first item is the program's name".to_owned();
         return Err(command.error(&Problem { what: "the program has no name".to_owned(), hint }));
     }
-    let foreign = ForeignCommand {
+    let foreign = ToolCommand {
         argv: words,
         inputs: inputs.check(values::input)?,
         directory: root.to_owned(),

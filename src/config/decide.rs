@@ -11,7 +11,7 @@ use super::{Environment, Origin, Project, branch};
 use crate::error::{Result, nearest};
 use crate::spec::{
     CacheLimits, Files, InstanceSpec, Isolation, MigrationSpec, Owner, PortChoice, Retention,
-    SeedSpec, ServerSpec,
+    SeedSpec, ServerSpec, SourceSpec,
 };
 
 /// PostgreSQL's major version where nobody names one.
@@ -119,11 +119,17 @@ fn port(layers: &mut Layers<'_>) -> Result<PortChoice> {
 
 fn migrations(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<MigrationSpec> {
     Ok(MigrationSpec {
-        files: match command::decide(layers, &command::MIGRATIONS, root)? {
-            Some(command) => Files::Command(command),
-            None => directory(layers, "migrations.path", "migrations", project, root)?,
+        source: match command::decide(layers, &command::MIGRATIONS, root)? {
+            Some(command) => SourceSpec::Command(command),
+            None => SourceSpec::Files(directory(
+                layers,
+                "migrations.path",
+                "migrations",
+                project,
+                root,
+            )?),
         },
-        allow_out_of_order: layers
+        out_of_order: layers
             .decide("migrations.out_of_order", || "refuse".into())
             .check(values::out_of_order)?,
     })
@@ -131,9 +137,9 @@ fn migrations(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result
 
 fn seeds(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<SeedSpec> {
     Ok(SeedSpec {
-        files: match command::decide(layers, &command::SEEDS, root)? {
-            Some(command) => Files::Command(command),
-            None => directory(layers, "seeds.path", "seeds", project, root)?,
+        source: match command::decide(layers, &command::SEEDS, root)? {
+            Some(command) => SourceSpec::Command(command),
+            None => SourceSpec::Files(directory(layers, "seeds.path", "seeds", project, root)?),
         },
         profile: layers.decide("seeds.profile", || "dev".into()).check(values::profile)?,
     })

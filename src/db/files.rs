@@ -62,8 +62,6 @@ impl Folder {
         let (path, required) = match files {
             Files::Directory { path, required } => (path, required),
             Files::Embedded => return Ok(Folder::Embedded(embedded)),
-            // Another tool's files are its own business.
-            Files::Command(_) => return Ok(Folder::Absent),
         };
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Ok(Folder::Disk(path.clone())),

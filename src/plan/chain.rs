@@ -179,8 +179,8 @@ mod tests {
     use super::*;
     use crate::plan::Extent;
     use crate::spec::{
-        CacheLimits, Durability, EngineChoice, Files, InstanceSpec, MigrationSpec, Owner,
-        PortChoice, Retention, SeedSpec,
+        CacheLimits, Durability, EngineChoice, Files, InstanceSpec, MigrationSpec, OutOfOrder,
+        Owner, PortChoice, Retention, SeedSpec, SourceSpec,
     };
 
     fn spec() -> ServerSpec {
@@ -198,7 +198,9 @@ mod tests {
     }
 
     fn plan(root: &Path) -> Plan {
-        let files = |name: &str| Files::Directory { path: root.join(name), required: false };
+        let source = |name: &str| {
+            SourceSpec::Files(Files::Directory { path: root.join(name), required: false })
+        };
         let spec = InstanceSpec {
             owner: Owner {
                 project_id: "p".into(),
@@ -210,8 +212,11 @@ mod tests {
             engine: EngineChoice::Auto,
             server: spec(),
             port: PortChoice::Auto,
-            migrations: MigrationSpec { files: files("migrations"), allow_out_of_order: false },
-            seeds: SeedSpec { files: files("seeds"), profile: "dev".into() },
+            migrations: MigrationSpec {
+                source: source("migrations"),
+                out_of_order: OutOfOrder::Refuse,
+            },
+            seeds: SeedSpec { source: source("seeds"), profile: "dev".into() },
             retention: Retention::default(),
             cache: CacheLimits::default(),
             timeout: Duration::ZERO,

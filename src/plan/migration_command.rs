@@ -6,7 +6,7 @@ use super::command::{Recorded, Tool};
 use super::source::{Applied, Insist, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
 use crate::error::Result;
-use crate::spec::{Files, InstanceSpec};
+use crate::spec::{InstanceSpec, SourceSpec};
 
 /// A project's command for migrations.
 #[derive(Debug, Clone)]
@@ -16,11 +16,11 @@ impl Kind for MigrationCommand {
     const STAGE: Stage = Stage::Migrations;
 
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
-        match &spec.migrations.files {
-            Files::Command(command) => {
+        match &spec.migrations.source {
+            SourceSpec::Command(command) => {
                 Tool::load(Self::STAGE, command).map(|tool| Some(MigrationCommand(tool)))
             }
-            Files::Directory { .. } | Files::Embedded => Ok(None),
+            SourceSpec::Files(_) => Ok(None),
         }
     }
 

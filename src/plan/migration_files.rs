@@ -10,25 +10,34 @@ use crate::db::connect::{self, Connection};
 use crate::db::migrate::{self, AppliedMigration, MigrationSet, PendingMigration};
 use crate::embedded;
 use crate::error::{Error, Kind as ErrorKind, Result};
-use crate::spec::{Files, InstanceSpec, MigrationSpec};
+use crate::spec::{Files, InstanceSpec, MigrationSpec, OutOfOrder, SourceSpec};
 
 /// A project's migration files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MigrationFiles {
     set: MigrationSet,
-    allow_out_of_order: bool,
+    out_of_order: OutOfOrder,
+}
+
+impl MigrationFiles {
+    /// No file at all.
+    pub(super) fn none() -> Self {
+        MigrationFiles { set: MigrationSet::default(), out_of_order: OutOfOrder::Refuse }
+    }
 }
 
 impl Kind for MigrationFiles {
     const STAGE: Stage = Stage::Migrations;
 
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
-        let MigrationSpec { files, allow_out_of_order } = &spec.migrations;
-        if matches!(files, Files::Command(_)) {
-            return Ok(None);
+        let MigrationSpec { source, out_of_order } = &spec.migrations;
+        match source {
+            SourceSpec::Files(files) => {
+                let set = migrate::load(files)?;
+                Ok(Some(MigrationFiles { set, out_of_order: *out_of_order }))
+            }
+            SourceSpec::Command(_) => Ok(None),
         }
-        let set = migrate::load(files)?;
-        Ok(Some(MigrationFiles { set, allow_out_of_order: *allow_out_of_order }))
     }
 
     fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
@@ -67,7 +76,7 @@ impl Kind for MigrationFiles {
             }
         }
         let deadline = migrate::LOCK_DEADLINE;
-        let run = migrate::run(address, &self.set, self.allow_out_of_order, deadline, events);
+        let run = migrate::run(address, &self.set, self.out_of_order, deadline, events);
         let files = run.await?.into_iter().map(|migration| migration.file).collect();
         Ok(Applied { files, ..Applied::default() })
     }
@@ -79,9 +88,9 @@ impl Kind for MigrationFiles {
 /// `Config` when there is no project, when another tool keeps its migrations, and when the file
 /// cannot be written; `Usage` when the name is none.
 pub fn new_migration(spec: &MigrationSpec, name: &str) -> Result<PathBuf> {
-    let path = match &spec.files {
-        Files::Directory { path, .. } => path,
-        Files::Command(command) => {
+    let path = match &spec.source {
+        SourceSpec::Files(Files::Directory { path, .. }) => path,
+        SourceSpec::Command(command) => {
             return Err(Error::new(
                 ErrorKind::Config,
                 "another tool manages the migrations of this project",
@@ -89,7 +98,7 @@ pub fn new_migration(spec: &MigrationSpec, name: &str) -> Result<PathBuf> {
             .because(format!("migrations.command is {command}"))
             .hint("create the migration with that tool"));
         }
-        Files::Embedded => {
+        SourceSpec::Files(Files::Embedded) => {
             return Err(Error::new(
                 ErrorKind::Config,
                 "this directory has no project to add a migration to",

@@ -69,7 +69,7 @@ impl Plan {
     /// Nothing is to be applied, and no file is read.
     pub fn nothing() -> Plan {
         Plan {
-            migrations: MigrationFiles::default().into(),
+            migrations: MigrationFiles::none().into(),
             seeds: SeedFiles::default().into(),
             extent: Extent::Nothing,
         }

@@ -5,7 +5,7 @@ use super::command::{Recorded, Tool};
 use super::source::{Applied, Insist, KeyUse, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
 use crate::error::Result;
-use crate::spec::{Files, InstanceSpec};
+use crate::spec::{InstanceSpec, SourceSpec};
 
 /// A project's command for seeds.
 #[derive(Debug, Clone)]
@@ -15,11 +15,11 @@ impl Kind for SeedCommand {
     const STAGE: Stage = Stage::Seeds;
 
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
-        match &spec.seeds.files {
-            Files::Command(command) => {
+        match &spec.seeds.source {
+            SourceSpec::Command(command) => {
                 Tool::load(Self::STAGE, command).map(|tool| Some(SeedCommand(tool)))
             }
-            Files::Directory { .. } | Files::Embedded => Ok(None),
+            SourceSpec::Files(_) => Ok(None),
         }
     }
 

@@ -5,7 +5,7 @@ use super::source::{Applied, Insist, KeyUse, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
 use crate::db::seed::{self, Encrypt, Encrypting, SeedSet};
 use crate::error::Result;
-use crate::spec::{Files, InstanceSpec};
+use crate::spec::{InstanceSpec, SourceSpec};
 
 /// A project's seed files for one profile.
 #[derive(Debug, Clone, Default)]
@@ -21,9 +21,11 @@ impl Kind for SeedFiles {
     const STAGE: Stage = Stage::Seeds;
 
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
-        match &spec.seeds.files {
-            Files::Command(_) => Ok(None),
-            files => Ok(Some(SeedFiles(seed::load(files, &spec.seeds.profile)?))),
+        match &spec.seeds.source {
+            SourceSpec::Command(_) => Ok(None),
+            SourceSpec::Files(files) => {
+                Ok(Some(SeedFiles(seed::load(files, &spec.seeds.profile)?)))
+            }
         }
     }
 

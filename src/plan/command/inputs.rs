@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Stage;
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{ForeignCommand, digest};
+use crate::spec::{ToolCommand, digest};
 
 /// Changes when what is hashed, or how, changes.
 const FORMAT: &str = "command 1";
@@ -21,7 +21,7 @@ const MATCHING: MatchOptions = MatchOptions {
 };
 
 /// See [`super::Tool::fingerprint`].
-pub(super) fn fingerprint(stage: Stage, command: &ForeignCommand) -> Result<String> {
+pub(super) fn fingerprint(stage: Stage, command: &ToolCommand) -> Result<String> {
     let setting = format!("{}.inputs", stage.as_str());
     // How many words there are keeps a word and a file's name apart.
     let mut parts = vec![FORMAT.to_owned(), command.argv.len().to_string()];
@@ -36,7 +36,7 @@ pub(super) fn fingerprint(stage: Stage, command: &ForeignCommand) -> Result<Stri
 }
 
 /// Every file that a glob matches, by its name relative to the project.
-fn find(command: &ForeignCommand, setting: &str) -> Result<BTreeMap<String, PathBuf>> {
+fn find(command: &ToolCommand, setting: &str) -> Result<BTreeMap<String, PathBuf>> {
     let directory = &command.directory;
     let root = Pattern::escape(&directory.to_string_lossy());
     let mut found = BTreeMap::new();
@@ -65,7 +65,7 @@ fn relative(path: &Path, directory: &Path) -> String {
     path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned()
 }
 
-fn matches_nothing(command: &ForeignCommand, setting: &str, input: &str) -> Error {
+fn matches_nothing(command: &ToolCommand, setting: &str, input: &str) -> Error {
     let failure = Error::new(Kind::Config, format!("{setting}: {input:?} matches no file"))
         .because(format!("looked in {}", command.directory.display()));
     let plain = input.trim_end_matches('/');
@@ -112,9 +112,9 @@ mod tests {
             std::fs::write(path, content).unwrap();
         }
 
-        fn command(&self, argv: &[&str], inputs: &[&str]) -> ForeignCommand {
+        fn command(&self, argv: &[&str], inputs: &[&str]) -> ToolCommand {
             let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-            ForeignCommand {
+            ToolCommand {
                 argv: owned(argv),
                 inputs: owned(inputs),
                 directory: self.0.path().to_owned(),

@@ -11,7 +11,7 @@ use crate::db::command_record::{self, Turn};
 use crate::db::connect::Connection;
 use crate::error::{Kind, Result};
 use crate::event::Event;
-use crate::spec::ForeignCommand;
+use crate::spec::ToolCommand;
 
 /// What a database's own book-keeping says about a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) enum Recorded {
 #[derive(Debug, Clone)]
 pub(super) struct Tool {
     stage: Stage,
-    command: ForeignCommand,
+    command: ToolCommand,
     fingerprint: String,
 }
 
@@ -37,7 +37,7 @@ impl Tool {
     ///
     /// # Errors
     /// `Config` when a glob matches no file, or a file cannot be read.
-    pub fn load(stage: Stage, command: &ForeignCommand) -> Result<Tool> {
+    pub fn load(stage: Stage, command: &ToolCommand) -> Result<Tool> {
         let fingerprint = inputs::fingerprint(stage, command)?;
         Ok(Tool { stage, command: command.clone(), fingerprint })
     }

@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::config::environment::Environment;
-    use crate::spec::ForeignCommand;
+    use crate::spec::ToolCommand;
 
     fn address() -> Address {
         Address {
@@ -194,7 +194,7 @@ mod tests {
         std::fs::write(directory.path().join("input"), "").unwrap();
         let argv = ["sh", "-c", script].map(str::to_owned).into();
         let inputs = vec!["input".to_owned()];
-        let command = ForeignCommand { argv, inputs, directory: directory.path().to_owned() };
+        let command = ToolCommand { argv, inputs, directory: directory.path().to_owned() };
         let tool = Tool::load(Stage::Migrations, &command).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&said);
@@ -251,7 +251,7 @@ mod tests {
         for (program, why) in [("no-such-program", "on PATH"), ("bin/none", "no such file")] {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join("input"), "").unwrap();
-            let command = ForeignCommand {
+            let command = ToolCommand {
                 argv: vec![program.into()],
                 inputs: vec!["input".into()],
                 directory: directory.path().to_owned(),
