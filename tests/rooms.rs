@@ -42,7 +42,8 @@ const KNOWN_ALONE: &[(&str, &[&str])] = &[
     ("clap_mangen", CLAP),
 ];
 
-const CLAP: &[&str] = &["cli/", "cli.rs", "commands/completions.rs", "commands/man.rs", "lib.rs"];
+const CLAP: &[&str] =
+    &["cli/", "cli.rs", "commands/completions.rs", "commands/help.rs", "commands/man.rs", "lib.rs"];
 
 /// Where a source's kind may be asked for: what it means, and what makes it.
 const KNOWS_KINDS: &[&str] = &["plan/", "plan.rs", "spec.rs", "config/"];
