@@ -62,12 +62,30 @@ fn heading(level: u8, spans: &[Span], color: bool) -> Vec<String> {
 fn wrapped(spans: &[Span], room: usize, color: bool) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
-    let mut blank = false;
+    for (word, width) in words(spans, color) {
+        let Some(line) = lines.last_mut() else { break };
+        if word == "\n" || used > 0 && used + 1 + width > room {
+            used = 0;
+            lines.push(if word == "\n" { String::new() } else { word });
+        } else {
+            if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(&word);
+        }
+        used += width;
+    }
+    lines
+}
+
+/// Words as they are printed, with their width. A comma after code belongs to the code's last word.
+fn words(spans: &[Span], color: bool) -> Vec<(String, usize)> {
+    let mut words = vec![(String::new(), 0)];
     for span in spans {
-        let (text, code) = match span {
+        let (text, paint) = match span {
             Span::Break => {
-                lines.push(String::new());
-                (used, blank) = (0, false);
+                words.extend([("\n".to_owned(), 0), (String::new(), 0)]);
                 continue;
             }
             Span::Code(code) if !color => (format!("`{code}`"), ""),
@@ -75,31 +93,23 @@ fn wrapped(spans: &[Span], room: usize, color: bool) -> Vec<String> {
             Span::Strong(text) => (text.clone(), if color { "\x1b[1m" } else { "" }),
             Span::Text(text) => (text.clone(), ""),
         };
-        for (number, word) in text.split(' ').enumerate() {
-            blank |= number > 0;
-            if word.is_empty() {
-                continue;
+        for (number, piece) in text.split(' ').enumerate() {
+            if number > 0 {
+                words.push((String::new(), 0));
             }
-            let needed = word.width() + usize::from(blank && used > 0);
-            if blank && used + needed > room {
-                lines.push(String::new());
-                (used, blank) = (0, false);
-            }
-            if let Some(line) = lines.last_mut() {
-                if blank && used > 0 {
-                    line.push(' ');
-                    used += 1;
-                }
-                match code {
-                    "" => line.push_str(word),
-                    code => line.push_str(&format!("{code}{word}\x1b[0m")),
+            if let Some((word, width)) = words.last_mut()
+                && !piece.is_empty()
+            {
+                *width += piece.width();
+                match paint {
+                    "" => word.push_str(piece),
+                    paint => word.push_str(&format!("{paint}{piece}\x1b[0m")),
                 }
             }
-            used += word.width();
-            blank = false;
         }
     }
-    lines
+    words.retain(|(word, _)| !word.is_empty());
+    words
 }
 
 /// A table of this width. Where a cell takes more than one line, rules part the rows.

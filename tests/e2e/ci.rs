@@ -90,7 +90,8 @@ fn twice(
 
 /// The first bakes, and the second has it from the first.
 fn is_taken_over(on: On, [first, second]: [Job; 2]) -> [Job; 2] {
-    let taken = format!("{} has the golden state", on.name());
+    // "fetched golden state 0123456789ab for native from cache.tar.zst"
+    let taken = format!(" for {} from ", on.name());
     let bakes = "applied 20260105090000_create_updated_at_function.sql";
     assert!(first.log.contains(bakes) && !first.log.contains(&taken), "{}", first.log);
     assert_eq!(first.kept, [STATE], "{}", first.log);

@@ -269,8 +269,8 @@ fn what_cannot_be_done_is_said_before_anything_is_started() {
     sandbox.project();
     sandbox.write("a file", "");
     for (arguments, says) in [
-        (&["run", "--ttl", "9999999999d", "--", "true"][..], "too long"),
-        (&["run", "--timeout", "18446744073709551615s", "--", "true"], "too long"),
+        (&["run", "--ttl", "9999999999d", "--", "true"][..], "longest time is 365 days"),
+        (&["run", "--timeout", "18446744073709551615s", "--", "true"], "longest time is 365 days"),
         (&["run", "--artifact", "a file", "--", "true"], "is not a directory"),
         (&["ephemeral", "start", "--format", "json", "--write", "a file"], "--format dotenv"),
         (&["env", "--format", "fish", "--write", "a file"], "--format dotenv"),
