@@ -417,8 +417,8 @@ fn comment(text: &str) -> Option<usize> {
 /// The length of a string or character. `before` tells an `r` of a raw string from a name's end.
 fn literal(text: &str, before: &str) -> Option<usize> {
     let in_name = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-    if text.starts_with('"') {
-        return Some(1 + end_of_string(&text[1..]));
+    if let Some(rest) = text.strip_prefix('"') {
+        return Some(1 + end_of_string(rest));
     }
     if let Some(rest) = text.strip_prefix('r').filter(|_| !in_name || before.ends_with('b')) {
         let hashes = rest.len() - rest.trim_start_matches('#').len();
