@@ -23,7 +23,7 @@ pub struct Generation {
 }
 
 /// What a data directory cannot change any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MadeWith {
     /// PostgreSQL's major version.
     pub major: u16,

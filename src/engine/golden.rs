@@ -94,7 +94,7 @@ pub struct GoldenState {
 }
 
 /// What bears the name and the mark of a golden state, and whose label cannot be read. Never used.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct DamagedGolden {
     /// The engine's handle.
     pub handle: String,

@@ -60,7 +60,7 @@ impl std::fmt::Display for SnapshotName {
 }
 
 /// What is written beside a snapshot's data, last, and first into a file that it is exported to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Manifest {
     /// The layout's version.
     pub schema: u32,
@@ -89,7 +89,7 @@ pub struct Manifest {
 }
 
 /// A migration that was applied when the snapshot was saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SavedMigration {
     /// The version.
     pub version: i64,

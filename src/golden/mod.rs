@@ -34,7 +34,7 @@ const PRUNED_MEANWHILE: &str = "somebody else's devdb removed a golden state tha
      used: looking again";
 
 /// How much of a state was there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cached {
     /// All of it.

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::state::Record;
 
 /// Why something is of no use any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// A former generation past its time.

@@ -31,7 +31,7 @@ pub struct Replaced {
 }
 
 /// What becomes of a generation that is current no longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It is kept for `undo`.

@@ -16,7 +16,7 @@ use crate::spec::PortChoice;
 use crate::state::{GenerationRecord, Record};
 
 /// What had to be done to get a running server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// Nothing: it ran as it should.

@@ -11,7 +11,7 @@ use crate::instance::{Fate, How};
 use crate::spec::{EngineKind, Owner};
 
 /// What `up`, `start`, `migrate run` and `seed` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct UpReport {
     /// What had to be done to the server.
     pub how: How,
@@ -34,7 +34,7 @@ pub struct UpReport {
 }
 
 /// What was applied to a database, and what was left.
-#[derive(Debug, Default, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize, schemars::JsonSchema)]
 pub struct Applied {
     /// Other tools' commands that this command ran, migrations first.
     pub commands_run: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Applied {
 }
 
 /// A golden state that a database started from.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct GoldenReport {
     /// Its fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
@@ -62,7 +62,7 @@ pub struct GoldenReport {
 }
 
 /// What `reset` and `undo` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ResetReport {
     /// Whose instance.
     pub owner: Owner,
@@ -89,7 +89,7 @@ pub struct ResetReport {
 }
 
 /// What `status` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusReport {
     /// Whose instance.
     pub owner: Owner,
@@ -149,7 +149,7 @@ impl StatusReport {
 }
 
 /// Where migrations stand.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct MigrationsReport {
     /// Applied files, oldest first.
     pub applied: Vec<String>,
@@ -173,7 +173,7 @@ impl MigrationsReport {
 }
 
 /// Where seeds stand.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct SeedsReport {
     /// The profile.
     pub profile: String,
@@ -186,7 +186,7 @@ pub struct SeedsReport {
 }
 
 /// Where the state that this directory's files want stands in the cache.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusGolden {
     /// Its fingerprint: 64 hexadecimal digits. None while the key of `!encrypt` has yet to be made.
     pub fingerprint: Option<String>,
@@ -195,14 +195,14 @@ pub struct StatusGolden {
 }
 
 /// `ephemeral list`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct EphemeralsReport {
     /// The one that goes first first.
     pub ephemerals: Vec<EphemeralReport>,
 }
 
 /// A database that lasts for a time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct EphemeralReport {
     /// Its id.
     pub id: String,
