@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// What runs servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
     /// Any engine that speaks the Docker API.
@@ -170,7 +172,9 @@ impl std::fmt::Display for ToolCommand {
 }
 
 /// Who an instance belongs to. What an engine makes carries all of it as labels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Owner {
     /// The checkout's identity.
     pub project_id: String,
@@ -302,7 +306,7 @@ const LAUNCH_SCHEMA: &str = "1";
 pub const INITDB_OPTIONS: &[&str] = &["--wal-segsize=1", "--encoding=UTF8"];
 
 /// What a data directory is bound to for as long as it exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MadeWith {
     /// PostgreSQL's major version.
     pub major: u16,

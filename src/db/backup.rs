@@ -22,7 +22,7 @@ pub struct Contents {
 }
 
 /// A migration that was applied when the backup was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SavedMigration {
     /// Its version: `20261125101500`.
     pub version: i64,

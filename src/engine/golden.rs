@@ -92,7 +92,7 @@ pub struct GoldenState {
 }
 
 /// Something with the name of a golden state whose label cannot be read. It is never used.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct DamagedGolden {
     /// The engine's handle.
     pub handle: String,

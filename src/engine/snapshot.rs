@@ -63,7 +63,7 @@ impl std::fmt::Display for SnapshotName {
 
 /// What a snapshot says about itself. It is written after the data, and is the first thing in a file
 /// that the snapshot is exported to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Manifest {
     /// The layout's version.
     pub schema: u32,

@@ -7,7 +7,7 @@ use crate::engine::DamagedGolden;
 use crate::spec::EngineKind;
 
 /// How much of a state was there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cached {
     /// All of it.
@@ -19,7 +19,7 @@ pub enum Cached {
 }
 
 /// What `cache list` shows.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct CacheReport {
     /// Whose states are listed; none: everybody's.
     pub project: Option<String>,
@@ -32,7 +32,7 @@ pub struct CacheReport {
 }
 
 /// One golden state.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct CachedState {
     /// On which engine.
     pub engine: EngineKind,
@@ -61,7 +61,7 @@ pub struct CachedState {
 }
 
 /// What this directory's files want of a golden state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
     /// It is what they make.
@@ -71,7 +71,7 @@ pub enum Wanted {
 }
 
 /// What `cache prune` and `cache clear` did.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct PruneReport {
     /// Golden states that were removed.
     pub removed: Vec<String>,
@@ -84,7 +84,7 @@ pub struct PruneReport {
 }
 
 /// What `cache push` and `cache pull` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct TransferReport {
     /// The file, or the name in a registry.
     pub reference: String,

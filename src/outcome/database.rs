@@ -10,7 +10,7 @@ use crate::plan::Standing;
 use crate::spec::{EngineKind, Owner};
 
 /// What had to be done to get a running server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// Nothing: it ran as it should.
@@ -24,7 +24,7 @@ pub enum How {
 }
 
 /// What `up`, `start`, `migrate run` and `seed` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct UpReport {
     /// What had to be done to the server.
     pub how: How,
@@ -47,7 +47,7 @@ pub struct UpReport {
 }
 
 /// What was applied to a database, and what was left.
-#[derive(Debug, Default, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize, schemars::JsonSchema)]
 pub struct Applied {
     /// Other tools' commands that this command ran, migrations first.
     pub commands_run: Vec<String>,
@@ -66,7 +66,7 @@ pub struct Applied {
 }
 
 /// A golden state that a database started from.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct GoldenReport {
     /// Its fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
@@ -75,7 +75,7 @@ pub struct GoldenReport {
 }
 
 /// What becomes of a generation that is current no longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It is kept for `undo`.
@@ -89,7 +89,7 @@ pub enum Fate {
 }
 
 /// What `reset` and `undo` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ResetReport {
     /// Whose instance.
     pub owner: Owner,
@@ -116,7 +116,7 @@ pub struct ResetReport {
 }
 
 /// What `status` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusReport {
     /// Whose instance.
     pub owner: Owner,
@@ -176,7 +176,7 @@ impl StatusReport {
 }
 
 /// Where migrations stand.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct MigrationsReport {
     /// Applied files, oldest first.
     pub applied: Vec<String>,
@@ -207,7 +207,7 @@ impl From<Standing> for MigrationsReport {
 }
 
 /// Where seeds stand.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct SeedsReport {
     /// The profile.
     pub profile: String,
@@ -228,7 +228,7 @@ impl SeedsReport {
 }
 
 /// Where the state that this directory's files want stands in the cache.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusGolden {
     /// Its fingerprint: 64 hexadecimal digits. None while the key of `!encrypt` has yet to be made.
     pub fingerprint: Option<String>,
@@ -237,14 +237,14 @@ pub struct StatusGolden {
 }
 
 /// `ephemeral list`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct EphemeralsReport {
     /// The one that goes first first.
     pub ephemerals: Vec<EphemeralReport>,
 }
 
 /// A database that lasts for a time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct EphemeralReport {
     /// Its id.
     pub id: String,

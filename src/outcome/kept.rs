@@ -9,7 +9,7 @@ use crate::spec::{EngineKind, Owner};
 use crate::state::Why;
 
 /// What `list` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ListReport {
     /// Every instance, all projects and developers.
     pub instances: Vec<Listed>,
@@ -18,7 +18,7 @@ pub struct ListReport {
 }
 
 /// One instance in the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Listed {
     /// Whose it is.
     pub owner: Owner,
@@ -43,7 +43,7 @@ pub struct Listed {
 }
 
 /// What `generations` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct GenerationsReport {
     /// Whose instance.
     pub owner: Owner,
@@ -56,7 +56,7 @@ pub struct GenerationsReport {
 }
 
 /// One generation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct GenerationRow {
     /// Its number.
     pub number: u32,
@@ -77,7 +77,7 @@ pub struct GenerationRow {
 }
 
 /// What `gc` found, and did.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct GcReport {
     /// Whether it was to be removed.
     pub yes: bool,
@@ -90,7 +90,7 @@ pub struct GcReport {
 }
 
 /// An instance that `gc` left alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Skipped {
     /// Whose it is.
     pub owner: Owner,
@@ -100,7 +100,7 @@ pub struct Skipped {
 }
 
 /// Why `gc` left an instance alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum WhySkipped {
     /// Another devdb works on it.
@@ -120,7 +120,7 @@ pub enum WhySkipped {
 }
 
 /// Why something is of no use any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// A former generation past its time.
@@ -136,7 +136,7 @@ pub enum Reason {
 }
 
 /// What of one instance is of no use any more, for one reason.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Found {
     /// Whose it is.
     pub owner: Owner,

@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 /// What `help` lists.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct TopicsReport {
     /// The pages, in the order in which they are to be read.
     pub topics: Vec<TopicRow>,
 }
 
 /// A page in the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct TopicRow {
     /// Its name.
     pub name: String,
@@ -21,7 +21,7 @@ pub struct TopicRow {
 }
 
 /// A page of the manual.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct PageReport {
     /// Its name.
     pub name: String,

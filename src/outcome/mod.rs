@@ -36,7 +36,7 @@ pub struct Outcome {
 }
 
 /// What there is to show.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Report {
     /// Nothing more than was shown on the way.
@@ -99,7 +99,7 @@ pub enum Report {
 }
 
 /// One sentence about what was done, with what it was done to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Said {
     /// The sentence.
     pub message: String,
@@ -108,7 +108,7 @@ pub struct Said {
 }
 
 /// Where a database is; the password never shows.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Location {
     /// The URL with `***` for the password.
     pub url: String,
@@ -135,7 +135,7 @@ impl From<&Address> for Location {
 }
 
 /// What `url` prints. The one report that carries a password: that is what it is for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct UrlReport {
     /// The URL, password included.
     pub url: String,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 /// What `config` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ConfigReport {
     /// The project's directory, none for the sample.
     pub directory: Option<PathBuf>,
@@ -14,7 +14,7 @@ pub struct ConfigReport {
 }
 
 /// One setting.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ConfigRow {
     /// Its name, with dots.
     pub key: String,
@@ -25,7 +25,7 @@ pub struct ConfigRow {
 }
 
 /// What `init` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct InitReport {
     /// Files it wrote.
     pub written: Vec<PathBuf>,
@@ -36,14 +36,14 @@ pub struct InitReport {
 }
 
 /// What `doctor` found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct DoctorReport {
     /// Every check.
     pub checks: Vec<Check>,
 }
 
 /// One check of `doctor`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Check {
     /// What was looked at.
     pub what: String,
@@ -56,7 +56,7 @@ pub struct Check {
 }
 
 /// How a check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.

@@ -8,7 +8,7 @@ use super::ResetReport;
 use crate::engine::Manifest;
 
 /// What `snapshot save` and `snapshot import` made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct SavedReport {
     /// The snapshot.
     #[serde(flatten)]
@@ -20,14 +20,14 @@ pub struct SavedReport {
 }
 
 /// What `snapshot list` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct SnapshotsReport {
     /// Every snapshot of the instance, oldest first, those that cannot be used last.
     pub snapshots: Vec<SnapshotReport>,
 }
 
 /// One snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct SnapshotReport {
     /// Its name.
     pub name: String,
@@ -40,7 +40,7 @@ pub struct SnapshotReport {
 }
 
 /// What `snapshot restore` did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct RestoredReport {
     /// The snapshot's name.
     pub snapshot: String,
@@ -50,7 +50,7 @@ pub struct RestoredReport {
 }
 
 /// What `snapshot export` wrote.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ExportedReport {
     /// The snapshot's name.
     pub snapshot: String,

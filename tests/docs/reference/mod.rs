@@ -5,9 +5,9 @@
 
 mod commands;
 mod exit_codes;
+mod json;
 mod keys;
 mod schema;
-mod stand_in;
 mod variables;
 
 use std::ops::Range;
@@ -25,6 +25,7 @@ const SECTIONS: &[Section] = &[
     ("keys", keys::markdown),
     ("variables", variables::markdown),
     ("exit codes", exit_codes::markdown),
+    ("json", json::markdown),
 ];
 
 #[test]
@@ -167,5 +168,9 @@ fn nothing_of_the_code_is_left_out() {
     }
     let codes = exit_codes::markdown();
     assert!(codes.contains("| 20 | `migration` |"), "{codes}");
+    let json = json::markdown();
+    for expected in ["### `up`, `start`", "| `took_ms` |", "### Owner\n", "| `trouble` |"] {
+        assert!(json.contains(expected), "{expected} is not in\n{json}");
+    }
     assert!(variables::markdown().contains("`DEVDB_DATA_DIR`"));
 }

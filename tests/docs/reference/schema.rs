@@ -20,7 +20,10 @@ impl<'a> Schema<'a> {
     }
 
     /// What a reference stands for.
-    pub fn resolve(&self, schema: &'a Value) -> &'a Value {
+    pub fn resolve<'b>(&self, schema: &'b Value) -> &'b Value
+    where
+        'a: 'b,
+    {
         Self::name(schema).map_or(schema, |name| &self.root["$defs"][name])
     }
 
@@ -67,6 +70,7 @@ impl<'a> Schema<'a> {
         match (kind, schema["format"].as_str()) {
             ("string", Some("date-time")) => "time".to_owned(),
             ("string", _) => "text".to_owned(),
+            ("null", _) => "`null`".to_owned(),
             ("boolean", _) => "`true` or `false`".to_owned(),
             ("array", _) => format!("list of: {}", self.kind(&schema["items"])),
             ("object", _) => match &schema["additionalProperties"] {

@@ -1,7 +1,7 @@
 //! The environment variables, from the table that reads them.
 
-use super::stand_in::{Role, VARIABLES};
 use super::{sentence, table};
+use devdb::config::environment::{Role, VARIABLES};
 
 /// Every variable, by what it is for.
 pub fn markdown() -> String {
