@@ -20,7 +20,7 @@ use crate::plan::{KeyUse, Plan};
 use crate::spec::{EngineKind, MadeWith};
 use crate::state::{Guards, Lock};
 
-pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};
+pub use prune::{Limits, Scope, last_used, prune, sweep};
 pub use transfer::{Imported, Reference, export, import, refuse_local};
 
 /// So many states on each other, and the next is baked from the empty database again: engines have

@@ -45,8 +45,6 @@ pub use reset::{Former, Replaced};
 pub use retention::has_expired;
 pub use revive::Running;
 pub use rubbish::{Homes, Rubbish, Usefulness};
-pub use save::Saved;
-pub use transfer::Exported;
 pub use up::{begin_with, bring_up};
 
 /// How long a server whose data matters gets to end cleanly, before the command that stops it gives

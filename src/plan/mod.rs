@@ -14,7 +14,7 @@ pub use migration_command::MigrationCommand;
 pub use migration_files::{MigrationFiles, new_migration};
 pub use seed_command::SeedCommand;
 pub use seed_files::SeedFiles;
-pub use source::{Applied, Insist, KeyUse, Source, Stage, Standing, Target};
+pub use source::{Insist, KeyUse, Source, Stage, Standing, Target};
 
 use crate::error::{Error, Kind, Result};
 use crate::spec::InstanceSpec;
