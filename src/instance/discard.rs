@@ -1,6 +1,6 @@
-//! Removing servers, generations and snapshots of an instance. Nothing here decides what goes: it
-//! carries out what [`tidy`](super::tidy), [`retention`](super::retention) and
-//! [`rubbish`](super::rubbish) have decided.
+//! Removes servers, generations and snapshots of an instance. The decisions about what to remove
+//! are
+//! in [`tidy`](super::tidy), [`retention`](super::retention) and [`rubbish`](super::rubbish).
 
 use std::time::Duration;
 
@@ -8,17 +8,16 @@ use super::{Instance, SERVER_STOP_DEADLINE};
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 
-/// How long a removal is waited for that an engine goes on with by itself: as long as it takes
-/// Docker to begin with it, if others leave it the time.
+/// How long devdb waits for the removal of a generation that the engine can finish by itself. It is
+/// the time that Docker usually needs to begin the removal.
 pub(super) const BRIEFLY: Duration = Duration::from_millis(150);
 
 impl Instance<'_> {
-    /// Removes a server that is in the way. One that serves a generation which is kept is stopped
-    /// before: clients may have been told of commits that it has not written yet, where `durability`
-    /// lets it.
+    /// Removes a server. When its generation is kept, the server is stopped cleanly first: with a
+    /// relaxed `durability` it may not have written every commit yet.
     ///
     /// # Errors
-    /// When it does not stop; it is never killed then.
+    /// When the server does not stop. devdb does not kill it then.
     pub(super) async fn withdraw(&self, engine: &Engine, server: &Server) -> Result<()> {
         let mut generations = self.record.iter().flat_map(|record| &record.generations);
         let is_kept = generations.any(|kept| kept.number == server.generation);
@@ -28,7 +27,7 @@ impl Instance<'_> {
         engine.remove_server(server).await
     }
 
-    /// Removes every server of the instance but one.
+    /// Removes every server of the instance except `keep`.
     ///
     /// # Errors
     /// As [`Instance::withdraw`].
@@ -59,7 +58,8 @@ impl Instance<'_> {
         self.discard_within(engine, number, Duration::MAX).await.map(drop)
     }
 
-    /// The same, for an engine that goes on with it by itself. False when it was not gone by then.
+    /// As [`Instance::discard`], with a deadline after which the engine goes on by itself. False
+    /// when something of the generation was left at the deadline.
     pub(super) async fn discard_within(
         &self,
         engine: &Engine,
@@ -90,7 +90,7 @@ impl Instance<'_> {
     /// Removes every server and generation the engine has of this instance, and its record.
     ///
     /// # Errors
-    /// When the engine refuses; the record then stays.
+    /// When the engine refuses. The record stays then.
     pub(super) async fn discard_everything(&self, engine: &Engine) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             engine.remove_server(&server).await?;

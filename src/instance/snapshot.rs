@@ -1,4 +1,4 @@
-//! Snapshots of an instance, once they are saved: listed, restored as a new generation, removed.
+//! Lists, restores and removes saved snapshots. A restored snapshot becomes a new generation.
 
 use super::swap::Incoming;
 use super::{Former, Instance, Replaced, generation_record, lineage};
@@ -8,7 +8,7 @@ use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, UnderWay, Why, Worth};
 
 impl Instance<'_> {
-    /// The snapshots, those that cannot be used too; what a save that was cut short left is removed.
+    /// All snapshots, damaged ones included. Removes unfinished ones.
     ///
     /// # Errors
     /// `NoInstance`, and when the engine does not answer.
@@ -27,11 +27,11 @@ impl Instance<'_> {
         Ok(snapshots)
     }
 
-    /// Makes a new generation from a snapshot beside the running one, and swaps, as a reset does.
+    /// Makes a new generation from a snapshot beside the running one, and swaps to it.
     ///
     /// # Errors
-    /// `Snapshot` when there is no such snapshot or it cannot be used, `Config` when it was made with
-    /// what the settings no longer say, and those of launching.
+    /// `Snapshot` when the snapshot does not exist or is damaged, `Config` when it does not fit the
+    /// settings, and the errors of launching.
     pub async fn restore(&mut self, name: &SnapshotName) -> Result<Replaced> {
         let engine = self.open_snapshots().await?;
         engine.keeps_instances().await?;
@@ -57,7 +57,7 @@ impl Instance<'_> {
             let error = self.rolled_back(&engine, &[number], error).await;
             return Err(error.hint("nothing was replaced: the database is as it was before"));
         }
-        context.events.step("swapping");
+        context.events.step("switching to the restored database");
         let new = generation_record(number, made_with, Why::Restore);
         let server = match self.swap(&engine, record, new, Incoming::Snapshot).await {
             Ok(server) => server,
@@ -69,10 +69,10 @@ impl Instance<'_> {
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }
 
-    /// Removes a snapshot, for good.
+    /// Removes a snapshot for good.
     ///
     /// # Errors
-    /// `NoInstance`, `Snapshot` when there is no such snapshot or the engine refuses.
+    /// `NoInstance`, `Snapshot` when the snapshot does not exist or the engine refuses.
     pub async fn remove_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
         let engine = self.open_snapshots().await?;
         let owner = self.recorded()?.owner;
@@ -83,15 +83,15 @@ impl Instance<'_> {
         if let Some(record) = &mut self.record {
             let restored = |one: &&mut GenerationRecord| one.why == Why::Restore;
             for generation in record.generations.iter_mut().filter(restored) {
-                // The snapshot was its other copy, perhaps: from now on it counts as written to.
-                // `forget_snapshot` saves this.
+                // The generation may now be the only copy of that data, so it counts as written to.
+                // `forget_snapshot` saves the record.
                 (generation.baseline, generation.worth) = (None, Worth::WrittenTo);
             }
         }
         self.forget_snapshot(name).await
     }
 
-    /// Removes a snapshot if it is there.
+    /// Removes a snapshot if it exists.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -103,7 +103,7 @@ impl Instance<'_> {
         self.done()
     }
 
-    /// The instance's engine, with what a command before left behind removed.
+    /// Opens the instance's engine for work on snapshots, after tidying up.
     pub(super) async fn open_snapshots(&mut self) -> Result<Engine> {
         self.tidy().await?;
         self.engine(&self.recorded()?).await
@@ -121,7 +121,7 @@ impl Instance<'_> {
         read.map_err(|error| told(error, "cannot read the snapshots' manifests".to_owned()))
     }
 
-    /// A snapshot that can be used, with its manifest.
+    /// A complete snapshot with its manifest.
     pub(super) async fn usable(
         &mut self,
         engine: &Engine,
@@ -146,7 +146,7 @@ impl Instance<'_> {
         }
     }
 
-    /// Makes sure that nothing has the name: what a save that was cut short left is removed.
+    /// Makes sure that no snapshot has the name. Removes an unfinished one.
     pub(super) async fn vacate(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
         let owner = self.recorded()?.owner;
         let names = engine.snapshot_names(&owner).await?;
@@ -160,12 +160,12 @@ impl Instance<'_> {
         if snapshots.iter().any(unfinished) {
             return engine.remove_snapshot(&owner, name.as_str()).await;
         }
-        Err(Error::new(Kind::Snapshot, format!("there is a snapshot \"{name}\" already"))
+        Err(Error::new(Kind::Snapshot, format!("the snapshot \"{name}\" exists already"))
             .hint("choose another name (snapshot save NAME, snapshot import --name NAME)")
             .hint(format!("devdb snapshot rm {name}   removes the old one")))
     }
 
-    /// Removes what was copied of a snapshot that is not to be.
+    /// Removes the copy of a snapshot that failed with `error`, and returns that error.
     pub(super) async fn rolled_back_copy(
         &mut self,
         engine: &Engine,
@@ -183,8 +183,9 @@ impl Instance<'_> {
     }
 }
 
-/// Says what failed, as a failure of the snapshot where the engine had no better word; of what a
-/// person stopped that is known.
+/// Adds what failed to an error. An unexpected error becomes a snapshot error. An interruption
+/// stays
+/// as it is, because the person knows what they interrupted.
 pub(super) fn told(error: Error, what: String) -> Error {
     match error.kind() {
         Kind::Interrupted => error,
@@ -193,12 +194,12 @@ pub(super) fn told(error: Error, what: String) -> Error {
     }
 }
 
-/// There is no snapshot of that name; `names` are those that there are.
+/// The error about an unknown snapshot; `names` are the existing ones.
 fn no_such<'n>(name: &SnapshotName, names: impl Iterator<Item = &'n str>) -> Error {
     let error = Error::new(Kind::Snapshot, format!("there is no snapshot \"{name}\""));
     match nearest(name.as_str(), names) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error,
     }
-    .hint("devdb snapshot list   shows them")
+    .hint("devdb snapshot list   shows all snapshots")
 }
