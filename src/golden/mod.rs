@@ -1,8 +1,10 @@
-//! Golden states: the longest cached prefix of a plan is found, the rest is baked in a private
-//! builder and published, so that the next database like it is a copy of a few files.
+//! Golden states: cached data directories that new databases are copied from.
 //!
-//! A bake publishes the state after the last migration, which a new migration builds on, and the
-//! one with the seeds. Whatever fails in the builder touches no instance.
+//! devdb finds the longest cached part of a plan ([`lookup`]), applies the rest in a private
+//! server,
+//! the builder ([`bake`]), and publishes the result. A bake publishes the state with the seeds, and
+//! the state before them, which later migrations build on. A failure in the builder touches no
+//! instance.
 
 mod bake;
 mod prune;
@@ -23,28 +25,29 @@ use crate::state::{Guards, Lock};
 pub use prune::{Limits, Pruned, Scope, last_used, prune, sweep};
 pub use transfer::{Imported, Reference, export, import, refuse_local};
 
-/// So many states on each other, and the next is baked from the empty database again: engines have
-/// a limit of about 125 layers, and each costs a little at every start.
+/// How many states may be built on each other. The next state is baked from the empty database
+/// again.
+/// Engines allow about 125 layers, and each layer costs a little at every start.
 const DEPTH_MAX: u32 = 20;
 
-/// How often a state is looked for.
+/// How often devdb looks for a state that others remove before it is used.
 const TRIES: usize = 5;
 
-const PRUNED_MEANWHILE: &str = "somebody else's devdb removed a golden state that was about to be \
-     used: looking again";
+const PRUNED_MEANWHILE: &str = "another devdb removed the golden state that this one was about to use, so \
+     devdb looks for another";
 
-/// A state to start from.
+/// A golden state to start from.
 pub struct Golden {
     /// The state itself.
     pub state: GoldenState,
-    /// How much of it was there.
+    /// How much of it was cached.
     pub cached: Cached,
-    /// What is in it.
+    /// What was applied to it.
     pub applied: Applied,
     engine: Engine,
-    /// Whether nobody will ever look for it: the files that it is of changed while it was made.
+    /// Whether nobody can find it again, because its files changed while it was made.
     is_for_once: bool,
-    /// While somebody holds it nothing is pruned.
+    /// The shared lock of the cache, which keeps others from pruning.
     in_use: Lock,
 }
 
@@ -62,8 +65,9 @@ impl Golden {
         Golden { cached, applied, state, engine, is_for_once: false, in_use }
     }
 
-    /// Tells that it has been copied, and makes room in the cache for what was baked. Returns what
-    /// is in it, and what `found` says is still to do.
+    /// Gives up the lock after the state was copied, and prunes the cache after a bake. Returns
+    /// what
+    /// the state contains, together with the pending work of `found`.
     pub async fn release(self, context: &Context, found: Applied) -> Applied {
         drop(self.in_use);
         if self.is_for_once {
@@ -82,20 +86,20 @@ impl Golden {
     }
 }
 
-/// Where a plan's state stands in the cache of an engine.
+/// How much of a plan's state an engine has in its cache.
 pub struct Lookup {
-    /// The states on the way.
+    /// The states that the plan goes through.
     pub chain: Chain,
-    /// The best that is there, with the step it is.
+    /// The best cached state, with its step.
     pub best: Option<(Step, GoldenState)>,
-    /// What a state made here depends on.
+    /// The platform of states that are made here.
     platform: Platform,
-    /// Whether the state with the seeds is for this machine only.
+    /// Whether the state with the seeds may not leave this machine.
     is_local: bool,
 }
 
 impl Lookup {
-    /// Looks. Nothing is changed.
+    /// Looks at the engine's cache, without changing anything.
     ///
     /// # Errors
     /// When the engine does not answer or the key of `!encrypt` cannot be read.
@@ -119,7 +123,7 @@ impl Lookup {
         Lookup { chain, best, platform, is_local }
     }
 
-    /// How much is there.
+    /// How much of the state is cached.
     pub fn cached(&self) -> Cached {
         match &self.best {
             _ if self.hit().is_some() => Cached::Hit,
@@ -128,7 +132,7 @@ impl Lookup {
         }
     }
 
-    /// The whole state, when it is there.
+    /// The whole state, if it is cached.
     fn hit(&self) -> Option<GoldenState> {
         let (step, state) = self.best.as_ref()?;
         (step == self.chain.target() && state.label.clean).then(|| state.clone())
@@ -152,9 +156,10 @@ impl Lookup {
     }
 }
 
-/// The longest step of `chain` that is there; a clean state before one for builders only. States of
-/// another server are passed over. What would be built on a pile that has grown too high is built
-/// on the empty database: the next ones have a low pile again.
+/// The longest step of `chain` that is cached. A clean state comes before one that serves only
+/// builders. States of another platform do not count. When the state already has [`DEPTH_MAX`]
+/// states
+/// below it, the empty database is the best to build on.
 fn best(
     chain: &Chain,
     states: Vec<GoldenState>,
@@ -162,7 +167,7 @@ fn best(
 ) -> Option<(Step, GoldenState)> {
     let mut usable: Vec<GoldenState> =
         states.into_iter().filter(|state| state.label.platform == platform.exact).collect();
-    // The clean one of two with the same fingerprint is found first.
+    // Of two states with the same fingerprint, the clean one is found first.
     usable.sort_by_key(|state| !state.label.clean);
     let of = |step: &Step| {
         let state = usable.iter().find(|state| state.label.fingerprint == step.fingerprint)?;
@@ -176,12 +181,14 @@ fn best(
     of(chain.base())
 }
 
-/// What `make` makes of the state of a plan, and the state: found, or baked now. The instance's lock
-/// is held, so nobody else of this instance is at it. Other users of the engine may prune a state
-/// between its being found and its being used; it is looked for again then.
+/// Finds the state of a plan, or bakes it, and calls `make` with it. Returns the state and what
+/// `make`
+/// returns. The caller holds the instance's lock. Other users of the engine may prune the state
+/// before
+/// `make` has used it; devdb then looks for it again.
 ///
 /// # Errors
-/// Those of migrating and seeding, of the engine, and of `make`. Nothing but finished states is left.
+/// The errors of migrating, seeding, the engine and `make`. Only finished states are left.
 pub async fn obtain<T>(
     context: &Context,
     engine: &Engine,
@@ -194,7 +201,7 @@ pub async fn obtain<T>(
         let (golden, builder) = find_or_bake(context, engine, plan).await?;
         let made = match engine.kind() {
             EngineKind::Docker => tokio::join!(discard(context, builder), make(&golden)).1,
-            // An ephemeral database takes the place of its builder.
+            // An ephemeral database uses the directory of its builder.
             EngineKind::Native => {
                 discard(context, builder).await;
                 make(&golden).await
@@ -210,7 +217,7 @@ pub async fn obtain<T>(
     }
 }
 
-/// With the builder, when there was something to bake.
+/// Returns the state, and the builder when devdb has baked the state.
 async fn find_or_bake(
     context: &Context,
     engine: &Engine,
@@ -253,45 +260,46 @@ async fn find_or_bake(
     }
 }
 
-/// Removes a builder. What is left of it the next command removes.
+/// Removes a builder. When that fails, the next command removes it.
 async fn discard(context: &Context, builder: Option<PrivateServer>) {
     let Some(builder) = builder else { return };
     if let Err(error) = builder.discard().await {
-        context.events.warn(format!("what baked the golden state is still there: {error}"));
+        context.events.warn(format!("the server that prepared the database could not be removed: {error}"));
     }
 }
 
-/// Whether a state is no longer there, which may be why something failed with `error`.
+/// Whether a state was removed, which may be why something failed with `error`.
 async fn is_gone(engine: &Engine, state: &GoldenState, error: &Error) -> bool {
     let is_listed = |states: Vec<GoldenState>| states.iter().any(|one| one.handle == state.handle);
     match error.kind() {
-        // Somebody may have made it again already. Another image is a registry's.
+        // Somebody may have made the state again already, so the list does not help. An error about
+        // another image comes from a registry.
         Kind::Image => error.message().contains(&state.handle),
         Kind::Unexpected => engine.golden_states().await.is_ok_and(|states| !is_listed(states)),
         _ => false,
     }
 }
 
-/// While this is held nothing is pruned from the cache by this user.
+/// Shares the lock of the cache, which keeps this user's other commands from pruning.
 async fn use_cache(context: &Context) -> Result<Lock> {
     let waiting = context.store.share(Guards::Cache, &context.events);
     context.interrupt.guard(waiting).await
 }
 
-/// Where a plan's state stands, told without making a key.
+/// The result of [`sight`].
 pub struct Sighting {
-    /// Of what the files want; none while the key of their `!encrypt` values has yet to be made.
+    /// The fingerprint of the whole state. None while no key for its `!encrypt` values exists.
     pub fingerprint: Option<String>,
-    /// How much of it is there.
+    /// How much of it is cached.
     pub cached: Cached,
-    /// The states on the way.
+    /// The states that the plan goes through.
     pub chain: Chain,
 }
 
-/// Looks among states that were found before. Nothing is changed, and no key is made.
+/// Looks for a plan's state among `states`, without making a key or changing anything else.
 ///
 /// # Errors
-/// When the image or the programs are not there, or the key cannot be read.
+/// When the image or the programs do not exist, or the key cannot be read.
 pub async fn sight(
     context: &Context,
     engine: &Engine,
@@ -314,7 +322,8 @@ pub async fn sight(
     })
 }
 
-/// Whether the seeds' values depend on more than their files. A command may encrypt too, with a key that
+/// Whether the seeds' rows depend on the key of `!encrypt`. A seed command may encrypt with a key
+/// that
 /// it finds in its environment.
 fn depends_on_key(context: &Context, plan: &Plan) -> bool {
     match plan.key_use() {

@@ -1,9 +1,8 @@
 //! Locks between processes: one file each, freed by the system when the process ends.
 //!
-//! A command that holds one lock and waits for another takes them in the order of [`Guards`], so
-//! that no two commands ever wait for each other. Debug builds check that. Whoever only asks
-//! whether a lock is free ([`Store::try_lock`](super::Store::try_lock)) never waits, and may ask in
-//! any order.
+//! A command that waits for several locks takes them in the order of [`Guards`], so that no two
+//! commands ever wait for each other. Debug builds check the order. A call of
+//! [`Store::try_lock`](super::Store::try_lock) never waits, so its order is free.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -35,12 +34,12 @@ pub enum Guards<'a> {
     /// Another instance, by its key, whose data a new instance begins with. It is the same lock as
     /// [`Guards::Instance`].
     Origin(&'a str),
-    /// The cache of golden states. Whoever uses a state shares the lock; whoever removes states has
-    /// it alone.
+    /// The cache of golden states. Commands that use states share the lock. A command that removes
+    /// states holds it alone.
     Cache,
     /// The making of one golden state, by its fingerprint.
     Baking(&'a str),
-    /// The choice of a port: the ports that all records of this user remember.
+    /// The choice of a port, which must differ from the ports in all records of this user.
     Ports,
 }
 
@@ -67,7 +66,7 @@ impl Guards<'_> {
         }
     }
 
-    /// What another devdb does that holds the lock.
+    /// What the other devdb that holds the lock does.
     fn held_for(&self) -> &'static str {
         match self {
             Guards::Instance(_) => "works on this instance",
@@ -124,16 +123,16 @@ impl Drop for Lock {
     }
 }
 
-/// With whom a lock is held.
+/// Whether other processes may hold the lock too.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Company {
-    /// With nobody.
+    /// No other process.
     Alone,
-    /// With others who share it.
+    /// Other processes that share it.
     Shared,
 }
 
-/// A lock that is asked for.
+/// A request for a lock.
 pub(super) struct Request<'a> {
     pub file: &'a Path,
     pub guards: Guards<'a>,
@@ -142,13 +141,13 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Takes the lock; none when somebody holds it.
+    /// Takes the lock. None when another process holds it.
     pub fn try_now(&self) -> Result<Option<Lock>> {
         let file = self.open()?;
         Ok(self.is_free(&file)?.then(|| Lock::new(file, self.guards, self.held)))
     }
 
-    /// Takes the lock, and waits until `deadline` for whoever holds it.
+    /// Takes the lock. Waits until `deadline` while another process holds it.
     pub async fn wait(&self, deadline: Duration, events: &Events) -> Result<Lock> {
         self.held.check_order(self.guards);
         let file = self.open()?;
@@ -163,7 +162,7 @@ impl Request<'_> {
                 let patience = humantime::format_duration(deadline);
                 return Err(Error::new(Kind::Locked, format!("another devdb {held_for}"))
                     .because(format!("it has held {} for {patience}", self.file.display()))
-                    .hint("wait for it, or end it; the lock goes with the process"));
+                    .hint("wait for the other devdb, or end it, which releases the lock"));
             }
             if !is_said && begun.elapsed() >= SILENCE {
                 events.note(format!("devdb waits for another devdb that {held_for}"));
@@ -183,7 +182,7 @@ impl Request<'_> {
             .or_fail(Kind::Config, || format!("cannot open the lock {}", self.file.display()))
     }
 
-    /// Whether the lock was free; it is held then.
+    /// Takes the file's lock if it is free. Returns whether it was.
     fn is_free(&self, file: &File) -> Result<bool> {
         let attempt = match self.company {
             Company::Alone => file.try_lock(),
