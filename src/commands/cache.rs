@@ -1,4 +1,4 @@
-//! `devdb cache`: golden states on the engines that answer, and on their way to other machines.
+//! `devdb cache`: lists, prunes, pushes and pulls golden states.
 
 use std::time::Instant;
 
@@ -150,11 +150,12 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let engine = instance.enter_cache(file).await?;
     let sent = async {
         if let Reference::Registry(name) = &reference {
-            // Before anything is baked: the engine may know no registry, or the name may be invalid.
+            // This check comes before the bake: the engine may support no registry, or the name may
+            // be invalid.
             engine.reserve_tag(name).await?;
         }
         let send = async |golden: &Golden| {
-            // A state of files that have changed is of no use to anybody.
+            // Nobody can use a state whose files have changed since.
             plan.check_current()?;
             golden::export(&context, &engine, &golden.state, &reference).await
         };
@@ -192,7 +193,7 @@ async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
     Ok(Outcome { command: "cache pull", report: Report::Pulled(Box::new(report)), exit: 0 })
 }
 
-/// What push and pull start from.
+/// Prepares a push or a pull.
 fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)> {
     let reference = match Reference::parse(&args.reference)? {
         // The message names the file for a reader in another directory.

@@ -24,7 +24,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let old = if args.wipe { Former::Wiped } else { Former::Kept };
     let mut instance = Instance::open(&context).await?;
     let Some(replaced) = instance.reset(&plan, old).await? else {
-        // Nothing to replace: the first `up` is as fresh as it gets.
+        // Without an instance, a first `up` makes a fresh database.
         drop(instance);
         let report = instance::bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
@@ -33,7 +33,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     Ok(Outcome { command: "reset", report: Report::Reset(Box::new(report)), exit: 0 })
 }
 
-/// What a swap came to; `found`: what was applied after it, or is still to do.
+/// The report on a swap. `found` is what was applied after the swap, and what is still pending.
 pub async fn report(
     instance: &mut Instance<'_>,
     replaced: Replaced,

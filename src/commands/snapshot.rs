@@ -64,7 +64,7 @@ async fn show(app: &App, name: &str) -> Result<Outcome> {
     let snapshots = all(app).await?;
     let Some(found) = snapshots.into_iter().find(|one| one.name == name.as_str()) else {
         return Err(Error::new(Kind::Snapshot, format!("there is no snapshot \"{name}\""))
-            .hint("devdb snapshot list   shows them"));
+            .hint("devdb snapshot list   shows all snapshots"));
     };
     Ok(Outcome { command: "snapshot show", report: Report::Snapshot(Box::new(found)), exit: 0 })
 }
@@ -165,7 +165,7 @@ fn absolute(file: &Path) -> Result<PathBuf> {
         .or_fail(Kind::Usage, || format!("{file:?} is not a file name that can be used"))
 }
 
-/// What is needed of an instance that is there.
+/// The context of an instance that must exist.
 fn context(app: &App, timeout: Option<Duration>) -> Result<Context> {
     let context = app.context(Overrides::default(), timeout)?;
     instance::record(&context)?;

@@ -46,7 +46,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     Ok(Outcome { command: "up", report: Report::Up(Box::new(report)), exit: 0 })
 }
 
-/// A branch that was renamed has left its database under the old name.
+/// Tells about the database that a renamed branch has left under its old name.
 fn tell_of_former_name(context: &Context) {
     let owner = &context.spec.owner;
     let Some(home) = context.home.as_ref().filter(|_| context.spec.of_branch) else {
@@ -68,7 +68,7 @@ fn tell_of_former_name(context: &Context) {
     }
 }
 
-/// A checkout that was deleted and cloned again is another, and has left its database.
+/// Tells about the database that a deleted checkout has left in this directory.
 fn tell_of_former_checkout(context: &Context) {
     let (Some(here), Ok(records)) = (&context.home, context.store.load_all()) else { return };
     let owner = &context.spec.owner;
