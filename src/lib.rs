@@ -1,8 +1,8 @@
 //! devdb gives every developer, every checkout and every CI job a PostgreSQL of its own.
 //!
 //! Data flows one way. Arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]. An
-//! [`engine::Engine`] runs its server, [`db`] migrates and seeds the database, and [`output`] prints
-//! the outcome.
+//! [`engine::Engine`] runs its server, [`db`] migrates and seeds the database, and [`output`]
+//! prints the outcome.
 
 pub mod archive;
 pub mod cli;

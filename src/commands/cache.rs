@@ -64,18 +64,19 @@ async fn list_on(
     scope: Scope<'_>,
 ) -> Result<(Vec<CachedState>, Vec<DamagedGolden>)> {
     let states = engine.golden_states().await?;
-    // Without the image or the programs devdb cannot tell which state is wanted. It lists them anyway.
-    let sighting = match plan {
-        Some(plan) => golden::sight(context, engine, plan, states.clone()).await.ok(),
+    // Without the image or the programs devdb cannot tell which state is wanted. It lists them
+    // anyway.
+    let found = match plan {
+        Some(plan) => golden::look_without_key(context, engine, plan, states.clone()).await.ok(),
         None => None,
     };
     let wanted = |state: &GoldenState| {
-        let sighting = sighting.as_ref()?;
+        let found = found.as_ref()?;
         let of = |fingerprint: &str| fingerprint == state.label.fingerprint;
-        if of(&sighting.chain.target().fingerprint) && state.label.clean {
+        if of(&found.chain.target().fingerprint) && state.label.clean {
             return Some(Wanted::Whole);
         }
-        sighting.chain.longest_first().any(|step| of(&step.fingerprint)).then_some(Wanted::Part)
+        found.chain.longest_first().any(|step| of(&step.fingerprint)).then_some(Wanted::Part)
     };
     // A state that another project made from the same files serves this one too.
     let shown = states.iter().filter(|state| scope.has(&state.label) || wanted(state).is_some());

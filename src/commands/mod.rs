@@ -1,6 +1,5 @@
 //! The commands, one file each. A command only calls the rooms below in order: it has no printing,
-//! no
-//! engine's details and no SQL.
+//! no engine's details and no SQL.
 
 mod cache;
 mod completions;
@@ -185,9 +184,8 @@ impl App {
 }
 
 /// How long a command waits at its end for the removal of what killed commands left. The next
-/// command
-/// continues the removal.
-const REAPING: Duration = Duration::from_millis(50);
+/// command continues the removal.
+const REAP_DEADLINE: Duration = Duration::from_millis(50);
 
 /// Runs one command. At the same time devdb removes what killed commands left, and afterwards it
 /// removes expired generations.
@@ -204,7 +202,7 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
         tracing::debug!("expired generations could not be removed: {error}");
     }
     if let Some(reaping) = reaping {
-        drop(tokio::time::timeout(REAPING, reaping).await);
+        drop(tokio::time::timeout(REAP_DEADLINE, reaping).await);
     }
     outcome
 }

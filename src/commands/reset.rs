@@ -6,7 +6,7 @@ use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Former, Instance, Replaced};
+use crate::instance::{self, Instance, OldGeneration, Replaced};
 use crate::outcome::{Applied, Location, Outcome, Report, ResetReport, millis};
 use crate::plan::{Extent, Plan};
 
@@ -21,7 +21,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     if args.wipe && !args.yes {
         down::confirm("Remove the present data of the database at once, for good?")?;
     }
-    let old = if args.wipe { Former::Wiped } else { Former::Kept };
+    let old = if args.wipe { OldGeneration::Wipe } else { OldGeneration::Keep };
     let mut instance = Instance::open(&context).await?;
     let Some(replaced) = instance.reset(&plan, old).await? else {
         // Without an instance, a first `up` makes a fresh database.

@@ -71,8 +71,7 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
 }
 
 /// Keeps the database. Returns whether that worked. A failure is only a warning, because the exit
-/// code
-/// is the command's.
+/// code is the command's.
 async fn keep(
     context: &Context,
     ephemeral: &mut Ephemeral,

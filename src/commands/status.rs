@@ -10,7 +10,7 @@ use crate::golden;
 use crate::instance::{self, Observed};
 use crate::outcome::{Location, Outcome, Report, StatusGolden, StatusReport};
 use crate::plan::{Extent, Plan};
-use crate::populate;
+use crate::populate::{self, Survey};
 use crate::spec::{EngineChoice, EngineKind};
 
 /// `devdb status`
@@ -68,7 +68,7 @@ async fn describe(
             report.health = health.clone();
             let address = instance::address(record, instance::endpoint_of(server)?);
             match populate::survey(context, &address, plan.unwrap_or(&Plan::nothing())).await {
-                Ok((facts, migrations, seeds)) => {
+                Ok(Survey { server: facts, migrations, seeds }) => {
                     report.server_version = Some(facts.version);
                     report.started = Some(facts.started);
                     report.database_bytes = Some(facts.database_size);
@@ -86,8 +86,7 @@ async fn describe(
 }
 
 /// The golden state of the files, on the instance's engine or the one that `up` would try first.
-/// None
-/// when the image does not exist or a key cannot be read.
+/// None when the image does not exist or a key cannot be read.
 async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Option<StatusGolden> {
     let engine = match engine {
         Some(engine) => engine,
@@ -101,8 +100,8 @@ async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Optio
         }
     };
     let states = engine.golden_states().await.ok()?;
-    let sighting = golden::sight(context, &engine, plan, states).await.ok()?;
-    Some(StatusGolden { fingerprint: sighting.fingerprint, cached: sighting.cached })
+    let found = golden::look_without_key(context, &engine, plan, states).await.ok()?;
+    Some(StatusGolden { fingerprint: found.fingerprint, cached: found.cached })
 }
 
 /// The exit code of `--check`: 0 when the database runs and agrees with the files.

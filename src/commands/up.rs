@@ -32,7 +32,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         Some(name) => {
             let mut origin = context.clone();
             origin.spec.owner.instance.clone_from(name);
-            instance::begin_with(&context, &origin, &plan, begun).await?
+            instance::bring_up_from(&context, &origin, &plan, begun).await?
         }
     };
     if report.how == How::Created && args.from.is_none() {

@@ -1,6 +1,5 @@
 //! Bakes golden states: a builder, which is a private server that nobody else can log in to,
-//! applies
-//! what a cached state lacks and publishes the result.
+//! applies what a cached state lacks and publishes the result.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use super::{Lookup, Step};
+use super::lookup::Lookup;
 use crate::archive::Verified;
 use crate::context::Context;
 use crate::db::connect::Address;
@@ -18,17 +17,16 @@ use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, Priv
 use crate::error::{Error, Kind, Result};
 use crate::outcome::Applied;
 use crate::plan::Plan;
+use crate::plan::chain::Step;
 use crate::populate::{self, ready};
 use crate::spec::digest;
 
 /// The migrated state is published only when its migrations took at least this long. A cheaper
-/// state
-/// is not worth its disk space.
-const WORTH_KEEPING: Duration = Duration::from_millis(300);
+/// state is not worth its disk space.
+const BAKE_TIME_WORTH_KEEPING: Duration = Duration::from_millis(300);
 
 /// Bakes the target of `lookup` and publishes it, together with the states on the way that are
-/// worth
-/// keeping. The caller discards the builder.
+/// worth keeping. The caller discards the builder.
 ///
 /// # Errors
 /// The errors of migrating, seeding and the engine, and `Config` when files have changed since they
@@ -50,9 +48,8 @@ pub(super) async fn bake(
 ///
 /// # Errors
 /// `Snapshot` when there is something to apply, and the errors of the engine. Nothing is kept, and
-/// the
-/// builder is removed.
-pub(super) async fn adopt(
+/// the builder is removed.
+pub(super) async fn publish_imported(
     context: &Context,
     engine: &Engine,
     plan: &Plan,
@@ -81,7 +78,7 @@ async fn build(
         spec: &spec,
         from: match unpack {
             Some(_) => None,
-            None => lookup.best.as_ref().map(|(_, state)| state),
+            None => lookup.best.as_ref().map(|best| &best.state),
         },
         unpack,
         verifier: &scram::verifier(password.expose_secret()),
@@ -128,9 +125,10 @@ impl Work<'_> {
         let begun = Instant::now();
         populate::populate(context, &self.address, &plan.without_seeds())
             .await
-            .map_err(thrown_away)?;
-        let is_new = lookup.best.as_ref().is_none_or(|(step, _)| step != chain.migrated());
-        let is_worth_it = chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING;
+            .map_err(without_hints_of_migration)?;
+        let is_new = lookup.best.as_ref().is_none_or(|best| &best.step != chain.migrated());
+        let is_worth_it =
+            chain.target() != chain.migrated() && begun.elapsed() >= BAKE_TIME_WORTH_KEEPING;
         if is_new && is_worth_it && plan.is_current() {
             self.publish_live(builder, chain.migrated()).await?;
         }
@@ -138,8 +136,7 @@ impl Work<'_> {
         let mut label = self.label(chain.target());
         if !plan.is_current() {
             // Nobody knows which version of the files the tool has read, so the state serves only
-            // this
-            // one database. The random part keeps others from finding it.
+            // this one database. The random part keeps others from finding it.
             label.fingerprint = digest([&label.fingerprint, &Uuid::new_v4().to_string()]);
         }
         self.publish(builder, label).await
@@ -210,8 +207,7 @@ impl Work<'_> {
 }
 
 /// Removes the hints of a migration's error. They say that earlier migrations stay applied, but
-/// here
-/// all of them are removed with the builder.
-fn thrown_away(error: Error) -> Error {
+/// here all of them are removed with the builder.
+fn without_hints_of_migration(error: Error) -> Error {
     if error.kind() == Kind::Migration { error.without_hints() } else { error }
 }

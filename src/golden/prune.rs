@@ -89,10 +89,8 @@ pub async fn prune(
 }
 
 /// Prunes after a bake: the project's states to its limits, and the states of all projects together
-/// to
-/// the default limits, or to the project's where they are higher. Does nothing while another
-/// command
-/// of this user uses the cache.
+/// to the default limits, or to the project's where they are higher. Does nothing while another
+/// command of this user uses the cache.
 pub(super) async fn after_a_bake(context: &Context, engine: &Engine) {
     let (own, usual) = (context.spec.cache, CacheLimits::default());
     let all =
@@ -185,8 +183,7 @@ fn sweep_pulls(context: &Context) {
 }
 
 /// Removes the unfinished states of a bake that was cut short. Does nothing while another command
-/// of
-/// this user uses the cache.
+/// of this user uses the cache.
 ///
 /// # Errors
 /// When the engine refuses.
@@ -207,7 +204,7 @@ pub fn last_used(context: &Context, label: &GoldenLabel) -> SystemTime {
 }
 
 /// Records the use of a state. A failure only lets the state be pruned earlier.
-pub(super) fn touch(context: &Context, label: &GoldenLabel) {
+pub(super) fn note_use(context: &Context, label: &GoldenLabel) {
     let file = note(context, label);
     let noted = private_directory(&notes(context))
         .map_err(|error| error.to_string())

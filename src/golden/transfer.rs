@@ -1,14 +1,14 @@
 //! Sends golden states to other machines and receives them, through a registry or a file.
 //!
 //! devdb does not trust what arrives: the label must have the fingerprint of the files here, the
-//! file
-//! must be complete, and a server on the data must find nothing to apply. Only then the state is
-//! published.
+//! file must be complete, and a server on the data must find nothing to apply. Only then the state
+//! is published.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Lookup, bake, prune, use_cache};
+use super::lookup::Lookup;
+use super::{bake, prune, use_cache};
 use crate::archive::{self, Archive, Content, IfExists, Verified, Writer};
 use crate::context::Context;
 use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
@@ -70,7 +70,9 @@ pub fn refuse_local(context: &Context, plan: &Plan) -> Result<()> {
     let name = &context.key.variable.0;
     Err(Error::new(Kind::Secret, "the golden state of this project is of use on this machine only")
         .because("its seeds have !encrypt values, and devdb made their key on this machine")
-        .hint(format!("set {name} to the same key on both machines (devdb secret keygen makes one)")))
+        .hint(format!(
+            "set {name} to the same key on both machines (devdb secret keygen makes one)"
+        )))
 }
 
 /// Sends a state to a file or a registry.
@@ -125,8 +127,7 @@ pub struct Imported {
 ///
 /// # Errors
 /// `Snapshot` and `Image` when the state cannot be fetched, is incomplete, or is another one.
-/// Nothing
-/// is kept then.
+/// Nothing is kept then.
 pub async fn import(
     context: &Context,
     engine: &Engine,
@@ -153,8 +154,8 @@ pub async fn import(
             (Some(directory), open(path, &lookup).await?)
         }
     };
-    let state = bake::adopt(context, engine, plan, &lookup, &Arc::new(archive)).await?;
-    prune::touch(context, &state.label);
+    let state = bake::publish_imported(context, engine, plan, &lookup, &Arc::new(archive)).await?;
+    prune::note_use(context, &state.label);
     drop(in_use);
     prune::after_a_bake(context, engine).await;
     Ok(Imported { state, was_there: false })

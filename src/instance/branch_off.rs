@@ -17,9 +17,14 @@ impl Instance<'_> {
     pub async fn branch_off(&mut self, source: &Context) -> Result<Running> {
         self.tidy().await?;
         if self.record.is_some() {
-            return Err(Error::new(Kind::Usage, "--from makes a new instance, and this instance exists")
-                .hint("devdb up   starts this instance with its own data")
-                .hint("devdb snapshot export and devdb snapshot import   copy data between instances"));
+            return Err(Error::new(
+                Kind::Usage,
+                "--from makes a new instance, and this instance exists",
+            )
+            .hint("devdb up   starts this instance with its own data")
+            .hint(
+                "devdb snapshot export and devdb snapshot import   copy data between instances",
+            ));
         }
         let spec = &self.context.spec;
         let mut other = Instance::open_origin(source).await?;
@@ -45,7 +50,7 @@ impl Instance<'_> {
         other.save_snapshot(&name, Some(format!("for {}", spec.owner.instance))).await?;
         let made = async {
             let engine = other.open_snapshots().await?;
-            let (snapshot, _) = other.usable(&engine, &name).await?;
+            let (snapshot, _) = other.usable_snapshot(&engine, &name).await?;
             self.create_from(&engine, &snapshot).await
         };
         let made = made.await;

@@ -1,6 +1,5 @@
 //! Work on golden states under an instance's lock. Builders carry the instance's name, even when
-//! the
-//! instance itself does not exist.
+//! the instance itself does not exist.
 
 use std::path::Path;
 
@@ -60,7 +59,9 @@ impl Instance<'_> {
         let noted = self.begin(UnderWay::Prune);
         let applied = golden.release(self.context, found).await;
         if let Err(error) = noted.and_then(|()| self.done()) {
-            self.context.events.warn(format!("devdb could not record that it pruned the cache: {error}"));
+            self.context
+                .events
+                .warn(format!("devdb could not record that it pruned the cache: {error}"));
         }
         applied
     }

@@ -1,6 +1,5 @@
 //! Removes servers, generations and snapshots of an instance. The decisions about what to remove
-//! are
-//! in [`tidy`](super::tidy), [`retention`](super::retention) and [`rubbish`](super::rubbish).
+//! are in [`tidy`](super::tidy), [`retention`](super::retention) and [`rubbish`](super::rubbish).
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::error::Result;
 
 /// How long devdb waits for the removal of a generation that the engine can finish by itself. It is
 /// the time that Docker usually needs to begin the removal.
-pub(super) const BRIEFLY: Duration = Duration::from_millis(150);
+pub(super) const REMOVAL_START_DEADLINE: Duration = Duration::from_millis(150);
 
 impl Instance<'_> {
     /// Removes a server. When its generation is kept, the server is stopped cleanly first: with a
@@ -18,7 +17,7 @@ impl Instance<'_> {
     ///
     /// # Errors
     /// When the server does not stop. devdb does not kill it then.
-    pub(super) async fn withdraw(&self, engine: &Engine, server: &Server) -> Result<()> {
+    pub(super) async fn retire_server(&self, engine: &Engine, server: &Server) -> Result<()> {
         let mut generations = self.record.iter().flat_map(|record| &record.generations);
         let is_kept = generations.any(|kept| kept.number == server.generation);
         if server.role == Role::Instance && is_kept {
@@ -30,15 +29,15 @@ impl Instance<'_> {
     /// Removes every server of the instance except `keep`.
     ///
     /// # Errors
-    /// As [`Instance::withdraw`].
-    pub(super) async fn withdraw_others(
+    /// As [`Instance::retire_server`].
+    pub(super) async fn retire_other_servers(
         &self,
         engine: &Engine,
         keep: Option<&Server>,
     ) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if keep.is_none_or(|keep| keep.handle != server.handle) {
-                self.withdraw(engine, &server).await?;
+                self.retire_server(engine, &server).await?;
             }
         }
         Ok(())
@@ -47,7 +46,7 @@ impl Instance<'_> {
     pub(super) async fn discard_server(&self, engine: &Engine, number: u32) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if server.generation == number {
-                self.withdraw(engine, &server).await?;
+                self.retire_server(engine, &server).await?;
             }
         }
         Ok(())

@@ -78,8 +78,7 @@ async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>
 }
 
 /// Whether somebody may have written to the current generation. None when devdb cannot tell,
-/// because
-/// the server does not run or the generation has no baseline.
+/// because the server does not run or the generation has no baseline.
 async fn current_is_written(context: &Context, engine: &Engine, record: &Record) -> Option<bool> {
     let baseline = record.current_generation()?.baseline?;
     let server = engine.server(record.server.as_ref()?).await.ok()??;

@@ -8,7 +8,7 @@ use crate::spec::PortChoice;
 use crate::state::{Guards, Record, ports};
 
 /// How many other ports devdb tries when programs keep taking the chosen one.
-const TRIES: usize = 5;
+const PORT_TRIES_MAX: usize = 5;
 
 /// Launches the instance's server on a generation, at the recorded port. When the port is taken and
 /// the project has `port: auto`, the instance moves: devdb records another port and reports it.
@@ -26,7 +26,7 @@ pub(super) async fn instance(
     if let PortChoice::Fixed(port) = spec.port {
         record.port = port;
     }
-    let mut left = TRIES;
+    let mut left = PORT_TRIES_MAX;
     loop {
         let owner = record.owner.clone();
         let launch = Launch {

@@ -57,8 +57,8 @@ pub fn differences(made: &MadeWith, wanted: &MadeWith) -> Vec<String> {
     if made.major != wanted.major {
         differences.push(format!("PostgreSQL {} → {}", made.major, wanted.major));
     } else if !same_lineage(&made.image, &wanted.image) {
-        // Another distribution has another C library, which sorts text in another order: indexes
-        // on text would be silently wrong.
+        // Another distribution has another C library, which sorts text in another order: indexes on
+        // text would be silently wrong.
         differences.push(format!("image {} → {}", made.image, wanted.image));
     }
     if made.database != wanted.database {

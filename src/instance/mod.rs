@@ -3,8 +3,7 @@
 //! A command changes an instance under the instance's lock. Before the first step it notes in the
 //! record what is under way ([`UnderWay`]), and after the last step it clears the note. The next
 //! command that takes the lock and finds a note tidies up first ([`tidy`]), so a killed command
-//! costs
-//! only a little of the next command's time.
+//! costs only a little of the next command's time.
 
 mod address;
 mod branch_off;
@@ -22,6 +21,7 @@ mod retention;
 mod revive;
 mod rubbish;
 mod save;
+mod settle;
 mod snapshot;
 mod stop;
 mod swap;
@@ -42,17 +42,16 @@ use crate::state::{GenerationRecord, Guards, Lock, Record, UnderWay, Why, Worth}
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
 pub use observe::{Observed, record};
-pub use reset::{Former, Replaced};
+pub use reset::{OldGeneration, Replaced};
 pub use retention::has_expired;
 pub use revive::Running;
 pub use rubbish::{Homes, Rubbish, Usefulness};
 pub use save::Saved;
 pub use transfer::Exported;
-pub use up::{begin_with, bring_up};
+pub use up::{bring_up, bring_up_from};
 
 /// How long a command waits for a server to stop cleanly before it gives up. devdb does not kill
-/// the
-/// server then, because its data matters.
+/// the server then, because its data matters.
 const SERVER_STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// An instance under its lock.

@@ -1,6 +1,5 @@
 //! Makes a new generation as a copy of the golden state of the project's files. Also keeps the
-//! spare,
-//! a copy made ahead, so that the next reset does not wait for one.
+//! spare, a copy made ahead, so that the next reset does not wait for one.
 
 use secrecy::ExposeSecret;
 
@@ -28,8 +27,8 @@ pub(super) struct Prepared {
 }
 
 impl Instance<'_> {
-    /// Makes a generation as a copy of the plan's golden state, which is baked first when it is
-    /// not cached. The record notes the generation as under way until it is current.
+    /// Makes a generation as a copy of the plan's golden state, which is baked first when it is not
+    /// cached. The record notes the generation as under way until it is current.
     ///
     /// # Errors
     /// The errors of migrating, seeding and the engine. Nothing was made then.
@@ -76,8 +75,7 @@ impl Instance<'_> {
     }
 
     /// Takes the spare when it still exists and is a copy of the wanted state. The record then
-    /// notes
-    /// it as a generation under way.
+    /// notes it as a generation under way.
     fn take_spare(
         &mut self,
         on_engine: &[Generation],

@@ -19,7 +19,10 @@ impl Instance<'_> {
             Ok(None) => {}
             Err(error) if error.kind() == Kind::Drift => {
                 let aside = store.quarantine(&self.key)?;
-                self.context.events.warn(format!("{error}; devdb rebuilds it and keeps the old one as {}", aside.display()));
+                self.context.events.warn(format!(
+                    "{error}; devdb rebuilds it and keeps the old one as {}",
+                    aside.display()
+                ));
             }
             Err(error) => return Err(error),
         }
@@ -83,8 +86,8 @@ impl Instance<'_> {
             generations: complete
                 .iter()
                 .map(|one| match Some(one.number) == current {
-                    true => GenerationRecord { replaced: None, ..found(one) },
-                    false => found(one),
+                    true => GenerationRecord { replaced: None, ..found_generation(one) },
+                    false => found_generation(one),
                 })
                 .collect(),
             // Incomplete generations are left from a first `up` that was cut short. `tidy` removes
@@ -123,9 +126,8 @@ fn server_of<'s>(servers: &'s [Server], complete: &[Generation]) -> Option<&'s S
 }
 
 /// The record of a generation that was found on an engine. It counts as replaced now, because
-/// nothing
-/// tells when it was.
-pub(super) fn found(generation: &Generation) -> GenerationRecord {
+/// nothing tells when it was.
+pub(super) fn found_generation(generation: &Generation) -> GenerationRecord {
     GenerationRecord {
         number: generation.number,
         made_with: generation.made_with.clone(),

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::discard::BRIEFLY;
+use super::discard::REMOVAL_START_DEADLINE;
 use super::prepare::Prepared;
-use super::swap::Incoming;
+use super::swap::SwapTo;
 use super::{Instance, lineage};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
@@ -17,11 +17,11 @@ use crate::state::{GenerationRecord, UnderWay, Why};
 
 /// What a reset does with the generation that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Former {
+pub enum OldGeneration {
     /// Keeps it for `undo`, as long as the project's settings say.
-    Kept,
+    Keep,
     /// Removes it at once, to free its disk space.
-    Wiped,
+    Wipe,
 }
 
 /// The result of a swap.
@@ -44,7 +44,7 @@ impl Instance<'_> {
     ///
     /// # Errors
     /// The errors of baking, migrating, seeding and launching.
-    pub async fn reset(&mut self, plan: &Plan, old: Former) -> Result<Option<Replaced>> {
+    pub async fn reset(&mut self, plan: &Plan, old: OldGeneration) -> Result<Option<Replaced>> {
         self.tidy().await?;
         if self.record.is_none() {
             return Ok(None);
@@ -69,7 +69,7 @@ impl Instance<'_> {
         let owner = record.owner.clone();
         // With --wipe the person wants disk space, so no spare is made. After a bake the person has
         // already waited, and the files are likely to change again.
-        let is_worth_it = old == Former::Kept && golden.cached == Cached::Hit;
+        let is_worth_it = old == OldGeneration::Keep && golden.cached == Cached::Hit;
         let ahead = async {
             let spec = &context.spec.server;
             match is_worth_it {
@@ -78,15 +78,20 @@ impl Instance<'_> {
             }
         };
         let swap = async {
-            let server = self.swap(&engine, record, generation, Incoming::Fresh(&verifier)).await?;
-            if old == Former::Wiped {
+            let server =
+                self.swap(&engine, record, generation, SwapTo::GoldenCopy(&verifier)).await?;
+            if old == OldGeneration::Wipe {
                 self.wipe(former)?;
             }
             // A spare that is left is a copy of another state.
             match (old, is_worth_it) {
-                (Former::Wiped, _) => self.collect_with_spare(&engine, Duration::MAX).await,
-                (Former::Kept, true) => self.collect_with_spare(&engine, BRIEFLY).await,
-                (Former::Kept, false) => self.collect(&engine).await,
+                (OldGeneration::Wipe, _) => {
+                    self.remove_expired_and_spare(&engine, Duration::MAX).await
+                }
+                (OldGeneration::Keep, true) => {
+                    self.remove_expired_and_spare(&engine, REMOVAL_START_DEADLINE).await
+                }
+                (OldGeneration::Keep, false) => self.remove_expired(&engine).await,
             }
             Ok(server)
         };
@@ -138,10 +143,10 @@ impl Instance<'_> {
         context.events.step("switching to the former database");
         let current = target.number;
         let chosen = GenerationRecord { replaced: None, ..target };
-        let server = self.swap(&engine, record, chosen, Incoming::Former).await?;
+        let server = self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await?;
         self.done()?;
-        self.collect(&engine).await;
-        let fate = self.fate_of(former, Former::Kept);
+        self.remove_expired(&engine).await;
+        let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Some(Replaced { server, golden: None, former, fate, current }))
     }
 

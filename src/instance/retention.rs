@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::discard::BRIEFLY;
-use super::{Former, Instance};
+use super::discard::REMOVAL_START_DEADLINE;
+use super::{Instance, OldGeneration};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -15,8 +15,7 @@ use crate::state::{GenerationRecord, Record, Why, Worth};
 
 impl<'a> Instance<'a> {
     /// Removes expired generations. Does nothing when another command works on the instance, or
-    /// when
-    /// one was cut short: the next command that changes the instance tidies up first.
+    /// when one was cut short: the next command that changes the instance tidies up first.
     ///
     /// # Errors
     /// When the record cannot be read or its engine does not answer.
@@ -27,25 +26,25 @@ impl<'a> Instance<'a> {
             return Ok(());
         }
         let engine = context.interrupt.guard(instance.engine(&record)).await?;
-        instance.collect(&engine).await;
+        instance.remove_expired(&engine).await;
         Ok(())
     }
 }
 
 impl Instance<'_> {
     /// What happened to the generation that was current before a swap.
-    pub(super) fn fate_of(&self, number: u32, former: Former) -> Fate {
+    pub(super) fn fate_of(&self, number: u32, old: OldGeneration) -> Fate {
         let retention = self.context.spec.retention;
         let record = self.record.as_ref();
         match record.is_some_and(|record| record.former_generations().contains(&number)) {
             true => Fate::Kept,
-            false if former == Former::Wiped => Fate::Wiped,
+            false if old == OldGeneration::Wipe => Fate::Wiped,
             false if retention.keep == 0 || retention.days == 0 => Fate::NotWanted,
             false => Fate::Unwritten,
         }
     }
 
-    /// Records that a person gave up a generation. [`Instance::collect`] then removes it.
+    /// Records that a person gave up a generation. [`Instance::remove_expired`] then removes it.
     pub(super) fn wipe(&mut self, number: u32) -> Result<()> {
         if let Some(record) = &mut self.record {
             for generation in &mut record.generations {
@@ -59,17 +58,17 @@ impl Instance<'_> {
     }
 
     /// Removes expired generations. A failure is only a warning: the next command tries again.
-    pub(super) async fn collect(&mut self, engine: &Engine) {
+    pub(super) async fn remove_expired(&mut self, engine: &Engine) {
         let over = self.over();
-        self.send_away(engine, &over, BRIEFLY).await;
+        self.remove_generations(engine, &over, REMOVAL_START_DEADLINE).await;
     }
 
     /// Removes expired generations and the spare. Waits up to `patience` for each removal.
-    pub(super) async fn collect_with_spare(&mut self, engine: &Engine, patience: Duration) {
+    pub(super) async fn remove_expired_and_spare(&mut self, engine: &Engine, patience: Duration) {
         let mut over = self.over();
         let spare = self.record.as_mut().and_then(|record| record.spare.take());
         over.extend(spare.map(|spare| spare.number));
-        self.send_away(engine, &over, patience).await;
+        self.remove_generations(engine, &over, patience).await;
     }
 
     /// The expired generations. Reports the ones that somebody wrote to.
@@ -86,22 +85,29 @@ impl Instance<'_> {
                 true => "its time is over".to_owned(),
                 false => format!("devdb keeps {} that were written to later", retention.keep),
             };
-            self.context
-                .events
-                .note(format!("devdb removes generation {number}: {why} (generations in devdb.yaml)"));
+            self.context.events.note(format!(
+                "devdb removes generation {number}: {why} (generations in devdb.yaml)"
+            ));
         }
         over
     }
 
     /// Removes these generations, and the ones whose removal an earlier command began. After
     /// `patience` the engine goes on by itself where it can, and the next command finishes.
-    pub(super) async fn send_away(&mut self, engine: &Engine, over: &[u32], patience: Duration) {
-        if let Err(error) = self.try_send_away(engine, over, patience).await {
-            self.context.events.warn(format!("devdb could not record which generations it removed: {error}"));
+    pub(super) async fn remove_generations(
+        &mut self,
+        engine: &Engine,
+        over: &[u32],
+        patience: Duration,
+    ) {
+        if let Err(error) = self.try_remove_generations(engine, over, patience).await {
+            self.context
+                .events
+                .warn(format!("devdb could not record which generations it removed: {error}"));
         }
     }
 
-    async fn try_send_away(
+    async fn try_remove_generations(
         &mut self,
         engine: &Engine,
         over: &[u32],
@@ -165,10 +171,8 @@ pub(super) fn expired(record: &Record) -> Vec<u32> {
 
 /// Until when each former generation is kept, the newest first. The project's settings say how many
 /// generations that somebody wrote to are kept, and for how many days after they were replaced.
-/// Other
-/// generations expire when they are replaced. A date after `now`, from a clock that was ahead,
-/// counts
-/// as `now`.
+/// Other generations expire when they are replaced. A date after `now`, from a clock that was
+/// ahead, counts as `now`.
 pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTime<Utc>)> {
     let days = TimeDelta::days(record.retention.days.into());
     let mut former: Vec<&GenerationRecord> = record

@@ -16,7 +16,7 @@ use crate::outcome::How;
 use crate::plan::Plan;
 use crate::populate::ready;
 use crate::spec::{MadeWith, PortChoice};
-use crate::state::{GenerationRecord, Record, UnderWay};
+use crate::state::{Record, UnderWay};
 
 /// Which password a server should accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) enum Password {
 
 /// How long devdb waits for a late stop: a busy engine may carry out the stop that a killed command
 /// asked for after the next command has found the server running.
-const LATE_STOP: Duration = Duration::from_millis(300);
+const LATE_STOP_DEADLINE: Duration = Duration::from_millis(300);
 
 /// A server that accepts logins.
 pub struct Running {
@@ -40,6 +40,14 @@ pub struct Running {
     pub how: How,
     /// The golden state that a new instance started from.
     pub golden: Option<Golden>,
+}
+
+/// A server that took the place of another.
+pub(super) struct ReplacedServer {
+    /// The server that runs now.
+    pub new: Server,
+    /// The server that was set aside.
+    pub old: Server,
 }
 
 impl Instance<'_> {
@@ -75,14 +83,14 @@ impl Instance<'_> {
         self.begin(UnderWay::Up)?;
         let (mut server, mut how) = self.revive(&engine, self.recorded()?).await?;
         if cut_short {
-            tokio::time::sleep(LATE_STOP).await;
+            tokio::time::sleep(LATE_STOP_DEADLINE).await;
             let now = engine.server(&server.handle).await?;
             if !now.is_some_and(|server| server.is_running()) {
                 (server, how) = self.revive(&engine, self.recorded()?).await?;
             }
         }
         self.done()?;
-        self.collect(&engine).await;
+        self.remove_expired(&engine).await;
         Ok(Running { server, how, golden: None })
     }
 
@@ -123,7 +131,7 @@ impl Instance<'_> {
         let address = address(record, endpoint_of(&server)?);
         match ready::wait(context, engine, &server, &address).await {
             Err(error) if error.kind() != Kind::LoginRefused => {
-                Err(match self.withdraw(engine, &server).await {
+                Err(match self.retire_server(engine, &server).await {
                     Ok(()) => error.hint("the data is as it was before; devdb up tries again"),
                     Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
                 })
@@ -198,20 +206,21 @@ impl Instance<'_> {
     ) -> Result<Server> {
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        let (new, old) = self.stand_in(context, engine, record, &old).await?;
+        let ReplacedServer { new, old } =
+            self.replace_server(context, engine, record, &old).await?;
         engine.remove_server(&old).await?;
         Ok(new)
     }
 
     /// Sets the old server aside and launches another, as `context` specifies, on the same
     /// generation. The old server is put back when the new one accepts no login.
-    pub(super) async fn stand_in(
+    pub(super) async fn replace_server(
         &self,
         context: &Context,
         engine: &Engine,
         record: &mut Record,
         old: &Server,
-    ) -> Result<(Server, Server)> {
+    ) -> Result<ReplacedServer> {
         let generation = old.generation;
         let was_running = old.is_running();
         stop_cleanly(context, engine, record, old).await?;
@@ -225,7 +234,7 @@ impl Instance<'_> {
             }
         };
         match new.await {
-            Ok(new) => Ok((new, old)),
+            Ok(new) => Ok(ReplacedServer { new, old }),
             Err(error) => Err(self.put_back(engine, &old, was_running, error).await),
         }
     }
@@ -254,7 +263,7 @@ impl Instance<'_> {
         old: &Server,
         was_running: bool,
     ) -> Result<()> {
-        self.withdraw_others(engine, Some(old)).await?;
+        self.retire_other_servers(engine, Some(old)).await?;
         let old = engine.reinstate(old).await?;
         if was_running { self.start_again(engine, &old).await } else { Ok(()) }
     }
@@ -283,58 +292,6 @@ impl Instance<'_> {
         Ok(engine.servers(Some(&self.key)).await?.into_iter().find(|server| {
             server.role == Role::Instance && Some(server.generation) == record.current
         }))
-    }
-
-    /// Opens the instance's engine, and checks that the record fits what the engine has. A user
-    /// with
-    /// another home directory may have changed the instance on the same engine; the record is then
-    /// rebuilt.
-    ///
-    /// # Errors
-    /// `Drift` when the data is gone, and the errors of [`Instance::engine`].
-    pub(super) async fn settle(&mut self) -> Result<Engine> {
-        let record = self.recorded()?;
-        let engine = self.engine(&record).await?;
-        let generations = engine.generations(Some(&self.key)).await?;
-        let servers = engine.servers(Some(&self.key)).await?;
-        let is_known = |number: u32| record.generations.iter().any(|known| known.number == number);
-        let has_current = generations.iter().any(|one| Some(one.number) == record.current);
-        let stranger =
-            |server: &Server| server.role == Role::Instance && !is_known(server.generation);
-        if servers.iter().any(stranger)
-            && let Some(rebuilt) = self.rebuild_from(&engine).await?
-            && rebuilt.current.is_some()
-        {
-            self.record = Some(rebuilt);
-            self.tidy().await?;
-            return Ok(engine);
-        }
-        if has_current {
-            return Ok(engine);
-        }
-        let name = record.owner.generation_name(record.current.unwrap_or_default());
-        let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
-            .because("something other than devdb removed it");
-        let is_there = |number| generations.iter().any(|one| one.number == number);
-        let former = record.latest_former().filter(|former| is_there(former.number));
-        let snapshots = engine.snapshot_names(&record.owner).await?;
-        let error = match former {
-            Some(GenerationRecord { number, .. }) => {
-                error.hint(format!("devdb undo   goes back to generation {number}"))
-            }
-            None => error,
-        };
-        Err(match snapshots.as_slice() {
-            [] if former.is_some() => error,
-            [] if !generations.iter().any(|one| is_known(one.number)) => {
-                error.hint("devdb down --purge && devdb up   makes a new database")
-            }
-            [] => error.hint("devdb generations   shows the generations that are left"),
-            names => error.hint(format!(
-                "devdb snapshot restore NAME   restores a snapshot ({})",
-                names.join(", ")
-            )),
-        })
     }
 }
 

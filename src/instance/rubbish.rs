@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::tidy::{is_recorded, keeper};
+use super::tidy::{is_recorded, server_to_keep};
 use super::{Instance, retention};
 use crate::config::{branch, identity};
 use crate::context::Context;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::outcome::{Reason, WhySkipped};
-use crate::state::{Home, Record, Sight, UnderWay};
+use crate::state::{Home, Presence, Record, UnderWay};
 
 /// Whether an instance is still of use, judged by its directory and branch.
 pub enum Usefulness {
@@ -49,10 +49,10 @@ impl Homes {
         let Some(noted) = &record.home else { return Usefulness::InUse };
         let Some(home) = self.0.get(&record.owner.project_id) else {
             let directory = noted.directory.clone();
-            return match noted.sight() {
-                Sight::NotMounted => Usefulness::Unclear(WhySkipped::NotMounted { directory }),
-                Sight::There => Usefulness::Gone(Reason::CheckoutGone),
-                Sight::Gone => Usefulness::Gone(Reason::DirectoryGone),
+            return match noted.presence() {
+                Presence::NotMounted => Usefulness::Unclear(WhySkipped::NotMounted { directory }),
+                Presence::There => Usefulness::Gone(Reason::CheckoutGone),
+                Presence::Gone => Usefulness::Gone(Reason::DirectoryGone),
             };
         };
         let (directory, branch) = (&home.directory, &record.owner.instance);
@@ -70,7 +70,7 @@ impl Homes {
 
 /// Whether the checkout exists, as far as devdb can tell.
 fn is_still_there(home: &Home) -> bool {
-    home.sight() == Sight::There
+    home.presence() == Presence::There
         && identity::checkout_at(&home.directory).is_none_or(|found| found == home.checkout)
 }
 
@@ -147,7 +147,7 @@ impl Instance<'_> {
         match record.under_way {
             Some(UnderWay::Purge) => {}
             Some(_) => {
-                let keep = keeper(record, &servers).map(|server| server.handle.clone());
+                let keep = server_to_keep(record, &servers).map(|server| server.handle.clone());
                 servers.retain(|server| Some(&server.handle) != keep.as_ref());
                 generations.retain(|generation| !is_recorded(record, generation));
             }
@@ -170,7 +170,7 @@ impl Instance<'_> {
             }
             Reason::Expired => {
                 let over = self.record.as_ref().map(retention::expired).unwrap_or_default();
-                self.send_away(engine, &over, Duration::MAX).await;
+                self.remove_generations(engine, &over, Duration::MAX).await;
                 Ok(())
             }
             Reason::CutShort => {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::snapshot::told;
+use super::revive::ReplacedServer;
+use super::snapshot::with_failure;
 use super::{Instance, address, endpoint_of};
 use crate::context::Context;
 use crate::db::backup::{self, Backup, BackupEnd};
@@ -18,8 +19,7 @@ pub struct Saved {
     /// Its manifest.
     pub manifest: Manifest,
     /// How long the database was unavailable. It was so twice, and this is the longer time. None
-    /// when
-    /// clients could stay connected.
+    /// when clients could stay connected.
     pub interrupted: Option<Duration>,
 }
 
@@ -44,7 +44,7 @@ impl Instance<'_> {
         let engine = self.settle().await?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let record = self.recorded()?;
-        self.vacate(&engine, name).await?;
+        self.free_name(&engine, name).await?;
         let draft = draft(&record, name, message)?;
         self.begin(UnderWay::Snapshot(name.to_string()))?;
         context.events.step("copying the database");
@@ -54,7 +54,7 @@ impl Instance<'_> {
                 Ok(saved)
             }
             Err(error) => {
-                let error = told(error, format!("cannot save the snapshot \"{name}\""));
+                let error = with_failure(error, format!("cannot save the snapshot \"{name}\""));
                 Err(self.rolled_back_copy(&engine, name.as_str(), error).await)
             }
         }
@@ -127,10 +127,11 @@ impl Instance<'_> {
         );
         let copyable = copyable(context);
         let begun = Instant::now();
-        let (stand_in, own) = self.stand_in(&copyable, engine, &mut record, server).await?;
+        let ReplacedServer { new: temporary, old: own } =
+            self.replace_server(&copyable, engine, &mut record, server).await?;
         let first = begun.elapsed();
         let copy = async {
-            let address = address(&record, endpoint_of(&stand_in)?);
+            let address = address(&record, endpoint_of(&temporary)?);
             match self.begin_backup(&address, &draft).await? {
                 Some(backup) => self.copy_running(engine, generation, draft, backup).await,
                 None => {
@@ -142,8 +143,7 @@ impl Instance<'_> {
         let copied = copy.await;
         let begun = Instant::now();
         // Not interruptible: the instance ran before and has to run again. The stop is short,
-        // because
-        // the copy began with a checkpoint.
+        // because the copy began with a checkpoint.
         let back = self.try_put_back(engine, &own, true).await;
         let interrupted = Some(first.max(begun.elapsed()));
         match (copied, back) {
@@ -188,8 +188,7 @@ fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Resul
 }
 
 /// The context with settings that allow a copy of the running server. They are high, because a
-/// server
-/// does not start with a lower `wal_level` or fewer slots than its existing slots need.
+/// server does not start with a lower `wal_level` or fewer slots than its existing slots need.
 fn copyable(context: &Context) -> Context {
     let mut context = context.clone();
     let settings = &mut context.spec.server.settings;

@@ -1,7 +1,7 @@
 //! Lists, restores and removes saved snapshots. A restored snapshot becomes a new generation.
 
-use super::swap::Incoming;
-use super::{Former, Instance, Replaced, generation_record, lineage};
+use super::swap::SwapTo;
+use super::{Instance, OldGeneration, Replaced, generation_record, lineage};
 use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::MadeWith;
@@ -39,7 +39,7 @@ impl Instance<'_> {
         let spec = &context.spec.server;
         lineage::check_engine(engine.kind(), context.spec.engine)?;
         context.interrupt.guard(engine.prepare(spec, &context.events)).await?;
-        let (snapshot, manifest) = self.usable(&engine, name).await?;
+        let (snapshot, manifest) = self.usable_snapshot(&engine, name).await?;
         let made_with = MadeWith::of(spec, engine.kind());
         lineage::check_copy(&manifest.made_with, &made_with, || {
             format!("cannot restore the snapshot \"{name}\"")
@@ -53,19 +53,19 @@ impl Instance<'_> {
         let copying =
             engine.create_generation_from_snapshot(&record.owner, number, &snapshot, spec);
         if let Err(error) = context.interrupt.guard(copying).await {
-            let error = told(error, format!("cannot restore the snapshot \"{name}\""));
+            let error = with_failure(error, format!("cannot restore the snapshot \"{name}\""));
             let error = self.rolled_back(&engine, &[number], error).await;
             return Err(error.hint("nothing was replaced: the database is as it was before"));
         }
         context.events.step("switching to the restored database");
         let new = generation_record(number, made_with, Why::Restore);
-        let server = match self.swap(&engine, record, new, Incoming::Snapshot).await {
+        let server = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
             Ok(server) => server,
             Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),
         };
         self.done()?;
-        self.collect(&engine).await;
-        let fate = self.fate_of(former, Former::Kept);
+        self.remove_expired(&engine).await;
+        let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }
 
@@ -118,11 +118,11 @@ impl Instance<'_> {
         let owner = self.recorded()?.owner;
         let reading = engine.snapshots(&owner, only, &context.spec.server);
         let read = context.interrupt.guard(reading).await;
-        read.map_err(|error| told(error, "cannot read the snapshots' manifests".to_owned()))
+        read.map_err(|error| with_failure(error, "cannot read the snapshots' manifests".to_owned()))
     }
 
     /// A complete snapshot with its manifest.
-    pub(super) async fn usable(
+    pub(super) async fn usable_snapshot(
         &mut self,
         engine: &Engine,
         name: &SnapshotName,
@@ -147,7 +147,7 @@ impl Instance<'_> {
     }
 
     /// Makes sure that no snapshot has the name. Removes an unfinished one.
-    pub(super) async fn vacate(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
+    pub(super) async fn free_name(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
         let owner = self.recorded()?.owner;
         let names = engine.snapshot_names(&owner).await?;
         if !names.iter().any(|found| found == name.as_str()) {
@@ -184,9 +184,8 @@ impl Instance<'_> {
 }
 
 /// Adds what failed to an error. An unexpected error becomes a snapshot error. An interruption
-/// stays
-/// as it is, because the person knows what they interrupted.
-pub(super) fn told(error: Error, what: String) -> Error {
+/// stays as it is, because the person knows what they interrupted.
+pub(super) fn with_failure(error: Error, what: String) -> Error {
     match error.kind() {
         Kind::Interrupted => error,
         Kind::Unexpected => error.with_kind(Kind::Snapshot).context(what),

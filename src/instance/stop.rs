@@ -1,7 +1,7 @@
 //! Stops an instance, removes its server, or removes the whole instance for good.
 
 use super::Instance;
-use super::discard::BRIEFLY;
+use super::discard::REMOVAL_START_DEADLINE;
 use super::revive::stop_cleanly;
 use crate::error::Result;
 use crate::state::UnderWay;
@@ -39,7 +39,7 @@ impl Instance<'_> {
             record.server = None;
         }
         self.done()?;
-        self.collect_with_spare(&engine, BRIEFLY).await;
+        self.remove_expired_and_spare(&engine, REMOVAL_START_DEADLINE).await;
         Ok(server.is_some())
     }
 

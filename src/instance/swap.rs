@@ -1,6 +1,5 @@
 //! The swap: a server on another generation replaces the old server on the same port. Until the
-//! swap
-//! is recorded, the old server can be put back.
+//! swap is recorded, the old server can be put back.
 
 use super::revive::{Password, stop_cleanly};
 use super::{Instance, address, endpoint_of, launch};
@@ -11,13 +10,13 @@ use crate::state::{GenerationRecord, Record, Worth};
 
 /// Where the new current generation comes from.
 #[derive(Clone, Copy)]
-pub(super) enum Incoming<'v> {
+pub(super) enum SwapTo<'v> {
     /// A copy of a golden state. It has no password yet; the launch sets this verifier.
-    Fresh(&'v str),
+    GoldenCopy(&'v str),
     /// A copy of a snapshot. Its password may be another instance's.
-    Snapshot,
+    SnapshotCopy,
     /// A generation that was current before.
-    Former,
+    FormerGeneration,
 }
 
 impl Instance<'_> {
@@ -28,15 +27,15 @@ impl Instance<'_> {
         engine: &Engine,
         mut record: Record,
         new: GenerationRecord,
-        from: Incoming<'_>,
+        to: SwapTo<'_>,
     ) -> Result<Server> {
         let context = self.context;
         let number = new.number;
-        let verifier = match from {
-            Incoming::Fresh(verifier) => Some(verifier),
-            Incoming::Snapshot | Incoming::Former => None,
+        let verifier = match to {
+            SwapTo::GoldenCopy(verifier) => Some(verifier),
+            SwapTo::SnapshotCopy | SwapTo::FormerGeneration => None,
         };
-        let is_restored = matches!(from, Incoming::Snapshot);
+        let is_restored = matches!(to, SwapTo::SnapshotCopy);
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
         let attempt = async {
@@ -52,8 +51,7 @@ impl Instance<'_> {
                 }
             };
             // The old server has stopped before the question, because a client may write to the
-            // last
-            // moment. The launch does not wait for the answer.
+            // last moment. The launch does not wait for the answer.
             let (server, next_transaction) = tokio::join!(
                 launch::instance(context, engine, &mut record, number, verifier),
                 next_transaction
@@ -74,8 +72,7 @@ impl Instance<'_> {
             Ok(server) => {
                 self.record = Some(record);
                 // The swap is recorded, so nothing is an error any more. When the old server stays,
-                // the
-                // note stays too, and the next command removes the server.
+                // the note stays too, and the next command removes the server.
                 if let Some(old) = &old
                     && let Err(error) = engine.remove_server(old).await
                 {

@@ -3,8 +3,7 @@
 //! Every command follows the same protocol. Before its first step it notes in the record what is
 //! under way, and after its last step it clears the note. A command that takes the instance's lock
 //! and finds a note runs this recovery first. The record decides which generation is current, and
-//! the
-//! recovery keeps or removes everything else that the engine has.
+//! the recovery keeps or removes everything else that the engine has.
 
 use super::Instance;
 use crate::archive;
@@ -64,12 +63,11 @@ impl Instance<'_> {
     }
 
     /// Removes every server except the current generation's. That server is put back when it was
-    /// set
-    /// aside, and started when a server of the instance ran.
+    /// set aside, and started when a server of the instance ran.
     async fn bring_back_server(&self, engine: &Engine, record: &Record) -> Result<()> {
         let servers = engine.servers(Some(&self.key)).await?;
-        let keep = keeper(record, &servers);
-        self.withdraw_others(engine, keep).await?;
+        let keep = server_to_keep(record, &servers);
+        self.retire_other_servers(engine, keep).await?;
         let Some(keep) = keep else { return Ok(()) };
         let server = engine.reinstate(keep).await?;
         let serves = |one: &Server| one.role == Role::Instance && one.is_running();
@@ -98,7 +96,7 @@ impl Instance<'_> {
             let is_unfinished = *under_way == UnderWay::Generation(generation.number)
                 || record.leaving.contains(&generation.number);
             if !is_unfinished && self.is_complete(engine, &generation).await? {
-                self.adopt(&generation);
+                self.record_found(&generation);
             } else {
                 engine.remove_generation(&generation).await?;
             }
@@ -107,8 +105,7 @@ impl Instance<'_> {
     }
 
     /// Recovers from a first `up` that was cut short. Uses a complete generation if there is one,
-    /// and
-    /// otherwise removes everything.
+    /// and otherwise removes everything.
     async fn tidy_unfinished(&mut self, engine: &Engine) -> Result<()> {
         match self.rebuild_from(engine).await? {
             Some(rebuilt) if rebuilt.current.is_some() => {
@@ -138,15 +135,15 @@ impl Instance<'_> {
         engine.is_complete(generation, spec).await
     }
 
-    fn adopt(&mut self, generation: &Generation) {
+    fn record_found(&mut self, generation: &Generation) {
         if let Some(record) = &mut self.record {
-            record.generations.push(super::rebuild::found(generation));
+            record.generations.push(super::rebuild::found_generation(generation));
         }
     }
 }
 
 /// The server to keep: the recorded one if it serves the current generation, else any that does.
-pub(super) fn keeper<'s>(record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
+pub(super) fn server_to_keep<'s>(record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
     let current = |server: &&Server| {
         server.role == Role::Instance && Some(server.generation) == record.current
     };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::snapshot::told;
+use super::snapshot::with_failure;
 use super::{Instance, lineage};
 use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
 use crate::engine::{Engine, Manifest, SnapshotName, Stop};
@@ -37,7 +37,7 @@ impl Instance<'_> {
         let engine = self.open_snapshots().await?;
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        let (snapshot, manifest) = self.usable(&engine, name).await?;
+        let (snapshot, manifest) = self.usable_snapshot(&engine, name).await?;
         self.begin(UnderWay::Export(file.to_owned()))?;
         context.events.step(format!("writing {}", file.display()));
         let owner = self.recorded()?.owner;
@@ -61,19 +61,17 @@ impl Instance<'_> {
             }
             Err(error) => {
                 self.done_after(&error)?;
-                Err(told(error, format!("cannot export the snapshot \"{name}\"")))
+                Err(with_failure(error, format!("cannot export the snapshot \"{name}\"")))
             }
         }
     }
 
     /// Makes a snapshot from a file, under its own name or another. The whole file is checked
-    /// before
-    /// anything is made.
+    /// before anything is made.
     ///
     /// # Errors
     /// `NoInstance`, and `Snapshot` when the file is damaged, holds no snapshot or does not fit
-    /// this
-    /// instance, or when the name is taken.
+    /// this instance, or when the name is taken.
     pub async fn import_snapshot(
         &mut self,
         file: &Path,
@@ -95,7 +93,7 @@ impl Instance<'_> {
             })?,
         };
         self.check_origin(&engine, file, &manifest).await?;
-        self.vacate(&engine, &name).await?;
+        self.free_name(&engine, &name).await?;
         context.events.step(format!("checking {}", file.display()));
         let verifying = blocking(file, move || archive.verify());
         let verified = context.interrupt.guard(verifying).await?;
@@ -109,7 +107,7 @@ impl Instance<'_> {
                 Ok(manifest)
             }
             Err(error) => {
-                let error = told(error, format!("cannot import {}", file.display()));
+                let error = with_failure(error, format!("cannot import {}", file.display()));
                 Err(self.rolled_back_copy(&engine, name.as_str(), error).await)
             }
         }
@@ -155,7 +153,9 @@ impl Instance<'_> {
         Err(Error::new(Kind::Snapshot, format!("cannot use the file {}", file.display()))
             .because(format!("its data does not fit this instance: {}", differences.join(", ")))
             .hint("devdb status   shows what this instance runs on")
-            .hint("devdb up --instance NAME   makes a second instance, on another engine or version"))
+            .hint(
+                "devdb up --instance NAME   makes a second instance, on another engine or version",
+            ))
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
 ///
 /// # Errors
 /// The errors of [`Instance::branch_off`] and of migrating.
-pub async fn begin_with(
+pub async fn bring_up_from(
     context: &Context,
     origin: &Context,
     plan: &Plan,

@@ -125,8 +125,7 @@ pub struct StatusReport {
     /// The engine of the instance.
     pub engine: Option<EngineKind>,
     /// The engine's health check: `starting`, `healthy` or `unhealthy`. Null when the server
-    /// answers
-    /// before the first check.
+    /// answers before the first check.
     pub health: Option<String>,
     /// The version of PostgreSQL.
     pub server_version: Option<String>,

@@ -1,11 +1,9 @@
 //! The fingerprint of a golden state. It covers everything that determines the state and nothing
-//! else,
-//! so that two machines with the same files share it.
+//! else, so that two machines with the same files share it.
 //!
 //! The fingerprint is a chain with a link for each step: initdb and the database, the extensions,
-//! each
-//! migration, the seeds. A new migration at the end changes no link before it. Line endings do not
-//! count, but a changed comment does.
+//! each migration, the seeds. A new migration at the end changes no link before it. Line endings do
+//! not count, but a changed comment does.
 
 use super::Plan;
 use crate::engine::Platform;
@@ -102,8 +100,7 @@ impl Link {
 
 impl Chain {
     /// The chain of `plan` on a server as `spec` says. `key` is needed when the seeds' rows depend
-    /// on
-    /// it.
+    /// on it.
     pub fn of(spec: &ServerSpec, platform: &Platform, plan: &Plan, key: Option<&KeyPart>) -> Self {
         let mut chain = Chain { steps: vec![base(spec, platform)] };
         if !plan.migrates() {

@@ -1,6 +1,5 @@
 //! The plan: what a database should contain. It has migrations and seeds, each from a [`source`].
-//! Each
-//! kind of source is a file of its own. [`chain`] computes the fingerprints of golden states.
+//! Each kind of source is a file of its own. [`chain`] computes the fingerprints of golden states.
 
 pub mod chain;
 mod command;
@@ -105,8 +104,7 @@ impl Plan {
     }
 
     /// Whether the files that other tools read are unchanged since the plan was made. devdb holds
-    /// the
-    /// contents of its own files, so they do not matter.
+    /// the contents of its own files, so they do not matter.
     pub fn is_current(&self) -> bool {
         self.migrations.is_current() && self.seeds.is_current()
     }

@@ -1,8 +1,6 @@
 //! A source provides the migrations or the seeds of a database. Each kind of source has a file of
-//! its
-//! own and implements [`Kind`]. A further kind needs a further file and a line in the list at the
-//! end
-//! of this file.
+//! its own and implements [`Kind`]. A further kind needs a further file and a line in the list at
+//! the end of this file.
 
 use std::fmt::Debug;
 
@@ -193,7 +191,8 @@ macro_rules! sources {
             /// Applies what is due, under a lock in the database.
             ///
             /// # Errors
-            /// `Drift`, `Migration`, `Seed` and `Locked`; `Config` when a command cannot be started.
+            /// `Drift`, `Migration`, `Seed` and `Locked`; `Config` when a command cannot be
+            /// started.
             pub async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {
                 match self { $(Source::$kind(source) => source.apply(target, insist).await),* }
             }
@@ -204,8 +203,7 @@ macro_rules! sources {
             }
 
             /// Begins to encrypt values, which needs no database but a tokio runtime. None when
-            /// there
-            /// are no such values; `encrypt` is not called then.
+            /// there are no such values; `encrypt` is not called then.
             pub fn encrypt_ahead(&self, encrypt: &dyn Fn() -> Encrypt) -> Option<Encrypting> {
                 match self { $(Source::$kind(source) => source.encrypt_ahead(encrypt)),* }
             }

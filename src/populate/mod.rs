@@ -24,8 +24,7 @@ pub struct Populated {
 }
 
 /// Applies the extensions, migrations and seeds of `plan` that are due. Seeds are due only when
-/// none
-/// is applied yet. Changes nothing when nothing is due.
+/// none is applied yet. Changes nothing when nothing is due.
 ///
 /// # Errors
 /// `Drift`, `Migration`, `Seed`, `Locked`, `Interrupted`.
@@ -54,8 +53,7 @@ pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
 }
 
 /// Applies the migrations of `plan`. Another tool's command is run even when devdb sees nothing to
-/// do,
-/// because a person asked for it.
+/// do, because a person asked for it.
 ///
 /// # Errors
 /// `Drift`, `Migration`, `Locked`, `Interrupted`.
@@ -82,22 +80,29 @@ pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsRepo
     Ok(plan.migrations.standing(&mut connection).await?.into())
 }
 
+/// What a running database reports about itself.
+pub struct Survey {
+    /// The facts about its server.
+    pub server: ServerFacts,
+    /// The migrations in the database, compared with the plan.
+    pub migrations: MigrationsReport,
+    /// The seeds in the database, compared with the plan.
+    pub seeds: SeedsReport,
+}
+
 /// Asks a running database about itself, and compares it with the plan.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn survey(
-    context: &Context,
-    address: &Address,
-    plan: &Plan,
-) -> Result<(ServerFacts, MigrationsReport, SeedsReport)> {
+pub async fn survey(context: &Context, address: &Address, plan: &Plan) -> Result<Survey> {
     let mut connection = address.connect().await?;
     let facts = inspect::server(&mut connection).await?;
     let migrations = plan.migrations.standing(&mut connection).await?;
     let seeds = plan.seeds.standing(&mut connection).await?;
     connect::close(connection).await;
     let profile = context.spec.seeds.profile.clone();
-    Ok((facts, migrations.into(), SeedsReport::of(profile, seeds)))
+    let seeds = SeedsReport::of(profile, seeds);
+    Ok(Survey { server: facts, migrations: migrations.into(), seeds })
 }
 
 /// One plan on one database.

@@ -55,8 +55,7 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
 }
 
 /// Waits for a login to a server that gets its password only after it has started, and refuses
-/// every
-/// login until then.
+/// every login until then.
 ///
 /// # Errors
 /// `NotReady`, and `LoginRefused` when the password is still refused after `timeout`.

@@ -12,8 +12,7 @@ pub struct Home {
     /// Its directory.
     pub directory: PathBuf,
     /// Where the file system with that directory is mounted. When it is not mounted, the project
-    /// may
-    /// still exist although devdb cannot see it.
+    /// may still exist although devdb cannot see it.
     pub mount: PathBuf,
     /// The checkout's own id. Another checkout may take its place in the directory.
     pub checkout: String,
@@ -21,7 +20,7 @@ pub struct Home {
 
 /// What devdb sees of a project's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub enum Presence {
     /// It exists, or devdb may not look.
     There,
     /// The file system that it was on is not mounted.
@@ -42,18 +41,18 @@ impl Home {
     }
 
     /// Looks for the directory.
-    pub fn sight(&self) -> Sight {
+    pub fn presence(&self) -> Presence {
         match self.directory.symlink_metadata() {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
                 if is_mounted(&self.mount) {
-                    Sight::Gone
+                    Presence::Gone
                 } else {
-                    Sight::NotMounted
+                    Presence::NotMounted
                 }
             }
-            _ => Sight::There,
+            _ => Presence::There,
         }
     }
 }
@@ -78,15 +77,15 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let home = Home::of(&directory, "id");
         assert!(directory.starts_with(&home.mount));
-        assert_eq!(home.sight(), Sight::There);
+        assert_eq!(home.presence(), Presence::There);
         std::fs::remove_dir(&directory).unwrap();
-        assert_eq!(home.sight(), Sight::Gone);
+        assert_eq!(home.presence(), Presence::Gone);
 
         // The file system is not mounted any more, and its mount point may be gone too.
         let disk = root.path().join("disk");
         let home = Home { directory: disk.join("shop"), mount: disk.clone(), ..home };
-        assert_eq!(home.sight(), Sight::NotMounted);
+        assert_eq!(home.presence(), Presence::NotMounted);
         std::fs::create_dir(&disk).unwrap();
-        assert_eq!(home.sight(), Sight::NotMounted);
+        assert_eq!(home.presence(), Presence::NotMounted);
     }
 }

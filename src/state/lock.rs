@@ -125,7 +125,7 @@ impl Drop for Lock {
 
 /// Whether other processes may hold the lock too.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Company {
+pub(super) enum Sharing {
     /// No other process.
     Alone,
     /// Other processes that share it.
@@ -136,7 +136,7 @@ pub(super) enum Company {
 pub(super) struct Request<'a> {
     pub file: &'a Path,
     pub guards: Guards<'a>,
-    pub company: Company,
+    pub company: Sharing,
     pub held: &'a Held,
 }
 
@@ -185,8 +185,8 @@ impl Request<'_> {
     /// Takes the file's lock if it is free. Returns whether it was.
     fn is_free(&self, file: &File) -> Result<bool> {
         let attempt = match self.company {
-            Company::Alone => file.try_lock(),
-            Company::Shared => file.try_lock_shared(),
+            Sharing::Alone => file.try_lock(),
+            Sharing::Shared => file.try_lock_shared(),
         };
         match attempt {
             Ok(()) => Ok(true),
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn request<'a>(file: &'a Path, guards: Guards<'a>, held: &'a Held) -> Request<'a> {
-        Request { file, guards, company: Company::Alone, held }
+        Request { file, guards, company: Sharing::Alone, held }
     }
 
     #[tokio::test]

@@ -2,8 +2,7 @@
 //! same time. Each record is a versioned JSON file (mode 0600), written atomically.
 //!
 //! The engine decides what exists and whose it is. The record decides which generation is current,
-//! in
-//! which order the generations were made, and why.
+//! in which order the generations were made, and why.
 
 pub mod home;
 mod lock;
@@ -12,7 +11,7 @@ pub mod record;
 pub mod store;
 mod under_way;
 
-pub use home::{Home, Sight};
+pub use home::{Home, Presence};
 pub use lock::{Guards, Lock};
 pub use record::{GenerationRecord, Record, Spare, Why, Worth};
 pub use store::Store;

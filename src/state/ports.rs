@@ -9,8 +9,7 @@ use super::Store;
 use crate::error::{Error, Kind, Result};
 
 /// The ports that devdb chooses from: below Linux's ephemeral range, which starts at 32768, and
-/// above
-/// the ports that people usually choose.
+/// above the ports that people usually choose.
 const RANGE: std::ops::Range<u16> = 20_000..32_768;
 
 /// The recorded ports of all other instances, running or not.
@@ -28,8 +27,7 @@ pub fn remembered(store: &Store, except: &str) -> Result<BTreeSet<u16>> {
 }
 
 /// Picks a free port for the instance with this key. The choice is the same as long as the port
-/// stays
-/// free.
+/// stays free.
 ///
 /// # Errors
 /// `PortBusy` when no port is free.

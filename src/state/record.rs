@@ -114,8 +114,7 @@ pub enum Why {
 
 impl GenerationRecord {
     /// The order of former generations: the time when one stopped being current, or else when it
-    /// was
-    /// made, and then its number.
+    /// was made, and then its number.
     pub fn age(&self) -> (DateTime<Utc>, u32) {
         (self.replaced.unwrap_or(self.created), self.number)
     }

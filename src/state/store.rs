@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::home::{Home, Sight};
-use super::lock::{BAKING, Company, DEADLINE, Guards, Held, Lock, Request};
+use super::home::{Home, Presence};
+use super::lock::{BAKING, DEADLINE, Guards, Held, Lock, Request, Sharing};
 use super::record::{Record, SCHEMA};
 use crate::disk::sealed::{self, Broken};
 use crate::disk::{self, private_directory};
@@ -51,7 +51,7 @@ impl Store {
     /// `Locked` after five minutes, `Config` when the lock's file cannot be opened.
     pub async fn lock(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
         let file = self.lock_file(guards);
-        let request = Request { file: &file, guards, company: Company::Alone, held: &self.held };
+        let request = Request { file: &file, guards, company: Sharing::Alone, held: &self.held };
         request.wait(DEADLINE, events).await
     }
 
@@ -61,7 +61,7 @@ impl Store {
     /// As [`Store::lock`].
     pub async fn share(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
         let file = self.lock_file(guards);
-        let request = Request { file: &file, guards, company: Company::Shared, held: &self.held };
+        let request = Request { file: &file, guards, company: Sharing::Shared, held: &self.held };
         request.wait(DEADLINE, events).await
     }
 
@@ -71,7 +71,7 @@ impl Store {
     /// `Config` when the lock's file cannot be opened.
     pub fn try_lock(&self, guards: Guards<'_>) -> Result<Option<Lock>> {
         let file = self.lock_file(guards);
-        Request { file: &file, guards, company: Company::Alone, held: &self.held }.try_now()
+        Request { file: &file, guards, company: Sharing::Alone, held: &self.held }.try_now()
     }
 
     /// Removes the lock files of [`Guards::Baking`]. The caller holds [`Guards::Cache`] alone, so
@@ -115,8 +115,7 @@ impl Store {
     }
 
     /// Writes a record as a whole or not at all. The caller holds the instance's lock, so an
-    /// existing
-    /// draft is left from a killed process.
+    /// existing draft is left from a killed process.
     ///
     /// # Errors
     /// When it cannot be written, for example on a full disk. The old record stays then.
@@ -150,8 +149,10 @@ impl Store {
     pub fn note_move(&self, project_id: &str, to: &Home) -> Result<()> {
         for record in self.load_all()?.into_iter().flatten() {
             let key = record.owner.key();
-            let was_moved =
-                record.home.as_ref().is_some_and(|home| home != to && home.sight() != Sight::There);
+            let was_moved = record
+                .home
+                .as_ref()
+                .is_some_and(|home| home != to && home.presence() != Presence::There);
             if record.owner.project_id != project_id || !was_moved {
                 continue;
             }

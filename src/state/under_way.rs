@@ -1,7 +1,6 @@
 //! What a command is doing to an instance. The note is in the record from before the first step
-//! until
-//! after the last, so that the next command sees when one was cut short. The recovery for each
-//! variant is in `instance/tidy.rs`.
+//! until after the last, so that the next command sees when one was cut short. The recovery for
+//! each variant is in `instance/tidy.rs`.
 
 use std::path::PathBuf;
 

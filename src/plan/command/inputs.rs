@@ -71,8 +71,9 @@ fn matches_nothing(command: &ForeignCommand, setting: &str, input: &str) -> Erro
     let plain = input.trim_end_matches('/');
     match command.directory.join(plain).is_dir() {
         true => failure.hint(format!("{plain}/**   names every file below a directory")),
-        false => failure
-            .hint(format!("correct `{setting}` in devdb.yaml: it names the files that {command} reads")),
+        false => failure.hint(format!(
+            "correct `{setting}` in devdb.yaml: it names the files that {command} reads"
+        )),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Another tool's command, which may migrate or seed. The source that uses the command decides when
-//! it
-//! is due.
+//! it is due.
 
 mod inputs;
 mod run;
@@ -49,9 +48,8 @@ impl Tool {
     }
 
     /// The SHA-256 (hexadecimal) of everything that decides what the command does to a database:
-    /// its
-    /// words, and the names and contents of its inputs. It is the same on every machine, even when
-    /// git changes line endings.
+    /// its words, and the names and contents of its inputs. It is the same on every machine, even
+    /// when git changes line endings.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -113,8 +111,7 @@ impl Tool {
     ///
     /// # Errors
     /// `Migration` or `Seed` with the command's last lines when it fails, `Config` when it cannot
-    /// be
-    /// started.
+    /// be started.
     async fn run(&self, target: &Target<'_>) -> Result<()> {
         run::run(self, target).await?;
         if !self.is_current() {
