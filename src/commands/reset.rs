@@ -8,7 +8,7 @@ use crate::config::Overrides;
 use crate::error::Result;
 use crate::instance::{self, Instance, OldGeneration, Replaced};
 use crate::outcome::{Applied, Location, Outcome, Report, ResetReport, millis};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 
 /// `devdb reset`
 pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
@@ -16,7 +16,10 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let flags =
         Overrides { postgres: args.postgres, profile: args.profile, ..Overrides::default() };
     let context = app.context(flags, args.timeout)?;
-    let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
+    let plan = Plan::load(
+        &context.spec,
+        Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),
+    )?;
     context.key.check()?;
     if args.wipe && !args.yes {
         down::confirm("Remove the present data of the database at once, for good?")?;

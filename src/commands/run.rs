@@ -11,7 +11,7 @@ use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Outcome, Report};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 
 /// `devdb run`
 pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
@@ -65,7 +65,10 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
         ..Overrides::default()
     };
     let context = app.context(flags, args.timeout)?;
-    let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
+    let plan = Plan::load(
+        &context.spec,
+        Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),
+    )?;
     context.key.check()?;
     Ok((context, plan))
 }

@@ -16,7 +16,7 @@ use crate::outcome::{
     ExportedReport, Fate, Outcome, Report, RestoredReport, SavedReport, SnapshotReport,
     SnapshotsReport, millis,
 };
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 use crate::populate;
 
 /// `devdb snapshot`
@@ -92,7 +92,8 @@ async fn restore(
     let begun = Instant::now();
     let name = SnapshotName::parse(name)?;
     let context = context(app, timeout)?;
-    let mut plan = Plan::load(&context.spec, Extent::without(!migrate, true))?;
+    let mut plan =
+        Plan::load(&context.spec, Extent::skipping(Skip { migrations: !migrate, seeds: true }))?;
     let mut instance = Instance::open(&context).await?;
     let replaced = instance.restore(&name).await?;
     let address =

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::instance;
 use crate::outcome::{How, Outcome, Report};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 use crate::spec::Owner;
 use crate::state::Record;
 
@@ -25,7 +25,10 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     };
     let context = app.context(flags, args.timeout)?;
     super::env::check(args.write_env.as_deref(), EnvFormat::Dotenv)?;
-    let plan = Plan::load(&context.spec, Extent::without(args.no_migrate, args.no_seed))?;
+    let plan = Plan::load(
+        &context.spec,
+        Extent::skipping(Skip { migrations: args.no_migrate, seeds: args.no_seed }),
+    )?;
     context.key.check()?;
     let mut report = match &args.from {
         None => instance::bring_up(&context, &plan, begun).await?,

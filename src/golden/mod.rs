@@ -26,8 +26,8 @@ pub use transfer::{Imported, Reference, export, import, refuse_local};
 /// How often devdb looks for a state that others remove before it is used.
 const LOOKUP_TRIES_MAX: usize = 5;
 
-const PRUNED_MEANWHILE: &str = "another devdb removed the golden state that this one was about to use, so \
-     devdb looks for another";
+const PRUNED_MEANWHILE: &str = "another devdb removed the golden state that this one was \
+     about to use, so devdb looks for another";
 
 /// A golden state to start from.
 pub struct Golden {

@@ -63,13 +63,13 @@ impl Instance<'_> {
         &self,
         engine: &Engine,
         number: u32,
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<bool> {
         self.discard_server(engine, number).await?;
         let generations: Vec<Generation> = engine.generations(Some(&self.key)).await?;
         let mut is_gone = true;
         for generation in generations.iter().filter(|generation| generation.number == number) {
-            is_gone &= engine.remove_generation_within(generation, patience).await?;
+            is_gone &= engine.remove_generation_within(generation, deadline).await?;
         }
         Ok(is_gone)
     }

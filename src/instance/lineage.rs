@@ -31,7 +31,7 @@ pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
     Err(Error::new(Kind::Config, "a running instance cannot change this in place")
         .because(differences.join(", "))
         .hint(
-            "devdb reset   makes a fresh database with the new settings and keeps the old one for a while",
+            "devdb reset   makes a fresh database with these settings and keeps the old one a while",
         )
         .hint("or change the setting back (devdb config shows where each setting comes from)"))
 }

@@ -89,8 +89,8 @@ impl Observed {
             return Ok(None);
         };
         let Some(current) = record.current_generation().cloned() else { return Ok(None) };
-        let settled = record.under_way.is_none() && retention::is_settled(context, &record);
-        if !settled || record.server.is_none() {
+        let is_at_rest = record.under_way.is_none() && retention::needs_no_work(context, &record);
+        if !is_at_rest || record.server.is_none() {
             return Ok(None);
         }
         lineage::check_engine(record.engine, context.spec.engine)?;

@@ -55,7 +55,8 @@ impl Instance<'_> {
             golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         let generation = GenerationRecord {
-            // Setting the password is one transaction. Every later transaction is somebody's.
+            // Setting the password is one transaction. Every later one counts as a change by
+            // somebody.
             baseline: Some(next_transaction + 1),
             ..generation_record(number, made_with, why)
         };

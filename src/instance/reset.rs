@@ -69,10 +69,10 @@ impl Instance<'_> {
         let owner = record.owner.clone();
         // With --wipe the person wants disk space, so no spare is made. After a bake the person has
         // already waited, and the files are likely to change again.
-        let is_worth_it = old == OldGeneration::Keep && golden.cached == Cached::Hit;
-        let ahead = async {
+        let makes_spare = old == OldGeneration::Keep && golden.cached == Cached::Hit;
+        let making_spare = async {
             let spec = &context.spec.server;
-            match is_worth_it {
+            match makes_spare {
                 true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
                 false => None,
             }
@@ -84,7 +84,7 @@ impl Instance<'_> {
                 self.wipe(former)?;
             }
             // A spare that is left is a copy of another state.
-            match (old, is_worth_it) {
+            match (old, makes_spare) {
                 (OldGeneration::Wipe, _) => {
                     self.remove_expired_and_spare(&engine, Duration::MAX).await
                 }
@@ -95,12 +95,12 @@ impl Instance<'_> {
             }
             Ok(server)
         };
-        let (swapped, ahead) = tokio::join!(swap, ahead);
+        let (swapped, spare) = tokio::join!(swap, making_spare);
         let server = match swapped {
             Ok(server) => server,
             Err(error) => return Err(self.rolled_back(&engine, &[number, next], error).await),
         };
-        if let Some(spare) = ahead {
+        if let Some(spare) = spare {
             self.keep_spare(spare, &golden.state.label);
         }
         self.done()?;

@@ -63,12 +63,12 @@ impl Instance<'_> {
         self.remove_generations(engine, &over, REMOVAL_START_DEADLINE).await;
     }
 
-    /// Removes expired generations and the spare. Waits up to `patience` for each removal.
-    pub(super) async fn remove_expired_and_spare(&mut self, engine: &Engine, patience: Duration) {
+    /// Removes expired generations and the spare. Waits up to `deadline` for each removal.
+    pub(super) async fn remove_expired_and_spare(&mut self, engine: &Engine, deadline: Duration) {
         let mut over = self.over();
         let spare = self.record.as_mut().and_then(|record| record.spare.take());
         over.extend(spare.map(|spare| spare.number));
-        self.remove_generations(engine, &over, patience).await;
+        self.remove_generations(engine, &over, deadline).await;
     }
 
     /// The expired generations. Reports the ones that somebody wrote to.
@@ -80,7 +80,7 @@ impl Instance<'_> {
         });
         let retention = record.retention;
         for generation in written_to {
-            let (replaced, number) = generation.age();
+            let (replaced, number) = generation.recency();
             let why = match replaced + TimeDelta::days(retention.days.into()) <= Utc::now() {
                 true => "its time is over".to_owned(),
                 false => format!("devdb keeps {} that were written to later", retention.keep),
@@ -93,14 +93,14 @@ impl Instance<'_> {
     }
 
     /// Removes these generations, and the ones whose removal an earlier command began. After
-    /// `patience` the engine goes on by itself where it can, and the next command finishes.
+    /// `deadline` the engine goes on by itself where it can, and the next command finishes.
     pub(super) async fn remove_generations(
         &mut self,
         engine: &Engine,
         over: &[u32],
-        patience: Duration,
+        deadline: Duration,
     ) {
-        if let Err(error) = self.try_remove_generations(engine, over, patience).await {
+        if let Err(error) = self.try_remove_generations(engine, over, deadline).await {
             self.context
                 .events
                 .warn(format!("devdb could not record which generations it removed: {error}"));
@@ -111,7 +111,7 @@ impl Instance<'_> {
         &mut self,
         engine: &Engine,
         over: &[u32],
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
         let overdue = record.leaving.clone();
@@ -127,8 +127,8 @@ impl Instance<'_> {
         // One after the other: Docker removes one volume at a time, and drops a removal that it has
         // not begun when the client stops waiting.
         for number in record.leaving.clone() {
-            let patience = if overdue.contains(&number) { Duration::MAX } else { patience };
-            match self.discard_within(engine, number, patience).await {
+            let deadline = if overdue.contains(&number) { Duration::MAX } else { deadline };
+            match self.discard_within(engine, number, deadline).await {
                 Ok(true) => {}
                 Ok(false) => left.push(number),
                 Err(error) => {
@@ -153,7 +153,7 @@ impl Instance<'_> {
 }
 
 /// Whether a record needs no update and has nothing to remove.
-pub(super) fn is_settled(context: &Context, record: &Record) -> bool {
+pub(super) fn needs_no_work(context: &Context, record: &Record) -> bool {
     record.home == context.home && record.leaving.is_empty() && !has_expired(record)
 }
 
@@ -180,12 +180,12 @@ pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTi
         .iter()
         .filter(|generation| Some(generation.number) != record.current)
         .collect();
-    former.sort_by_key(|generation| std::cmp::Reverse(generation.age()));
+    former.sort_by_key(|generation| std::cmp::Reverse(generation.recency()));
     // The order of numbers would be wrong: a spare has its number long before it becomes current.
     let current = record.current_generation().map(|current| current.created);
     let mut kept = 0;
     let lifetime = |generation: &GenerationRecord| {
-        let (replaced, number) = generation.age();
+        let (replaced, number) = generation.recency();
         let keep = match generation.worth {
             Worth::Wiped => false,
             // A newer generation is as good, unless `undo` went back from this one. Then it is kept

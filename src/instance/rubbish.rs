@@ -96,7 +96,7 @@ impl Rubbish {
     pub fn handles(&self) -> Vec<String> {
         let servers = self.servers.iter().map(|server| server.name.clone());
         let generations = self.generations.iter().map(|one| one.handle.clone());
-        servers.chain(generations).chain(self.snapshots.iter().map(called)).collect()
+        servers.chain(generations).chain(self.snapshots.iter().map(snapshot_handle)).collect()
     }
 }
 
@@ -118,7 +118,7 @@ impl Instance<'_> {
                 vec![Rubbish { reason, generations, servers, snapshots }]
             }
             None => {
-                let left = self.cut_short(record, &generations, servers);
+                let left = self.leftovers(record, &generations, servers);
                 let mut expired = retention::expired(record);
                 expired.extend(&record.leaving);
                 let mut former = generations;
@@ -137,7 +137,7 @@ impl Instance<'_> {
 
     /// What [`Instance::tidy`] would remove, and builders that no command waits for, because this
     /// command holds the lock. A running builder may belong to a devdb with another home directory.
-    fn cut_short(
+    fn leftovers(
         &self,
         record: &Record,
         generations: &[Generation],
@@ -195,12 +195,12 @@ impl Instance<'_> {
         left.retain(|name| {
             servers.iter().any(|server| server.name == *name)
                 || generations.iter().any(|generation| generation.handle == *name)
-                || snapshots.iter().any(|snapshot| called(snapshot) == *name)
+                || snapshots.iter().any(|snapshot| snapshot_handle(snapshot) == *name)
         });
         Ok(left)
     }
 }
 
-fn called(snapshot: &String) -> String {
+fn snapshot_handle(snapshot: &String) -> String {
     format!("snapshot {snapshot}")
 }

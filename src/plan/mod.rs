@@ -30,15 +30,24 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// The extent for the flags `--no-migrate` and `--no-seed`. Without migrations there are no
-    /// seeds either, because their tables would not exist.
-    pub fn without(migrations: bool, seeds: bool) -> Extent {
-        match (migrations, seeds) {
-            (true, _) => Extent::Nothing,
-            (false, true) => Extent::Migrations,
-            (false, false) => Extent::Seeds,
+    /// The whole plan without what `skip` names. Without migrations there are no seeds either,
+    /// because their tables would not exist.
+    pub fn skipping(skip: Skip) -> Extent {
+        match skip {
+            Skip { migrations: true, .. } => Extent::Nothing,
+            Skip { seeds: true, .. } => Extent::Migrations,
+            _ => Extent::Seeds,
         }
     }
+}
+
+/// What the flags of a command leave out of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skip {
+    /// Whether `--no-migrate` was given.
+    pub migrations: bool,
+    /// Whether `--no-seed` was given.
+    pub seeds: bool,
 }
 
 /// What a database should contain. The sources are read and checked before anything is changed.

@@ -15,13 +15,13 @@ use crate::event::Events;
 
 /// How long devdb waits for another devdb that holds a lock. The other one may be baking a large
 /// database.
-pub(super) const DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const LOCK_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How long devdb waits in silence before it says what it waits for.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENT_WAIT: Duration = Duration::from_secs(1);
 
 /// How often devdb looks whether a lock has become free.
-const INTERVAL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How the file names of the locks of [`Guards::Baking`] begin.
 pub(super) const BAKING: &str = "golden-";
@@ -164,11 +164,11 @@ impl Request<'_> {
                     .because(format!("it has held {} for {patience}", self.file.display()))
                     .hint("wait for the other devdb, or end it, which releases the lock"));
             }
-            if !is_said && begun.elapsed() >= SILENCE {
+            if !is_said && begun.elapsed() >= SILENT_WAIT {
                 events.note(format!("devdb waits for another devdb that {held_for}"));
                 is_said = true;
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -228,8 +228,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (ports, cache) = (home.path().join("ports.lock"), home.path().join("golden.lock"));
         let (held, events) = (Held::default(), Events::silent());
-        let _ports = request(&ports, Guards::Ports, &held).wait(DEADLINE, &events).await.unwrap();
-        let _never = request(&cache, Guards::Cache, &held).wait(DEADLINE, &events).await;
+        let _ports =
+            request(&ports, Guards::Ports, &held).wait(LOCK_DEADLINE, &events).await.unwrap();
+        let _never = request(&cache, Guards::Cache, &held).wait(LOCK_DEADLINE, &events).await;
     }
 
     #[tokio::test]
@@ -237,7 +238,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (ports, cache) = (home.path().join("ports.lock"), home.path().join("golden.lock"));
         let (held, events) = (Held::default(), Events::silent());
-        drop(request(&ports, Guards::Ports, &held).wait(DEADLINE, &events).await.unwrap());
-        request(&cache, Guards::Cache, &held).wait(DEADLINE, &events).await.unwrap();
+        drop(request(&ports, Guards::Ports, &held).wait(LOCK_DEADLINE, &events).await.unwrap());
+        request(&cache, Guards::Cache, &held).wait(LOCK_DEADLINE, &events).await.unwrap();
     }
 }

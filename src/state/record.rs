@@ -115,7 +115,7 @@ pub enum Why {
 impl GenerationRecord {
     /// The order of former generations: the time when one stopped being current, or else when it
     /// was made, and then its number.
-    pub fn age(&self) -> (DateTime<Utc>, u32) {
+    pub fn recency(&self) -> (DateTime<Utc>, u32) {
         (self.replaced.unwrap_or(self.created), self.number)
     }
 }
@@ -137,7 +137,7 @@ impl Record {
         self.generations
             .iter()
             .filter(|generation| Some(generation.number) != self.current)
-            .max_by_key(|generation| generation.age())
+            .max_by_key(|generation| generation.recency())
     }
 
     /// Makes `new` the current generation and dates the former one. The date is later than all

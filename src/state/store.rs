@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::home::{Home, Presence};
-use super::lock::{BAKING, DEADLINE, Guards, Held, Lock, Request, Sharing};
+use super::lock::{BAKING, Guards, Held, LOCK_DEADLINE, Lock, Request, Sharing};
 use super::record::{Record, SCHEMA};
 use crate::disk::sealed::{self, Broken};
 use crate::disk::{self, private_directory};
@@ -52,7 +52,7 @@ impl Store {
     pub async fn lock(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
         let file = self.lock_file(guards);
         let request = Request { file: &file, guards, company: Sharing::Alone, held: &self.held };
-        request.wait(DEADLINE, events).await
+        request.wait(LOCK_DEADLINE, events).await
     }
 
     /// Takes a shared lock. Waits while another devdb holds it alone.
@@ -62,7 +62,7 @@ impl Store {
     pub async fn share(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
         let file = self.lock_file(guards);
         let request = Request { file: &file, guards, company: Sharing::Shared, held: &self.held };
-        request.wait(DEADLINE, events).await
+        request.wait(LOCK_DEADLINE, events).await
     }
 
     /// Takes a lock alone, without waiting. None when another devdb holds it.

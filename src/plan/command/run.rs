@@ -23,7 +23,7 @@ const TAIL: usize = 40;
 
 /// How long devdb reads on after the command has ended. A process that the command left in the
 /// background may keep the output open for ever.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const OUTPUT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// See [`Tool::run`].
 pub(super) async fn run(tool: &Tool, target: &Target<'_>) -> Result<()> {
@@ -109,11 +109,11 @@ impl Listener<'_> {
         };
         let too_long = async {
             ended.cancelled().await;
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(OUTPUT_DEADLINE).await;
         };
         let listening = async {
             tokio::select! {
-                _ = async { tokio::join!(self.hear(stdout), self.hear(stderr)) } => {}
+                _ = async { tokio::join!(self.read_lines(stdout), self.read_lines(stderr)) } => {}
                 () = too_long => {}
             }
         };
@@ -121,7 +121,7 @@ impl Listener<'_> {
         status
     }
 
-    async fn hear(&self, stream: Option<impl AsyncRead + Unpin>) {
+    async fn read_lines(&self, stream: Option<impl AsyncRead + Unpin>) {
         let Some(stream) = stream else { return };
         let mut lines = BufReader::new(stream).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
