@@ -1,5 +1,5 @@
-//! What every command needs of the world: what the instance should be, where records are, how to
-//! reach engines, where progress goes.
+//! What every command needs: the specification of its instance, the records, the engines, and the
+//! receiver of progress.
 
 use crate::config::environment::Environment;
 use crate::engine::Engines;
@@ -9,30 +9,30 @@ use crate::secret::KeySource;
 use crate::spec::InstanceSpec;
 use crate::state::{Home, Record, Store};
 
-/// The world as one command sees it. Cheap to clone.
+/// The surroundings of one command. A clone is cheap.
 #[derive(Clone)]
 pub struct Context {
-    /// What the instance should be.
+    /// The specification of the instance.
     pub spec: InstanceSpec,
-    /// Where records are.
+    /// The records.
     pub store: Store,
-    /// How to reach engines.
+    /// The engines.
     pub engines: Engines,
-    /// Where progress goes.
+    /// The receiver of progress.
     pub events: Events,
-    /// Whether a person asked devdb to stop.
+    /// Tells whether a person has interrupted the command.
     pub interrupt: Interrupt,
-    /// What programs that devdb runs inherit.
+    /// The environment that programs inherit from devdb.
     pub environment: Environment,
-    /// Where the project is; none for the sample.
+    /// The place of the project; none for the sample project.
     pub home: Option<Home>,
-    /// Where the key of `!encrypt` comes from.
+    /// The source of the key for `!encrypt` values.
     pub key: KeySource,
 }
 
 impl Context {
-    /// The same world for the instance of a record, which may belong to another project. It is
-    /// enough to remove the instance: that project's devdb.yaml was not read.
+    /// The context for the instance of a record, which may belong to another project. devdb has not
+    /// read that project's devdb.yaml, so the context only serves to remove the instance.
     pub fn of_record(&self, record: &Record) -> Context {
         let mut context = self.clone();
         context.spec.owner = record.owner.clone();

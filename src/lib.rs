@@ -1,7 +1,8 @@
 //! devdb gives every developer, every checkout and every CI job a PostgreSQL of its own.
 //!
-//! Data flows one way: arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]; an
-//! [`engine::Engine`] makes it real; [`db`] migrates and seeds it; the outcome is printed.
+//! Data flows one way. Arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]. An
+//! [`engine::Engine`] runs its server, [`db`] migrates and seeds the database, and [`output`]
+//! prints the outcome.
 
 pub mod archive;
 pub mod cli;
@@ -71,7 +72,7 @@ fn unprinted(failure: std::io::Error) -> std::io::Result<u8> {
     let error = Error::new(Kind::Unexpected, "cannot write to standard output")
         .because(failure)
         .hint("the command itself is done; devdb list and devdb ephemeral list show the databases");
-    // As text on stderr, whatever was asked for: stdout is what cannot be written.
+    // This error is text on stderr in every format, because stdout cannot be written.
     Output::new(Format::Human, Verbosity::Quiet, true).error(&error)?;
     Ok(error.kind().exit_code())
 }
@@ -91,14 +92,14 @@ fn restart_without_pg_options() -> ExitCode {
     let error = Error::new(Kind::Unexpected, "cannot start again without PGOPTIONS")
         .because(failure)
         .hint("unset PGOPTIONS");
-    // Nothing can be said when the terminal is gone.
+    // A terminal that is gone shows no error.
     drop(output.error(&error));
     ExitCode::FAILURE
 }
 
-/// Ends by the signal that ended the command, so that the caller sees no difference.
+/// Ends devdb by the signal that ended its command, so that the caller sees no difference.
 fn die_of(signal: i32) -> ExitCode {
-    // It returns when the signal is one that ends nothing; shells have this code for it.
+    // The call returns when the signal ends no process. Shells use this exit code for signals.
     drop(signal_hook::low_level::emulate_default_handler(signal));
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
@@ -118,12 +119,12 @@ fn execute(cli: Cli, environment: Environment, output: &Output) -> Result<Outcom
             () = insisted.insisted() => Err(Error::interrupted()),
         }
     });
-    // A task that still waits on something must not keep the process.
+    // A task that still waits must not keep the process alive.
     runtime.shutdown_background();
     result
 }
 
-/// clap's own text, or the JSON document that was asked for.
+/// Shows a usage error as clap's text, or as JSON when the arguments ask for it.
 fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let wants_json = arguments.iter().any(|word| word == "--json" || word == "--output=json")
@@ -137,12 +138,12 @@ fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    // Nothing can be said when the terminal is gone.
+    // A terminal that is gone shows no error.
     drop(error.print());
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// `DEVDB_LOG=debug` shows what the libraries do, on stderr.
+/// With `DEVDB_LOG=debug` the libraries log to stderr.
 fn trace(environment: &Environment) {
     if let Some(filter) = environment.log_filter() {
         tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! `devdb cache`: golden states on the engines that answer, and on their way to other machines.
+//! `devdb cache`: lists, prunes, pushes and pulls golden states.
 
 use std::time::Instant;
 
@@ -64,18 +64,19 @@ async fn list_on(
     scope: Scope<'_>,
 ) -> Result<(Vec<CachedState>, Vec<DamagedGolden>)> {
     let states = engine.golden_states().await?;
-    // Without the image or the programs devdb cannot tell which state is wanted. It lists them anyway.
-    let sighting = match plan {
-        Some(plan) => golden::sight(context, engine, plan, states.clone()).await.ok(),
+    // Without the image or the programs devdb cannot tell which state is wanted. It lists them
+    // anyway.
+    let found = match plan {
+        Some(plan) => golden::look_without_key(context, engine, plan, states.clone()).await.ok(),
         None => None,
     };
     let wanted = |state: &GoldenState| {
-        let sighting = sighting.as_ref()?;
+        let found = found.as_ref()?;
         let of = |fingerprint: &str| fingerprint == state.label.fingerprint;
-        if of(&sighting.chain.target().fingerprint) && state.label.clean {
+        if of(&found.chain.target().fingerprint) && state.label.clean {
             return Some(Wanted::Whole);
         }
-        sighting.chain.longest_first().any(|step| of(&step.fingerprint)).then_some(Wanted::Part)
+        found.chain.longest_first().any(|step| of(&step.fingerprint)).then_some(Wanted::Part)
     };
     // A state that another project made from the same files serves this one too.
     let shown = states.iter().filter(|state| scope.has(&state.label) || wanted(state).is_some());
@@ -150,11 +151,12 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let engine = instance.enter_cache(file).await?;
     let sent = async {
         if let Reference::Registry(name) = &reference {
-            // Before anything is baked: the engine may know no registry, or the name may be invalid.
+            // This check comes before the bake: the engine may support no registry, or the name may
+            // be invalid.
             engine.reserve_tag(name).await?;
         }
         let send = async |golden: &Golden| {
-            // A state of files that have changed is of no use to anybody.
+            // Nobody can use a state whose files have changed since.
             plan.check_current()?;
             golden::export(&context, &engine, &golden.state, &reference).await
         };
@@ -192,7 +194,7 @@ async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
     Ok(Outcome { command: "cache pull", report: Report::Pulled(Box::new(report)), exit: 0 })
 }
 
-/// What push and pull start from.
+/// Prepares a push or a pull.
 fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)> {
     let reference = match Reference::parse(&args.reference)? {
         // The message names the file for a reader in another directory.

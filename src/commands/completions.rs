@@ -1,4 +1,4 @@
-//! `devdb completions`: generated from the same types as the help.
+//! `devdb completions`: generates the script from the same types as the help.
 
 use clap::CommandFactory;
 

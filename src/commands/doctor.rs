@@ -1,4 +1,4 @@
-//! `devdb doctor`: what devdb needs, what it finds, and one line of advice for each problem.
+//! `devdb doctor`: checks what devdb needs, and gives one line of advice for each problem.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use crate::instance;
 use crate::outcome::{Check, DoctorReport, Outcome, Report, Verdict};
 use crate::state::ports;
 
-/// Below this much free space an instance is in danger.
+/// With less free space than this, a database may soon fail to write.
 const LOW_DISK: u64 = 1 << 30;
 
-/// A clock that is further off than this makes timestamps misleading.
+/// With a larger difference between the clocks, timestamps are misleading.
 const CLOCK_TOLERANCE_SECONDS: i64 = 5;
 
 /// `devdb doctor`
@@ -71,7 +71,7 @@ fn warn(what: &str, found: impl Into<String>, advice: &str) -> Check {
     Check { advice: Some(advice.to_owned()), ..check(what, Verdict::Warning, found) }
 }
 
-/// Every place where a daemon may be.
+/// Checks every place where a daemon may be.
 async fn engines(context: &Context, checks: &mut Vec<Check>) -> Option<Docker> {
     let discovery = discover_all(&context.engines.docker).await;
     for candidate in &discovery.tried {
@@ -139,7 +139,7 @@ async fn clock(docker: &Docker, checks: &mut Vec<Check>) {
     });
 }
 
-/// What a killed command left on an engine. The next command for that instance removes it.
+/// Checks for builders that killed commands left. The next command for their instance removes them.
 async fn leftovers(context: &Context, checks: &mut Vec<Check>) {
     for engine in context.engines.reachable(&context.spec.server).await {
         let what = format!("leftovers on {}", engine.kind());
@@ -206,7 +206,7 @@ fn records(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
     Ok(())
 }
 
-/// A DATABASE_URL of another database, which devdb does not follow.
+/// Checks for a DATABASE_URL of another database, which devdb ignores.
 fn inherited(app: &App, context: &Context, checks: &mut Vec<Check>) {
     use secrecy::ExposeSecret;
     let Some(url) = app.environment.database_url() else { return };

@@ -64,10 +64,10 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
     Ok(said("down", true, message))
 }
 
-/// Asks on a terminal.
+/// Asks the person to confirm, on a terminal.
 ///
 /// # Errors
-/// `Usage` where there is no terminal to ask on, and when the answer is no.
+/// `Usage` when there is no terminal, and when the answer is no.
 pub fn confirm(question: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::new(

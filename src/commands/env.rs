@@ -49,7 +49,7 @@ pub(super) fn give(
     }
 }
 
-/// Fails early when `file`, if there is one, may not be written, or not in this format.
+/// Fails early when devdb may not write `file`, or not in this format.
 pub(super) fn check(file: Option<&Path>, format: EnvFormat) -> Result<()> {
     let Some(file) = file else { return Ok(()) };
     match format {
@@ -78,7 +78,7 @@ fn update(file: &Path, format: Format, variables: &[(String, String)]) -> Result
     }
 }
 
-/// What an application needs to connect.
+/// The variables that an application needs to connect.
 fn variables(context: &Context, with_key: bool) -> Result<Vec<(String, String)>> {
     let address = instance::recorded_address(&instance::record(context)?);
     let mut all = Vec::from(address.variables().map(|(name, value)| (name.to_owned(), value)));

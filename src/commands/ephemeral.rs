@@ -40,7 +40,7 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             note::forget(&context.store, &id);
-            // The end of the watcher's pipe ends what is left.
+            // When this process ends, so does the watcher's pipe, and the watcher removes the rest.
             Err(ephemeral.rolled_back(error).await)
         }
     }
@@ -53,7 +53,7 @@ fn environment(app: &App, args: EphemeralEnvArgs) -> Result<Outcome> {
     give(app, "ephemeral env", &note, &args.environment)
 }
 
-/// Prints or writes what a program needs to connect.
+/// Prints or writes the variables that a program needs to connect.
 fn give(app: &App, command: &'static str, note: &Note, args: &EnvironmentArgs) -> Result<Outcome> {
     let variables = note.address().variables().map(|(name, value)| (name.to_owned(), value));
     let mut variables = Vec::from(variables);

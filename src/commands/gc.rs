@@ -1,8 +1,8 @@
 //! `devdb gc`: finds data of this user's instances that nothing uses any more, and with --yes
 //! removes it.
 //!
-//! It looks only at instances with a record here: each under its lock, on the engine that the record
-//! names. Data without a record may be another user's.
+//! It examines only instances that this user has a record of, each under its lock and on the engine
+//! that the record names. Data without a record may be another user's.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -44,7 +44,7 @@ pub async fn run(app: &App, args: GcArgs) -> Result<Outcome> {
     Ok(Outcome { command: "gc", report: Report::Gc(Box::new(report)), exit })
 }
 
-/// One instance, under its lock.
+/// Examines one instance under its lock.
 async fn sweep(
     here: &Context,
     record: &Record,
@@ -60,8 +60,8 @@ async fn sweep(
     let Some(mut instance) = Instance::try_open(context)? else {
         return skip(WhySkipped::Locked);
     };
-    // Only now, and by what the record says now: while others were removed it may have been used
-    // again, from another directory or on a branch that was made anew.
+    // The record is read again under the lock: meanwhile somebody may have used the instance from
+    // another directory, or made its branch again.
     let Some(now) = instance.record() else { return Ok(()) };
     let records: Vec<Record> = here.store.load_all()?.into_iter().flatten().collect();
     let gone = match Homes::of(here, &records).judge(now) {
@@ -85,7 +85,7 @@ async fn sweep(
             bytes,
         });
         if yes {
-            // Not interruptible: this is the cleaning up.
+            // Not interruptible, because it cleans up.
             let removed = instance.remove_rubbish(&engine, &rubbish).await;
             let left = instance.still_there(&engine, &rubbish).await?;
             if let Some(found) = report.found.last_mut() {
@@ -97,16 +97,16 @@ async fn sweep(
     Ok(())
 }
 
-/// The bytes that generations take, asked of each engine once: it is slow.
+/// The bytes of all generations. Each engine is asked only once, because it is slow.
 #[derive(Default)]
 struct Sizes(BTreeMap<EngineKind, BTreeMap<String, u64>>);
 
 impl Sizes {
-    /// None when the engine does not know it of one of them.
+    /// The bytes of all generations in `rubbish`. None when the engine does not know one of them.
     async fn of(&mut self, engine: &Engine, rubbish: &Rubbish) -> Option<u64> {
         let sizes = match self.0.entry(engine.kind()) {
             Entry::Occupied(known) => known.into_mut(),
-            // What takes how much is good to know, and no reason to remove nothing.
+            // Without the sizes `gc` can still remove.
             Entry::Vacant(new) => new.insert(engine.sizes(None).await.unwrap_or_default()),
         };
         let size = |handle: &String| sizes.get(handle).copied();

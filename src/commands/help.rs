@@ -1,4 +1,5 @@
-//! `devdb help`: the manual's pages. The help of a command is clap's (see `cli::parse`).
+//! `devdb help`: shows the pages of the manual. clap shows the help of a command (see
+//! `cli::parse`).
 
 use clap::Args;
 
@@ -7,7 +8,7 @@ use crate::error::{Error, Kind, Result, nearest};
 use crate::manual::{command_for, pages};
 use crate::outcome::{Outcome, PageReport, Report, TopicRow, TopicsReport};
 
-/// The page that is made from the command line's types.
+/// The page that devdb generates from the types of the command line.
 const OPTIONS: (&str, &str) = ("options", "The options that every command takes");
 
 /// `devdb help`

@@ -1,4 +1,4 @@
-//! `devdb init`: writes what a project needs from `templates/`; overwrites nothing.
+//! `devdb init`: writes the files of a project from `templates/`, and overwrites nothing.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -62,7 +62,7 @@ fn ci(root: &Path, system: CiSystem, report: &mut InitReport) -> Result<()> {
     Ok(())
 }
 
-/// The template of a CI system's file, and where in the repository it looks for that.
+/// The template for a CI system, and the path where the system expects its file.
 fn ci_file(system: CiSystem) -> (&'static str, &'static str) {
     match system {
         CiSystem::Github => ("ci/github.yml", ".github/workflows/devdb.yml"),
@@ -93,7 +93,7 @@ fn copy(from: &'static Dir<'static>, to: &Path, report: &mut InitReport) -> Resu
     Ok(())
 }
 
-/// Writes a file that is not there yet.
+/// Writes a file unless it exists.
 fn write(file: &Path, text: &[u8], report: &mut InitReport) -> Result<()> {
     match fs::OpenOptions::new().write(true).create_new(true).open(file) {
         Ok(mut new) => {
@@ -111,7 +111,7 @@ fn write(file: &Path, text: &[u8], report: &mut InitReport) -> Result<()> {
     Ok(())
 }
 
-/// Adds the lines that a .gitignore lacks, at its end.
+/// Adds the missing lines at the end of a .gitignore.
 fn ignore(file: &Path, lines: &str, report: &mut InitReport) -> Result<()> {
     let present = match fs::read_to_string(file) {
         Ok(text) => text,

@@ -1,4 +1,4 @@
-//! `devdb list`: what the engines have, joined with what this user's records know.
+//! `devdb list`: lists the instances of all engines, joined with this user's records.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ async fn gather(context: &Context) -> Result<ListReport> {
     Ok(ListReport { instances, troubles })
 }
 
-/// What one engine has.
+/// Adds what one engine has.
 async fn ask(engine: &Engine, found: &mut BTreeMap<(Owner, EngineKind), Listed>) -> Result<()> {
     for generation in engine.generations(None).await? {
         entry(found, &generation.owner, engine.kind()).generations += 1;
@@ -64,7 +64,7 @@ fn describe(listed: &mut Listed, server: &Server) {
     listed.image = Some(server.image.clone());
 }
 
-/// What this user's record adds.
+/// Adds what this user's record knows.
 fn recorded(
     record: Record,
     asked: &[EngineKind],
@@ -72,7 +72,7 @@ fn recorded(
 ) {
     let listed = entry(found, &record.owner, record.engine);
     listed.recorded = true;
-    // A copy that was made ahead is nobody's data.
+    // A spare is not a generation of the instance yet.
     listed.generations = listed.generations.saturating_sub(usize::from(record.spare.is_some()));
     listed.port = listed.port.or(Some(record.port));
     listed.directory = record.home.map(|home| home.directory);

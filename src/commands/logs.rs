@@ -26,7 +26,7 @@ pub async fn run(app: &App, args: LogsArgs) -> Result<Outcome> {
     let mut sink = |bytes: &[u8]| {
         let mut stdout = io::stdout().lock();
         if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
-            // `devdb logs -f | head`: a closed pipe is the reader's way of saying enough.
+            // A closed pipe means that the reader has read enough, as in `devdb logs -f | head`.
             closed.cancel();
         }
     };
@@ -37,7 +37,7 @@ pub async fn run(app: &App, args: LogsArgs) -> Result<Outcome> {
         }
     };
     match context.interrupt.guard(reading).await {
-        // Ctrl-C is how following ends.
+        // A person ends following with Ctrl-C.
         Err(error) if args.follow && error.kind() == Kind::Interrupted => {}
         other => other?,
     }

@@ -1,5 +1,5 @@
-//! `devdb man`: one page for man. The commands come from the types that the help comes from, the
-//! rest from the pages of the manual.
+//! `devdb man`: makes one page for man. The commands come from the same types as the help, the rest
+//! from the pages of the manual.
 
 use std::io::{self, Write};
 
@@ -41,7 +41,7 @@ fn write(page: &mut Vec<u8>) -> io::Result<()> {
     man.render_version_section(page)
 }
 
-/// A command and those below it, each a subsection.
+/// Writes a command and its subcommands, each as a subsection.
 fn command(page: &mut Vec<u8>, command: &clap::Command, above: &str) -> io::Result<()> {
     if command.is_hide_set() {
         return Ok(());

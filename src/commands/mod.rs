@@ -1,4 +1,5 @@
-//! One command, one file: orchestration, no printing, no engine's details, no SQL.
+//! The commands, one file each. A command only calls the rooms below in order: it has no printing,
+//! no engine's details and no SQL.
 
 mod cache;
 mod completions;
@@ -52,7 +53,7 @@ use crate::outcome::{Outcome, Report, Said};
 use crate::secret::KeySource;
 use crate::state::{GenerationRecord, Guards, Home, Record, Store};
 
-/// What every command starts from.
+/// What every command starts with.
 pub struct App {
     global: Global,
     environment: Environment,
@@ -61,7 +62,7 @@ pub struct App {
 }
 
 impl App {
-    /// For this process.
+    /// Makes the app of this process.
     pub fn new(
         global: Global,
         environment: Environment,
@@ -71,7 +72,7 @@ impl App {
         App { global, environment, events, interrupt }
     }
 
-    /// The directory to start looking for devdb.yaml from.
+    /// The directory where the search for devdb.yaml starts.
     fn start_directory(&self) -> Result<PathBuf> {
         let here = std::env::current_dir()
             .or_fail(Kind::Config, || "cannot find out the current directory".into())?;
@@ -84,7 +85,7 @@ impl App {
         }
     }
 
-    /// The settings, from everywhere they come from.
+    /// The settings from all their sources.
     fn config(&self, mut flags: Overrides) -> Result<Config> {
         flags.developer = self.global.developer.clone();
         flags.instance = self.global.instance.clone();
@@ -95,12 +96,12 @@ impl App {
         Ok(config)
     }
 
-    /// What an instance's commands need, resolved and validated.
+    /// The context of a command for an instance, resolved and validated.
     fn context(&self, flags: Overrides, timeout: Option<Duration>) -> Result<Context> {
         self.context_of(Record::current_generation, flags, timeout)
     }
 
-    /// The same, for one of the generations of the instance, if it is there.
+    /// The context for one generation of the instance, if that exists.
     fn context_of(
         &self,
         generation: fn(&Record) -> Option<&GenerationRecord>,
@@ -157,7 +158,7 @@ impl App {
 }
 
 impl App {
-    /// What the environment says about engines.
+    /// The engines, as the environment configures them.
     fn engines(&self, data_dir: PathBuf, bin_dir: Option<PathBuf>) -> Engines {
         let environment = &self.environment;
         Engines {
@@ -182,31 +183,31 @@ impl App {
     }
 }
 
-/// How long a command may wait at its end for the removal of what killed commands left.
-const REAPING: Duration = Duration::from_millis(50);
+/// How long a command waits at its end for the removal of what killed commands left. The next
+/// command continues the removal.
+const REAP_DEADLINE: Duration = Duration::from_millis(50);
 
-/// Runs one command. Meanwhile it removes what killed devdbs have left; afterwards, generations that
-/// are past their time.
+/// Runs one command. At the same time devdb removes what killed commands left, and afterwards it
+/// removes expired generations.
 ///
 /// # Errors
-/// Whatever the command fails with; the kind decides the exit code.
+/// The error of the command. Its kind decides the exit code.
 pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     let reaching = command.reaches_engines();
     let reaping = reaching.then(|| reap(app)).flatten();
-    // `gc` shows them, and removes them with --yes.
+    // `gc` shows expired generations, and removes them with --yes.
     let expiring = reaching && !matches!(command, Command::Gc(_));
     let outcome = dispatch(app, command).await;
     if expiring && let Err(error) = expire(app).await {
-        tracing::debug!("what is past its time stays: {error}");
+        tracing::debug!("expired generations could not be removed: {error}");
     }
     if let Some(reaping) = reaping {
-        // The next command goes on with it.
-        drop(tokio::time::timeout(REAPING, reaping).await);
+        drop(tokio::time::timeout(REAP_DEADLINE, reaping).await);
     }
     outcome
 }
 
-/// Removes the generations of this directory's instance whose time is over.
+/// Removes the expired generations of this directory's instance.
 async fn expire(app: &App) -> Result<()> {
     let records = Store::open(&app.environment.data_dir()?)?.load_all()?;
     if !records.iter().flatten().any(instance::has_expired) {
@@ -223,7 +224,7 @@ async fn expire(app: &App) -> Result<()> {
     Instance::expire(&Context { events: app.events.clone(), ..context }).await
 }
 
-/// Removes what killed devdbs have left. The next command tries again what fails here.
+/// Removes what killed commands left. The next command tries again after a failure.
 fn reap(app: &App) -> Option<JoinHandle<()>> {
     let data_dir = app.environment.data_dir().ok()?;
     let engines = app.engines(data_dir.clone(), None);
@@ -243,7 +244,7 @@ fn reap(app: &App) -> Option<JoinHandle<()>> {
         let docker = async { engines.docker().await?.reap().await };
         for collected in [native.await, docker.await] {
             if let Err(error) = collected {
-                tracing::debug!("not everything is collected: {error}");
+                tracing::debug!("leftovers of a killed command could not be removed: {error}");
             }
         }
     }))
@@ -282,7 +283,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
     }
 }
 
-/// A result that is one sentence.
+/// A result of one sentence.
 fn said(command: &'static str, changed: bool, message: impl Into<String>) -> Outcome {
     Outcome { command, report: Report::Said(Said { message: message.into(), changed }), exit: 0 }
 }

@@ -1,4 +1,4 @@
-//! `devdb psql`: the local psql, else the one beside the server.
+//! `devdb psql`: runs the local psql, or else the one beside the server.
 
 use std::io::ErrorKind;
 use std::process::Stdio;
@@ -34,14 +34,14 @@ pub async fn run(app: &App, args: PsqlArgs) -> Result<Outcome> {
     Ok(Outcome { command: "psql", report: Report::Nothing, exit: u8::try_from(code).unwrap_or(1) })
 }
 
-/// Runs the psql on PATH; none where there is none.
+/// Runs the psql on PATH. None when PATH has none.
 async fn local(
     app: &App,
     address: &crate::db::connect::Address,
     arguments: &[String],
 ) -> Result<Option<i32>> {
     let mut command = tokio::process::Command::new("psql");
-    // What the person's own environment says about another server must not lead psql there.
+    // PG variables of the person's environment must not lead psql to another server.
     for name in app.environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
         command.env_remove(name);
     }
@@ -51,7 +51,7 @@ async fn local(
         .env("PGPORT", address.port.to_string())
         .env("PGDATABASE", &address.database)
         .env("PGUSER", &address.user)
-        // The environment of a process is its owner's alone to read; its arguments are not.
+        // Other users can read the arguments of a process, but not its environment.
         .env("PGPASSWORD", address.password.expose_secret())
         .stdin(Stdio::inherit())
         .spawn();

@@ -6,9 +6,9 @@ use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Former, Instance, Replaced};
+use crate::instance::{self, Instance, OldGeneration, Replaced};
 use crate::outcome::{Applied, Location, Outcome, Report, ResetReport, millis};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 
 /// `devdb reset`
 pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
@@ -16,15 +16,18 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let flags =
         Overrides { postgres: args.postgres, profile: args.profile, ..Overrides::default() };
     let context = app.context(flags, args.timeout)?;
-    let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
+    let plan = Plan::load(
+        &context.spec,
+        Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),
+    )?;
     context.key.check()?;
     if args.wipe && !args.yes {
         down::confirm("Remove the present data of the database at once, for good?")?;
     }
-    let old = if args.wipe { Former::Wiped } else { Former::Kept };
+    let old = if args.wipe { OldGeneration::Wipe } else { OldGeneration::Keep };
     let mut instance = Instance::open(&context).await?;
     let Some(replaced) = instance.reset(&plan, old).await? else {
-        // Nothing to replace: the first `up` is as fresh as it gets.
+        // Without an instance, a first `up` makes a fresh database.
         drop(instance);
         let report = instance::bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
@@ -33,7 +36,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     Ok(Outcome { command: "reset", report: Report::Reset(Box::new(report)), exit: 0 })
 }
 
-/// What a swap came to; `found`: what was applied after it, or is still to do.
+/// The report on a swap. `found` is what was applied after the swap, and what is still pending.
 pub async fn report(
     instance: &mut Instance<'_>,
     replaced: Replaced,

@@ -1,4 +1,4 @@
-//! `devdb run`: a database for one command.
+//! `devdb run`: runs a command with a database of its own.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Outcome, Report};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 
 /// `devdb run`
 pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
@@ -32,7 +32,7 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
             return Err(error);
         }
     };
-    // From here on the signals are the command's.
+    // From here on the command handles the signals.
     context.interrupt.hand_over();
     let ran = command::run(&args.command, &id, &ephemeral.address, &context.environment).await;
     let has_failed = !matches!(ran, Ok(ended) if ended.is_success());
@@ -42,7 +42,7 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
             save(&context, &mut ephemeral, directory).await;
         }
         if let Err(error) = ephemeral.discard().await {
-            // The command's end is what counts; the watcher does what is left to do.
+            // The result of the command counts. The watcher removes the database.
             context.events.warn(format!("the database could not be removed: {error}"));
         } else {
             watcher.dismiss();
@@ -56,7 +56,7 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
     })
 }
 
-/// What the database is to be, read and found good before anything is started.
+/// Reads and checks the settings and files before anything is started.
 pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)> {
     let flags = Overrides {
         engine: args.engine.clone(),
@@ -65,12 +65,16 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
         ..Overrides::default()
     };
     let context = app.context(flags, args.timeout)?;
-    let plan = Plan::load(&context.spec, Extent::without(false, args.no_seed))?;
+    let plan = Plan::load(
+        &context.spec,
+        Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),
+    )?;
     context.key.check()?;
     Ok((context, plan))
 }
 
-/// False when the database cannot be kept. That is only a warning: the exit code is the command's.
+/// Keeps the database. Returns whether that worked. A failure is only a warning, because the exit
+/// code is the command's.
 async fn keep(
     context: &Context,
     ephemeral: &mut Ephemeral,
@@ -97,7 +101,7 @@ async fn keep(
     true
 }
 
-/// What goes wrong is only a warning: the exit code is the command's.
+/// Saves the log and the data. A failure is only a warning, because the exit code is the command's.
 async fn save(context: &Context, ephemeral: &mut Ephemeral, directory: &Path) {
     match ephemeral.save(directory).await {
         Ok(()) => context.events.note(format!(

@@ -1,4 +1,5 @@
-//! `devdb secret`: values come on stdin, never in argv.
+//! `devdb secret`: makes keys, and encrypts and decrypts values. It reads values from stdin, never
+//! from the arguments, which other users can see.
 
 use std::io::Read;
 

@@ -16,7 +16,7 @@ use crate::outcome::{
     ExportedReport, Fate, Outcome, Report, RestoredReport, SavedReport, SnapshotReport,
     SnapshotsReport, millis,
 };
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 use crate::populate;
 
 /// `devdb snapshot`
@@ -64,7 +64,7 @@ async fn show(app: &App, name: &str) -> Result<Outcome> {
     let snapshots = all(app).await?;
     let Some(found) = snapshots.into_iter().find(|one| one.name == name.as_str()) else {
         return Err(Error::new(Kind::Snapshot, format!("there is no snapshot \"{name}\""))
-            .hint("devdb snapshot list   shows them"));
+            .hint("devdb snapshot list   shows all snapshots"));
     };
     Ok(Outcome { command: "snapshot show", report: Report::Snapshot(Box::new(found)), exit: 0 })
 }
@@ -92,7 +92,8 @@ async fn restore(
     let begun = Instant::now();
     let name = SnapshotName::parse(name)?;
     let context = context(app, timeout)?;
-    let mut plan = Plan::load(&context.spec, Extent::without(!migrate, true))?;
+    let mut plan =
+        Plan::load(&context.spec, Extent::skipping(Skip { migrations: !migrate, seeds: true }))?;
     let mut instance = Instance::open(&context).await?;
     let replaced = instance.restore(&name).await?;
     let address =
@@ -165,7 +166,7 @@ fn absolute(file: &Path) -> Result<PathBuf> {
         .or_fail(Kind::Usage, || format!("{file:?} is not a file name that can be used"))
 }
 
-/// What is needed of an instance that is there.
+/// The context of an instance that must exist.
 fn context(app: &App, timeout: Option<Duration>) -> Result<Context> {
     let context = app.context(Overrides::default(), timeout)?;
     instance::record(&context)?;

@@ -1,4 +1,4 @@
-//! `devdb start`: as `up`, but an instance must be there and nothing is applied to it.
+//! `devdb start`: works as `up`, but the instance must exist, and nothing is applied to it.
 
 use std::time::Instant;
 

@@ -10,7 +10,7 @@ use crate::golden;
 use crate::instance::{self, Observed};
 use crate::outcome::{Location, Outcome, Report, StatusGolden, StatusReport};
 use crate::plan::{Extent, Plan};
-use crate::populate;
+use crate::populate::{self, Survey};
 use crate::spec::{EngineChoice, EngineKind};
 
 /// `devdb status`
@@ -28,14 +28,14 @@ pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
     let mut report = context.interrupt.guard(looking).await?;
     let mut exit = if args.check { check(&report) } else { 0 };
     if let Err(error) = plan {
-        // A file in the middle of an edit is no reason to hide where the database is.
+        // The location of the database is shown even when a person is just editing a file.
         report.trouble.get_or_insert_with(|| error.to_string());
         exit = if args.check { error.kind().exit_code() } else { 0 };
     }
     Ok(Outcome { command: "status", report: Report::Status(Box::new(report)), exit })
 }
 
-/// `plan`: none when its files cannot be read; the database is asked all the same.
+/// Looks at the instance. `plan` is none when its files cannot be read.
 async fn look(context: &Context, plan: Option<&Plan>) -> Result<(StatusReport, Option<Engine>)> {
     let mut report = StatusReport::absent(context.spec.owner.clone());
     let observed = match Observed::look(context).await {
@@ -68,16 +68,16 @@ async fn describe(
             report.health = health.clone();
             let address = instance::address(record, instance::endpoint_of(server)?);
             match populate::survey(context, &address, plan.unwrap_or(&Plan::nothing())).await {
-                Ok((facts, migrations, seeds)) => {
+                Ok(Survey { server: facts, migrations, seeds }) => {
                     report.server_version = Some(facts.version);
                     report.started = Some(facts.started);
                     report.database_bytes = Some(facts.database_size);
-                    // It has just answered: the engine has not looked yet.
+                    // The server has answered before the engine's first health check.
                     report.health = health.clone().filter(|word| word != "starting");
                     report.migrations = plan.map(|_| migrations);
                     report.seeds = plan.map(|_| seeds);
                 }
-                // A server that is starting, or in trouble, is something to show, not to fail on.
+                // `status` shows a server that is starting or in trouble; it does not fail.
                 Err(error) => report.trouble = Some(error.to_string()),
             }
         }
@@ -85,8 +85,8 @@ async fn describe(
     Ok(())
 }
 
-/// Where the golden state of the files stands, on the engine of the instance or the one that `up`
-/// would try first. None when nobody can tell: the image is not there, a key cannot be read.
+/// The golden state of the files, on the instance's engine or the one that `up` would try first.
+/// None when the image does not exist or a key cannot be read.
 async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Option<StatusGolden> {
     let engine = match engine {
         Some(engine) => engine,
@@ -100,11 +100,11 @@ async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Optio
         }
     };
     let states = engine.golden_states().await.ok()?;
-    let sighting = golden::sight(context, &engine, plan, states).await.ok()?;
-    Some(StatusGolden { fingerprint: sighting.fingerprint, cached: sighting.cached })
+    let found = golden::look_without_key(context, &engine, plan, states).await.ok()?;
+    Some(StatusGolden { fingerprint: found.fingerprint, cached: found.cached })
 }
 
-/// 0 when it runs and everything is applied as the files say.
+/// The exit code of `--check`: 0 when the database runs and agrees with the files.
 fn check(report: &StatusReport) -> u8 {
     let settled = |report: &StatusReport| {
         let migrations = report.migrations.as_ref()?;

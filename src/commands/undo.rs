@@ -22,7 +22,7 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
             let report = report(&mut instance, replaced, Applied::default(), begun).await?;
             Report::Reset(Box::new(report))
         }
-        // Removed by another devdb while this one waited for its lock.
+        // Another devdb removed the instance while this one waited for the lock.
         None => Report::Nothing,
     };
     Ok(Outcome { command: "undo", report, exit: 0 })

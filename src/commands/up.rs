@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::instance;
 use crate::outcome::{How, Outcome, Report};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Plan, Skip};
 use crate::spec::Owner;
 use crate::state::Record;
 
@@ -25,14 +25,17 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     };
     let context = app.context(flags, args.timeout)?;
     super::env::check(args.write_env.as_deref(), EnvFormat::Dotenv)?;
-    let plan = Plan::load(&context.spec, Extent::without(args.no_migrate, args.no_seed))?;
+    let plan = Plan::load(
+        &context.spec,
+        Extent::skipping(Skip { migrations: args.no_migrate, seeds: args.no_seed }),
+    )?;
     context.key.check()?;
     let mut report = match &args.from {
         None => instance::bring_up(&context, &plan, begun).await?,
         Some(name) => {
             let mut origin = context.clone();
             origin.spec.owner.instance.clone_from(name);
-            instance::begin_with(&context, &origin, &plan, begun).await?
+            instance::bring_up_from(&context, &origin, &plan, begun).await?
         }
     };
     if report.how == How::Created && args.from.is_none() {
@@ -46,7 +49,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     Ok(Outcome { command: "up", report: Report::Up(Box::new(report)), exit: 0 })
 }
 
-/// A branch that was renamed has left its database under the old name.
+/// Tells about the database that a renamed branch has left under its old name.
 fn tell_of_former_name(context: &Context) {
     let owner = &context.spec.owner;
     let Some(home) = context.home.as_ref().filter(|_| context.spec.of_branch) else {
@@ -68,7 +71,7 @@ fn tell_of_former_name(context: &Context) {
     }
 }
 
-/// A checkout that was deleted and cloned again is another, and has left its database.
+/// Tells about the database that a deleted checkout has left in this directory.
 fn tell_of_former_checkout(context: &Context) {
     let (Some(here), Ok(records)) = (&context.home, context.store.load_all()) else { return };
     let owner = &context.spec.owner;

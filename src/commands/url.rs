@@ -1,4 +1,5 @@
-//! `devdb url`: the record is enough, so it costs nothing and works while the server starts.
+//! `devdb url`: prints the URL from the record alone, so it is fast and works while the server
+//! starts.
 
 use super::App;
 use crate::config::Overrides;

@@ -1,4 +1,4 @@
-//! The process that watches over an ephemeral database; nobody types its command.
+//! The process that watches over an ephemeral database. devdb starts it; people do not.
 
 use super::App;
 use crate::ephemeral::watcher;
@@ -11,7 +11,7 @@ pub async fn run(app: &App) -> Result<Outcome> {
     let data_dir = app.environment.data_dir()?;
     let store = Store::open(&data_dir)?;
     let engines = app.engines(data_dir, None);
-    // Every signal was for devdb; this process ends when its work is done.
+    // Signals to the process group are for devdb. This process ends when its work is done.
     app.interrupt.hand_over();
     watcher::watch(&engines, &store).await?;
     Ok(Outcome { command: "watch-run", report: Report::Nothing, exit: 0 })

@@ -1,5 +1,5 @@
-//! Baking: what a cached state lacks is applied by a private server, which nobody else can log in
-//! to, and the result is published.
+//! Bakes golden states: a builder, which is a private server that nobody else can log in to,
+//! applies what a cached state lacks and publishes the result.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use super::{Lookup, Step};
+use super::lookup::Lookup;
 use crate::archive::Verified;
 use crate::context::Context;
 use crate::db::connect::Address;
@@ -17,18 +17,20 @@ use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, Priv
 use crate::error::{Error, Kind, Result};
 use crate::outcome::Applied;
 use crate::plan::Plan;
+use crate::plan::chain::Step;
 use crate::populate::{self, ready};
 use crate::spec::digest;
 
-/// A state that took less to make than this is made again sooner than it is worth keeping.
-const WORTH_KEEPING: Duration = Duration::from_millis(300);
+/// The migrated state is published only when its migrations took at least this long. A cheaper
+/// state is not worth its disk space.
+const BAKE_TIME_WORTH_KEEPING: Duration = Duration::from_millis(300);
 
-/// Bakes the target of `lookup` and publishes it, with the states on the way that are worth it.
-/// The builder, of no more use, is the caller's to discard.
+/// Bakes the target of `lookup` and publishes it, together with the states on the way that are
+/// worth keeping. The caller discards the builder.
 ///
 /// # Errors
-/// Those of migrating, seeding and the engine, and `Config` when files have changed since they were
-/// read. The builder is gone.
+/// The errors of migrating, seeding and the engine, and `Config` when files have changed since they
+/// were read. The builder is removed.
 pub(super) async fn bake(
     context: &Context,
     engine: &Engine,
@@ -36,25 +38,25 @@ pub(super) async fn bake(
     lookup: &Lookup,
 ) -> Result<(GoldenState, PrivateServer)> {
     context.events.step("preparing a fresh database");
-    // This devdb may have waited for another, and somebody has switched the branch meanwhile.
+    // While this devdb waited for another, somebody may have switched the branch.
     plan.check_current()?;
     build(context, engine, plan, lookup, None).await
 }
 
-/// Publishes the data directory of a file as the target of `lookup`, if its server finds that it
-/// is what the plan says.
+/// Publishes the data directory in a file as the target of `lookup`, after a server on it has found
+/// nothing to apply.
 ///
 /// # Errors
-/// `Snapshot` when it is something else, and those of the engine. The builder is gone, and nothing
-/// is kept.
-pub(super) async fn adopt(
+/// `Snapshot` when there is something to apply, and the errors of the engine. Nothing is kept, and
+/// the builder is removed.
+pub(super) async fn publish_imported(
     context: &Context,
     engine: &Engine,
     plan: &Plan,
     lookup: &Lookup,
     archive: &Arc<Verified<GoldenLabel>>,
 ) -> Result<GoldenState> {
-    context.events.step("checking what is in it");
+    context.events.step("checking the data");
     let (state, builder) = build(context, engine, plan, lookup, Some(archive)).await?;
     builder.discard().await?;
     Ok(state)
@@ -76,13 +78,13 @@ async fn build(
         spec: &spec,
         from: match unpack {
             Some(_) => None,
-            None => lookup.best.as_ref().map(|(_, state)| state),
+            None => lookup.best.as_ref().map(|best| &best.state),
         },
         unpack,
         verifier: &scram::verifier(password.expose_secret()),
     };
     let encrypting = if unpack.is_none() { populate::encrypt_ahead(context, plan) } else { None };
-    // Not interrupted halfway: an engine that has been asked for a container makes it.
+    // Not interruptible: the engine makes the container even when devdb stops waiting.
     let mut builder = engine.start_private(&launch).await?;
     let address = ready::private_address(&builder, &spec, password);
     let work = Work { context, engine, plan, lookup, address };
@@ -123,29 +125,31 @@ impl Work<'_> {
         let begun = Instant::now();
         populate::populate(context, &self.address, &plan.without_seeds())
             .await
-            .map_err(thrown_away)?;
-        let is_new = lookup.best.as_ref().is_none_or(|(step, _)| step != chain.migrated());
-        let is_worth_it = chain.target() != chain.migrated() && begun.elapsed() >= WORTH_KEEPING;
+            .map_err(without_hints_of_migration)?;
+        let is_new = lookup.best.as_ref().is_none_or(|best| &best.step != chain.migrated());
+        let is_worth_it =
+            chain.target() != chain.migrated() && begun.elapsed() >= BAKE_TIME_WORTH_KEEPING;
         if is_new && is_worth_it && plan.is_current() {
             self.publish_live(builder, chain.migrated()).await?;
         }
         populate::populate_with(context, &self.address, plan, encrypting).await?;
         let mut label = self.label(chain.target());
         if !plan.is_current() {
-            // What another tool has read is not known: it is for this one database, and never found.
+            // Nobody knows which version of the files the tool has read, so the state serves only
+            // this one database. The random part keeps others from finding it.
             label.fingerprint = digest([&label.fingerprint, &Uuid::new_v4().to_string()]);
         }
         self.publish(builder, label).await
     }
 
-    /// Publishes what was unpacked, when there is nothing to do on it.
+    /// Publishes the unpacked state if nothing of the plan has to be applied to it.
     async fn check(&self, builder: &mut PrivateServer) -> Result<GoldenState> {
         let unlike = |error: Error| match error.kind() {
             Kind::Interrupted => error,
-            _ => Error::new(Kind::Snapshot, "what was pulled is not what its label says")
+            _ => Error::new(Kind::Snapshot, "the pulled state is not what its label says")
                 .because(error.message())
                 .excerpt(error.excerpt_text().unwrap_or_default())
-                .hint("nothing of it was kept; devdb cache push again, from where it works"),
+                .hint("nothing was kept; run devdb cache push again on the machine that made it"),
         };
         self.until_ready(builder).await.map_err(unlike)?;
         let populated = populate::populate(self.context, &self.address, self.plan).await;
@@ -167,7 +171,7 @@ impl Work<'_> {
             seeds_changed,
         ];
         if let Some(first) = lacking.into_iter().flatten().next() {
-            let lacks = format!("it lacks {first}, or has another one of that name");
+            let lacks = format!("it lacks {first}, or has another file of that name");
             return Err(unlike(Error::new(Kind::Snapshot, lacks)));
         }
         let label = GoldenLabel { depth: 0, ..self.label(self.lookup.chain.target()) };
@@ -181,7 +185,7 @@ impl Work<'_> {
     ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
         let next_transaction = guard.guard(inspect::forget_password(&self.address)).await?;
-        // Not interrupted halfway: what the engine has been asked for it finishes.
+        // Not interruptible: the engine finishes even when devdb stops waiting.
         builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
     }
 
@@ -193,7 +197,7 @@ impl Work<'_> {
         let guard = &self.context.interrupt;
         guard.guard(inspect::checkpoint(&self.address)).await?;
         builder.publish_live(&self.label(step)).await?;
-        // It may have been started anew for that.
+        // Publishing may have restarted the server.
         self.until_ready(builder).await
     }
 
@@ -202,8 +206,8 @@ impl Work<'_> {
     }
 }
 
-/// What the error of a migration says of those before it is not true here: all of them go with the
-/// builder.
-fn thrown_away(error: Error) -> Error {
+/// Removes the hints of a migration's error. They say that earlier migrations stay applied, but
+/// here all of them are removed with the builder.
+fn without_hints_of_migration(error: Error) -> Error {
     if error.kind() == Kind::Migration { error.without_hints() } else { error }
 }

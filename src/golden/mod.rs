@@ -1,50 +1,46 @@
-//! Golden states: the longest cached prefix of a plan is found, the rest is baked in a private
-//! builder and published, so that the next database like it is a copy of a few files.
+//! Golden states: cached data directories that new databases are copied from.
 //!
-//! A bake publishes the state after the last migration, which a new migration builds on, and the
-//! one with the seeds. Whatever fails in the builder touches no instance.
+//! devdb finds the longest cached part of a plan ([`lookup`]), applies the rest in a private
+//! server, the builder ([`bake`]), and publishes the result. A bake publishes the state with the
+//! seeds, and the state before them, which later migrations build on. A failure in the builder
+//! touches no instance.
 
 mod bake;
+mod lookup;
 mod prune;
 mod transfer;
 
-use chrono::Utc;
-
 use crate::context::Context;
-use crate::engine::golden::LABEL_SCHEMA;
-use crate::engine::{Engine, GoldenLabel, GoldenState, Platform, PrivateServer};
+use crate::engine::{Engine, GoldenState, PrivateServer};
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Applied, Cached, GoldenReport};
-use crate::plan::chain::{Chain, KeyPart, Step};
-use crate::plan::{KeyUse, Plan};
-use crate::spec::{EngineKind, MadeWith};
+use crate::plan::Plan;
+use crate::spec::EngineKind;
 use crate::state::{Guards, Lock};
+use lookup::Lookup;
 
+pub use lookup::look_without_key;
 pub use prune::{Limits, Scope, last_used, prune, sweep};
 pub use transfer::{Imported, Reference, export, import, refuse_local};
 
-/// So many states on each other, and the next is baked from the empty database again: engines have
-/// a limit of about 125 layers, and each costs a little at every start.
-const DEPTH_MAX: u32 = 20;
+/// How often devdb looks for a state that others remove before it is used.
+const LOOKUP_TRIES_MAX: usize = 5;
 
-/// How often a state is looked for.
-const TRIES: usize = 5;
+const PRUNED_MEANWHILE: &str = "another devdb removed the golden state that this one was \
+     about to use, so devdb looks for another";
 
-const PRUNED_MEANWHILE: &str = "somebody else's devdb removed a golden state that was about to be \
-     used: looking again";
-
-/// A state to start from.
+/// A golden state to start from.
 pub struct Golden {
     /// The state itself.
     pub state: GoldenState,
-    /// How much of it was there.
+    /// How much of it was cached.
     pub cached: Cached,
-    /// What is in it.
+    /// What was applied to it.
     pub applied: Applied,
     engine: Engine,
-    /// Whether nobody will ever look for it: the files that it is of changed while it was made.
-    is_for_once: bool,
-    /// While somebody holds it nothing is pruned.
+    /// Whether nobody can find it again, because its files changed while it was made.
+    is_single_use: bool,
+    /// The shared lock of the cache, which keeps others from pruning.
     in_use: Lock,
 }
 
@@ -57,16 +53,16 @@ impl Golden {
         cached: Cached,
         in_use: Lock,
     ) -> Self {
-        prune::touch(context, &state.label);
+        prune::note_use(context, &state.label);
         let (engine, applied) = (engine.clone(), applied(plan, &state, cached));
-        Golden { cached, applied, state, engine, is_for_once: false, in_use }
+        Golden { cached, applied, state, engine, is_single_use: false, in_use }
     }
 
-    /// Tells that it has been copied, and makes room in the cache for what was baked. Returns what
-    /// is in it, and what `found` says is still to do.
+    /// Gives up the lock after the state was copied, and prunes the cache after a bake. Returns
+    /// what the state contains, together with the pending work of `found`.
     pub async fn release(self, context: &Context, found: Applied) -> Applied {
         drop(self.in_use);
-        if self.is_for_once {
+        if self.is_single_use {
             prune::discard(context, &self.engine, &self.state).await;
         }
         if self.cached != Cached::Hit {
@@ -82,119 +78,25 @@ impl Golden {
     }
 }
 
-/// Where a plan's state stands in the cache of an engine.
-pub struct Lookup {
-    /// The states on the way.
-    pub chain: Chain,
-    /// The best that is there, with the step it is.
-    pub best: Option<(Step, GoldenState)>,
-    /// What a state made here depends on.
-    platform: Platform,
-    /// Whether the state with the seeds is for this machine only.
-    is_local: bool,
-}
-
-impl Lookup {
-    /// Looks. Nothing is changed.
-    ///
-    /// # Errors
-    /// When the engine does not answer or the key of `!encrypt` cannot be read.
-    pub async fn look(context: &Context, engine: &Engine, plan: &Plan) -> Result<Lookup> {
-        let spec = &context.spec.server;
-        let (platform, states) = tokio::join!(engine.platform(spec), engine.golden_states());
-        let key = key_part(context, plan)?;
-        Ok(Lookup::among(context, plan, platform?, states?, key.as_ref()))
-    }
-
-    fn among(
-        context: &Context,
-        plan: &Plan,
-        platform: Platform,
-        states: Vec<GoldenState>,
-        key: Option<&KeyPart>,
-    ) -> Lookup {
-        let chain = Chain::of(&context.spec.server, &platform, plan, key);
-        let best = best(&chain, states, &platform);
-        let is_local = plan.needs_key() && context.key.is_made_here();
-        Lookup { chain, best, platform, is_local }
-    }
-
-    /// How much is there.
-    pub fn cached(&self) -> Cached {
-        match &self.best {
-            _ if self.hit().is_some() => Cached::Hit,
-            Some((step, _)) if step.migrations > 0 => Cached::Prefix,
-            _ => Cached::Miss,
-        }
-    }
-
-    /// The whole state, when it is there.
-    fn hit(&self) -> Option<GoldenState> {
-        let (step, state) = self.best.as_ref()?;
-        (step == self.chain.target() && state.label.clean).then(|| state.clone())
-    }
-
-    fn label(&self, context: &Context, engine: &Engine, step: &Step) -> GoldenLabel {
-        GoldenLabel {
-            schema: LABEL_SCHEMA,
-            fingerprint: step.fingerprint.clone(),
-            clean: false,
-            depth: self.best.as_ref().map_or(0, |(_, state)| state.label.depth + 1),
-            platform: self.platform.exact.clone(),
-            made_with: MadeWith::of(&context.spec.server, engine.kind()),
-            project: context.spec.owner.project.clone(),
-            migrations: step.migrations,
-            seeds: step.seeds,
-            created: Utc::now(),
-            next_transaction: 0,
-            local: self.is_local && step.seeds > 0,
-        }
-    }
-}
-
-/// The longest step of `chain` that is there; a clean state before one for builders only. States of
-/// another server are passed over. What would be built on a pile that has grown too high is built
-/// on the empty database: the next ones have a low pile again.
-fn best(
-    chain: &Chain,
-    states: Vec<GoldenState>,
-    platform: &Platform,
-) -> Option<(Step, GoldenState)> {
-    let mut usable: Vec<GoldenState> =
-        states.into_iter().filter(|state| state.label.platform == platform.exact).collect();
-    // The clean one of two with the same fingerprint is found first.
-    usable.sort_by_key(|state| !state.label.clean);
-    let of = |step: &Step| {
-        let state = usable.iter().find(|state| state.label.fingerprint == step.fingerprint)?;
-        Some((step.clone(), state.clone()))
-    };
-    let (step, state) = chain.longest_first().find_map(of)?;
-    let is_hit = &step == chain.target() && state.label.clean;
-    if is_hit || state.label.depth < DEPTH_MAX {
-        return Some((step, state));
-    }
-    of(chain.base())
-}
-
-/// What `make` makes of the state of a plan, and the state: found, or baked now. The instance's lock
-/// is held, so nobody else of this instance is at it. Other users of the engine may prune a state
-/// between its being found and its being used; it is looked for again then.
+/// Finds the state of a plan, or bakes it, and calls `make` with it. Returns the state and what
+/// `make` returns. The caller holds the instance's lock. Other users of the engine may prune the
+/// state before `make` has used it; devdb then looks for it again.
 ///
 /// # Errors
-/// Those of migrating and seeding, of the engine, and of `make`. Nothing but finished states is left.
+/// The errors of migrating, seeding, the engine and `make`. Only finished states are left.
 pub async fn obtain<T>(
     context: &Context,
     engine: &Engine,
     plan: &Plan,
     mut make: impl AsyncFnMut(&Golden) -> Result<T>,
 ) -> Result<(Golden, T)> {
-    let mut left = TRIES;
+    let mut left = LOOKUP_TRIES_MAX;
     loop {
         left -= 1;
         let (golden, builder) = find_or_bake(context, engine, plan).await?;
         let made = match engine.kind() {
             EngineKind::Docker => tokio::join!(discard(context, builder), make(&golden)).1,
-            // An ephemeral database takes the place of its builder.
+            // An ephemeral database uses the directory of its builder.
             EngineKind::Native => {
                 discard(context, builder).await;
                 make(&golden).await
@@ -210,7 +112,7 @@ pub async fn obtain<T>(
     }
 }
 
-/// With the builder, when there was something to bake.
+/// Returns the state, and the builder when devdb has baked the state.
 async fn find_or_bake(
     context: &Context,
     engine: &Engine,
@@ -226,7 +128,7 @@ async fn find_or_bake(
     let fingerprint = &lookup.chain.target().fingerprint;
     let waiting = context.store.lock(Guards::Baking(fingerprint), &context.events);
     let _alone = guard.guard(waiting).await?;
-    let mut left = TRIES;
+    let mut left = LOOKUP_TRIES_MAX;
     loop {
         left -= 1;
         // Another process may have baked it while this one waited.
@@ -235,15 +137,15 @@ async fn find_or_bake(
             return Ok((Golden::new(context, engine, plan, state, Cached::Hit, in_use), None));
         }
         let cached = lookup.cached();
-        let best = lookup.best.as_ref().map(|(_, state)| state);
+        let best = lookup.best.as_ref().map(|best| &best.state);
         if let Some(state) = best {
-            prune::touch(context, &state.label);
+            prune::note_use(context, &state.label);
         }
         match (bake::bake(context, engine, plan, &lookup).await, best) {
             (Ok((state, builder)), _) => {
-                let is_for_once = state.label.fingerprint != lookup.chain.target().fingerprint;
+                let is_single_use = state.label.fingerprint != lookup.chain.target().fingerprint;
                 let golden = Golden::new(context, engine, plan, state, cached, in_use);
-                return Ok((Golden { is_for_once, ..golden }, Some(builder)));
+                return Ok((Golden { is_single_use, ..golden }, Some(builder)));
             }
             (Err(error), Some(best)) if left > 0 && is_gone(engine, best, &error).await => {
                 context.events.note(PRUNED_MEANWHILE);
@@ -253,83 +155,32 @@ async fn find_or_bake(
     }
 }
 
-/// Removes a builder. What is left of it the next command removes.
+/// Removes a builder. When that fails, the next command removes it.
 async fn discard(context: &Context, builder: Option<PrivateServer>) {
     let Some(builder) = builder else { return };
     if let Err(error) = builder.discard().await {
-        context.events.warn(format!("what baked the golden state is still there: {error}"));
+        context
+            .events
+            .warn(format!("the server that prepared the database could not be removed: {error}"));
     }
 }
 
-/// Whether a state is no longer there, which may be why something failed with `error`.
+/// Whether a state was removed, which may be why something failed with `error`.
 async fn is_gone(engine: &Engine, state: &GoldenState, error: &Error) -> bool {
     let is_listed = |states: Vec<GoldenState>| states.iter().any(|one| one.handle == state.handle);
     match error.kind() {
-        // Somebody may have made it again already. Another image is a registry's.
+        // Somebody may have made the state again already, so the list does not help. An error about
+        // another image comes from a registry.
         Kind::Image => error.message().contains(&state.handle),
         Kind::Unexpected => engine.golden_states().await.is_ok_and(|states| !is_listed(states)),
         _ => false,
     }
 }
 
-/// While this is held nothing is pruned from the cache by this user.
+/// Shares the lock of the cache, which keeps this user's other commands from pruning.
 async fn use_cache(context: &Context) -> Result<Lock> {
     let waiting = context.store.share(Guards::Cache, &context.events);
     context.interrupt.guard(waiting).await
-}
-
-/// Where a plan's state stands, told without making a key.
-pub struct Sighting {
-    /// Of what the files want; none while the key of their `!encrypt` values has yet to be made.
-    pub fingerprint: Option<String>,
-    /// How much of it is there.
-    pub cached: Cached,
-    /// The states on the way.
-    pub chain: Chain,
-}
-
-/// Looks among states that were found before. Nothing is changed, and no key is made.
-///
-/// # Errors
-/// When the image or the programs are not there, or the key cannot be read.
-pub async fn sight(
-    context: &Context,
-    engine: &Engine,
-    plan: &Plan,
-    states: Vec<GoldenState>,
-) -> Result<Sighting> {
-    let existing = if depends_on_key(context, plan) { context.key.existing()? } else { None };
-    let is_known = existing.is_some() || !plan.needs_key();
-    let key = match existing {
-        Some(key) => Some(KeyPart::of(&key.to_base64())),
-        None if is_known => None,
-        None => Some(KeyPart::of("a key that is not made yet")),
-    };
-    let platform = engine.platform(&context.spec.server).await?;
-    let lookup = Lookup::among(context, plan, platform, states, key.as_ref());
-    Ok(Sighting {
-        fingerprint: is_known.then(|| lookup.chain.target().fingerprint.clone()),
-        cached: lookup.cached(),
-        chain: lookup.chain,
-    })
-}
-
-/// Whether the seeds' values depend on more than their files. A command may encrypt too, with a key that
-/// it finds in its environment.
-fn depends_on_key(context: &Context, plan: &Plan) -> bool {
-    match plan.key_use() {
-        KeyUse::Certain => true,
-        KeyUse::Possible => !context.key.is_made_here(),
-        KeyUse::None => false,
-    }
-}
-
-fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
-    if !depends_on_key(context, plan) {
-        return Ok(None);
-    }
-    let key = context.key.announced(&context.events)?;
-    Ok(Some(KeyPart::of(&key.to_base64())))
 }
 
 fn applied(plan: &Plan, state: &GoldenState, cached: Cached) -> Applied {

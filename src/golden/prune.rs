@@ -1,4 +1,4 @@
-//! Keeping the cache small: the states that were used longest ago go first.
+//! Keeps the cache small: the states that were used longest ago are removed first.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,41 +12,41 @@ use crate::spec::CacheLimits;
 
 use crate::state::{Guards, Store};
 
-/// How the names of what is being fetched begin.
+/// How the names of directories for downloads begin.
 const PULL: &str = ".pull-";
 
-/// How much is kept.
+/// The limits of what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How many states.
+    /// How many states are kept.
     pub count: usize,
-    /// How many bytes in all.
+    /// How many bytes all of them may have.
     pub bytes: u64,
-    /// For how long after their last use; none: for ever.
+    /// How long a state is kept after its last use. None for no limit.
     pub age: Option<Duration>,
 }
 
 impl Limits {
-    /// As a project's settings have it.
+    /// The limits in a project's settings.
     pub fn of(limits: CacheLimits) -> Self {
         Limits { count: limits.states, bytes: limits.bytes, age: None }
     }
 
-    /// Nothing is kept.
+    /// Limits that keep nothing.
     pub const NOTHING: Limits = Limits { count: 0, bytes: 0, age: None };
 }
 
-/// Which states are meant.
+/// Which states to prune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// Those first made for the project of this name.
+    /// The states that were first made for the project of this name.
     Project(&'a str),
-    /// Everybody's on the engine.
+    /// All states on the engine, of every user.
     Everything,
 }
 
 impl Scope<'_> {
-    /// Whether a state is meant.
+    /// Whether the scope includes a state.
     pub fn has(self, label: &GoldenLabel) -> bool {
         match self {
             Scope::Project(name) => label.project == name,
@@ -55,23 +55,22 @@ impl Scope<'_> {
     }
 }
 
-/// What was removed.
+/// The result of pruning.
 #[derive(Debug, Default)]
 pub struct Pruned {
-    /// The states.
+    /// The removed states.
     pub removed: Vec<GoldenState>,
-    /// What was damaged.
+    /// The removed damaged states.
     pub damaged: Vec<DamagedGolden>,
-    /// Those that should go and are in use.
+    /// The states beyond the limits that are in use and stay.
     pub in_use: Vec<GoldenState>,
 }
 
-/// Removes what is beyond the limits, the longest unused first, and everything that is damaged.
-/// Waits for this user's commands that are using the cache, and never removes what the engine says
-/// is in use.
+/// Removes the states beyond the limits, the longest unused first, and every damaged state. Waits
+/// for this user's commands that use the cache. Never removes what the engine reports as in use.
 ///
 /// # Errors
-/// `Locked` when they take too long, and when the engine does not answer.
+/// `Locked` when other commands take too long, and when the engine does not answer.
 pub async fn prune(
     context: &Context,
     engine: &Engine,
@@ -80,7 +79,8 @@ pub async fn prune(
 ) -> Result<Pruned> {
     let waiting = context.store.lock(Guards::Cache, &context.events);
     let _alone = context.interrupt.guard(waiting).await?;
-    // Only when somebody asks for it: whose they are cannot be told.
+    // Damaged states are removed only here, where a person asked for it: they may be another
+    // user's.
     let damaged = engine.damaged_golden().await?;
     for one in &damaged {
         engine.remove_damaged(one).await?;
@@ -88,9 +88,9 @@ pub async fn prune(
     Ok(Pruned { damaged, ..prune_alone(context, engine, scope, limits).await? })
 }
 
-/// Makes room for what was baked: the project's states are kept within its limits, and those of all
-/// projects together within the usual ones, or its own where they are wider. Another time, when
-/// another command of this user is using the cache.
+/// Prunes after a bake: the project's states to its limits, and the states of all projects together
+/// to the default limits, or to the project's where they are higher. Does nothing while another
+/// command of this user uses the cache.
 pub(super) async fn after_a_bake(context: &Context, engine: &Engine) {
     let (own, usual) = (context.spec.cache, CacheLimits::default());
     let all =
@@ -117,13 +117,13 @@ async fn prune_alone(
     let mut states = engine.golden_states().await?;
     states.retain(|state| scope.has(&state.label));
     let mut going = beyond(context, states, limits);
-    // What is built on others goes before them.
+    // A state that is built on another is removed before it.
     going.sort_by_key(|state| std::cmp::Reverse(state.label.depth));
     for state in going {
         if let Err(error) = engine.remove_golden(&state).await {
             let is_there =
                 |states: Vec<GoldenState>| states.iter().any(|one| one.handle == state.handle);
-            // Another home's devdb may have been at the same.
+            // A devdb with another home directory may have removed it.
             if engine.golden_states().await.map_or(true, is_there) {
                 tracing::debug!("{} is kept: {error}", state.handle);
                 pruned.in_use.push(state);
@@ -139,12 +139,12 @@ async fn prune_alone(
     Ok(pruned)
 }
 
-/// The states that the limits have no room for.
+/// The states beyond the limits.
 fn beyond(context: &Context, mut states: Vec<GoldenState>, limits: &Limits) -> Vec<GoldenState> {
     states.sort_by_key(|state| std::cmp::Reverse(last_used(context, &state.label)));
     let now = SystemTime::now();
     let mut bytes = 0;
-    // One that never fits takes no other's place.
+    // A state that is larger than the limit must not displace the others.
     let (mut too_big, mut states): (Vec<_>, Vec<_>) =
         states.into_iter().partition(|state| state.bytes > limits.bytes);
     let kept = states.iter().enumerate().take_while(|(before, state)| {
@@ -159,7 +159,7 @@ fn beyond(context: &Context, mut states: Vec<GoldenState>, limits: &Limits) -> V
     too_big
 }
 
-/// A directory for what is being fetched: gone when it is dropped, or at the next pruning.
+/// A new directory for a download. It is removed when it is dropped, or by the next pruning.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -172,18 +172,18 @@ pub(super) fn new_pull(context: &Context) -> Result<tempfile::TempDir> {
         .or_fail(Kind::Unexpected, || format!("cannot make a directory in {}", notes.display()))
 }
 
-/// Removes what pulls that were killed had fetched.
+/// Removes the downloads of killed commands.
 fn sweep_pulls(context: &Context) {
     for entry in fs::read_dir(notes(context)).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(PULL) {
-            // At worst it stays until the next time.
+            // A directory that stays is removed next time.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// Removes what a bake that was cut short left half made; left for another time while a command of
-/// this user is using the cache.
+/// Removes the unfinished states of a bake that was cut short. Does nothing while another command
+/// of this user uses the cache.
 ///
 /// # Errors
 /// When the engine refuses.
@@ -197,14 +197,14 @@ pub async fn sweep(store: &Store, engine: &Engine) -> Result<()> {
     }
 }
 
-/// When a state was used last by this user; when it was made, where that is not known.
+/// When this user last used a state, or else when it was made.
 pub fn last_used(context: &Context, label: &GoldenLabel) -> SystemTime {
     let noted = fs::metadata(note(context, label)).and_then(|file| file.modified());
     noted.unwrap_or_else(|_| label.created.into())
 }
 
-/// Notes that a state is being used. What goes wrong with that costs a state its place in the queue.
-pub(super) fn touch(context: &Context, label: &GoldenLabel) {
+/// Records the use of a state. A failure only lets the state be pruned earlier.
+pub(super) fn note_use(context: &Context, label: &GoldenLabel) {
     let file = note(context, label);
     let noted = private_directory(&notes(context))
         .map_err(|error| error.to_string())
@@ -214,19 +214,19 @@ pub(super) fn touch(context: &Context, label: &GoldenLabel) {
     }
 }
 
-/// Removes a state that nobody will look for. While an ephemeral database runs on it that cannot be:
-/// it is the first to go then.
+/// Removes a state that nobody can find again. While an ephemeral database runs on it, it cannot be
+/// removed. It is then marked as the first to prune.
 pub(super) async fn discard(context: &Context, engine: &Engine, state: &GoldenState) {
     if engine.remove_golden(state).await.is_ok() {
         return forget(context, &state.label);
     }
     let file = fs::File::options().write(true).open(note(context, &state.label));
-    // At worst it goes in its turn.
+    // Without the mark it is pruned later.
     let _ = file.and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH));
 }
 
 fn forget(context: &Context, label: &GoldenLabel) {
-    // At worst an empty file stays.
+    // At worst an empty file is left.
     let _ = fs::remove_file(note(context, label));
 }
 

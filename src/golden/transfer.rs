@@ -1,12 +1,14 @@
-//! Golden states from one machine to another, through a registry or in a file.
+//! Sends golden states to other machines and receives them, through a registry or a file.
 //!
-//! What arrives is believed nothing: its label must be of what the files here want, its file whole,
-//! and a server on it must find nothing to do. Then it is published as if it had been baked here.
+//! devdb does not trust what arrives: the label must have the fingerprint of the files here, the
+//! file must be complete, and a server on the data must find nothing to apply. Only then the state
+//! is published.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Lookup, bake, prune, use_cache};
+use super::lookup::Lookup;
+use super::{bake, prune, use_cache};
 use crate::archive::{self, Archive, Content, IfExists, Verified, Writer};
 use crate::context::Context;
 use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
@@ -14,10 +16,10 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::plan::Plan;
 use crate::state::Guards;
 
-/// How the names of files end.
+/// How the names of such files end.
 const SUFFIX: &str = ".tar.zst";
 
-/// Where a golden state is sent to or comes from.
+/// Where to send a golden state, or where to get it from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// A file.
@@ -27,10 +29,10 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Reads what a person typed: a path that ends in `.tar.zst`, else `REGISTRY/NAME:TAG`.
+    /// Parses a path that ends in `.tar.zst`, or `REGISTRY/NAME:TAG`.
     ///
     /// # Errors
-    /// `Usage` when it is neither.
+    /// `Usage` when the text is neither.
     pub fn parse(text: &str) -> Result<Self> {
         if text.ends_with(SUFFIX) {
             return Ok(Reference::File(PathBuf::from(text)));
@@ -57,7 +59,7 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// Refuses a plan whose state only this project on this machine can read.
+/// Refuses a plan whose seeds are encrypted with a key that exists only on this machine.
 ///
 /// # Errors
 /// `Secret`.
@@ -66,15 +68,17 @@ pub fn refuse_local(context: &Context, plan: &Plan) -> Result<()> {
         return Ok(());
     }
     let name = &context.key.variable.0;
-    Err(Error::new(Kind::Secret, "this project's state is for this machine only")
-        .because("its seeds have !encrypt values, and their key is one that devdb made here")
-        .hint(format!("set {name} to a key that both sides have (devdb secret keygen makes one)")))
+    Err(Error::new(Kind::Secret, "the golden state of this project is of use on this machine only")
+        .because("its seeds have !encrypt values, and devdb made their key on this machine")
+        .hint(format!(
+            "set {name} to the same key on both machines (devdb secret keygen makes one)"
+        )))
 }
 
-/// Sends a state.
+/// Sends a state to a file or a registry.
 ///
 /// # Errors
-/// `Snapshot` and `Image` when it cannot be written or the registry does not take it.
+/// `Snapshot` when the file cannot be written, and `Image` when the registry refuses the state.
 pub async fn export(
     context: &Context,
     engine: &Engine,
@@ -85,14 +89,14 @@ pub async fn export(
     match to {
         Reference::File(path) => {
             context.events.step(format!("writing {}", path.display()));
-            // Of one that was killed where there is no instance, and so no record to tell of it.
+            // Without an instance no record names the draft of a killed command.
             archive::remove_drafts(path);
             write(context, engine, state, path, IfExists::Replace).await
         }
         Reference::Registry(name) => {
             let reserved = guard.guard(engine.reserve_tag(name)).await?;
             let pushed = guard.guard(engine.push_golden(state, name, &context.events)).await;
-            // Not interruptible: this is the cleaning up.
+            // Not interruptible, because it cleans up.
             pushed.and(engine.release_tag(&reserved).await)
         }
     }
@@ -111,18 +115,19 @@ async fn write(
     context.interrupt.guard_to_the_end(writing, || stop.ask()).await
 }
 
-/// What an import came to.
+/// The result of an import.
 pub struct Imported {
     /// The state.
     pub state: GoldenState,
-    /// Whether it was there before, and nothing was fetched.
+    /// Whether it was cached before, so that nothing was fetched.
     pub was_there: bool,
 }
 
-/// Fetches the state that the plan wants. The instance's lock is held.
+/// Fetches the state of the plan. The caller holds the instance's lock.
 ///
 /// # Errors
-/// `Snapshot` and `Image` when it cannot be had, is another one or is not whole. Nothing is kept.
+/// `Snapshot` and `Image` when the state cannot be fetched, is incomplete, or is another one.
+/// Nothing is kept then.
 pub async fn import(
     context: &Context,
     engine: &Engine,
@@ -149,14 +154,14 @@ pub async fn import(
             (Some(directory), open(path, &lookup).await?)
         }
     };
-    let state = bake::adopt(context, engine, plan, &lookup, &Arc::new(archive)).await?;
-    prune::touch(context, &state.label);
+    let state = bake::publish_imported(context, engine, plan, &lookup, &Arc::new(archive)).await?;
+    prune::note_use(context, &state.label);
     drop(in_use);
     prune::after_a_bake(context, engine).await;
     Ok(Imported { state, was_there: false })
 }
 
-/// Copies the data of what a registry has into a file.
+/// Copies a state from a registry into a file.
 async fn fetch(
     context: &Context,
     engine: &Engine,
@@ -172,11 +177,11 @@ async fn fetch(
         write(context, engine, &state, path, IfExists::Refuse).await
     };
     let fetched = fetched.await;
-    // Not interruptible: this is the cleaning up.
+    // Not interruptible, because it cleans up.
     fetched.and(engine.release_tag(&reserved).await)
 }
 
-/// A file that is whole and holds what is wanted, as far as it says.
+/// Opens a file, checks its label and verifies that it is complete.
 async fn open(path: PathBuf, lookup: &Lookup) -> Result<Verified<GoldenLabel>> {
     let archive = Archive::<GoldenLabel>::open(&path, Content::Golden)?;
     check(&path.display().to_string(), &archive.manifest().payload, lookup)?;
@@ -185,18 +190,18 @@ async fn open(path: PathBuf, lookup: &Lookup) -> Result<Verified<GoldenLabel>> {
         .or_fail(Kind::Unexpected, || "cannot read the file".into())?
 }
 
-/// Refuses a state that is not the one that is wanted.
+/// Refuses a state whose label does not fit.
 fn check(name: &str, label: &GoldenLabel, lookup: &Lookup) -> Result<()> {
     let refused = |why: String| {
-        Err(Error::new(Kind::Snapshot, format!("{name} is of no use here"))
+        Err(Error::new(Kind::Snapshot, format!("devdb cannot use {name} here"))
             .because(why)
-            .because("nothing of it was kept"))
+            .because("nothing was kept"))
     };
     let wanted = &lookup.chain.target().fingerprint;
     let platform = &lookup.platform;
     if label.platform != platform.exact {
         let why = format!(
-            "it was made by another server ({}) than the one here ({}), which may sort text \
+            "another server made it ({}) than the one here ({}), and the two may sort text \
              differently",
             label.platform, platform.exact
         );
@@ -205,17 +210,17 @@ fn check(name: &str, label: &GoldenLabel, lookup: &Lookup) -> Result<()> {
     }
     if &label.fingerprint != wanted {
         let why = format!(
-            "the files here are not those it was made from: it is {}, they want {}",
+            "it was made from other files: its fingerprint is {}, the files here have {}",
             short(&label.fingerprint),
             short(wanted)
         );
         return refused(why).map_err(|error| {
-            error.hint("devdb cache push, from a checkout with the same files, makes one that is")
+            error.hint("run devdb cache push in a checkout with the same files as here")
         });
     }
     if !label.clean {
-        return refused("it was taken from a running server".to_owned())
-            .map_err(|error| error.hint("devdb cache push writes one that was stopped cleanly"));
+        return refused("it is a copy of a running server".to_owned())
+            .map_err(|error| error.hint("devdb cache push writes a copy of a stopped server"));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::engine::{Endpoint, Server};
 use crate::error::{Error, Kind, Result};
 use crate::state::Record;
 
-/// How to log in to a server of this record.
+/// The address of a server of this record.
 pub fn address(record: &Record, endpoint: &Endpoint) -> Address {
     let made_with = record.current_generation().map(|generation| &generation.made_with);
     Address {
@@ -17,16 +17,16 @@ pub fn address(record: &Record, endpoint: &Endpoint) -> Address {
     }
 }
 
-/// How to log in to the instance of this record, without asking its engine: servers are published
-/// on 127.0.0.1 only.
+/// The address of the instance of this record, without a call to its engine. Engines publish
+/// servers on 127.0.0.1 only.
 pub fn recorded_address(record: &Record) -> Address {
     address(record, &Endpoint { host: "127.0.0.1".into(), port: record.port })
 }
 
-/// Where a server is reached.
+/// The host and port of a server.
 ///
 /// # Errors
-/// `Unexpected` when its engine does not say.
+/// `Unexpected` when the engine reports none.
 pub fn endpoint_of(server: &Server) -> Result<&Endpoint> {
     server.endpoint.as_ref().ok_or_else(|| {
         Error::new(Kind::Unexpected, format!("the engine reports no port for {}", server.name))

@@ -1,5 +1,4 @@
-//! A new instance that begins with the data of another: a branch that goes on from where the branch
-//! before it stood.
+//! A new instance that begins with a copy of another instance's data, for example for a new branch.
 
 use super::{Instance, Running, lineage};
 use crate::context::Context;
@@ -9,20 +8,23 @@ use crate::outcome::How;
 use crate::spec::MadeWith;
 
 impl Instance<'_> {
-    /// Makes the instance from a snapshot of `source`'s data as it is now, which is saved for that
-    /// and removed afterwards. The other instance's clients stay connected.
+    /// Makes the instance from a snapshot of the present data of `source`. The snapshot exists only
+    /// during this call. Clients of the other instance stay connected.
     ///
     /// # Errors
-    /// `Usage` when this instance is there already, `NoInstance` when the other is not, and those of
+    /// `Usage` when this instance exists, `NoInstance` when the other does not, and the errors of
     /// saving a snapshot and of making an instance.
     pub async fn branch_off(&mut self, source: &Context) -> Result<Running> {
         self.tidy().await?;
         if self.record.is_some() {
-            return Err(Error::new(Kind::Usage, "--from is for an instance that is not there yet")
-                .hint("devdb up                                  starts this one as it is")
-                .hint(
-                    "devdb snapshot export, devdb snapshot import   take data from one to another",
-                ));
+            return Err(Error::new(
+                Kind::Usage,
+                "--from makes a new instance, and this instance exists",
+            )
+            .hint("devdb up   starts this instance with its own data")
+            .hint(
+                "devdb snapshot export and devdb snapshot import   copy data between instances",
+            ));
         }
         let spec = &self.context.spec;
         let mut other = Instance::open_origin(source).await?;
@@ -33,7 +35,7 @@ impl Instance<'_> {
                 error.context(format!("there is no instance {:?} to start from", owner.instance));
             match source.store.nearest_instance(owner) {
                 Some(name) => error.hint(format!("did you mean {name}?")),
-                None => error.hint("devdb list   shows every instance"),
+                None => error.hint("devdb list   shows all instances"),
             }
         })?;
         lineage::check_engine(record.engine, spec.engine)?;
@@ -43,12 +45,12 @@ impl Instance<'_> {
         }
         other.engine(&record).await?.keeps_instances().await?;
         let name = SnapshotName::parse(&format!("for-{}", self.key))?;
-        // Of an attempt that was killed.
+        // A killed attempt may have left it.
         other.forget_snapshot(&name).await?;
         other.save_snapshot(&name, Some(format!("for {}", spec.owner.instance))).await?;
         let made = async {
             let engine = other.open_snapshots().await?;
-            let (snapshot, _) = other.usable(&engine, &name).await?;
+            let (snapshot, _) = other.usable_snapshot(&engine, &name).await?;
             self.create_from(&engine, &snapshot).await
         };
         let made = made.await;

@@ -1,4 +1,5 @@
-//! Working on golden states under an instance's lock: builders are of the instance, there or not.
+//! Work on golden states under an instance's lock. Builders carry the instance's name, even when
+//! the instance itself does not exist.
 
 use std::path::Path;
 
@@ -10,12 +11,12 @@ use crate::outcome::{Applied, Cached};
 use crate::state::UnderWay;
 
 impl Instance<'_> {
-    /// The engine that the next `up` uses, ready for it: the instance's own, or the one that is
-    /// chosen for a new one. Until [`Instance::leave_cache`] the record says what is going on, and which
-    /// file is being written.
+    /// Prepares the engine that the next `up` uses: the instance's own, or the one that devdb
+    /// chooses for a new instance. Until [`Instance::leave_cache`] the record notes the work, and
+    /// `file` when the work writes one.
     ///
     /// # Errors
-    /// `NoEngine`, and `Image` when the image cannot be had.
+    /// `NoEngine`, and `Image` when the engine cannot get the image.
     pub async fn enter_cache(&mut self, file: Option<&Path>) -> Result<Engine> {
         let context = self.context;
         self.tidy().await?;
@@ -34,10 +35,10 @@ impl Instance<'_> {
         Ok(engine)
     }
 
-    /// Notes that nothing is going on any more, unless what was `done` may have left something.
+    /// Clears the note of [`Instance::enter_cache`], unless a failure may have left something.
     ///
     /// # Errors
-    /// That of `done`, and when the record cannot be written.
+    /// The error of `done`, and when the record cannot be written.
     pub fn leave_cache<T>(&mut self, done: Result<T>) -> Result<T> {
         match done {
             Ok(done) => self.done().map(|()| done),
@@ -48,17 +49,19 @@ impl Instance<'_> {
         }
     }
 
-    /// Tells that a golden state has been copied, and makes room in the cache for what was baked.
-    /// Returns what is in it, and what `found` says is still to do.
+    /// Releases a golden state after its copy, and prunes the cache after a bake. Returns what the
+    /// state contains, together with the pending work of `found`.
     pub async fn release(&mut self, golden: Golden, found: Applied) -> Applied {
         if golden.cached == Cached::Hit {
             return golden.release(self.context, found).await;
         }
-        // So that the next command goes on with it when it is cut short.
+        // When this is cut short, the next command finishes it.
         let noted = self.begin(UnderWay::Prune);
         let applied = golden.release(self.context, found).await;
         if let Err(error) = noted.and_then(|()| self.done()) {
-            self.context.events.warn(format!("what was pruned could not be noted: {error}"));
+            self.context
+                .events
+                .warn(format!("devdb could not record that it pruned the cache: {error}"));
         }
         applied
     }

@@ -16,21 +16,21 @@ use crate::state::{GenerationRecord, Guards, Record, UnderWay, Why, ports};
 /// The number of a first generation.
 const FIRST: u32 = 1;
 
-/// An instance that was made.
+/// A new instance.
 pub(super) struct Created {
     /// Its server.
     pub server: Server,
-    /// What it started from.
+    /// The golden state it started from.
     pub golden: Golden,
 }
 
 impl Instance<'_> {
-    /// Makes the instance on an engine that has nothing of it: the golden state of its files, then
-    /// port, password, a copy of that state, and a server on it that accepts logins. When it fails
-    /// or is interrupted nothing of it is left.
+    /// Makes the instance on an engine that has nothing of it yet: reserves a port, copies the
+    /// golden state of its files, and launches a server that accepts logins. A failed or
+    /// interrupted attempt leaves nothing.
     ///
     /// # Errors
-    /// Those of migrating, seeding, launching and waiting.
+    /// The errors of migrating, seeding, launching and waiting.
     pub(super) async fn create(&mut self, engine: &Engine, plan: &Plan) -> Result<Created> {
         let context = self.context;
         let record = context.interrupt.guard(reserve(context, &self.key, engine)).await?;
@@ -47,11 +47,11 @@ impl Instance<'_> {
         }
     }
 
-    /// Makes the instance from a snapshot of another, on the engine that has it. When it fails or is
-    /// interrupted nothing of it is left.
+    /// Makes the instance from another instance's snapshot, on the engine that has the snapshot. A
+    /// failed or interrupted attempt leaves nothing.
     ///
     /// # Errors
-    /// Those of launching and waiting, and `Snapshot` when the copy fails.
+    /// The errors of launching and waiting, and `Snapshot` when the copy fails.
     pub(super) async fn create_from(
         &mut self,
         engine: &Engine,
@@ -76,7 +76,7 @@ impl Instance<'_> {
         }
     }
 
-    /// Launches the first server, on a generation that is there, and records that.
+    /// Launches the first server on a generation that exists, and records both.
     async fn launch_first(
         &mut self,
         engine: &Engine,
@@ -88,10 +88,10 @@ impl Instance<'_> {
         let mut record = self.recorded()?;
         let launch = launch::instance(context, engine, &mut record, generation.number, verifier);
         let server = launch.await?;
-        // `point_at` before the wait: the address is made from the current generation.
+        // `point_at` comes before the wait, because the address depends on the current generation.
         record.point_at(generation, server.handle.clone());
         self.log_in(engine, &record, &server, Password::OfTheCopy).await?;
-        // Setting a password may have started it anew.
+        // Setting a password may have restarted the server.
         let server = engine.server(&server.handle).await?.unwrap_or(server);
         record.under_way = None;
         context.store.save(&record)?;
@@ -99,8 +99,8 @@ impl Instance<'_> {
         Ok(server)
     }
 
-    /// Removes what was made of an instance that is not to be. Not interruptible. Where it fails,
-    /// the record's note makes the next command go on with it.
+    /// Removes everything that a failed creation made. Not interruptible. When the removal fails,
+    /// the note in the record makes the next command finish it.
     async fn rolled_back_creation(&mut self, engine: &Engine, error: Error) -> Error {
         match self.discard_everything(engine).await {
             Ok(()) => {
@@ -112,9 +112,9 @@ impl Instance<'_> {
     }
 }
 
-/// Reserves a port for the instance by writing its first record, under a lock of all instances.
+/// Reserves a port for the instance by writing its first record, under the lock of all ports.
 async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record> {
-    // Asked first: a daemon that hangs must not hold up every other instance.
+    // This call comes before the lock: a daemon that hangs must not block every other instance.
     let engine_id = engine.id().await?;
     let _all = context.store.lock(Guards::Ports, &context.events).await?;
     let port = match context.spec.port {

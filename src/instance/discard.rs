@@ -1,6 +1,5 @@
-//! Removing servers, generations and snapshots of an instance. Nothing here decides what goes: it
-//! carries out what [`tidy`](super::tidy), [`retention`](super::retention) and
-//! [`rubbish`](super::rubbish) have decided.
+//! Removes servers, generations and snapshots of an instance. The decisions about what to remove
+//! are in [`tidy`](super::tidy), [`retention`](super::retention) and [`rubbish`](super::rubbish).
 
 use std::time::Duration;
 
@@ -8,18 +7,17 @@ use super::{Instance, SERVER_STOP_DEADLINE};
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 
-/// How long a removal is waited for that an engine goes on with by itself: as long as it takes
-/// Docker to begin with it, if others leave it the time.
-pub(super) const BRIEFLY: Duration = Duration::from_millis(150);
+/// How long devdb waits for the removal of a generation that the engine can finish by itself. It is
+/// the time that Docker usually needs to begin the removal.
+pub(super) const REMOVAL_START_DEADLINE: Duration = Duration::from_millis(150);
 
 impl Instance<'_> {
-    /// Removes a server that is in the way. One that serves a generation which is kept is stopped
-    /// before: clients may have been told of commits that it has not written yet, where `durability`
-    /// lets it.
+    /// Removes a server. When its generation is kept, the server is stopped cleanly first: with a
+    /// relaxed `durability` it may not have written every commit yet.
     ///
     /// # Errors
-    /// When it does not stop; it is never killed then.
-    pub(super) async fn withdraw(&self, engine: &Engine, server: &Server) -> Result<()> {
+    /// When the server does not stop. devdb does not kill it then.
+    pub(super) async fn retire_server(&self, engine: &Engine, server: &Server) -> Result<()> {
         let mut generations = self.record.iter().flat_map(|record| &record.generations);
         let is_kept = generations.any(|kept| kept.number == server.generation);
         if server.role == Role::Instance && is_kept {
@@ -28,18 +26,18 @@ impl Instance<'_> {
         engine.remove_server(server).await
     }
 
-    /// Removes every server of the instance but one.
+    /// Removes every server of the instance except `keep`.
     ///
     /// # Errors
-    /// As [`Instance::withdraw`].
-    pub(super) async fn withdraw_others(
+    /// As [`Instance::retire_server`].
+    pub(super) async fn retire_other_servers(
         &self,
         engine: &Engine,
         keep: Option<&Server>,
     ) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if keep.is_none_or(|keep| keep.handle != server.handle) {
-                self.withdraw(engine, &server).await?;
+                self.retire_server(engine, &server).await?;
             }
         }
         Ok(())
@@ -48,7 +46,7 @@ impl Instance<'_> {
     pub(super) async fn discard_server(&self, engine: &Engine, number: u32) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             if server.generation == number {
-                self.withdraw(engine, &server).await?;
+                self.retire_server(engine, &server).await?;
             }
         }
         Ok(())
@@ -59,18 +57,19 @@ impl Instance<'_> {
         self.discard_within(engine, number, Duration::MAX).await.map(drop)
     }
 
-    /// The same, for an engine that goes on with it by itself. False when it was not gone by then.
+    /// As [`Instance::discard`], with a deadline after which the engine goes on by itself. False
+    /// when something of the generation was left at the deadline.
     pub(super) async fn discard_within(
         &self,
         engine: &Engine,
         number: u32,
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<bool> {
         self.discard_server(engine, number).await?;
         let generations: Vec<Generation> = engine.generations(Some(&self.key)).await?;
         let mut is_gone = true;
         for generation in generations.iter().filter(|generation| generation.number == number) {
-            is_gone &= engine.remove_generation_within(generation, patience).await?;
+            is_gone &= engine.remove_generation_within(generation, deadline).await?;
         }
         Ok(is_gone)
     }
@@ -90,7 +89,7 @@ impl Instance<'_> {
     /// Removes every server and generation the engine has of this instance, and its record.
     ///
     /// # Errors
-    /// When the engine refuses; the record then stays.
+    /// When the engine refuses. The record stays then.
     pub(super) async fn discard_everything(&self, engine: &Engine) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
             engine.remove_server(&server).await?;

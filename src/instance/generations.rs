@@ -1,4 +1,5 @@
-//! The generations of an instance, for people: how each came, what it is worth, how long it stays.
+//! The report on an instance's generations: what made each, whether it was written to, and how long
+//! it is kept.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,11 @@ use crate::error::Result;
 use crate::outcome::{GenerationRow, GenerationsReport};
 use crate::state::{GenerationRecord, Record, Why, Worth};
 
-/// Every generation that the record has, the newest first. Takes no lock and changes nothing; what
-/// an engine that does not answer would tell is left out.
+/// Every recorded generation, the newest first. Takes no lock and changes nothing. When the engine
+/// does not answer, the report lacks what only the engine knows.
 ///
 /// # Errors
-/// `NoInstance` when there is none.
+/// `NoInstance`.
 pub async fn generations(context: &Context) -> Result<GenerationsReport> {
     let record = observe::record(context)?;
     let mut troubles = Vec::new();
@@ -51,7 +52,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
         }
     };
     let mut generations: Vec<GenerationRow> = record.generations.iter().map(row).collect();
-    // Not by number: a copy made ahead has had its own for a while.
+    // The order of numbers would be wrong: a spare has its number long before it becomes current.
     generations.sort_by_key(|row| std::cmp::Reverse((row.created, row.number)));
     Ok(GenerationsReport {
         owner: record.owner.clone(),
@@ -67,7 +68,7 @@ async fn engine_of(context: &Context, record: &Record) -> Result<Engine> {
     Ok(engine)
 }
 
-/// Bytes by number.
+/// The bytes of each generation, by its number.
 async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>> {
     let key = record.owner.key();
     let sizes = engine.sizes(Some(&key)).await?;
@@ -76,8 +77,8 @@ async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>
     Ok(sized.collect())
 }
 
-/// Whether somebody may have written to the current generation; none when nobody can tell: it does not
-/// run, or devdb did not see it new.
+/// Whether somebody may have written to the current generation. None when devdb cannot tell,
+/// because the server does not run or the generation has no baseline.
 async fn current_is_written(context: &Context, engine: &Engine, record: &Record) -> Option<bool> {
     let baseline = record.current_generation()?.baseline?;
     let server = engine.server(record.server.as_ref()?).await.ok()??;

@@ -1,4 +1,4 @@
-//! Launching and starting on the instance's port, and moving off it when another program is there.
+//! Launches a server on the instance's port, and moves to another port when a program has taken it.
 
 use crate::context::Context;
 use crate::engine::{Engine, Launch, Server};
@@ -7,14 +7,14 @@ use crate::event::Event;
 use crate::spec::PortChoice;
 use crate::state::{Guards, Record, ports};
 
-/// How often another port is tried when programs keep taking the chosen one.
-const TRIES: usize = 5;
+/// How many other ports devdb tries when programs keep taking the chosen one.
+const PORT_TRIES_MAX: usize = 5;
 
-/// Launches the instance's server on a generation at the record's port. With `port: auto` and the
-/// port taken it moves, writes that into the record, and says so.
+/// Launches the instance's server on a generation, at the recorded port. When the port is taken and
+/// the project has `port: auto`, the instance moves: devdb records another port and reports it.
 ///
 /// # Errors
-/// `PortBusy` with a fixed port, and those of [`Engine::launch`].
+/// `PortBusy` with a fixed port, and the errors of [`Engine::launch`].
 pub(super) async fn instance(
     context: &Context,
     engine: &Engine,
@@ -26,19 +26,19 @@ pub(super) async fn instance(
     if let PortChoice::Fixed(port) = spec.port {
         record.port = port;
     }
-    let mut left = TRIES;
+    let mut left = PORT_TRIES_MAX;
     loop {
         let owner = record.owner.clone();
         let launch = Launch {
-            // As it was made: a project that has another name now keeps its volumes.
+            // A project that was renamed keeps its volumes, so the recorded owner counts.
             owner: &owner,
             generation,
             spec: &spec.server,
             port: record.port,
             verifier,
         };
-        // Not interrupted halfway: an engine that has been asked for a container makes it, and
-        // nobody would be there to remove it. The wait for a login that follows is interruptible.
+        // Not interruptible: the engine makes the container even when devdb stops waiting, and
+        // nothing would remove it. The wait for a login that follows is interruptible.
         match engine.launch(&launch).await {
             Err(error) if may_move(context, &error) && left > 0 => {
                 left -= 1;
@@ -52,7 +52,7 @@ pub(super) async fn instance(
     }
 }
 
-/// Whether the way out of `error` is another port.
+/// Whether another port solves `error`.
 pub(super) fn may_move(context: &Context, error: &Error) -> bool {
     error.kind() == Kind::PortBusy && context.spec.port == PortChoice::Auto
 }
@@ -60,7 +60,7 @@ pub(super) fn may_move(context: &Context, error: &Error) -> bool {
 /// Gives the record another free port that no other instance remembers.
 ///
 /// # Errors
-/// `PortBusy` when there is none, and when the record cannot be written.
+/// `PortBusy` when no port is free, and when the record cannot be written.
 pub(super) async fn move_port(context: &Context, record: &mut Record) -> Result<()> {
     let key = record.owner.key();
     let waiting = context.store.lock(Guards::Ports, &context.events);
@@ -74,18 +74,18 @@ pub(super) async fn move_port(context: &Context, record: &mut Record) -> Result<
     Ok(())
 }
 
-/// What to do about a fixed port that is taken.
+/// Adds hints to the error about a fixed port that is taken.
 pub(super) fn fixed_port_hint(context: &Context, record: &Record, error: Error) -> Error {
     let error = error.hint(
-        "devdb up --port auto   takes a free one this time; port: auto in devdb.yaml always does",
+        "devdb up --port auto   takes a free port this time; port: auto in devdb.yaml always does",
     );
     let records = context.store.load_all().unwrap_or_default().into_iter().flatten();
     let mut others = records.filter(|other| other.owner.key() != record.owner.key());
     match others.find(|other| other.port == record.port) {
         Some(Record { owner, .. }) => error.because(format!(
-            "it is also the port of {} of {}, instance {}",
+            "the instance {2} of {0}, developer {1}, has the same port",
             owner.project, owner.developer, owner.instance
         )),
-        None => error.hint("or end the program that holds it (ss -ltnp shows which)"),
+        None => error.hint("or end the program that uses the port (ss -ltnp shows it)"),
     }
 }

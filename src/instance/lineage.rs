@@ -1,25 +1,25 @@
-//! What a data directory cannot change any more, and how that is said.
+//! What cannot change about an existing data directory, and the errors when a setting asks for it.
 
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineChoice, EngineKind, MadeWith};
 
-/// Fails when another engine is asked for than the instance lives on.
+/// Fails when the settings ask for another engine than the instance lives on.
 ///
 /// # Errors
-/// `Config`, with the ways out.
+/// `Config`, with hints.
 pub fn check_engine(lives_on: EngineKind, wanted: EngineChoice) -> Result<()> {
     match (lives_on, wanted) {
         (_, EngineChoice::Auto)
         | (EngineKind::Docker, EngineChoice::Docker)
         | (EngineKind::Native, EngineChoice::Native) => Ok(()),
         _ => Err(Error::new(Kind::Config, format!("this instance lives on {lives_on}"))
-            .because("an instance keeps its engine; its data cannot move to another")
-            .hint("devdb up --instance NAME --engine ENGINE   makes a second one beside it")
-            .hint("devdb down --purge                         removes this one with its data")),
+            .because("an instance keeps its engine, because its data cannot move to another")
+            .hint("devdb up --instance NAME --engine ENGINE   makes a second instance")
+            .hint("devdb down --purge   removes this instance with its data")),
     }
 }
 
-/// Fails when `wanted` cannot be served from data made as `made`.
+/// Fails when a server as `wanted` cannot run on data made as `made`.
 ///
 /// # Errors
 /// `Config`, with every difference and the command that makes a new generation.
@@ -31,13 +31,13 @@ pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
     Err(Error::new(Kind::Config, "a running instance cannot change this in place")
         .because(differences.join(", "))
         .hint(
-            "devdb reset   makes a fresh database as configured and keeps the old one for a while",
+            "devdb reset   makes a fresh database with these settings and keeps the old one a while",
         )
-        .hint("or change the setting back (devdb config shows where each comes from)"))
+        .hint("or change the setting back (devdb config shows where each setting comes from)"))
 }
 
-/// Fails when `wanted` cannot be served from a copy that was made as `made`; `what` then cannot be
-/// done.
+/// Fails when a server as `wanted` cannot run on a copy that was made as `made`. `what` names the
+/// action that failed.
 ///
 /// # Errors
 /// `Config`, with every difference.
@@ -47,17 +47,17 @@ pub fn check_copy(made: &MadeWith, wanted: &MadeWith, what: impl FnOnce() -> Str
         return Ok(());
     }
     Err(Error::new(Kind::Config, what())
-        .because(format!("its data cannot change this: {}", differences.join(", ")))
-        .hint("change the setting back (devdb config shows where each comes from)"))
+        .because(format!("its data was made with other settings: {}", differences.join(", ")))
+        .hint("change the setting back (devdb config shows where each setting comes from)"))
 }
 
-/// What data made as `made` has that `wanted` has not, in words.
+/// The differences between `made` and `wanted`, in words.
 pub fn differences(made: &MadeWith, wanted: &MadeWith) -> Vec<String> {
     let mut differences = Vec::new();
     if made.major != wanted.major {
         differences.push(format!("PostgreSQL {} → {}", made.major, wanted.major));
     } else if !same_lineage(&made.image, &wanted.image) {
-        // Another distribution has another C library, and with it another sort order: indexes on
+        // Another distribution has another C library, which sorts text in another order: indexes on
         // text would be silently wrong.
         differences.push(format!("image {} → {}", made.image, wanted.image));
     }
@@ -70,8 +70,8 @@ pub fn differences(made: &MadeWith, wanted: &MadeWith) -> Vec<String> {
     differences
 }
 
-/// Whether two images' data directories fit each other: the same repository and the same variant
-/// (`postgres:15.4-alpine` and `postgres:15-alpine`). The major version is compared elsewhere.
+/// Whether a data directory of one image fits the other: they have the same repository and variant,
+/// as `postgres:15.4-alpine` and `postgres:15-alpine` do. This does not compare major versions.
 fn same_lineage(a: &str, b: &str) -> bool {
     fn parts(reference: &str) -> (&str, &str) {
         let reference = reference.split('@').next().unwrap_or(reference);

@@ -1,9 +1,9 @@
-//! An instance's life: found, made, started, changed, replaced, removed, on either engine.
+//! The life of an instance on either engine: created, started, changed, reset, removed.
 //!
-//! Every change is made under the instance's lock. Before its first step the record notes what is
-//! under way ([`UnderWay`]), and after its last step the note is cleared. Whoever takes the lock
-//! next and finds the note tidies up first ([`tidy`]), so a killed command costs nothing but a
-//! little of the next one's time.
+//! A command changes an instance under the instance's lock. Before the first step it notes in the
+//! record what is under way ([`UnderWay`]), and after the last step it clears the note. The next
+//! command that takes the lock and finds a note tidies up first ([`tidy`]), so a killed command
+//! costs only a little of the next command's time.
 
 mod address;
 mod branch_off;
@@ -21,6 +21,7 @@ mod retention;
 mod revive;
 mod rubbish;
 mod save;
+mod settle;
 mod snapshot;
 mod stop;
 mod swap;
@@ -41,14 +42,14 @@ use crate::state::{GenerationRecord, Guards, Lock, Record, UnderWay, Why, Worth}
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
 pub use observe::{Observed, record};
-pub use reset::{Former, Replaced};
+pub use reset::{OldGeneration, Replaced};
 pub use retention::has_expired;
 pub use revive::Running;
 pub use rubbish::{Homes, Rubbish, Usefulness};
-pub use up::{begin_with, bring_up};
+pub use up::{bring_up, bring_up_from};
 
-/// How long a server whose data matters gets to end cleanly, before the command that stops it gives
-/// up. A server is never killed then.
+/// How long a command waits for a server to stop cleanly before it gives up. devdb does not kill
+/// the server then, because its data matters.
 const SERVER_STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// An instance under its lock.
@@ -56,14 +57,14 @@ pub struct Instance<'a> {
     context: &'a Context,
     key: String,
     record: Option<Record>,
-    /// Whether there is something that the next command has to remove.
+    /// Whether this command left something for the next one to remove.
     left_behind: bool,
     _lock: Lock,
 }
 
 impl<'a> Instance<'a> {
-    /// Takes the instance's lock, reads its record, and rebuilds a lost one from what the engines
-    /// still have.
+    /// Takes the instance's lock and reads its record. A lost record is rebuilt from what the
+    /// engines have.
     ///
     /// # Errors
     /// `Locked`, `Config` for a record of a newer devdb, `NoEngine` when the instance's engine does
@@ -73,7 +74,8 @@ impl<'a> Instance<'a> {
         Instance::open_guarded(context, Guards::Instance(&key)).await
     }
 
-    /// The same for the instance whose data another one begins with. The lock of that one is held.
+    /// Opens the instance whose data another instance begins with, while the command holds the
+    /// other instance's lock.
     async fn open_origin(context: &'a Context) -> Result<Instance<'a>> {
         let key = context.spec.owner.key();
         Instance::open_guarded(context, Guards::Origin(&key)).await
@@ -89,8 +91,8 @@ impl<'a> Instance<'a> {
         Ok(instance)
     }
 
-    /// The recorded instance of `context` under its lock; none when another devdb has the lock.
-    /// Nothing is rebuilt: an instance without a record is not known.
+    /// Opens the recorded instance of `context`. None when another devdb has the lock. A lost
+    /// record is not rebuilt.
     ///
     /// # Errors
     /// `Config` when the lock or the record cannot be read.
@@ -101,12 +103,12 @@ impl<'a> Instance<'a> {
         Ok(Some(Instance { context, key, record, left_behind: false, _lock: lock }))
     }
 
-    /// The record, none while there is no instance.
+    /// The record; none when there is no instance.
     pub fn record(&self) -> Option<&Record> {
         self.record.as_ref()
     }
 
-    /// The record of an instance that is there.
+    /// The record of an instance that must exist.
     ///
     /// # Errors
     /// `NoInstance`.
@@ -114,22 +116,22 @@ impl<'a> Instance<'a> {
         self.record.clone().ok_or_else(|| Error::new(Kind::NoInstance, "there is no instance here"))
     }
 
-    /// The engine that the instance lives on, and no other.
+    /// The engine that the instance lives on.
     ///
     /// # Errors
-    /// `NoEngine` when it does not answer, or another one does in its place.
+    /// `NoEngine` when it does not answer, or another engine answers in its place.
     async fn engine(&self, record: &Record) -> Result<Engine> {
         let engine = self.context.engines.open(record.engine, &self.context.spec.server).await?;
         observe::same_engine(&engine, record).await?;
         Ok(engine)
     }
 
-    /// Notes in the record what begins now.
+    /// Notes in the record what is under way from now on.
     fn begin(&mut self, what: UnderWay) -> Result<()> {
         self.note(Some(what))
     }
 
-    /// Clears the note of what was under way, unless the next command has to tidy up.
+    /// Clears the note, unless the next command has to tidy up.
     fn done(&mut self) -> Result<()> {
         match self.left_behind {
             true => Ok(()),
@@ -137,8 +139,9 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Clears the note after a failure, unless the engine was interrupted or fell silent: it may
-    /// have made what it was asked for, or still make it. The next command looks again then.
+    /// Clears the note after a failure. After an interruption, or when the engine stopped
+    /// answering, the note stays: the engine may still carry out a request, and the next command
+    /// tidies up.
     fn done_after(&mut self, error: &Error) -> Result<()> {
         match error.kind() {
             Kind::Interrupted | Kind::NoEngine => Ok(()),
@@ -156,7 +159,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Notes where the project is now, for whoever meets the record from elsewhere.
+    /// Notes where the project is now, for commands that run elsewhere, such as `gc`.
     fn note_home(&mut self) -> Result<()> {
         let context = self.context;
         match &mut self.record {

@@ -1,4 +1,4 @@
-//! Looking at an instance without its lock and without changing anything.
+//! Looks at an instance without its lock and without changing anything.
 
 use super::{lineage, retention};
 use crate::context::Context;
@@ -13,19 +13,19 @@ pub struct Observed {
     pub record: Record,
     /// Its engine.
     pub engine: Engine,
-    /// Its server; none when it is down.
+    /// Its server; none when the instance is down.
     pub server: Option<Server>,
 }
 
 /// The record of the instance.
 ///
 /// # Errors
-/// `NoInstance` when there is none.
+/// `NoInstance`.
 pub fn record(context: &Context) -> Result<Record> {
     context
         .store
         .load(&context.spec.owner.key())
-        .map_err(|error| error.hint("devdb up   rebuilds it from what the engine has"))?
+        .map_err(|error| error.hint("devdb up   rebuilds the record from what the engine has"))?
         .filter(|record| record.current.is_some())
         .ok_or_else(|| {
             let owner = &context.spec.owner;
@@ -41,29 +41,29 @@ pub fn record(context: &Context) -> Result<Record> {
             };
             Error::new(Kind::NoInstance, format!("there is no database for {named}"))
                 .hint(format!("devdb up{option}   makes it"))
-                .hint("devdb list   shows every one on this machine")
+                .hint("devdb list   shows all databases on this machine")
         })
 }
 
 /// Fails when `engine` is not the one that the instance was made on.
 ///
 /// # Errors
-/// `NoEngine`, with the ways out.
+/// `NoEngine`, with hints.
 pub(super) async fn same_engine(engine: &Engine, record: &Record) -> Result<()> {
     if engine.id().await? == record.engine_id {
         return Ok(());
     }
-    Err(Error::new(Kind::NoEngine, "this instance lives on another Docker engine than this one")
-        .because("its data stays there; nothing was looked for or changed here")
+    Err(Error::new(Kind::NoEngine, "this instance lives on another Docker engine")
+        .because("devdb changed nothing, here or there")
         .hint("choose that engine again (DOCKER_HOST, DOCKER_CONTEXT, docker context use)")
-        .hint("or devdb up --instance NAME   makes a second instance on this one"))
+        .hint("devdb up --instance NAME   makes a second instance on this engine"))
 }
 
 impl Observed {
     /// Looks at the instance.
     ///
     /// # Errors
-    /// `NoInstance`, and `NoEngine` when its engine does not answer.
+    /// `NoInstance`, and `NoEngine` when the engine does not answer.
     pub async fn look(context: &Context) -> Result<Observed> {
         let record = record(context)?;
         let engine = context.engines.open(record.engine, &context.spec.server).await?;
@@ -72,25 +72,25 @@ impl Observed {
             None => None,
         };
         if server.is_none() {
-            // A handle that is found proves which engine it is; asking costs more than finding.
+            // A server that was found proves which engine this is. Otherwise devdb has to ask.
             same_engine(&engine, &record).await?;
         }
         let server = server.filter(|server| Some(server.generation) == record.current);
         Ok(Observed { record, engine, server })
     }
 
-    /// Looks at an instance that runs exactly as it should, none if there is anything to do. The
-    /// fast path of `up`: one record read, one engine call.
+    /// Looks at an instance that runs exactly as it should. None when there is anything to do. This
+    /// is the fast path of `up`: it reads one record and calls the engine once.
     ///
     /// # Errors
-    /// `Config` when what is wanted cannot be had in place.
+    /// `Config` when the settings ask for what an existing instance cannot change.
     pub async fn as_wanted(context: &Context) -> Result<Option<Observed>> {
         let Ok(Some(record)) = context.store.load(&context.spec.owner.key()) else {
             return Ok(None);
         };
         let Some(current) = record.current_generation().cloned() else { return Ok(None) };
-        let settled = record.under_way.is_none() && retention::is_settled(context, &record);
-        if !settled || record.server.is_none() {
+        let is_at_rest = record.under_way.is_none() && retention::needs_no_work(context, &record);
+        if !is_at_rest || record.server.is_none() {
             return Ok(None);
         }
         lineage::check_engine(record.engine, context.spec.engine)?;
@@ -112,8 +112,8 @@ impl Observed {
     pub fn running(&self) -> Result<&Server> {
         self.server.as_ref().filter(|server| server.is_running()).ok_or_else(|| {
             Error::new(Kind::NotRunning, "the database is not running")
-                .hint("devdb start   starts it as it is")
-                .hint("devdb up      starts, migrates and seeds it")
+                .hint("devdb start   starts the database as it is")
+                .hint("devdb up      starts, migrates and seeds the database")
         })
     }
 }

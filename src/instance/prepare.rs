@@ -1,5 +1,5 @@
-//! A new generation: the golden state of the project's files, copied; and the copy made ahead, so
-//! that the next reset need not wait for one.
+//! Makes a new generation as a copy of the golden state of the project's files. Also keeps the
+//! spare, a copy made ahead, so that the next reset does not wait for one.
 
 use secrecy::ExposeSecret;
 
@@ -16,22 +16,22 @@ use crate::state::{GenerationRecord, Spare, UnderWay, Why};
 pub(super) struct Prepared {
     /// Its number.
     pub number: u32,
-    /// What the record will say of it.
+    /// Its future entry in the record.
     pub generation: GenerationRecord,
-    /// What its first launch gives the user: the instance's password, which stays the same.
+    /// The verifier of the instance's password, for the first launch.
     pub verifier: String,
-    /// What it is a copy of.
+    /// The golden state that it is a copy of.
     pub golden: Golden,
-    /// A number that is still free.
+    /// A free number for a further generation.
     pub next: u32,
 }
 
 impl Instance<'_> {
-    /// Makes a generation that is a copy of the plan's golden state, which is baked first where it
-    /// is not there. The record then says that it is being made, until it is recorded.
+    /// Makes a generation as a copy of the plan's golden state, which is baked first when it is not
+    /// cached. The record notes the generation as under way until it is current.
     ///
     /// # Errors
-    /// Those of migrating and seeding, and of the engine; nothing was made then.
+    /// The errors of migrating, seeding and the engine. Nothing was made then.
     pub(super) async fn prepare(
         &mut self,
         engine: &Engine,
@@ -47,7 +47,7 @@ impl Instance<'_> {
             }
             self.begin(UnderWay::Generation(next))?;
             let owner = self.recorded()?.owner;
-            // Not interrupted halfway: an engine that has been asked for a copy makes it.
+            // Not interruptible: the engine makes the copy even when devdb stops waiting.
             engine.clone_golden(&golden.state, &owner, next, &context.spec.server).await?;
             Ok((next, golden.state.label.next_transaction, next + 1))
         };
@@ -55,7 +55,8 @@ impl Instance<'_> {
             golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         let generation = GenerationRecord {
-            // Setting the password is one transaction; whatever comes after it is somebody's writing.
+            // Setting the password is one transaction. Every later one counts as a change by
+            // somebody.
             baseline: Some(next_transaction + 1),
             ..generation_record(number, made_with, why)
         };
@@ -69,13 +70,13 @@ impl Instance<'_> {
         let numbers = recorded.map(|generation| generation.number);
         let leaving = self.record.iter().flat_map(|record| record.leaving.iter().copied());
         let there = on_engine.iter().map(|generation| generation.number);
-        // Also when somebody has removed its volume: what is done with the spare is done by number.
+        // The spare keeps its number even when somebody has removed its volume.
         let spare = record.and_then(|record| record.spare.as_ref()).map(|spare| spare.number);
         there.chain(numbers).chain(leaving).chain(spare).max().unwrap_or(0) + 1
     }
 
-    /// The copy that was made ahead, when it is of this state and still there. From
-    /// now on it is being made into a generation.
+    /// Takes the spare when it still exists and is a copy of the wanted state. The record then
+    /// notes it as a generation under way.
     fn take_spare(
         &mut self,
         on_engine: &[Generation],
@@ -99,7 +100,7 @@ impl Instance<'_> {
         Ok(Some(spare))
     }
 
-    /// Notes a copy that was made ahead. Without one the next reset takes a little longer.
+    /// Records a new spare. Without one the next reset takes a little longer.
     pub(super) fn keep_spare(&mut self, spare: Result<Generation>, of: &GoldenLabel) {
         match (spare, &mut self.record) {
             (Ok(Generation { number, .. }), Some(record)) => {

@@ -1,4 +1,4 @@
-//! A lost or damaged record, rebuilt from what the engines still have.
+//! Rebuilds a lost or damaged record from what the engines have.
 
 use chrono::Utc;
 
@@ -11,7 +11,7 @@ use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Record, UnderWay, Why, Worth, ports};
 
 impl Instance<'_> {
-    /// The record on disk, or one made from the engines' labels when it is lost or damaged.
+    /// The record on disk. A lost or damaged one is rebuilt from the engines' labels.
     pub(super) async fn load_or_rebuild(&self) -> Result<Option<Record>> {
         let store = &self.context.store;
         match store.load(&self.key) {
@@ -19,7 +19,10 @@ impl Instance<'_> {
             Ok(None) => {}
             Err(error) if error.kind() == Kind::Drift => {
                 let aside = store.quarantine(&self.key)?;
-                self.context.events.warn(format!("{error}; it is kept as {}", aside.display()));
+                self.context.events.warn(format!(
+                    "{error}; devdb rebuilds it and keeps the old one as {}",
+                    aside.display()
+                ));
             }
             Err(error) => return Err(error),
         }
@@ -31,11 +34,11 @@ impl Instance<'_> {
         Ok(None)
     }
 
-    /// A record made from what an engine has of this instance, saved; its `current` is none when
-    /// nothing complete is among that. None when the engine has nothing.
+    /// Makes a record from what an engine has of this instance, and saves it. Its `current` is none
+    /// when no generation is complete. None when the engine has nothing.
     pub(super) async fn rebuild_from(&self, engine: &Engine) -> Result<Option<Record>> {
         if self.context.spec.owner.is_ephemeral() {
-            // It never had one.
+            // An ephemeral instance never has a record.
             return Ok(None);
         }
         let mut generations = engine.generations(Some(&self.key)).await?;
@@ -49,7 +52,8 @@ impl Instance<'_> {
                 complete.push(generation);
             }
         }
-        // A copy made ahead has had its number for a while.
+        // The order of numbers would be wrong: a spare has its number long before it becomes
+        // current.
         complete.sort_by_key(|generation| (generation.created, generation.number));
         let server = server_of(&servers, &complete);
         let current = server.map(|server| server.generation).or(complete.last().map(|g| g.number));
@@ -58,7 +62,7 @@ impl Instance<'_> {
         let retention = self.context.spec.retention;
         let record = Record {
             schema: SCHEMA,
-            // As it was made: the project may have another name by now.
+            // The project may have another name by now, so the generation's owner counts.
             owner: match complete.last() {
                 Some(generation) => generation.owner.clone(),
                 None => self.context.spec.owner.clone(),
@@ -82,15 +86,17 @@ impl Instance<'_> {
             generations: complete
                 .iter()
                 .map(|one| match Some(one.number) == current {
-                    true => GenerationRecord { replaced: None, ..found(one) },
-                    false => found(one),
+                    true => GenerationRecord { replaced: None, ..found_generation(one) },
+                    false => found_generation(one),
                 })
                 .collect(),
-            // What is incomplete is rubbish of a first `up` that was cut short: tidied up next.
+            // Incomplete generations are left from a first `up` that was cut short. `tidy` removes
+            // them.
             under_way: Some(UnderWay::Rebuild),
             home: self.context.home.clone(),
             of_branch: self.context.spec.of_branch,
-            // Nobody knows any more which of them were promised: all are, until the next swap.
+            // devdb does not know which of them it promised to keep, so it keeps all until the next
+            // swap.
             retention: Retention {
                 keep: retention.keep.max(u16::try_from(former).unwrap_or(u16::MAX)),
                 ..retention
@@ -99,8 +105,8 @@ impl Instance<'_> {
         self.context.store.save(&record)?;
         if let Some(number) = current {
             self.context.events.note(format!(
-                "the record of this instance was lost or out of date; generation {number} was found \
-                 on {}",
+                "the record of this instance was lost or out of date; devdb found generation {number} \
+                 on {} and uses it",
                 engine.kind()
             ));
         }
@@ -119,9 +125,9 @@ fn server_of<'s>(servers: &'s [Server], complete: &[Generation]) -> Option<&'s S
     candidates.last().copied()
 }
 
-/// A generation that no record told of: its time begins now, because nobody knows when it was
-/// replaced.
-pub(super) fn found(generation: &Generation) -> GenerationRecord {
+/// The record of a generation that was found on an engine. It counts as replaced now, because
+/// nothing tells when it was.
+pub(super) fn found_generation(generation: &Generation) -> GenerationRecord {
     GenerationRecord {
         number: generation.number,
         made_with: generation.made_with.clone(),

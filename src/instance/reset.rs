@@ -1,11 +1,11 @@
-//! Replacing an instance's data: another generation is made (reset) or chosen (undo) beside the
-//! running one, and only when it is complete the old server makes room for it, on the same port.
+//! Replaces an instance's data. Reset makes a generation beside the running one, and undo chooses a
+//! former one. When it is complete, a server on it replaces the old server, on the same port.
 
 use std::time::Duration;
 
-use super::discard::BRIEFLY;
+use super::discard::REMOVAL_START_DEADLINE;
 use super::prepare::Prepared;
-use super::swap::Incoming;
+use super::swap::SwapTo;
 use super::{Instance, lineage};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
@@ -15,36 +15,36 @@ use crate::plan::Plan;
 use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, UnderWay, Why};
 
-/// What a person wants done with the generation that a reset replaces.
+/// What a reset does with the generation that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Former {
-    /// It is kept for `undo`, as long as the project says.
-    Kept,
-    /// Its disk space is given back at once.
-    Wiped,
+pub enum OldGeneration {
+    /// Keeps it for `undo`, as long as the project's settings say.
+    Keep,
+    /// Removes it at once, to free its disk space.
+    Wipe,
 }
 
-/// What a swap did.
+/// The result of a swap.
 pub struct Replaced {
     /// The running server.
     pub server: Server,
-    /// What the generation that is current now started from.
+    /// The golden state that the current generation started from.
     pub golden: Option<Golden>,
-    /// The generation that was current before.
+    /// The number of the former generation.
     pub former: u32,
-    /// What became of that one.
+    /// What happened to the former generation.
     pub fate: Fate,
-    /// The one that is now.
+    /// The number of the current generation.
     pub current: u32,
 }
 
 impl Instance<'_> {
-    /// Makes a new generation, migrated and seeded, and swaps. Whatever fails before the record is
-    /// written, the old generation serves again, as before. `old`: what is to become of the old one.
+    /// Makes a new generation, migrated and seeded, and swaps to it. When anything fails before the
+    /// swap is recorded, the old generation serves again. None when there is no instance.
     ///
     /// # Errors
-    /// Those of building, migrating, seeding and launching.
-    pub async fn reset(&mut self, plan: &Plan, old: Former) -> Result<Option<Replaced>> {
+    /// The errors of baking, migrating, seeding and launching.
+    pub async fn reset(&mut self, plan: &Plan, old: OldGeneration) -> Result<Option<Replaced>> {
         self.tidy().await?;
         if self.record.is_none() {
             return Ok(None);
@@ -63,39 +63,44 @@ impl Instance<'_> {
                 return Err(error.hint("nothing was replaced: the database is as it was before"));
             }
         };
-        context.events.step("swapping");
+        context.events.step("switching to the new database");
         let Prepared { number, generation, verifier, golden, next } = prepared;
         let record = self.recorded()?;
         let owner = record.owner.clone();
-        // Not where the disk is wanted back, nor where there was something to bake: whoever writes a
-        // migration has waited for that already, and the copy from before stays until another is made.
-        let is_worth_it = old == Former::Kept && golden.cached == Cached::Hit;
-        let ahead = async {
+        // With --wipe the person wants disk space, so no spare is made. After a bake the person has
+        // already waited, and the files are likely to change again.
+        let makes_spare = old == OldGeneration::Keep && golden.cached == Cached::Hit;
+        let making_spare = async {
             let spec = &context.spec.server;
-            match is_worth_it {
+            match makes_spare {
                 true => Some(engine.clone_golden(&golden.state, &owner, next, spec).await),
                 false => None,
             }
         };
         let swap = async {
-            let server = self.swap(&engine, record, generation, Incoming::Fresh(&verifier)).await?;
-            if old == Former::Wiped {
+            let server =
+                self.swap(&engine, record, generation, SwapTo::GoldenCopy(&verifier)).await?;
+            if old == OldGeneration::Wipe {
                 self.wipe(former)?;
             }
-            // The copy that is still there is of another state.
-            match (old, is_worth_it) {
-                (Former::Wiped, _) => self.collect_with_spare(&engine, Duration::MAX).await,
-                (Former::Kept, true) => self.collect_with_spare(&engine, BRIEFLY).await,
-                (Former::Kept, false) => self.collect(&engine).await,
+            // A spare that is left is a copy of another state.
+            match (old, makes_spare) {
+                (OldGeneration::Wipe, _) => {
+                    self.remove_expired_and_spare(&engine, Duration::MAX).await
+                }
+                (OldGeneration::Keep, true) => {
+                    self.remove_expired_and_spare(&engine, REMOVAL_START_DEADLINE).await
+                }
+                (OldGeneration::Keep, false) => self.remove_expired(&engine).await,
             }
             Ok(server)
         };
-        let (swapped, ahead) = tokio::join!(swap, ahead);
+        let (swapped, spare) = tokio::join!(swap, making_spare);
         let server = match swapped {
             Ok(server) => server,
             Err(error) => return Err(self.rolled_back(&engine, &[number, next], error).await),
         };
-        if let Some(spare) = ahead {
+        if let Some(spare) = spare {
             self.keep_spare(spare, &golden.state.label);
         }
         self.done()?;
@@ -104,25 +109,25 @@ impl Instance<'_> {
         Ok(Some(Replaced { server, golden, former, fate, current: number }))
     }
 
-    /// Points the instance at the generation that was current before this one. Done twice, it is as
-    /// it was. None when there is no instance.
+    /// Swaps back to the generation that was current before this one. A second undo takes the first
+    /// one back. None when there is no instance.
     ///
     /// # Errors
-    /// `NoInstance` when no former generation is kept, `Config` when it was made with what the
-    /// settings no longer say, and those of launching; the present generation serves again then.
+    /// `NoInstance` when no former generation is kept, `Config` when it does not fit the settings,
+    /// and the errors of launching. The present generation serves again then.
     pub async fn undo(&mut self) -> Result<Option<Replaced>> {
         self.tidy().await?;
         if self.record.is_none() {
             return Ok(None);
         }
         let context = self.context;
-        // Not `settle`: this is also the way out when the current data is gone.
+        // Undo also helps when the current data is gone, where `settle` would fail.
         let engine = self.engine(&self.recorded()?).await?;
         engine.keeps_instances().await?;
         let Some(target) = self.recorded()?.latest_former().cloned() else {
             return Err(Error::new(Kind::NoInstance, "no former generation is kept")
                 .because(
-                    "only reset and snapshot restore make one, and it is kept for a time \
+                    "devdb reset and devdb snapshot restore make one, and devdb keeps it for a time \
                      (generations in devdb.yaml)",
                 )
                 .hint("devdb generations   shows what is kept"));
@@ -135,17 +140,17 @@ impl Instance<'_> {
         self.begin(UnderWay::Undo)?;
         let record = self.recorded()?;
         let former = record.current.unwrap_or_default();
-        context.events.step("swapping");
+        context.events.step("switching to the former database");
         let current = target.number;
         let chosen = GenerationRecord { replaced: None, ..target };
-        let server = self.swap(&engine, record, chosen, Incoming::Former).await?;
+        let server = self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await?;
         self.done()?;
-        self.collect(&engine).await;
-        let fate = self.fate_of(former, Former::Kept);
+        self.remove_expired(&engine).await;
+        let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Some(Replaced { server, golden: None, former, fate, current }))
     }
 
-    /// What has to be set back before `undo` can go to a former generation, in words.
+    /// The settings to change back before `undo` can return to a former generation, in words.
     pub fn changes_since(&self, former: u32) -> Vec<String> {
         let Some(record) = &self.record else { return Vec::new() };
         let former = record.generations.iter().find(|generation| generation.number == former);
@@ -157,8 +162,8 @@ impl Instance<'_> {
         }
     }
 
-    /// Removes what was made for a swap that is not to be. What goes wrong with that is the lesser
-    /// evil: the note of what is under way stays, and the next command tidies up.
+    /// Removes the generations that were made for a swap that failed with `error`, and returns that
+    /// error. When the removal fails too, the note stays and the next command tidies up.
     pub(super) async fn rolled_back(
         &mut self,
         engine: &Engine,

@@ -1,12 +1,12 @@
-//! How long former generations are kept, and their removal when their time is over. What is decided
-//! here is decided nowhere else: `gc`, `status` and the promise that `reset` prints all ask here.
+//! Decides how long former generations are kept, and removes expired ones. This is the only place
+//! that decides: `gc`, `status` and the promise that `reset` prints all ask here.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::discard::BRIEFLY;
-use super::{Former, Instance};
+use super::discard::REMOVAL_START_DEADLINE;
+use super::{Instance, OldGeneration};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -14,8 +14,8 @@ use crate::outcome::Fate;
 use crate::state::{GenerationRecord, Record, Why, Worth};
 
 impl<'a> Instance<'a> {
-    /// Removes the generations whose time is over, unless somebody else is at work on the instance
-    /// or a command was cut short, which is for the next one that changes something.
+    /// Removes expired generations. Does nothing when another command works on the instance, or
+    /// when one was cut short: the next command that changes the instance tidies up first.
     ///
     /// # Errors
     /// When the record cannot be read or its engine does not answer.
@@ -26,25 +26,25 @@ impl<'a> Instance<'a> {
             return Ok(());
         }
         let engine = context.interrupt.guard(instance.engine(&record)).await?;
-        instance.collect(&engine).await;
+        instance.remove_expired(&engine).await;
         Ok(())
     }
 }
 
 impl Instance<'_> {
-    /// What became of the generation that was current before a swap.
-    pub(super) fn fate_of(&self, number: u32, former: Former) -> Fate {
+    /// What happened to the generation that was current before a swap.
+    pub(super) fn fate_of(&self, number: u32, old: OldGeneration) -> Fate {
         let retention = self.context.spec.retention;
         let record = self.record.as_ref();
         match record.is_some_and(|record| record.former_generations().contains(&number)) {
             true => Fate::Kept,
-            false if former == Former::Wiped => Fate::Wiped,
+            false if old == OldGeneration::Wipe => Fate::Wiped,
             false if retention.keep == 0 || retention.days == 0 => Fate::NotWanted,
             false => Fate::Unwritten,
         }
     }
 
-    /// Notes that a person gave a generation up; [`Instance::collect`] then removes its data.
+    /// Records that a person gave up a generation. [`Instance::remove_expired`] then removes it.
     pub(super) fn wipe(&mut self, number: u32) -> Result<()> {
         if let Some(record) = &mut self.record {
             for generation in &mut record.generations {
@@ -57,22 +57,21 @@ impl Instance<'_> {
         Ok(())
     }
 
-    /// Removes former generations that need not be kept any longer. What goes wrong is said and
-    /// fails nothing: the next command tries again.
-    pub(super) async fn collect(&mut self, engine: &Engine) {
+    /// Removes expired generations. A failure is only a warning: the next command tries again.
+    pub(super) async fn remove_expired(&mut self, engine: &Engine) {
         let over = self.over();
-        self.send_away(engine, &over, BRIEFLY).await;
+        self.remove_generations(engine, &over, REMOVAL_START_DEADLINE).await;
     }
 
-    /// The same, and the copy that was made ahead; each is waited for so long.
-    pub(super) async fn collect_with_spare(&mut self, engine: &Engine, patience: Duration) {
+    /// Removes expired generations and the spare. Waits up to `deadline` for each removal.
+    pub(super) async fn remove_expired_and_spare(&mut self, engine: &Engine, deadline: Duration) {
         let mut over = self.over();
         let spare = self.record.as_mut().and_then(|record| record.spare.take());
         over.extend(spare.map(|spare| spare.number));
-        self.send_away(engine, &over, patience).await;
+        self.remove_generations(engine, &over, deadline).await;
     }
 
-    /// The former generations whose time is over. Of those that somebody wrote to, that is said.
+    /// The expired generations. Reports the ones that somebody wrote to.
     fn over(&self) -> Vec<u32> {
         let Some(record) = &self.record else { return Vec::new() };
         let over = expired(record);
@@ -81,59 +80,66 @@ impl Instance<'_> {
         });
         let retention = record.retention;
         for generation in written_to {
-            let (replaced, number) = generation.age();
+            let (replaced, number) = generation.recency();
             let why = match replaced + TimeDelta::days(retention.days.into()) <= Utc::now() {
-                true => "its time was over".to_owned(),
-                false => format!("{} that were written to later are kept", retention.keep),
+                true => "its time is over".to_owned(),
+                false => format!("devdb keeps {} that were written to later", retention.keep),
             };
-            self.context
-                .events
-                .note(format!("generation {number} is removed: {why} (generations in devdb.yaml)"));
+            self.context.events.note(format!(
+                "devdb removes generation {number}: {why} (generations in devdb.yaml)"
+            ));
         }
         over
     }
 
-    /// Removes these generations and those that were on their way already. When `patience` is over,
-    /// an engine that can goes on by itself; the next command makes sure, and waits.
-    pub(super) async fn send_away(&mut self, engine: &Engine, over: &[u32], patience: Duration) {
-        if let Err(error) = self.try_send_away(engine, over, patience).await {
-            self.context.events.warn(format!("what was removed could not be noted: {error}"));
-        }
-    }
-
-    async fn try_send_away(
+    /// Removes these generations, and the ones whose removal an earlier command began. After
+    /// `deadline` the engine goes on by itself where it can, and the next command finishes.
+    pub(super) async fn remove_generations(
         &mut self,
         engine: &Engine,
         over: &[u32],
-        patience: Duration,
+        deadline: Duration,
+    ) {
+        if let Err(error) = self.try_remove_generations(engine, over, deadline).await {
+            self.context
+                .events
+                .warn(format!("devdb could not record which generations it removed: {error}"));
+        }
+    }
+
+    async fn try_remove_generations(
+        &mut self,
+        engine: &Engine,
+        over: &[u32],
+        deadline: Duration,
     ) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
         let overdue = record.leaving.clone();
-        // Whatever a record says, what serves is never removed.
+        // The current generation is never removed, whatever a record says.
         record.leaving.extend(over.iter().filter(|number| Some(**number) != record.current));
         if record.leaving.is_empty() {
             return Ok(());
         }
         record.generations.retain(|generation| !record.leaving.contains(&generation.number));
-        // From here on they are nobody's: a record must not name what may be gone.
+        // The record must not name generations that may be gone.
         self.context.store.save(record)?;
         let mut left = Vec::new();
-        // One after the other: Docker removes one volume at a time, and gives up a removal that has
-        // not begun when its client does not wait.
+        // One after the other: Docker removes one volume at a time, and drops a removal that it has
+        // not begun when the client stops waiting.
         for number in record.leaving.clone() {
-            let patience = if overdue.contains(&number) { Duration::MAX } else { patience };
-            match self.discard_within(engine, number, patience).await {
+            let deadline = if overdue.contains(&number) { Duration::MAX } else { deadline };
+            match self.discard_within(engine, number, deadline).await {
                 Ok(true) => {}
                 Ok(false) => left.push(number),
                 Err(error) => {
                     left.push(number);
                     let events = &self.context.events;
-                    events.warn(format!("generation {number} is still there: {error}"));
+                    events.warn(format!("generation {number} could not be removed: {error}"));
                 }
             }
         }
         if !overdue.is_empty() {
-            // The command that began with it was cut short, perhaps.
+            // The command that began the removal may have been cut short.
             engine.sweep(&self.key).await?;
         }
         match &mut self.record {
@@ -146,26 +152,27 @@ impl Instance<'_> {
     }
 }
 
-/// Whether nothing of a record is to be noted or collected.
-pub(super) fn is_settled(context: &Context, record: &Record) -> bool {
+/// Whether a record needs no update and has nothing to remove.
+pub(super) fn needs_no_work(context: &Context, record: &Record) -> bool {
     record.home == context.home && record.leaving.is_empty() && !has_expired(record)
 }
 
-/// Whether the time of one of its generations is over.
+/// Whether a generation of the record has expired.
 pub fn has_expired(record: &Record) -> bool {
     !expired(record).is_empty()
 }
 
-/// The former generations whose time is over.
+/// The numbers of the expired generations.
 pub(super) fn expired(record: &Record) -> Vec<u32> {
     let now = Utc::now();
     let over = lifetimes(record, now).into_iter().filter(|(_, end)| *end <= now);
     over.map(|(number, _)| number).collect()
 }
 
-/// Until when each former generation is kept, the newest first: as many as the project keeps of
-/// those that somebody wrote to, for its days after they were replaced, and the others no longer
-/// than they were current. A clock that was ahead may have replaced one later than `now`.
+/// Until when each former generation is kept, the newest first. The project's settings say how many
+/// generations that somebody wrote to are kept, and for how many days after they were replaced.
+/// Other generations expire when they are replaced. A date after `now`, from a clock that was
+/// ahead, counts as `now`.
 pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTime<Utc>)> {
     let days = TimeDelta::days(record.retention.days.into());
     let mut former: Vec<&GenerationRecord> = record
@@ -173,18 +180,18 @@ pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTi
         .iter()
         .filter(|generation| Some(generation.number) != record.current)
         .collect();
-    former.sort_by_key(|generation| std::cmp::Reverse(generation.age()));
-    // Not by number: a copy made ahead has had its own for a while.
+    former.sort_by_key(|generation| std::cmp::Reverse(generation.recency()));
+    // The order of numbers would be wrong: a spare has its number long before it becomes current.
     let current = record.current_generation().map(|current| current.created);
     let mut kept = 0;
     let lifetime = |generation: &GenerationRecord| {
-        let (replaced, number) = generation.age();
+        let (replaced, number) = generation.recency();
         let keep = match generation.worth {
             Worth::Wiped => false,
-            // One as good as this has come after it, unless `undo` went back from this one: then it
-            // stays for another `undo`, and takes no other's place.
+            // A newer generation is as good, unless `undo` went back from this one. Then it is kept
+            // for another `undo`, and does not count.
             Worth::Untouched => current.is_some_and(|current| current < generation.created),
-            // Perhaps nobody wrote to it: it must not cost one that somebody wrote to its place.
+            // Perhaps nobody wrote to it, so it must not displace one that somebody wrote to.
             Worth::WrittenTo if generation.why == Why::Found => true,
             Worth::WrittenTo => {
                 kept += 1;
@@ -203,7 +210,7 @@ mod tests {
     use crate::spec::Retention;
     use crate::state::record::tests::{generation, sample};
 
-    /// A record whose generations before the last were replaced so many days ago.
+    /// A record whose former generations were replaced so many days ago.
     fn record(current: u32, replaced: &[(u32, i64)], retention: Retention) -> Record {
         let mut record = sample("anna", 20_000);
         record.retention = retention;

@@ -1,5 +1,5 @@
-//! From a recorded instance to its running server: found, started, launched again with changed
-//! settings, or on another port.
+//! Makes a recorded instance run: finds its server, starts it, or launches another one when the
+//! settings or the port have changed.
 
 use secrecy::ExposeSecret;
 use std::time::{Duration, Instant};
@@ -16,37 +16,46 @@ use crate::outcome::How;
 use crate::plan::Plan;
 use crate::populate::ready;
 use crate::spec::{MadeWith, PortChoice};
-use crate::state::{GenerationRecord, Record, UnderWay};
+use crate::state::{Record, UnderWay};
 
-/// Which password a server is expected to take.
+/// Which password a server should accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Password {
-    /// The recorded one. When it takes another, the record was lost or somebody changed it, and
-    /// devdb says that it has set the recorded one again.
+    /// The recorded one. When the server refuses it, the record was lost or somebody changed the
+    /// password. devdb then sets the recorded one again and reports it.
     Recorded,
-    /// That of the data that was copied, which may be another instance's.
+    /// The password in the copied data, which may be another instance's.
     OfTheCopy,
 }
 
-/// How late an engine that is busy may carry out what a command that was killed had asked of it: a
-/// stop, after the next command has found the server running.
-const LATE_STOP: Duration = Duration::from_millis(300);
+/// How long devdb waits for a late stop: a busy engine may carry out the stop that a killed command
+/// asked for after the next command has found the server running.
+const LATE_STOP_DEADLINE: Duration = Duration::from_millis(300);
 
 /// A server that accepts logins.
 pub struct Running {
     /// The server.
     pub server: Server,
-    /// What had to be done to get it.
+    /// What devdb did to the server.
     pub how: How,
-    /// What a new instance started from.
+    /// The golden state that a new instance started from.
     pub golden: Option<Golden>,
 }
 
+/// A server that took the place of another.
+pub(super) struct ReplacedServer {
+    /// The server that runs now.
+    pub new: Server,
+    /// The server that was set aside.
+    pub old: Server,
+}
+
 impl Instance<'_> {
-    /// A running server of the instance that accepts logins, made if there is none.
+    /// Returns a running server of the instance that accepts logins. Makes the instance when there
+    /// is none.
     ///
     /// # Errors
-    /// Every kind that creating, starting and waiting have; data is as it was before.
+    /// The errors of creating, starting and waiting. The data is as it was before.
     pub async fn ensure_running(&mut self, plan: &Plan) -> Result<Running> {
         let cut_short = self.record.as_ref().is_some_and(|record| record.under_way.is_some());
         self.tidy().await?;
@@ -55,7 +64,7 @@ impl Instance<'_> {
             let engines = &context.engines;
             let choosing = engines.choose(&context.spec, Role::Instance, &context.events);
             let engine = context.interrupt.guard(choosing).await?;
-            // An engine that did not answer when the record was looked for may do so now.
+            // The engine may answer now, and may have the instance.
             self.record = self.rebuild_from(&engine).await?;
             self.tidy().await?;
             if self.record.is_none() {
@@ -74,14 +83,14 @@ impl Instance<'_> {
         self.begin(UnderWay::Up)?;
         let (mut server, mut how) = self.revive(&engine, self.recorded()?).await?;
         if cut_short {
-            tokio::time::sleep(LATE_STOP).await;
+            tokio::time::sleep(LATE_STOP_DEADLINE).await;
             let now = engine.server(&server.handle).await?;
             if !now.is_some_and(|server| server.is_running()) {
                 (server, how) = self.revive(&engine, self.recorded()?).await?;
             }
         }
         self.done()?;
-        self.collect(&engine).await;
+        self.remove_expired(&engine).await;
         Ok(Running { server, how, golden: None })
     }
 
@@ -105,13 +114,13 @@ impl Instance<'_> {
         self.record = Some(record.clone());
         context.store.save(&record)?;
         self.log_in(engine, &record, &server, Password::Recorded).await?;
-        // `set_password` of an engine may have started the server anew.
+        // Setting a password may have restarted the server.
         let server = engine.server(&server.handle).await?.unwrap_or(server);
         Ok((server, how))
     }
 
-    /// A server for an instance that is down. When it does not come up it is down again: a container
-    /// that restarts for ever would be in the way of a mended one.
+    /// Launches a server for an instance that is down. A server that accepts no login is removed
+    /// again, because a container that restarts for ever would be in the way of a repaired one.
     async fn launch_again(&mut self, engine: &Engine, record: &mut Record) -> Result<Server> {
         let context = self.context;
         let generation = record.current.unwrap_or_default();
@@ -122,8 +131,8 @@ impl Instance<'_> {
         let address = address(record, endpoint_of(&server)?);
         match ready::wait(context, engine, &server, &address).await {
             Err(error) if error.kind() != Kind::LoginRefused => {
-                Err(match self.withdraw(engine, &server).await {
-                    Ok(()) => error.hint("its data is as it was; devdb up tries again"),
+                Err(match self.retire_server(engine, &server).await {
+                    Ok(()) => error.hint("the data is as it was before; devdb up tries again"),
                     Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
                 })
             }
@@ -131,7 +140,7 @@ impl Instance<'_> {
         }
     }
 
-    /// Waits for a login. A password that is not the recorded one is set again.
+    /// Waits for a login. When the server refuses the recorded password, devdb sets it again.
     pub(super) async fn log_in(
         &self,
         engine: &Engine,
@@ -145,7 +154,7 @@ impl Instance<'_> {
             Err(error) if error.kind() == Kind::LoginRefused => {
                 if password == Password::Recorded {
                     context.events.note(format!(
-                        "the password of {} was not the recorded one and has been set again",
+                        "the server refused the recorded password of {}, so devdb set it again",
                         address.user
                     ));
                 }
@@ -187,8 +196,8 @@ impl Instance<'_> {
         }
     }
 
-    /// Replaces the server on the current generation. The old one stays aside until the new one
-    /// has accepted a login, and comes back if it does not.
+    /// Replaces the server on the current generation. The old server is set aside until the new one
+    /// accepts a login, and is put back when it does not.
     pub(super) async fn relaunch(
         &mut self,
         engine: &Engine,
@@ -197,21 +206,21 @@ impl Instance<'_> {
     ) -> Result<Server> {
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        let (new, old) = self.stand_in(context, engine, record, &old).await?;
+        let ReplacedServer { new, old } =
+            self.replace_server(context, engine, record, &old).await?;
         engine.remove_server(&old).await?;
         Ok(new)
     }
 
-    /// Launches a server as `context` has it in the place of another, on the same generation.
-    /// Returns it and the old one, which is set aside; that comes back when the new one accepts no
-    /// login.
-    pub(super) async fn stand_in(
+    /// Sets the old server aside and launches another, as `context` specifies, on the same
+    /// generation. The old server is put back when the new one accepts no login.
+    pub(super) async fn replace_server(
         &self,
         context: &Context,
         engine: &Engine,
         record: &mut Record,
         old: &Server,
-    ) -> Result<(Server, Server)> {
+    ) -> Result<ReplacedServer> {
         let generation = old.generation;
         let was_running = old.is_running();
         stop_cleanly(context, engine, record, old).await?;
@@ -225,13 +234,13 @@ impl Instance<'_> {
             }
         };
         match new.await {
-            Ok(new) => Ok((new, old)),
+            Ok(new) => Ok(ReplacedServer { new, old }),
             Err(error) => Err(self.put_back(engine, &old, was_running, error).await),
         }
     }
 
-    /// Removes whatever took the place of `old` and starts it again if it ran. Returns the error
-    /// that made it necessary, with what became of the old server.
+    /// Puts `old` back after `error`. Returns that error, with a hint or cause about the old
+    /// server.
     pub(super) async fn put_back(
         &self,
         engine: &Engine,
@@ -242,28 +251,27 @@ impl Instance<'_> {
         match self.try_put_back(engine, old, was_running).await {
             Ok(()) => error.hint("nothing was replaced: the database is as it was before"),
             Err(worse) => error
-                .because(format!("and the server from before could not be started again: {worse}"))
+                .because(format!("and the old server could not be started again: {worse}"))
                 .hint("devdb up   tries again; the data is untouched"),
         }
     }
 
-    /// Removes whatever took the place of `old` and starts it again if it ran. Not interruptible.
+    /// Removes every other server, puts `old` back and, if it ran, starts it. Not interruptible.
     pub(super) async fn try_put_back(
         &self,
         engine: &Engine,
         old: &Server,
         was_running: bool,
     ) -> Result<()> {
-        self.withdraw_others(engine, Some(old)).await?;
+        self.retire_other_servers(engine, Some(old)).await?;
         let old = engine.reinstate(old).await?;
         if was_running { self.start_again(engine, &old).await } else { Ok(()) }
     }
 
-    /// Starts a server that served before. Whoever goes on with its database finds it answering. Not
-    /// interruptible.
+    /// Starts a server that ran before, and waits for a login. Not interruptible.
     ///
     /// # Errors
-    /// When the engine refuses, and when it accepts no login in time.
+    /// When the engine refuses, and when the server accepts no login in time.
     pub(super) async fn start_again(&self, engine: &Engine, server: &Server) -> Result<()> {
         let server = engine.start(server).await?;
         match &self.record {
@@ -285,59 +293,9 @@ impl Instance<'_> {
             server.role == Role::Instance && Some(server.generation) == record.current
         }))
     }
-
-    /// The instance's engine, with a record that fits what it has: another home directory that
-    /// uses the same engine may have gone on with the instance.
-    ///
-    /// # Errors
-    /// `Drift` when the data is gone, and those of [`Instance::engine`].
-    pub(super) async fn settle(&mut self) -> Result<Engine> {
-        let record = self.recorded()?;
-        let engine = self.engine(&record).await?;
-        let generations = engine.generations(Some(&self.key)).await?;
-        let servers = engine.servers(Some(&self.key)).await?;
-        let is_known = |number: u32| record.generations.iter().any(|known| known.number == number);
-        let has_current = generations.iter().any(|one| Some(one.number) == record.current);
-        let stranger =
-            |server: &Server| server.role == Role::Instance && !is_known(server.generation);
-        if servers.iter().any(stranger)
-            && let Some(rebuilt) = self.rebuild_from(&engine).await?
-            && rebuilt.current.is_some()
-        {
-            self.record = Some(rebuilt);
-            self.tidy().await?;
-            return Ok(engine);
-        }
-        if has_current {
-            return Ok(engine);
-        }
-        let name = record.owner.generation_name(record.current.unwrap_or_default());
-        let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
-            .because("something other than devdb removed it");
-        let is_there = |number| generations.iter().any(|one| one.number == number);
-        let former = record.latest_former().filter(|former| is_there(former.number));
-        let snapshots = engine.snapshot_names(&record.owner).await?;
-        let error = match former {
-            Some(GenerationRecord { number, .. }) => {
-                error.hint(format!("devdb undo   goes back to generation {number}, which is kept"))
-            }
-            None => error,
-        };
-        Err(match snapshots.as_slice() {
-            [] if former.is_some() => error,
-            [] if !generations.iter().any(|one| is_known(one.number)) => {
-                error.hint("devdb down --purge && devdb up   begins anew")
-            }
-            [] => error.hint("devdb generations   shows what is left"),
-            names => error.hint(format!(
-                "devdb snapshot restore NAME   takes the data of a snapshot ({})",
-                names.join(", ")
-            )),
-        })
-    }
 }
 
-/// Writes everything to disk and ends the server, so that its next start needs no recovery.
+/// Stops the server after a checkpoint, so that its next start needs no recovery.
 pub(super) async fn stop_cleanly(
     context: &Context,
     engine: &Engine,
@@ -345,7 +303,7 @@ pub(super) async fn stop_cleanly(
     server: &Server,
 ) -> Result<()> {
     if let Some(endpoint) = server.endpoint.as_ref().filter(|_| server.is_running()) {
-        // Makes the stop short. A server that is not well enough for it is stopped all the same.
+        // The checkpoint makes the stop short. A server that cannot do one is stopped anyway.
         let address = address(record, endpoint);
         if let Err(error) = context.interrupt.guard(inspect::checkpoint(&address)).await
             && error.kind() == Kind::Interrupted
@@ -356,7 +314,7 @@ pub(super) async fn stop_cleanly(
     engine.stop(server, super::SERVER_STOP_DEADLINE).await
 }
 
-/// Sets the password, trying again while the server is still starting.
+/// Sets the password. Tries again until `timeout`, because the server may still be starting.
 async fn set_password(
     engine: &Engine,
     server: &Server,

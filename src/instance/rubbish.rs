@@ -1,34 +1,35 @@
-//! What of an instance is of no use any more, and its removal: generations past their time, what a
-//! command that was cut short left behind, or all of it when its branch or directory is gone.
+//! Finds and removes what an instance no longer needs: expired generations, leftovers of a command
+//! that was cut short, or the whole instance when its branch or directory is gone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::tidy::{is_recorded, keeper};
+use super::tidy::{is_recorded, server_to_keep};
 use super::{Instance, retention};
 use crate::config::{branch, identity};
 use crate::context::Context;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::outcome::{Reason, WhySkipped};
-use crate::state::{Home, Record, Sight, UnderWay};
+use crate::state::{Home, Presence, Record, UnderWay};
 
-/// Whether an instance is of use to anybody, by what became of its directory and branch.
+/// Whether an instance is still of use, judged by its directory and branch.
 pub enum Usefulness {
-    /// It is in use, as far as one can see.
+    /// It is in use, as far as devdb can tell.
     InUse,
-    /// Nothing of it is of any use.
+    /// Nobody needs any of it.
     Gone(Reason),
-    /// It is not for devdb to decide.
+    /// devdb cannot decide.
     Unclear(WhySkipped),
 }
 
-/// Where each project is, by its id.
+/// The place of each project, by the project's id.
 pub struct Homes(BTreeMap<String, Home>);
 
 impl Homes {
-    /// A project is here, or where one of its records says and it still is. A project that was moved
-    /// keeps its id, and only the instances that were used since know the new place.
+    /// Finds the place of each project: the current directory, or a directory that a record names
+    /// and that still has the checkout. A moved project keeps its id, and only the records of
+    /// instances that were used since then name the new place.
     pub fn of(context: &Context, records: &[Record]) -> Homes {
         let mut homes = BTreeMap::new();
         for record in records {
@@ -42,16 +43,16 @@ impl Homes {
         Homes(homes)
     }
 
-    /// Whether the instance of a record is of use to anybody.
+    /// Whether the instance of a record is still of use.
     pub fn judge(&self, record: &Record) -> Usefulness {
-        // The sample project is everywhere.
+        // The sample project has no directory that could be gone.
         let Some(noted) = &record.home else { return Usefulness::InUse };
         let Some(home) = self.0.get(&record.owner.project_id) else {
             let directory = noted.directory.clone();
-            return match noted.sight() {
-                Sight::NotMounted => Usefulness::Unclear(WhySkipped::NotMounted { directory }),
-                Sight::There => Usefulness::Gone(Reason::CheckoutGone),
-                Sight::Gone => Usefulness::Gone(Reason::DirectoryGone),
+            return match noted.presence() {
+                Presence::NotMounted => Usefulness::Unclear(WhySkipped::NotMounted { directory }),
+                Presence::There => Usefulness::Gone(Reason::CheckoutGone),
+                Presence::Gone => Usefulness::Gone(Reason::DirectoryGone),
             };
         };
         let (directory, branch) = (&home.directory, &record.owner.instance);
@@ -67,16 +68,16 @@ impl Homes {
     }
 }
 
-/// Whether the checkout is there, as far as one can see.
+/// Whether the checkout exists, as far as devdb can tell.
 fn is_still_there(home: &Home) -> bool {
-    home.sight() == Sight::There
+    home.presence() == Presence::There
         && identity::checkout_at(&home.directory).is_none_or(|found| found == home.checkout)
 }
 
-/// Things of one instance that are of no use any more, for one reason.
+/// What one instance no longer needs, for one reason.
 #[derive(Debug, Clone)]
 pub struct Rubbish {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// Generations, with their data.
     pub generations: Vec<Generation>,
@@ -91,17 +92,17 @@ impl Rubbish {
         self.generations.is_empty() && self.servers.is_empty()
     }
 
-    /// What the engine calls all of it; a snapshot is called by its name.
+    /// The engine's names of all objects; a snapshot has its own name.
     pub fn handles(&self) -> Vec<String> {
         let servers = self.servers.iter().map(|server| server.name.clone());
         let generations = self.generations.iter().map(|one| one.handle.clone());
-        servers.chain(generations).chain(self.snapshots.iter().map(called)).collect()
+        servers.chain(generations).chain(self.snapshots.iter().map(snapshot_handle)).collect()
     }
 }
 
 impl Instance<'_> {
-    /// What is of no use any more; `gone`: why nothing of this instance is. Changes nothing. None
-    /// without a record.
+    /// Finds what the instance no longer needs, without changing anything. `gone` is the reason
+    /// when nobody needs the whole instance. None without a record.
     ///
     /// # Errors
     /// When the instance's engine does not answer.
@@ -111,13 +112,13 @@ impl Instance<'_> {
         let servers = engine.servers(Some(&self.key)).await?;
         let generations = engine.generations(Some(&self.key)).await?;
         let found = match gone {
-            // Listed also when the engine has nothing of it: its record goes.
+            // This is listed even when the engine has nothing, because the record is removed too.
             Some(reason) => {
                 let snapshots = engine.snapshot_names(&record.owner).await?;
                 vec![Rubbish { reason, generations, servers, snapshots }]
             }
             None => {
-                let left = self.cut_short(record, &generations, servers);
+                let left = self.leftovers(record, &generations, servers);
                 let mut expired = retention::expired(record);
                 expired.extend(&record.leaving);
                 let mut former = generations;
@@ -134,9 +135,9 @@ impl Instance<'_> {
         Ok(Some((engine, found)))
     }
 
-    /// What [`Instance::tidy`] would look at, and builders that nobody waits for: this instance's
-    /// lock is ours. One that runs may still be of a devdb with another home directory.
-    fn cut_short(
+    /// What [`Instance::tidy`] would remove, and builders that no command waits for, because this
+    /// command holds the lock. A running builder may belong to a devdb with another home directory.
+    fn leftovers(
         &self,
         record: &Record,
         generations: &[Generation],
@@ -146,7 +147,7 @@ impl Instance<'_> {
         match record.under_way {
             Some(UnderWay::Purge) => {}
             Some(_) => {
-                let keep = keeper(record, &servers).map(|server| server.handle.clone());
+                let keep = server_to_keep(record, &servers).map(|server| server.handle.clone());
                 servers.retain(|server| Some(&server.handle) != keep.as_ref());
                 generations.retain(|generation| !is_recorded(record, generation));
             }
@@ -158,10 +159,10 @@ impl Instance<'_> {
         Rubbish { reason: Reason::CutShort, generations, servers, snapshots: Vec::new() }
     }
 
-    /// Removes what [`Instance::rubbish`] found for a reason.
+    /// Removes what [`Instance::rubbish`] found.
     ///
     /// # Errors
-    /// When the engine refuses; another time goes on where this one stopped.
+    /// When the engine refuses. A later call continues.
     pub async fn remove_rubbish(&mut self, engine: &Engine, rubbish: &Rubbish) -> Result<()> {
         match rubbish.reason {
             Reason::BranchGone | Reason::DirectoryGone | Reason::CheckoutGone => {
@@ -169,7 +170,7 @@ impl Instance<'_> {
             }
             Reason::Expired => {
                 let over = self.record.as_ref().map(retention::expired).unwrap_or_default();
-                self.send_away(engine, &over, Duration::MAX).await;
+                self.remove_generations(engine, &over, Duration::MAX).await;
                 Ok(())
             }
             Reason::CutShort => {
@@ -182,7 +183,7 @@ impl Instance<'_> {
         }
     }
 
-    /// What the engine still has of `rubbish`.
+    /// The names of `rubbish` that the engine still has.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -194,12 +195,12 @@ impl Instance<'_> {
         left.retain(|name| {
             servers.iter().any(|server| server.name == *name)
                 || generations.iter().any(|generation| generation.handle == *name)
-                || snapshots.iter().any(|snapshot| called(snapshot) == *name)
+                || snapshots.iter().any(|snapshot| snapshot_handle(snapshot) == *name)
         });
         Ok(left)
     }
 }
 
-fn called(snapshot: &String) -> String {
+fn snapshot_handle(snapshot: &String) -> String {
     format!("snapshot {snapshot}")
 }

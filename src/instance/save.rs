@@ -1,10 +1,11 @@
-//! Saving a snapshot: a consistent copy of the current generation's data, while clients use it.
+//! Saves a snapshot: a consistent copy of the current generation's data, made while clients use it.
 
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::snapshot::told;
+use super::revive::ReplacedServer;
+use super::snapshot::with_failure;
 use super::{Instance, address, endpoint_of};
 use crate::context::Context;
 use crate::db::backup::{self, Backup, BackupEnd};
@@ -13,22 +14,22 @@ use crate::engine::{Engine, Generation, Manifest, Server, SnapshotName};
 use crate::error::{Error, Kind, Result};
 use crate::state::{Record, UnderWay};
 
-/// A snapshot that was saved.
+/// A saved snapshot.
 pub struct Saved {
-    /// What it holds.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// How long the database was not there for its clients, the longer of two times; none when it was
-    /// there all the while.
+    /// How long the database was unavailable. It was so twice, and this is the longer time. None
+    /// when clients could stay connected.
     pub interrupted: Option<Duration>,
 }
 
-/// No server changes the files: there is nothing to wait for.
+/// Without a running server, no backup has to end.
 const NO_SERVER: Option<std::future::Ready<Result<BackupEnd>>> = None;
 
 impl Instance<'_> {
-    /// Saves the current generation's data under a name. Clients stay connected; where the server's
-    /// settings do not allow that, another one stands in for it while the copy is made. When it fails
-    /// nothing of it is left.
+    /// Saves the current generation's data under a name. Clients stay connected. When the server's
+    /// settings do not allow a copy, a temporary server replaces it meanwhile. A failure leaves
+    /// nothing.
     ///
     /// # Errors
     /// `NoInstance`, `Snapshot` when the name is taken or the copy fails.
@@ -43,7 +44,7 @@ impl Instance<'_> {
         let engine = self.settle().await?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let record = self.recorded()?;
-        self.vacate(&engine, name).await?;
+        self.free_name(&engine, name).await?;
         let draft = draft(&record, name, message)?;
         self.begin(UnderWay::Snapshot(name.to_string()))?;
         context.events.step("copying the database");
@@ -53,7 +54,7 @@ impl Instance<'_> {
                 Ok(saved)
             }
             Err(error) => {
-                let error = told(error, format!("cannot save the snapshot \"{name}\""));
+                let error = with_failure(error, format!("cannot save the snapshot \"{name}\""));
                 Err(self.rolled_back_copy(&engine, name.as_str(), error).await)
             }
         }
@@ -73,8 +74,8 @@ impl Instance<'_> {
         let contents = context.interrupt.guard(backup::contents(&address)).await?;
         if !contents.unlogged.is_empty() {
             context.events.warn(format!(
-                "the copy will have no rows of unlogged tables ({}); that of an instance which is \
-                 stopped has them",
+                "the snapshot will have no rows of unlogged tables ({}); a snapshot of a stopped \
+                 database has them",
                 contents.unlogged.join(", ")
             ));
         }
@@ -108,8 +109,8 @@ impl Instance<'_> {
         self.context.interrupt.guard(copying).await
     }
 
-    /// Copies while a server whose settings allow it stands in for the instance's own, which is back
-    /// afterwards, whatever became of the copy.
+    /// Copies while a temporary server with suitable settings replaces the instance's own. The
+    /// instance's own server is put back afterwards, even when the copy failed.
     async fn copy_interrupted(
         &self,
         engine: &Engine,
@@ -121,27 +122,28 @@ impl Instance<'_> {
         let context = self.context;
         context.events.note(
             "the server's settings do not allow a copy while it runs (wal_level=minimal, or no \
-             replication slots): it is started with others for the copy, then with its own again, \
-             and its clients are disconnected both times",
+             replication slots). devdb starts it with other settings for the copy and then again \
+             with its own; each time clients are disconnected",
         );
         let copyable = copyable(context);
         let begun = Instant::now();
-        let (stand_in, own) = self.stand_in(&copyable, engine, &mut record, server).await?;
+        let ReplacedServer { new: temporary, old: own } =
+            self.replace_server(&copyable, engine, &mut record, server).await?;
         let first = begun.elapsed();
         let copy = async {
-            let address = address(&record, endpoint_of(&stand_in)?);
+            let address = address(&record, endpoint_of(&temporary)?);
             match self.begin_backup(&address, &draft).await? {
                 Some(backup) => self.copy_running(engine, generation, draft, backup).await,
                 None => {
                     Err(Error::new(Kind::Snapshot, "the server cannot be copied while it runs")
-                        .hint("devdb stop   and a copy of the stopped server works"))
+                        .hint("devdb stop   stops it; a stopped database can be copied"))
                 }
             }
         };
         let copied = copy.await;
         let begun = Instant::now();
-        // Not interruptible: the instance ran, and has to again. The copy has begun with a checkpoint,
-        // so that there is little left to write.
+        // Not interruptible: the instance ran before and has to run again. The stop is short,
+        // because the copy began with a checkpoint.
         let back = self.try_put_back(engine, &own, true).await;
         let interrupted = Some(first.max(begun.elapsed()));
         match (copied, back) {
@@ -164,7 +166,7 @@ impl Instance<'_> {
     }
 }
 
-/// What is known of a snapshot before it is saved.
+/// The manifest of a snapshot before it is saved.
 fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Result<Manifest> {
     let current = record
         .current_generation()
@@ -185,8 +187,8 @@ fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Resul
     })
 }
 
-/// The same instance, with settings that allow a copy while it runs, whatever was there before: a
-/// server does not start with a lower level, or fewer slots, than the slots that there are need.
+/// The context with settings that allow a copy of the running server. They are high, because a
+/// server does not start with a lower `wal_level` or fewer slots than its existing slots need.
 fn copyable(context: &Context) -> Context {
     let mut context = context.clone();
     let settings = &mut context.spec.server.settings;

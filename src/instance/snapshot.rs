@@ -1,14 +1,14 @@
-//! Snapshots of an instance, once they are saved: listed, restored as a new generation, removed.
+//! Lists, restores and removes saved snapshots. A restored snapshot becomes a new generation.
 
-use super::swap::Incoming;
-use super::{Former, Instance, Replaced, generation_record, lineage};
+use super::swap::SwapTo;
+use super::{Instance, OldGeneration, Replaced, generation_record, lineage};
 use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, UnderWay, Why, Worth};
 
 impl Instance<'_> {
-    /// The snapshots, those that cannot be used too; what a save that was cut short left is removed.
+    /// All snapshots, damaged ones included. Removes unfinished ones.
     ///
     /// # Errors
     /// `NoInstance`, and when the engine does not answer.
@@ -27,11 +27,11 @@ impl Instance<'_> {
         Ok(snapshots)
     }
 
-    /// Makes a new generation from a snapshot beside the running one, and swaps, as a reset does.
+    /// Makes a new generation from a snapshot beside the running one, and swaps to it.
     ///
     /// # Errors
-    /// `Snapshot` when there is no such snapshot or it cannot be used, `Config` when it was made with
-    /// what the settings no longer say, and those of launching.
+    /// `Snapshot` when the snapshot does not exist or is damaged, `Config` when it does not fit the
+    /// settings, and the errors of launching.
     pub async fn restore(&mut self, name: &SnapshotName) -> Result<Replaced> {
         let engine = self.open_snapshots().await?;
         engine.keeps_instances().await?;
@@ -39,7 +39,7 @@ impl Instance<'_> {
         let spec = &context.spec.server;
         lineage::check_engine(engine.kind(), context.spec.engine)?;
         context.interrupt.guard(engine.prepare(spec, &context.events)).await?;
-        let (snapshot, manifest) = self.usable(&engine, name).await?;
+        let (snapshot, manifest) = self.usable_snapshot(&engine, name).await?;
         let made_with = MadeWith::of(spec, engine.kind());
         lineage::check_copy(&manifest.made_with, &made_with, || {
             format!("cannot restore the snapshot \"{name}\"")
@@ -53,26 +53,26 @@ impl Instance<'_> {
         let copying =
             engine.create_generation_from_snapshot(&record.owner, number, &snapshot, spec);
         if let Err(error) = context.interrupt.guard(copying).await {
-            let error = told(error, format!("cannot restore the snapshot \"{name}\""));
+            let error = with_failure(error, format!("cannot restore the snapshot \"{name}\""));
             let error = self.rolled_back(&engine, &[number], error).await;
             return Err(error.hint("nothing was replaced: the database is as it was before"));
         }
-        context.events.step("swapping");
+        context.events.step("switching to the restored database");
         let new = generation_record(number, made_with, Why::Restore);
-        let server = match self.swap(&engine, record, new, Incoming::Snapshot).await {
+        let server = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
             Ok(server) => server,
             Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),
         };
         self.done()?;
-        self.collect(&engine).await;
-        let fate = self.fate_of(former, Former::Kept);
+        self.remove_expired(&engine).await;
+        let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }
 
-    /// Removes a snapshot, for good.
+    /// Removes a snapshot for good.
     ///
     /// # Errors
-    /// `NoInstance`, `Snapshot` when there is no such snapshot or the engine refuses.
+    /// `NoInstance`, `Snapshot` when the snapshot does not exist or the engine refuses.
     pub async fn remove_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
         let engine = self.open_snapshots().await?;
         let owner = self.recorded()?.owner;
@@ -83,15 +83,15 @@ impl Instance<'_> {
         if let Some(record) = &mut self.record {
             let restored = |one: &&mut GenerationRecord| one.why == Why::Restore;
             for generation in record.generations.iter_mut().filter(restored) {
-                // The snapshot was its other copy, perhaps: from now on it counts as written to.
-                // `forget_snapshot` saves this.
+                // The generation may now be the only copy of that data, so it counts as written to.
+                // `forget_snapshot` saves the record.
                 (generation.baseline, generation.worth) = (None, Worth::WrittenTo);
             }
         }
         self.forget_snapshot(name).await
     }
 
-    /// Removes a snapshot if it is there.
+    /// Removes a snapshot if it exists.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -103,7 +103,7 @@ impl Instance<'_> {
         self.done()
     }
 
-    /// The instance's engine, with what a command before left behind removed.
+    /// Opens the instance's engine for work on snapshots, after tidying up.
     pub(super) async fn open_snapshots(&mut self) -> Result<Engine> {
         self.tidy().await?;
         self.engine(&self.recorded()?).await
@@ -118,11 +118,11 @@ impl Instance<'_> {
         let owner = self.recorded()?.owner;
         let reading = engine.snapshots(&owner, only, &context.spec.server);
         let read = context.interrupt.guard(reading).await;
-        read.map_err(|error| told(error, "cannot read the snapshots' manifests".to_owned()))
+        read.map_err(|error| with_failure(error, "cannot read the snapshots' manifests".to_owned()))
     }
 
-    /// A snapshot that can be used, with its manifest.
-    pub(super) async fn usable(
+    /// A complete snapshot with its manifest.
+    pub(super) async fn usable_snapshot(
         &mut self,
         engine: &Engine,
         name: &SnapshotName,
@@ -146,8 +146,8 @@ impl Instance<'_> {
         }
     }
 
-    /// Makes sure that nothing has the name: what a save that was cut short left is removed.
-    pub(super) async fn vacate(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
+    /// Makes sure that no snapshot has the name. Removes an unfinished one.
+    pub(super) async fn free_name(&mut self, engine: &Engine, name: &SnapshotName) -> Result<()> {
         let owner = self.recorded()?.owner;
         let names = engine.snapshot_names(&owner).await?;
         if !names.iter().any(|found| found == name.as_str()) {
@@ -160,12 +160,12 @@ impl Instance<'_> {
         if snapshots.iter().any(unfinished) {
             return engine.remove_snapshot(&owner, name.as_str()).await;
         }
-        Err(Error::new(Kind::Snapshot, format!("there is a snapshot \"{name}\" already"))
+        Err(Error::new(Kind::Snapshot, format!("the snapshot \"{name}\" exists already"))
             .hint("choose another name (snapshot save NAME, snapshot import --name NAME)")
             .hint(format!("devdb snapshot rm {name}   removes the old one")))
     }
 
-    /// Removes what was copied of a snapshot that is not to be.
+    /// Removes the copy of a snapshot that failed with `error`, and returns that error.
     pub(super) async fn rolled_back_copy(
         &mut self,
         engine: &Engine,
@@ -183,9 +183,9 @@ impl Instance<'_> {
     }
 }
 
-/// Says what failed, as a failure of the snapshot where the engine had no better word; of what a
-/// person stopped that is known.
-pub(super) fn told(error: Error, what: String) -> Error {
+/// Adds what failed to an error. An unexpected error becomes a snapshot error. An interruption
+/// stays as it is, because the person knows what they interrupted.
+pub(super) fn with_failure(error: Error, what: String) -> Error {
     match error.kind() {
         Kind::Interrupted => error,
         Kind::Unexpected => error.with_kind(Kind::Snapshot).context(what),
@@ -193,12 +193,12 @@ pub(super) fn told(error: Error, what: String) -> Error {
     }
 }
 
-/// There is no snapshot of that name; `names` are those that there are.
+/// The error about an unknown snapshot; `names` are the existing ones.
 fn no_such<'n>(name: &SnapshotName, names: impl Iterator<Item = &'n str>) -> Error {
     let error = Error::new(Kind::Snapshot, format!("there is no snapshot \"{name}\""));
     match nearest(name.as_str(), names) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error,
     }
-    .hint("devdb snapshot list   shows them")
+    .hint("devdb snapshot list   shows all snapshots")
 }

@@ -1,16 +1,16 @@
-//! Stopping an instance, taking its server away, and removing it for good.
+//! Stops an instance, removes its server, or removes the whole instance for good.
 
 use super::Instance;
-use super::discard::BRIEFLY;
+use super::discard::REMOVAL_START_DEADLINE;
 use super::revive::stop_cleanly;
 use crate::error::Result;
 use crate::state::UnderWay;
 
 impl Instance<'_> {
-    /// Ends the server cleanly and leaves it where it is. Returns whether it ran.
+    /// Stops the server cleanly; the container stays. Returns whether the server ran.
     ///
     /// # Errors
-    /// When the engine does not answer or the server does not end.
+    /// When the engine does not answer or the server does not stop.
     pub async fn stop(&mut self) -> Result<bool> {
         self.tidy().await?;
         let Some(record) = self.record.clone() else { return Ok(false) };
@@ -21,10 +21,10 @@ impl Instance<'_> {
         Ok(ran)
     }
 
-    /// Ends the server cleanly and removes it; the data stays. Returns whether there was one.
+    /// Stops the server cleanly and removes it; the data stays. Returns whether there was a server.
     ///
     /// # Errors
-    /// When the engine does not answer or the server does not end.
+    /// When the engine does not answer or the server does not stop.
     pub async fn down(&mut self) -> Result<bool> {
         self.tidy().await?;
         let Some(record) = self.record.clone() else { return Ok(false) };
@@ -39,14 +39,15 @@ impl Instance<'_> {
             record.server = None;
         }
         self.done()?;
-        self.collect_with_spare(&engine, BRIEFLY).await;
+        self.remove_expired_and_spare(&engine, REMOVAL_START_DEADLINE).await;
         Ok(server.is_some())
     }
 
-    /// Removes the instance with all its generations and snapshots, for good. Returns whether there was one.
+    /// Removes the instance with all its generations and snapshots for good. Returns whether there
+    /// was an instance.
     ///
     /// # Errors
-    /// When the engine refuses; running it again goes on where it stopped.
+    /// When the engine refuses. Another call continues.
     pub async fn purge(&mut self) -> Result<bool> {
         let Some(record) = self.record.clone() else { return Ok(false) };
         let engine = self.engine(&record).await?;

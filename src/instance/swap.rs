@@ -1,5 +1,5 @@
-//! The swap: one server makes room for another on the same port, and until that is recorded the old
-//! one can come back.
+//! The swap: a server on another generation replaces the old server on the same port. Until the
+//! swap is recorded, the old server can be put back.
 
 use super::revive::{Password, stop_cleanly};
 use super::{Instance, address, endpoint_of, launch};
@@ -8,34 +8,34 @@ use crate::engine::{Engine, Server};
 use crate::error::{Error, Result};
 use crate::state::{GenerationRecord, Record, Worth};
 
-/// Where a generation that is to become current comes from.
+/// Where the new current generation comes from.
 #[derive(Clone, Copy)]
-pub(super) enum Incoming<'v> {
-    /// A copy of a golden state, which has no password yet; this is the verifier of the instance's.
-    Fresh(&'v str),
-    /// A copy of a snapshot. Its password may be another's.
-    Snapshot,
-    /// It was current before.
-    Former,
+pub(super) enum SwapTo<'v> {
+    /// A copy of a golden state. It has no password yet; the launch sets this verifier.
+    GoldenCopy(&'v str),
+    /// A copy of a snapshot. Its password may be another instance's.
+    SnapshotCopy,
+    /// A generation that was current before.
+    FormerGeneration,
 }
 
 impl Instance<'_> {
-    /// Stops the old server, launches one on another generation in its place, and records that.
-    /// When it fails the old server runs again if it ran; the other generation's data is untouched.
+    /// Stops the old server, launches one on another generation in its place, and records the swap.
+    /// After a failure the old server is put back. The other generation's data stays as it is.
     pub(super) async fn swap(
         &mut self,
         engine: &Engine,
         mut record: Record,
         new: GenerationRecord,
-        from: Incoming<'_>,
+        to: SwapTo<'_>,
     ) -> Result<Server> {
         let context = self.context;
         let number = new.number;
-        let verifier = match from {
-            Incoming::Fresh(verifier) => Some(verifier),
-            Incoming::Snapshot | Incoming::Former => None,
+        let verifier = match to {
+            SwapTo::GoldenCopy(verifier) => Some(verifier),
+            SwapTo::SnapshotCopy | SwapTo::FormerGeneration => None,
         };
-        let is_restored = matches!(from, Incoming::Snapshot);
+        let is_restored = matches!(to, SwapTo::SnapshotCopy);
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
         let attempt = async {
@@ -45,13 +45,13 @@ impl Instance<'_> {
             }
             let next_transaction = async {
                 match &old {
-                    // Whoever cannot tell keeps it.
+                    // Without an answer the generation counts as written to.
                     Some(old) => engine.next_transaction(old).await.ok().flatten(),
                     None => None,
                 }
             };
-            // Asked of a server that has stopped, because a client may write to the last moment; but
-            // not waited for.
+            // The old server has stopped before the question, because a client may write to the
+            // last moment. The launch does not wait for the answer.
             let (server, next_transaction) = tokio::join!(
                 launch::instance(context, engine, &mut record, number, verifier),
                 next_transaction
@@ -71,13 +71,13 @@ impl Instance<'_> {
         match attempt.await {
             Ok(server) => {
                 self.record = Some(record);
-                // From here on the other generation is the instance's, and nothing is an error: a
-                // leftover server is removed by the next command, as the note stays there.
+                // The swap is recorded, so nothing is an error any more. When the old server stays,
+                // the note stays too, and the next command removes the server.
                 if let Some(old) = &old
                     && let Err(error) = engine.remove_server(old).await
                 {
                     self.left_behind = true;
-                    context.events.warn(format!("the old server is still there: {error}"));
+                    context.events.warn(format!("the old server could not be removed: {error}"));
                 }
                 Ok(server)
             }
@@ -92,8 +92,7 @@ impl Instance<'_> {
     }
 }
 
-/// Notes from where on somebody has written to a generation that was restored. Where that cannot be
-/// told, everything counts.
+/// Records the baseline of a restored generation. Without one the generation counts as written to.
 async fn note_baseline(record: &mut Record, server: &Server) {
     let Ok(endpoint) = endpoint_of(server) else { return };
     let next = inspect::next_transaction(&address(record, endpoint)).await;
@@ -105,8 +104,8 @@ async fn note_baseline(record: &mut Record, server: &Server) {
     }
 }
 
-/// Notes whether anybody has written to the current generation since it was made: only then it need
-/// be kept.
+/// Records whether somebody has written to the current generation, which decides how long it is
+/// kept.
 fn note_whether_untouched(record: &mut Record, next_transaction: Option<u64>) {
     let current = record.current;
     for generation in &mut record.generations {

@@ -1,9 +1,9 @@
-//! Recovery: what a command that was cut short left behind is brought back to what the record says.
+//! Recovery: after a command was cut short, the engine is brought back to what the record says.
 //!
-//! The protocol is the same for every command. Before its first step the command notes in the record
-//! what is under way, and after its last step it clears the note. Whoever takes the instance's lock
-//! and finds a note comes here before anything else. The record is right about which generation is
-//! current; everything that an engine has beside that is sorted here.
+//! Every command follows the same protocol. Before its first step it notes in the record what is
+//! under way, and after its last step it clears the note. A command that takes the instance's lock
+//! and finds a note runs this recovery first. The record decides which generation is current, and
+//! the recovery keeps or removes everything else that the engine has.
 
 use super::Instance;
 use crate::archive;
@@ -13,11 +13,10 @@ use crate::golden;
 use crate::state::{Record, UnderWay};
 
 impl Instance<'_> {
-    /// Brings the engine back to what the record says, if a command before was cut short. Nothing
-    /// happens when none was.
+    /// Brings the engine back to what the record says, if an earlier command was cut short.
     ///
     /// # Errors
-    /// When the engine refuses or does not answer; the note stays then.
+    /// When the engine refuses or does not answer. The note stays then.
     pub(super) async fn tidy(&mut self) -> Result<()> {
         let Some(record) = self.record.clone() else { return Ok(()) };
         let Some(under_way) = &record.under_way else { return Ok(()) };
@@ -33,8 +32,7 @@ impl Instance<'_> {
         match under_way {
             UnderWay::Snapshot(name) => engine.remove_snapshot(&record.owner, name).await?,
             UnderWay::Export(file) => archive::remove_drafts(file),
-            // What these leave is servers, generations and builders, which are put right above; what
-            // was read or removed need not be read or removed again.
+            // These leave only servers, generations and builders, which the steps above handle.
             UnderWay::Up
             | UnderWay::Down
             | UnderWay::Reset
@@ -47,7 +45,7 @@ impl Instance<'_> {
             | UnderWay::Purge => {}
         }
         if let Some(record) = &mut self.record {
-            // They are in no list of generations, so they are gone by now.
+            // `sort_generations` has removed them.
             record.spare = None;
             record.leaving.clear();
         }
@@ -56,7 +54,7 @@ impl Instance<'_> {
         self.done()
     }
 
-    /// Goes on with the removal of everything.
+    /// Finishes the removal of the whole instance.
     async fn finish_purge(&mut self, engine: &Engine) -> Result<()> {
         self.discard_snapshots(engine).await?;
         self.discard_everything(engine).await?;
@@ -64,12 +62,12 @@ impl Instance<'_> {
         Ok(())
     }
 
-    /// Removes every server but the one of the current generation. That one is put back when it was
-    /// set aside, and started again when a server of the instance ran.
+    /// Removes every server except the current generation's. That server is put back when it was
+    /// set aside, and started when a server of the instance ran.
     async fn bring_back_server(&self, engine: &Engine, record: &Record) -> Result<()> {
         let servers = engine.servers(Some(&self.key)).await?;
-        let keep = keeper(record, &servers);
-        self.withdraw_others(engine, keep).await?;
+        let keep = server_to_keep(record, &servers);
+        self.retire_other_servers(engine, keep).await?;
         let Some(keep) = keep else { return Ok(()) };
         let server = engine.reinstate(keep).await?;
         let serves = |one: &Server| one.role == Role::Instance && one.is_running();
@@ -77,14 +75,14 @@ impl Instance<'_> {
             && !server.is_running()
             && let Err(error) = self.start_again(engine, &server).await
         {
-            self.context.events.warn(format!("the database is stopped: {error}"));
+            self.context.events.warn(format!("the database could not be started again: {error}"));
         }
         Ok(())
     }
 
-    /// Removes generations that no record has, unless one is complete and not of the command that
-    /// was cut short: another record of this instance has it, on another machine or in another home
-    /// directory. Such a one is kept for its time like any other.
+    /// Sorts the generations that the record does not have. Removes the ones that the interrupted
+    /// command made, and incomplete ones. Records the others, because another record of this
+    /// instance may have them, on another machine or in another home directory.
     async fn sort_generations(
         &mut self,
         engine: &Engine,
@@ -98,7 +96,7 @@ impl Instance<'_> {
             let is_unfinished = *under_way == UnderWay::Generation(generation.number)
                 || record.leaving.contains(&generation.number);
             if !is_unfinished && self.is_complete(engine, &generation).await? {
-                self.adopt(&generation);
+                self.record_found(&generation);
             } else {
                 engine.remove_generation(&generation).await?;
             }
@@ -106,8 +104,8 @@ impl Instance<'_> {
         Ok(())
     }
 
-    /// After a first `up` that was cut short: goes on with a generation that had become complete,
-    /// and otherwise removes what there is.
+    /// Recovers from a first `up` that was cut short. Uses a complete generation if there is one,
+    /// and otherwise removes everything.
     async fn tidy_unfinished(&mut self, engine: &Engine) -> Result<()> {
         match self.rebuild_from(engine).await? {
             Some(rebuilt) if rebuilt.current.is_some() => {
@@ -122,10 +120,10 @@ impl Instance<'_> {
         }
     }
 
-    /// Whether a generation carries the mark; docker needs the image to look.
+    /// Whether a generation has the mark of a complete one. Docker needs the image to look.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// When the engine cannot tell.
     pub(super) async fn is_complete(
         &self,
         engine: &Engine,
@@ -137,15 +135,15 @@ impl Instance<'_> {
         engine.is_complete(generation, spec).await
     }
 
-    fn adopt(&mut self, generation: &Generation) {
+    fn record_found(&mut self, generation: &Generation) {
         if let Some(record) = &mut self.record {
-            record.generations.push(super::rebuild::found(generation));
+            record.generations.push(super::rebuild::found_generation(generation));
         }
     }
 }
 
-/// The server to keep: the recorded one when it is of the current generation, else any that is.
-pub(super) fn keeper<'s>(record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
+/// The server to keep: the recorded one if it serves the current generation, else any that does.
+pub(super) fn server_to_keep<'s>(record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
     let current = |server: &&Server| {
         server.role == Role::Instance && Some(server.generation) == record.current
     };
@@ -156,7 +154,7 @@ pub(super) fn keeper<'s>(record: &Record, servers: &'s [Server]) -> Option<&'s S
         .or_else(|| servers.iter().find(current))
 }
 
-/// Whether a generation counts; a copy made ahead does not yet.
+/// Whether the record has a generation. A spare is not one yet.
 pub(super) fn is_recorded(record: &Record, generation: &Generation) -> bool {
     record.generations.iter().any(|recorded| recorded.number == generation.number)
 }

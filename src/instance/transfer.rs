@@ -1,8 +1,8 @@
-//! Snapshots into files, for another machine or person, and out of them.
+//! Writes snapshots into files, for another machine or person, and reads them back.
 
 use std::path::{Path, PathBuf};
 
-use super::snapshot::told;
+use super::snapshot::with_failure;
 use super::{Instance, lineage};
 use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
 use crate::engine::{Engine, Manifest, SnapshotName, Stop};
@@ -10,20 +10,20 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::MadeWith;
 use crate::state::UnderWay;
 
-/// A snapshot that was written into a file.
+/// A snapshot in a file.
 pub struct Exported {
     /// The file's size in bytes.
     pub bytes: u64,
-    /// What the file says is in it.
+    /// The seal of the file: its size and checksum.
     pub seal: Seal,
 }
 
 impl Instance<'_> {
-    /// Writes a snapshot into a file: whole or not at all.
+    /// Writes a snapshot into a file, as a whole or not at all.
     ///
     /// # Errors
-    /// `Snapshot` when there is no such snapshot, the file is there already and not to be replaced,
-    /// or it cannot be written.
+    /// `Snapshot` when the snapshot does not exist, when the file exists and must not be replaced,
+    /// and when the file cannot be written.
     pub async fn export_snapshot(
         &mut self,
         name: &SnapshotName,
@@ -31,13 +31,13 @@ impl Instance<'_> {
         if_exists: IfExists,
     ) -> Result<Exported> {
         if if_exists == IfExists::Refuse && file.exists() {
-            return Err(Error::new(Kind::Snapshot, format!("{} is there already", file.display()))
+            return Err(Error::new(Kind::Snapshot, format!("{} exists already", file.display()))
                 .hint("--force replaces it"));
         }
         let engine = self.open_snapshots().await?;
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        let (snapshot, manifest) = self.usable(&engine, name).await?;
+        let (snapshot, manifest) = self.usable_snapshot(&engine, name).await?;
         self.begin(UnderWay::Export(file.to_owned()))?;
         context.events.step(format!("writing {}", file.display()));
         let owner = self.recorded()?.owner;
@@ -61,17 +61,17 @@ impl Instance<'_> {
             }
             Err(error) => {
                 self.done_after(&error)?;
-                Err(told(error, format!("cannot export the snapshot \"{name}\"")))
+                Err(with_failure(error, format!("cannot export the snapshot \"{name}\"")))
             }
         }
     }
 
-    /// Takes a snapshot from a file, under its own name or another. Everything in the file is
-    /// checked before anything is made.
+    /// Makes a snapshot from a file, under its own name or another. The whole file is checked
+    /// before anything is made.
     ///
     /// # Errors
-    /// `NoInstance`; `Snapshot` when the file is damaged, not a snapshot's, of another major version
-    /// or platform, or the name is taken.
+    /// `NoInstance`, and `Snapshot` when the file is damaged, holds no snapshot or does not fit
+    /// this instance, or when the name is taken.
     pub async fn import_snapshot(
         &mut self,
         file: &Path,
@@ -93,7 +93,7 @@ impl Instance<'_> {
             })?,
         };
         self.check_origin(&engine, file, &manifest).await?;
-        self.vacate(&engine, &name).await?;
+        self.free_name(&engine, &name).await?;
         context.events.step(format!("checking {}", file.display()));
         let verifying = blocking(file, move || archive.verify());
         let verified = context.interrupt.guard(verifying).await?;
@@ -107,7 +107,7 @@ impl Instance<'_> {
                 Ok(manifest)
             }
             Err(error) => {
-                let error = told(error, format!("cannot import {}", file.display()));
+                let error = with_failure(error, format!("cannot import {}", file.display()));
                 Err(self.rolled_back_copy(&engine, name.as_str(), error).await)
             }
         }
@@ -125,12 +125,12 @@ impl Instance<'_> {
         context.interrupt.guard(engine.import_snapshot(&owner, manifest, spec, from)).await
     }
 
-    /// Fails when no server of this instance could ever start from the data.
+    /// Fails when no server of this instance could use the data.
     async fn check_origin(&self, engine: &Engine, file: &Path, manifest: &Manifest) -> Result<()> {
         let spec = &self.context.spec.server;
         let mut differences = Vec::new();
         if manifest.schema > Manifest::SCHEMA {
-            differences.push("it is of a newer devdb".to_owned());
+            differences.push("a newer devdb made it".to_owned());
         }
         if manifest.engine != engine.kind() {
             differences.push(format!("engine {} → {}", manifest.engine, engine.kind()));
@@ -140,7 +140,7 @@ impl Instance<'_> {
             differences.push(format!("platform {} → {platform}", manifest.platform));
         }
         let made = &manifest.made_with;
-        // Whose the database is called is for the restore to say: that may change meanwhile.
+        // The names of database and user may still change before the restore, which checks them.
         let wanted = MadeWith {
             database: made.database.clone(),
             user: made.user.clone(),
@@ -153,11 +153,13 @@ impl Instance<'_> {
         Err(Error::new(Kind::Snapshot, format!("cannot use the file {}", file.display()))
             .because(format!("its data does not fit this instance: {}", differences.join(", ")))
             .hint("devdb status   shows what this instance runs on")
-            .hint("devdb up --instance NAME   makes a second one, on another engine or version"))
+            .hint(
+                "devdb up --instance NAME   makes a second instance, on another engine or version",
+            ))
     }
 }
 
-/// Work on a file, which blocks.
+/// Runs blocking work on a file.
 async fn blocking<T: Send + 'static>(
     file: &Path,
     work: impl FnOnce() -> Result<T> + Send + 'static,

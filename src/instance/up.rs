@@ -1,4 +1,4 @@
-//! The whole of `devdb up` for one instance: found or made, running, and as its plan says.
+//! `devdb up` for one instance: makes it or finds it, makes it run, and applies its plan.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use crate::plan::Plan;
 use crate::populate::{self, Populated};
 use crate::state::Record;
 
-/// The running, populated instance: at once when it is as it should be, else under its lock.
-/// `begun`: when the command began.
+/// Makes the instance run and applies its plan. Takes no lock when it already runs as it should.
+/// `begun` is the time when the command began.
 ///
 /// # Errors
-/// Every kind that creating, starting, migrating and seeding have.
+/// The errors of creating, starting, migrating and seeding.
 pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<UpReport> {
     if let Some(observed) = context.interrupt.guard(Observed::as_wanted(context)).await?
         && let Ok(server) = observed.running()
@@ -24,7 +24,8 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
     {
         let address = address(&observed.record, endpoint);
         let looking = async { Ok(populate::accepts_login(&address).await) };
-        // It may still be starting, or its password may be another: the long way knows what to do.
+        // When the server is still starting or has another password, the rest of this function
+        // helps.
         if context.interrupt.guard(looking).await? {
             let populated = populate::populate(context, &address, plan).await?;
             return Ok(report(populated, &observed.record, How::Unchanged, &address, begun));
@@ -42,12 +43,12 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
     Ok(report(populated, &record, how, &address, begun))
 }
 
-/// A new instance that begins with a copy of another's data; what that lacks of the plan's
-/// migrations is applied. `origin`: the world of the other instance.
+/// Makes a new instance from a copy of another instance's data, and applies the migrations that the
+/// copy lacks. `origin` is the context of the other instance.
 ///
 /// # Errors
-/// Those of [`Instance::branch_off`] and of migrating.
-pub async fn begin_with(
+/// The errors of [`Instance::branch_off`] and of migrating.
+pub async fn bring_up_from(
     context: &Context,
     origin: &Context,
     plan: &Plan,
@@ -62,7 +63,7 @@ pub async fn begin_with(
 }
 
 impl Observed {
-    /// How to log in to the running server.
+    /// The address of the running server.
     ///
     /// # Errors
     /// `NotRunning`.
@@ -70,7 +71,7 @@ impl Observed {
         Ok(address(&self.record, endpoint_of(self.running()?)?))
     }
 
-    /// What a command did to this instance's data, as a report.
+    /// The report of a command that worked on the running database.
     ///
     /// # Errors
     /// `NotRunning`.

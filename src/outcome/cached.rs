@@ -1,4 +1,4 @@
-//! The cache of golden states.
+//! Reports on the cache of golden states.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,80 +6,80 @@ use serde::Serialize;
 use crate::engine::DamagedGolden;
 use crate::spec::EngineKind;
 
-/// How much of a state was there already.
+/// How much of a golden state was in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cached {
-    /// All of it.
+    /// The whole state.
     Hit,
-    /// Some of its migrations.
+    /// A state with some of its migrations.
     Prefix,
-    /// The empty database at best.
+    /// At most the empty database.
     Miss,
 }
 
 /// What `cache list` shows.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct CacheReport {
-    /// Whose states are listed; none: everybody's.
+    /// The project whose states are listed; null when the states of all projects are listed.
     pub project: Option<String>,
-    /// The states, the last used first.
+    /// The states, the most recently used first.
     pub states: Vec<CachedState>,
-    /// What is damaged: never used, and removed by `cache prune`.
+    /// Damaged states. devdb does not use them, and `cache prune` removes them.
     pub damaged: Vec<DamagedGolden>,
-    /// Engines that could not be asked, and files that cannot be read.
+    /// Errors of engines that did not answer and of files that cannot be read.
     pub troubles: Vec<String>,
 }
 
 /// One golden state.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct CachedState {
-    /// On which engine.
+    /// The engine that has it.
     pub engine: EngineKind,
-    /// What the engine calls it.
+    /// The engine's name for it.
     pub handle: String,
     /// Its fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
     /// The project it was first made for.
     pub project: String,
-    /// How many migrations are in it.
+    /// How many migrations it has.
     pub migrations: usize,
-    /// How many seed files are in it.
+    /// How many seed files it has.
     pub seeds: usize,
-    /// Whether databases start from it; another one serves as a beginning for the next bake only.
+    /// Whether new databases can start from it. If not, only new golden states are built on it.
     pub clean: bool,
-    /// Whether it is never sent anywhere.
+    /// Whether it can be used on this machine only.
     pub local: bool,
-    /// Bytes on disk beyond what it is built on.
+    /// Its bytes on disk, without the states that it is built on.
     pub bytes: u64,
     /// When it was made.
     pub created: DateTime<Utc>,
-    /// When this user used it last; when it was made, where that is not known.
+    /// When this user last used it, or else when it was made.
     pub last_used: DateTime<Utc>,
-    /// Whether this directory's files want it now.
+    /// How the files in this directory use it; null when they do not.
     pub wanted: Option<Wanted>,
 }
 
-/// What this directory's files want of a golden state.
+/// How the files in this directory use a golden state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
-    /// It is what they make.
+    /// A new database is a copy of it.
     Whole,
-    /// It is on the way to that.
+    /// A new database can be built on it.
     Part,
 }
 
 /// What `cache prune` and `cache clear` did.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct PruneReport {
-    /// Golden states that were removed.
+    /// The removed golden states.
     pub removed: Vec<String>,
-    /// Damaged ones that were removed.
+    /// The removed damaged states.
     pub damaged: Vec<String>,
-    /// Those that should go and are in use.
+    /// The states that stay because they are in use.
     pub in_use: Vec<String>,
-    /// Bytes that were given back.
+    /// How many bytes were freed.
     pub bytes: u64,
 }
 
@@ -88,14 +88,14 @@ pub struct PruneReport {
 pub struct TransferReport {
     /// The file, or the name in a registry.
     pub reference: String,
-    /// On which engine.
+    /// The engine that has the state.
     pub engine: EngineKind,
     /// The state's fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// How much of it was there.
+    /// How much of the state was in the cache.
     pub cached: Cached,
     /// Whether anything was sent or fetched.
     pub changed: bool,
-    /// Milliseconds it took.
+    /// How many milliseconds the command took.
     pub took_ms: u64,
 }

@@ -1,4 +1,4 @@
-//! One database: made, replaced, looked at.
+//! Reports on one database: created, reset, or looked at.
 
 use std::path::PathBuf;
 
@@ -9,57 +9,57 @@ use super::{Cached, Location};
 use crate::plan::Standing;
 use crate::spec::{EngineKind, Owner};
 
-/// What had to be done to get a running server.
+/// What devdb did to get a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
-    /// Nothing: it ran as it should.
+    /// Nothing, because the server ran as it should.
     Unchanged,
-    /// The instance is new.
+    /// It made a new instance.
     Created,
-    /// It was stopped or down.
+    /// It started the server, which was stopped or down.
     Started,
-    /// It ran with other settings, image or port.
+    /// It replaced the server, because the settings, the image or the port have changed.
     Relaunched,
 }
 
 /// What `up`, `start`, `migrate run` and `seed` did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct UpReport {
-    /// What had to be done to the server.
+    /// What devdb did to the server.
     pub how: How,
-    /// Whose instance.
+    /// The owner of the instance.
     pub owner: Owner,
-    /// On which engine.
+    /// The engine of the instance.
     pub engine: EngineKind,
-    /// PostgreSQL's version; none when nobody had to ask.
+    /// The version of PostgreSQL; null when devdb did not need to ask.
     pub server_version: Option<String>,
-    /// Where it is.
+    /// The location of the database.
     #[serde(flatten)]
     pub location: Location,
     /// What was applied to the database.
     #[serde(flatten)]
     pub applied: Applied,
-    /// The file the environment was written to.
+    /// The file that the environment was written to.
     pub env_file: Option<PathBuf>,
-    /// Milliseconds it took.
+    /// How many milliseconds the command took.
     pub took_ms: u64,
 }
 
-/// What was applied to a database, and what was left.
+/// What was applied to a database, and what is still pending.
 #[derive(Debug, Default, Clone, Serialize, schemars::JsonSchema)]
 pub struct Applied {
-    /// Other tools' commands that this command ran, migrations first.
+    /// The commands of other tools that were run, migrations first.
     pub commands_run: Vec<String>,
-    /// Migrations that this command applied.
+    /// The migrations that were applied.
     pub migrations_applied: Vec<String>,
-    /// Migrations that are pending all the same (`--no-migrate`).
+    /// The migrations that are still pending, for example with `--no-migrate`.
     pub migrations_pending: Vec<String>,
-    /// Seed files that this command applied.
+    /// The seed files that were applied.
     pub seeds_applied: Vec<String>,
-    /// Seed files that are not applied (`--no-seed`, or new since the others were).
+    /// The seed files that are not applied, because of `--no-seed` or because they are new.
     pub seeds_pending: Vec<String>,
-    /// Seed files that have changed since they were applied; `reset` applies them.
+    /// The seed files that changed after they were applied; `reset` applies them.
     pub seeds_changed: Vec<String>,
     /// The golden state that a new database started from.
     pub golden: Option<GoldenReport>,
@@ -70,90 +70,91 @@ pub struct Applied {
 pub struct GoldenReport {
     /// Its fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// How much of it was cached.
+    /// How much of it was in the cache.
     pub cached: Cached,
 }
 
-/// What becomes of a generation that is current no longer.
+/// What happens to the former generation after a swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It is kept for `undo`.
     Kept,
-    /// It was to be removed.
+    /// It is removed, because the command was given `--wipe`.
     Wiped,
-    /// It is removed: nobody had written to it.
+    /// It is removed, because nobody had written to it.
     Unwritten,
-    /// It is removed: the project keeps none.
+    /// It is removed, because the project keeps no former generations.
     NotWanted,
 }
 
 /// What `reset` and `undo` did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ResetReport {
-    /// Whose instance.
+    /// The owner of the instance.
     pub owner: Owner,
-    /// On which engine.
+    /// The engine of the instance.
     pub engine: EngineKind,
-    /// Where it is.
+    /// The location of the database.
     #[serde(flatten)]
     pub location: Location,
-    /// The generation that is current now.
+    /// The number of the current generation.
     pub generation: u32,
-    /// The one before.
+    /// The number of the former generation.
     pub former_generation: u32,
-    /// What became of the former one.
+    /// What happens to the former generation.
     pub former: Fate,
-    /// What has to be set back before `undo` can go there, in words.
+    /// The settings to change back before `undo` can return to the former generation, in words.
     pub former_differs: Vec<String>,
-    /// For how many days, if it is.
+    /// For how many days a former generation is kept.
     pub kept_days: u16,
-    /// What was applied to the new generation.
+    /// What was applied to the current generation.
     #[serde(flatten)]
     pub applied: Applied,
-    /// Milliseconds it took.
+    /// How many milliseconds the command took.
     pub took_ms: u64,
 }
 
 /// What `status` shows.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusReport {
-    /// Whose instance.
+    /// The owner of the instance.
     pub owner: Owner,
-    /// `running`, `stopped`, `down` (no server, data kept) or `absent`.
+    /// `running`, `stopped`, `down` (the data is kept without a server) or `absent`.
     pub state: &'static str,
-    /// On which engine.
+    /// The engine of the instance.
     pub engine: Option<EngineKind>,
-    /// The engine's health word: `starting`, `healthy`, `unhealthy`; none while the engine has not looked
-    /// yet and the server answers.
+    /// The engine's health check: `starting`, `healthy` or `unhealthy`. Null when the server
+    /// answers before the first check.
     pub health: Option<String>,
-    /// PostgreSQL's version.
+    /// The version of PostgreSQL.
     pub server_version: Option<String>,
-    /// Where it is.
+    /// The location of the database.
     #[serde(flatten)]
     pub location: Option<Location>,
-    /// Since when the server has been up.
+    /// When the server was started.
     pub started: Option<DateTime<Utc>>,
-    /// The database's size in bytes.
+    /// The size of the database in bytes.
     pub database_bytes: Option<u64>,
-    /// The current generation.
+    /// The number of the current generation.
     pub generation: Option<u32>,
-    /// Former generations that are kept.
+    /// The numbers of the former generations that are kept.
     pub kept_generations: Vec<u32>,
-    /// How many snapshots there are.
+    /// How many snapshots the instance has.
     pub snapshots: usize,
-    /// Where migrations stand.
+    /// The migrations in the database, compared with the files.
     pub migrations: Option<MigrationsReport>,
-    /// Where seeds stand.
+    /// The seeds in the database, compared with the files.
     pub seeds: Option<SeedsReport>,
-    /// The golden state that the files want, where the engine can tell (text: with `--verbose`).
+    /// The golden state of the files. Null when the engine cannot tell. The text shows it with
+    /// `--verbose`.
     pub golden: Option<StatusGolden>,
-    /// Why the server could not be asked although it runs.
+    /// Why a running server could not be asked, or a file could not be read.
     pub trouble: Option<String>,
 }
 
 impl StatusReport {
-    /// There is no instance.
+    /// The report when there is no instance.
     pub fn absent(owner: Owner) -> Self {
         StatusReport {
             owner,
@@ -175,25 +176,25 @@ impl StatusReport {
     }
 }
 
-/// Where migrations stand.
+/// The migrations in a database, compared with the files.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct MigrationsReport {
-    /// Applied files, oldest first.
+    /// The applied files, oldest first.
     pub applied: Vec<String>,
-    /// Files that are not applied.
+    /// The files that are not applied.
     pub pending: Vec<String>,
-    /// Files that differ from what was applied.
+    /// The files that changed after they were applied.
     pub changed: Vec<String>,
-    /// Applied versions without a file.
+    /// The applied versions that have no file.
     pub missing: Vec<String>,
-    /// Pending files that are older than the newest applied one.
+    /// The pending files that are older than the newest applied one.
     pub out_of_order: Vec<String>,
-    /// Versions that sqlx marked as begun and not finished.
+    /// The versions that sqlx began and did not finish.
     pub dirty: Vec<String>,
 }
 
 impl MigrationsReport {
-    /// Whether applied migrations and files disagree.
+    /// Whether the applied migrations and the files disagree.
     pub fn drifted(&self) -> bool {
         !(self.changed.is_empty() && self.missing.is_empty() && self.dirty.is_empty())
     }
@@ -206,55 +207,55 @@ impl From<Standing> for MigrationsReport {
     }
 }
 
-/// Where seeds stand.
+/// The seeds in a database, compared with the files.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct SeedsReport {
     /// The profile.
     pub profile: String,
-    /// Applied files.
+    /// The applied files.
     pub applied: Vec<String>,
-    /// Files that are not applied.
+    /// The files that are not applied.
     pub pending: Vec<String>,
-    /// Files that have changed since.
+    /// The files that changed after they were applied.
     pub changed: Vec<String>,
 }
 
 impl SeedsReport {
-    /// Where the seeds of a profile stand.
+    /// The report on the seeds of a profile.
     pub fn of(profile: String, standing: Standing) -> Self {
         let Standing { applied, pending, changed, .. } = standing;
         SeedsReport { profile, applied, pending, changed }
     }
 }
 
-/// Where the state that this directory's files want stands in the cache.
+/// The golden state of the files in this directory.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusGolden {
-    /// Its fingerprint: 64 hexadecimal digits. None while the key of `!encrypt` has yet to be made.
+    /// Its fingerprint: 64 hexadecimal digits. Null as long as no key for `!encrypt` values exists.
     pub fingerprint: Option<String>,
-    /// How much of it is there.
+    /// How much of it is in the cache.
     pub cached: Cached,
 }
 
-/// `ephemeral list`.
+/// What `ephemeral list` shows.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct EphemeralsReport {
-    /// The one that goes first first.
+    /// The databases, the first to be removed first.
     pub ephemerals: Vec<EphemeralReport>,
 }
 
-/// A database that lasts for a time.
+/// A database that is removed after a set time.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct EphemeralReport {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The owner of the database.
     pub owner: Owner,
-    /// Where it runs.
+    /// The engine that runs it.
     pub engine: EngineKind,
-    /// Where it is reached.
+    /// The location of the database.
     #[serde(rename = "place")]
     pub location: Location,
-    /// When it goes.
+    /// When it is removed.
     pub until: DateTime<Utc>,
 }

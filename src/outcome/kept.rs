@@ -1,4 +1,4 @@
-//! What there is of many: instances, generations, and what is of no use any more.
+//! Reports on what devdb keeps: instances, generations, and what `gc` may remove.
 
 use std::path::PathBuf;
 
@@ -11,30 +11,30 @@ use crate::state::Why;
 /// What `list` shows.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ListReport {
-    /// Every instance, all projects and developers.
+    /// The instances of all projects and developers.
     pub instances: Vec<Listed>,
-    /// Engines that could not be asked, and damaged records.
+    /// Errors of engines that did not answer and of damaged records.
     pub troubles: Vec<String>,
 }
 
 /// One instance in the list.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Listed {
-    /// Whose it is.
+    /// The owner of the instance.
     pub owner: Owner,
     /// The instance's key.
     pub key: String,
-    /// On which engine.
+    /// The engine of the instance.
     pub engine: EngineKind,
     /// `running`, `stopped`, `down`, or `unknown` when the engine does not answer.
     pub state: &'static str,
-    /// Its port.
+    /// The port of its server.
     pub port: Option<u16>,
-    /// The image or server version.
+    /// The image, or the version of the server.
     pub image: Option<String>,
     /// How many generations it has.
     pub generations: usize,
-    /// The project's directory, when this user's record has it.
+    /// The project's directory, if this user's record has it.
     pub directory: Option<PathBuf>,
     /// Whether it is the instance of the current directory.
     pub current: bool,
@@ -45,13 +45,13 @@ pub struct Listed {
 /// What `generations` shows.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct GenerationsReport {
-    /// Whose instance.
+    /// The owner of the instance.
     pub owner: Owner,
-    /// On which engine.
+    /// The engine of the instance.
     pub engine: EngineKind,
-    /// Every generation, the newest first.
+    /// The generations, the newest first.
     pub generations: Vec<GenerationRow>,
-    /// Why something could not be told.
+    /// Errors that kept devdb from reporting everything.
     pub troubles: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct GenerationsReport {
 pub struct GenerationRow {
     /// Its number.
     pub number: u32,
-    /// Whether the instance points at it.
+    /// Whether the instance uses it now.
     pub current: bool,
     /// When it was made.
     pub created: DateTime<Utc>,
@@ -68,92 +68,93 @@ pub struct GenerationRow {
     pub why: Why,
     /// When it stopped being current.
     pub replaced: Option<DateTime<Utc>>,
-    /// Bytes on disk, where the engine knows.
+    /// Its bytes on disk, if the engine knows.
     pub bytes: Option<u64>,
-    /// Whether somebody may have written to it since it was made; none when nobody can tell.
+    /// Whether somebody has written to it since it was made; null when devdb cannot tell.
     pub written: Option<bool>,
-    /// When it will be collected; in the past: by the next command. None for the current one.
+    /// When it is removed. When the time is in the past, the next command removes it. Null for the
+    /// current generation.
     pub kept_until: Option<DateTime<Utc>>,
 }
 
-/// What `gc` found, and did.
+/// What `gc` found and removed.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct GcReport {
-    /// Whether it was to be removed.
+    /// Whether the command was given `--yes`, which removes what it found.
     pub yes: bool,
-    /// What is of no use any more.
+    /// What nobody needs any more.
     pub found: Vec<Found>,
-    /// Instances that were left alone, whatever there may be of them.
+    /// The instances that `gc` skipped.
     pub skipped: Vec<Skipped>,
-    /// What could not be looked at or removed, and why.
+    /// What could not be examined or removed, and why.
     pub troubles: Vec<String>,
 }
 
-/// An instance that `gc` left alone.
+/// An instance that `gc` skipped.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Skipped {
-    /// Whose it is.
+    /// The owner of the instance.
     pub owner: Owner,
-    /// Why.
+    /// The reason.
     #[serde(flatten)]
     pub why: WhySkipped,
 }
 
-/// Why `gc` left an instance alone.
+/// Why `gc` skipped an instance.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum WhySkipped {
     /// Another devdb works on it.
     Locked,
-    /// The file system that its project was on is not mounted.
+    /// The file system of its project is not mounted.
     NotMounted {
-        /// Where its project was.
+        /// The directory of its project.
         directory: PathBuf,
     },
-    /// Its branch has another name now, and its data may be wanted there.
+    /// Its branch was renamed, and the data may be needed under the new name.
     Renamed {
-        /// The branch's name.
+        /// The new name of the branch.
         to: String,
-        /// Where its project is.
+        /// The directory of its project.
         directory: PathBuf,
     },
 }
 
-/// Why something is of no use any more.
+/// Why nobody needs something any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// A former generation past its time.
+    /// The time of a former generation is over.
     Expired,
-    /// A command was cut short.
+    /// A command was cut short and left it.
     CutShort,
     /// The branch that the instance was made for is gone.
     BranchGone,
     /// The directory of its project is gone.
     DirectoryGone,
-    /// Another checkout is in the directory of its project.
+    /// The directory of its project has another checkout now.
     CheckoutGone,
 }
 
-/// What of one instance is of no use any more, for one reason.
+/// What nobody needs of one instance, for one reason.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Found {
-    /// Whose it is.
+    /// The owner of the instance.
     pub owner: Owner,
-    /// On which engine.
+    /// The engine of the instance.
     pub engine: EngineKind,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Where its project is, or was.
+    /// The present or former directory of its project.
     pub directory: Option<PathBuf>,
-    /// Generations, with their data.
+    /// The numbers of the generations.
     pub generations: Vec<u32>,
-    /// The names of snapshots, with theirs.
+    /// The names of the snapshots.
     pub snapshots: Vec<String>,
-    /// What the engine calls all of it.
+    /// The engine's names of all objects.
     pub objects: Vec<String>,
-    /// Bytes on disk, where the engine knows.
+    /// The bytes on disk, if the engine knows.
     pub bytes: Option<u64>,
-    /// What of it is still there after the removal.
+    /// The objects that are left after the removal.
     pub left: Vec<String>,
 }

@@ -1,11 +1,11 @@
-//! The manual.
+//! Reports on the manual.
 
 use serde::Serialize;
 
 /// What `help` lists.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct TopicsReport {
-    /// The pages, in the order in which they are to be read.
+    /// The pages, in reading order.
     pub topics: Vec<TopicRow>,
 }
 
@@ -16,7 +16,7 @@ pub struct TopicRow {
     pub name: String,
     /// Its heading.
     pub title: String,
-    /// What to type to see it.
+    /// The command that shows it.
     pub command: String,
 }
 

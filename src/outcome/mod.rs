@@ -1,4 +1,4 @@
-//! What a command came to: typed values that `output/` renders as text or as JSON.
+//! The results of commands: typed values that `output/` renders as text or as JSON.
 
 mod cached;
 mod database;
@@ -29,23 +29,23 @@ pub use snapshot::{ExportedReport, RestoredReport, SavedReport, SnapshotReport, 
 pub struct Outcome {
     /// The command's name.
     pub command: &'static str,
-    /// What there is to show.
+    /// The report to show.
     pub report: Report,
-    /// The exit code: 0, or what `--check` found, or a child's own.
+    /// The exit code: 0, the result of `--check`, or the code of a command that devdb ran.
     pub exit: u8,
 }
 
-/// What there is to show.
+/// The report to show.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Report {
-    /// Nothing more than was shown on the way.
+    /// Nothing more than the command has shown already.
     #[serde(skip)]
     Nothing,
-    /// The end of the command that devdb ran, by this signal: devdb ends likewise.
+    /// Nothing. A signal ended the command that devdb ran, and devdb ends by the same signal.
     #[serde(skip)]
     Signal(i32),
-    /// Exactly this text, in every format.
+    /// This text as it is, in every format.
     #[serde(skip)]
     Verbatim(String),
     /// One sentence.
@@ -98,7 +98,7 @@ pub enum Report {
     Page(PageReport),
 }
 
-/// One sentence about what was done, with what it was done to.
+/// One sentence about what the command did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Said {
     /// The sentence.
@@ -107,18 +107,18 @@ pub struct Said {
     pub changed: bool,
 }
 
-/// Where a database is; the password never shows.
+/// The location of a database, without the password.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Location {
-    /// The URL with `***` for the password.
+    /// The URL with `***` in place of the password.
     pub url: String,
-    /// Host.
+    /// The host.
     pub host: String,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Database.
+    /// The name of the database.
     pub database: String,
-    /// User.
+    /// The name of the user.
     pub user: String,
 }
 
@@ -134,14 +134,14 @@ impl From<&Address> for Location {
     }
 }
 
-/// What `url` prints. The one report that carries a password: that is what it is for.
+/// What `url` prints. It is the only report with a password.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct UrlReport {
-    /// The URL, password included.
+    /// The URL with the password.
     pub url: String,
 }
 
-/// Whole milliseconds, as reports count time.
+/// Converts a time to the whole milliseconds of reports.
 pub fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The project and the machine: settings, files, checks.
+//! Reports on the project and the machine: settings, files, checks.
 
 use std::path::PathBuf;
 
@@ -7,64 +7,64 @@ use serde::Serialize;
 /// What `config` shows.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ConfigReport {
-    /// The project's directory, none for the sample.
+    /// The project's directory; null for the sample project.
     pub directory: Option<PathBuf>,
-    /// Every setting.
+    /// All settings.
     pub settings: Vec<ConfigRow>,
 }
 
 /// One setting.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ConfigRow {
-    /// Its name, with dots.
+    /// Its name, for example `postgres.version`.
     pub key: String,
     /// Its value.
     pub value: String,
-    /// Where the value came from.
+    /// Where the value comes from.
     pub origin: String,
 }
 
 /// What `init` did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct InitReport {
-    /// Files it wrote.
+    /// The written files.
     pub written: Vec<PathBuf>,
-    /// Files that were there and stay as they are.
+    /// The files that existed and stay as they are.
     pub kept: Vec<PathBuf>,
-    /// What to do next, for a person.
+    /// What the person should do next.
     pub next: String,
 }
 
 /// What `doctor` found.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct DoctorReport {
-    /// Every check.
+    /// All checks.
     pub checks: Vec<Check>,
 }
 
 /// One check of `doctor`.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Check {
-    /// What was looked at.
+    /// What was checked.
     pub what: String,
-    /// How it is.
+    /// The result.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,
-    /// What to do, for whatever is wrong.
+    /// How to solve a problem.
     pub advice: Option<String>,
 }
 
-/// How a check went.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// It is as it should be.
     Good,
-    /// Not there, and not needed.
+    /// It does not exist and is not needed.
     Absent,
-    /// Worth a look.
+    /// It may cause problems.
     Warning,
-    /// Wrong.
+    /// It is a problem.
     Bad,
 }

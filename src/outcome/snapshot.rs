@@ -1,4 +1,4 @@
-//! Snapshots.
+//! Reports on snapshots.
 
 use std::path::PathBuf;
 
@@ -13,16 +13,17 @@ pub struct SavedReport {
     /// The snapshot.
     #[serde(flatten)]
     pub snapshot: Manifest,
-    /// Milliseconds for which the database was not there for its clients; none when it always was.
+    /// For how many milliseconds the database was unavailable; null when clients could stay
+    /// connected.
     pub interrupted_ms: Option<u64>,
-    /// Milliseconds it took.
+    /// How many milliseconds the command took.
     pub took_ms: u64,
 }
 
 /// What `snapshot list` shows.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct SnapshotsReport {
-    /// Every snapshot of the instance, oldest first, those that cannot be used last.
+    /// All snapshots of the instance, oldest first, damaged ones last.
     pub snapshots: Vec<SnapshotReport>,
 }
 
@@ -31,11 +32,11 @@ pub struct SnapshotsReport {
 pub struct SnapshotReport {
     /// Its name.
     pub name: String,
-    /// The engine's own name for it: a volume; native: a directory.
+    /// The engine's name for it: a volume, or a directory on the native engine.
     pub handle: String,
-    /// Why it cannot be used.
+    /// Why it cannot be used; null when it can.
     pub trouble: Option<String>,
-    /// What it holds; none when it cannot be used.
+    /// Its manifest; null when it cannot be used.
     pub manifest: Option<Box<Manifest>>,
 }
 
@@ -44,7 +45,7 @@ pub struct SnapshotReport {
 pub struct RestoredReport {
     /// The snapshot's name.
     pub snapshot: String,
-    /// The swap.
+    /// The swap to the restored generation.
     #[serde(flatten)]
     pub swap: ResetReport,
 }
@@ -58,8 +59,8 @@ pub struct ExportedReport {
     pub file: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
-    /// SHA-256 of its content, uncompressed, in hexadecimal.
+    /// The SHA-256 of its uncompressed content, in hexadecimal.
     pub sha256: String,
-    /// Milliseconds it took.
+    /// How many milliseconds the command took.
     pub took_ms: u64,
 }

@@ -1,18 +1,19 @@
-//! The fingerprint of a golden state: everything that determines the state, and nothing else, so
-//! that two machines with the same files share it.
+//! The fingerprint of a golden state. It covers everything that determines the state and nothing
+//! else, so that two machines with the same files share it.
 //!
-//! The fingerprint is a chain with one link a step: initdb and the database, the extensions, each
-//! migration, the seeds. A new migration at the end leaves every link before it as it was. Line
-//! endings do not count; a changed comment does.
+//! The fingerprint is a chain with a link for each step: initdb and the database, the extensions,
+//! each migration, the seeds. A new migration at the end changes no link before it. Line endings do
+//! not count, but a changed comment does.
 
 use super::Plan;
 use crate::engine::Platform;
 use crate::spec::{INITDB_OPTIONS, ServerSpec, digest};
 
-/// Changes when what a link consists of changes, so that nothing old is found under a new meaning.
+/// The version of the links' content. It has to change with the content, so that old states are not
+/// found under a new meaning.
 const VERSION: &str = "devdb golden state 1";
 
-/// Settings that change how a server works and not what is in its data directory.
+/// Settings that change how a server works but not its data directory.
 const HARMLESS: &[&str] = &[
     "checkpoint_completion_target",
     "checkpoint_timeout",
@@ -41,14 +42,14 @@ const HARMLESS: &[&str] = &[
     "work_mem",
 ];
 
-/// One state on the way to the whole.
+/// A state that a plan goes through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Of everything up to here: 64 hexadecimal digits.
+    /// The fingerprint of everything up to this step: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// How many migrations are in it.
+    /// How many migrations the state has.
     pub migrations: usize,
-    /// How many seed files are in it.
+    /// How many seed files the state has.
     pub seeds: usize,
 }
 
@@ -58,12 +59,13 @@ pub struct Chain {
     steps: Vec<Step>,
 }
 
-/// What the key of `!encrypt` adds to the seeds' link: values under another key are other values.
+/// What the key of `!encrypt` adds to the seeds' link, because another key gives other values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPart(String);
 
 impl KeyPart {
-    /// Of a key in base64. The key cannot be found from it: it is 32 random bytes.
+    /// Makes the part from a key in base64. Nobody can compute the key from it, because the key is
+    /// 32 random bytes.
     pub fn of(key: &str) -> Self {
         KeyPart(digest(["devdb key", key]))
     }
@@ -73,31 +75,32 @@ impl KeyPart {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
     parts: Vec<String>,
-    /// How many items (files, or one command) the step brings.
+    /// How many items (files, or one command) the step applies.
     items: usize,
 }
 
 impl Link {
-    /// A link of a step that brings so many items.
+    /// Makes the link of a step that applies so many items.
     pub(super) fn new<'a>(parts: impl IntoIterator<Item = &'a str>, items: usize) -> Self {
         let mut link = Link { parts: Vec::new(), items };
         link.add(parts);
         link
     }
 
-    /// Adds to what the link is made of.
+    /// Adds parts to the link.
     pub(super) fn add<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
         self.parts.extend(parts.into_iter().map(str::to_owned));
     }
 
-    /// Adds the key of `!encrypt`, where values depend on it.
+    /// Adds the key of `!encrypt` if values depend on it.
     pub(super) fn add_key(&mut self, key: Option<&KeyPart>) {
         self.parts.extend(key.map(|KeyPart(part)| part.clone()));
     }
 }
 
 impl Chain {
-    /// The chain of `plan` on a server as `spec` says. `key`: where the seeds' values depend on it.
+    /// The chain of `plan` on a server as `spec` says. `key` is needed when the seeds' rows depend
+    /// on it.
     pub fn of(spec: &ServerSpec, platform: &Platform, plan: &Plan, key: Option<&KeyPart>) -> Self {
         let mut chain = Chain { steps: vec![base(spec, platform)] };
         if !plan.migrates() {
@@ -117,12 +120,12 @@ impl Chain {
         chain
     }
 
-    /// The state that has everything.
+    /// The whole state.
     pub fn target(&self) -> &Step {
         &self.steps[self.steps.len() - 1]
     }
 
-    /// The state before the seeds: what a new migration builds on.
+    /// The state before the seeds, which a new migration builds on.
     pub fn migrated(&self) -> &Step {
         let unseeded = self.steps.iter().rev().find(|step| step.seeds == 0);
         unseeded.unwrap_or(&self.steps[0])
@@ -133,7 +136,7 @@ impl Chain {
         &self.steps[0]
     }
 
-    /// Every state, the whole one first.
+    /// All states, the whole one first.
     pub fn longest_first(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().rev()
     }

@@ -1,5 +1,5 @@
-//! Another tool's command that migrates. It is run whenever its inputs have changed; such tools know
-//! themselves what of their files is applied.
+//! Another tool's command that migrates. It is run whenever its inputs have changed, because such
+//! tools know themselves which of their files are applied.
 
 use super::chain::{KeyPart, Link};
 use super::command::{Recorded, Tool};

@@ -1,4 +1,4 @@
-//! Migration files in sqlx's format, applied by devdb itself.
+//! Migration files in sqlx's format, which devdb applies itself.
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ impl Kind for MigrationFiles {
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {
         let Target { address, events, .. } = target;
         if insist == Insist::Yes {
-            // Nobody waits for another program's lock when there is nothing to apply.
+            // With nothing to apply, devdb does not wait for another program's lock.
             let mut connection = address.connect().await?;
             let is_current = self.standing(&mut connection).await?.is_current();
             connect::close(connection).await;
@@ -82,11 +82,12 @@ impl Kind for MigrationFiles {
     }
 }
 
-/// Makes an empty migration file of this name, dated now, where the project keeps its own.
+/// Makes an empty migration file with this name and the present date in the project's directory for
+/// migrations.
 ///
 /// # Errors
-/// `Config` when there is no project, when another tool keeps its migrations, and when the file
-/// cannot be written; `Usage` when the name is none.
+/// `Config` when there is no project, when another tool manages its migrations, and when the file
+/// cannot be written. `Usage` when the name is invalid.
 pub fn new_migration(spec: &MigrationSpec, name: &str) -> Result<PathBuf> {
     let path = match &spec.source {
         SourceSpec::Files(Files::Directory { path, .. }) => path,

@@ -1,6 +1,5 @@
-//! What a database is to contain: migrations, then seeds, each from a source of some kind. One file
-//! for each kind of source, one contract for all ([`source`]), and the chain of fingerprints that
-//! golden states are found by ([`chain`]).
+//! The plan: what a database should contain. It has migrations and seeds, each from a [`source`].
+//! Each kind of source is a file of its own. [`chain`] computes the fingerprints of golden states.
 
 pub mod chain;
 mod command;
@@ -19,45 +18,54 @@ pub use source::{Insist, KeyUse, Source, Stage, Standing, Target};
 use crate::error::{Error, Kind, Result};
 use crate::spec::InstanceSpec;
 
-/// How much of a plan is to be applied; more includes less.
+/// How much of a plan to apply. A larger extent includes the smaller ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
-    /// Nothing: a database is only compared with the plan.
+    /// Nothing. The database is only compared with the plan.
     Nothing,
     /// Extensions and migrations.
     Migrations,
-    /// The seeds too, when none has been applied yet.
+    /// Extensions, migrations, and the seeds if none is applied yet.
     Seeds,
 }
 
 impl Extent {
-    /// As two flags of the command line say it. Without migrations there are no seeds either: their
-    /// tables would not be there.
-    pub fn without(migrations: bool, seeds: bool) -> Extent {
-        match (migrations, seeds) {
-            (true, _) => Extent::Nothing,
-            (false, true) => Extent::Migrations,
-            (false, false) => Extent::Seeds,
+    /// The whole plan without what `skip` names. Without migrations there are no seeds either,
+    /// because their tables would not exist.
+    pub fn skipping(skip: Skip) -> Extent {
+        match skip {
+            Skip { migrations: true, .. } => Extent::Nothing,
+            Skip { seeds: true, .. } => Extent::Migrations,
+            _ => Extent::Seeds,
         }
     }
 }
 
-/// What should be in a database: the sources, read and found good before anything is touched.
+/// What the flags of a command leave out of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skip {
+    /// Whether `--no-migrate` was given.
+    pub migrations: bool,
+    /// Whether `--no-seed` was given.
+    pub seeds: bool,
+}
+
+/// What a database should contain. The sources are read and checked before anything is changed.
 pub struct Plan {
-    /// What brings the schema.
+    /// The source of the schema.
     pub migrations: Source,
-    /// What brings the first rows.
+    /// The source of the first rows.
     pub seeds: Source,
-    /// How much of it is to be applied.
+    /// How much of the plan to apply.
     pub extent: Extent,
 }
 
 impl Plan {
-    /// Reads the sources that `spec` names. Nothing is touched; a bad file is an error here and not
-    /// halfway.
+    /// Reads the sources that `spec` names. A bad file is an error here, before anything is
+    /// changed.
     ///
     /// # Errors
-    /// `Config` and `Seed`, with file and line.
+    /// `Config` and `Seed`, with the file and the line.
     pub fn load(spec: &InstanceSpec, extent: Extent) -> Result<Plan> {
         Ok(Plan {
             migrations: Source::load(Stage::Migrations, spec)?,
@@ -66,7 +74,7 @@ impl Plan {
         })
     }
 
-    /// Nothing is to be applied, and no file is read.
+    /// A plan that applies nothing and reads no file.
     pub fn nothing() -> Plan {
         Plan {
             migrations: MigrationFiles::none().into(),
@@ -75,7 +83,7 @@ impl Plan {
         }
     }
 
-    /// The same without the seeds.
+    /// The plan without its seeds.
     pub fn without_seeds(&self) -> Plan {
         Plan {
             migrations: self.migrations.clone(),
@@ -84,36 +92,36 @@ impl Plan {
         }
     }
 
-    /// Whether the migrations are to be applied.
+    /// Whether the plan applies migrations.
     pub fn migrates(&self) -> bool {
         self.extent >= Extent::Migrations
     }
 
-    /// Whether the seeds are to be applied.
+    /// Whether the plan applies seeds.
     pub fn seeds(&self) -> bool {
         self.extent >= Extent::Seeds
     }
 
-    /// What the values that are to be applied have to do with the key of `!encrypt`.
+    /// How the plan uses the key of `!encrypt`.
     pub fn key_use(&self) -> KeyUse {
         if self.seeds() { self.seeds.key_use() } else { KeyUse::None }
     }
 
-    /// Whether the values that are to be applied are encrypted with the key of `!encrypt`.
+    /// Whether the plan encrypts values with the key of `!encrypt`.
     pub fn needs_key(&self) -> bool {
         self.key_use() == KeyUse::Certain
     }
 
-    /// Whether the files that other tools read are still those that the plan is made from; devdb's
-    /// own have been read.
+    /// Whether the files that other tools read are unchanged since the plan was made. devdb holds
+    /// the contents of its own files, so they do not matter.
     pub fn is_current(&self) -> bool {
         self.migrations.is_current() && self.seeds.is_current()
     }
 
-    /// Goes on only with a plan that [is current](Plan::is_current).
+    /// Fails when the plan [is not current](Plan::is_current).
     ///
     /// # Errors
-    /// `Config`.
+    /// `Config` when files have changed.
     pub fn check_current(&self) -> Result<()> {
         if self.is_current() {
             return Ok(());

@@ -44,7 +44,7 @@ impl Kind for SeedCommand {
         })
     }
 
-    /// Never a second time, whoever asks for it: its rows are there.
+    /// A seed command is never run a second time, because its rows exist.
     async fn apply(&self, target: Target<'_>, _insist: Insist) -> Result<Applied> {
         self.0.apply(target, |found| found == Recorded::Never).await
     }

@@ -1,4 +1,4 @@
-//! Seed files in YAML, SQL and CSV, applied by devdb itself.
+//! Seed files in YAML, SQL and CSV, which devdb applies itself.
 
 use super::chain::{KeyPart, Link};
 use super::source::{Applied, Insist, KeyUse, Kind, Stage, Standing, Target};
@@ -29,7 +29,7 @@ impl Kind for SeedFiles {
         }
     }
 
-    /// One link for all of them: they are applied in one transaction.
+    /// All files make one link, because they are applied in one transaction.
     fn links(&self, key: Option<&KeyPart>) -> Vec<Link> {
         if self.0.files().is_empty() {
             return Vec::new();

@@ -1,6 +1,6 @@
-//! A source brings one part of a database's content. Each kind of source is a file of its own and
-//! keeps the same small contract, [`Kind`]; a further kind is a further file and one line in the
-//! list at the end of this file.
+//! A source provides the migrations or the seeds of a database. Each kind of source has a file of
+//! its own and implements [`Kind`]. A further kind needs a further file and a line in the list at
+//! the end of this file.
 
 use std::fmt::Debug;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::Events;
 use crate::spec::InstanceSpec;
 
-/// Which part of a database's content a source brings.
+/// Which part of a database's content a source provides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// The schema. Whatever is pending is applied.
@@ -32,38 +32,37 @@ impl Stage {
     }
 }
 
-/// Where a database stands, compared with a source. The lists name files; of another tool, its
-/// command.
+/// How a database compares with a source. The lists name files, or the command of another tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// What is applied, in order.
+    /// The applied files, in order.
     pub applied: Vec<String>,
-    /// What is not applied, in order.
+    /// The files that are not applied, in order.
     pub pending: Vec<String>,
-    /// What has changed since it was applied.
+    /// The files that changed after they were applied.
     pub changed: Vec<String>,
-    /// What is applied and has no file any more.
+    /// The applied migrations whose files no longer exist.
     pub missing: Vec<String>,
-    /// What is pending and older than the newest that is applied.
+    /// The pending files that are older than the newest applied one.
     pub out_of_order: Vec<String>,
-    /// What another tool began and did not finish.
+    /// The migrations that another tool began and did not finish.
     pub dirty: Vec<String>,
 }
 
 impl Standing {
-    /// Whether the database is as the source says.
+    /// Whether the database agrees with the source.
     pub fn is_current(&self) -> bool {
         let lists = [&self.pending, &self.changed, &self.missing, &self.dirty];
         lists.iter().all(|list| list.is_empty())
     }
 
-    /// Whether there is something to apply and nothing of the source has been applied yet.
+    /// Whether something is pending and nothing is applied yet.
     pub fn is_unbegun(&self) -> bool {
         self.applied.is_empty() && !self.pending.is_empty()
     }
 }
 
-/// What a source applied.
+/// What a source has applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The names of devdb's own files.
@@ -72,79 +71,79 @@ pub struct Applied {
     pub commands: Vec<String>,
 }
 
-/// Whether a source is applied that has nothing to do as far as devdb knows.
+/// Whether to run another tool's command although devdb sees nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insist {
-    /// It is left out.
+    /// Skips the command.
     No,
-    /// Another tool's command is run all the same: a person asked for it.
+    /// Runs the command, because a person asked for it.
     Yes,
 }
 
-/// What the values of a source have to do with the key of `!encrypt`.
+/// How a source uses the key of `!encrypt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
-    /// Nothing.
+    /// It does not use the key.
     None,
     /// A command may find the key in its environment and encrypt with it.
     Possible,
-    /// Values are encrypted with it.
+    /// devdb encrypts values with the key.
     Certain,
 }
 
-/// A database that a source is applied to, and what applying needs besides.
+/// The database that a source is applied to, with everything else that applying needs.
 pub struct Target<'a> {
-    /// How to log in.
+    /// The address of the database.
     pub address: &'a Address,
-    /// What a command inherits.
+    /// The environment that a command inherits.
     pub environment: &'a Environment,
-    /// Where progress goes.
+    /// The receiver of progress.
     pub events: &'a Events,
-    /// How `!encrypt` values are encrypted.
+    /// Encrypts `!encrypt` values.
     pub encrypt: Encrypt,
-    /// Values that are being encrypted already (see [`Source::encrypt_ahead`]).
+    /// The values whose encryption has begun already (see [`Source::encrypt_ahead`]).
     pub encrypting: Option<Encrypting>,
 }
 
-/// What every kind of source can do.
+/// The contract of every kind of source.
 pub(super) trait Kind: Clone + Debug + Sized {
-    /// Which part of the content it brings.
+    /// Which part of the content the source provides.
     const STAGE: Stage;
 
-    /// Reads the source that `spec` names; none when that is of another kind. Everything that can
-    /// be wrong with a file is found here. No database is needed and nothing is changed.
+    /// Reads the source that `spec` names. None when that source is of another kind. All errors in
+    /// files are found here, without a database and without changing anything.
     fn load(spec: &InstanceSpec) -> Result<Option<Self>>;
 
-    /// What it adds to the fingerprint, one link for each state that can be published on the way.
+    /// The links that the source adds to the fingerprint, one for each state that can be published.
     fn links(&self, key: Option<&KeyPart>) -> Vec<Link>;
 
-    /// What [`Kind::apply`] has applied when a state holds its first `count` items.
+    /// The first `count` items, as [`Kind::apply`] reports them.
     fn first(&self, count: usize) -> Applied;
 
-    /// Where a database stands. Nothing is changed.
+    /// Compares a database with the source, without changing anything.
     async fn standing(&self, connection: &mut Connection) -> Result<Standing>;
 
-    /// Applies what is due, under a lock of its own.
+    /// Applies what is due, under a lock in the database.
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied>;
 
-    /// What its values have to do with the key of `!encrypt`.
+    /// How the source uses the key of `!encrypt`.
     fn key_use(&self) -> KeyUse {
         KeyUse::None
     }
 
-    /// Begins to encrypt its values, which needs no database; none where there are none.
+    /// Begins to encrypt values, which needs no database. None when there are no such values.
     fn encrypt_ahead(&self, _encrypt: &dyn Fn() -> Encrypt) -> Option<Encrypting> {
         None
     }
 
-    /// Whether its files are still those that were read by [`Kind::load`], as far as devdb does not
-    /// hold their content itself.
+    /// Whether the files are unchanged since [`Kind::load`]. Always true for files whose contents
+    /// devdb holds.
     fn is_current(&self) -> bool {
         true
     }
 }
 
-/// Makes [`Source`] of every kind in the list.
+/// Makes the enum [`Source`] from the list of kinds.
 macro_rules! sources {
     ($($(#[$doc:meta])* $kind:ident),* $(,)?) => {
         /// A source of some kind.
@@ -154,60 +153,62 @@ macro_rules! sources {
         }
 
         impl Source {
-            /// Reads the source that `spec` names for a stage. Nothing is changed; a bad file is an
-            /// error here and not halfway.
+            /// Reads the source that `spec` names for a stage. A bad file is an error here, before
+            /// anything is changed.
             ///
             /// # Errors
-            /// `Config` and `Seed`, with file and line.
+            /// `Config` and `Seed`, with the file and the line.
             pub(super) fn load(stage: Stage, spec: &InstanceSpec) -> Result<Source> {
                 $(
                     if <$kind as Kind>::STAGE == stage && let Some(source) = $kind::load(spec)? {
                         return Ok(Source::$kind(source));
                     }
                 )*
-                let what = format!("devdb does not know the kind of the {}", stage.as_str());
+                let what = format!("devdb has no kind of source for these {}", stage.as_str());
                 Err(Error::new(ErrorKind::Config, what))
             }
 
-            /// What it adds to the fingerprint, one link for each state that can be published on the
-            /// way.
+            /// The links that the source adds to the fingerprint, one for each state that can be
+            /// published.
             pub(super) fn links(&self, key: Option<&KeyPart>) -> Vec<Link> {
                 match self { $(Source::$kind(source) => source.links(key)),* }
             }
 
-            /// What has been applied when a state holds its first `count` items.
+            /// The first `count` items, as [`Source::apply`] reports them.
             pub fn first(&self, count: usize) -> Applied {
                 match self { $(Source::$kind(source) => source.first(count)),* }
             }
 
-            /// Where a database stands. Nothing is changed.
+            /// Compares a database with the source, without changing anything.
             ///
             /// # Errors
-            /// When the connection is lost, or a table of devdb's book-keeping is not devdb's.
+            /// When the connection is lost, or a table has the name of devdb's own but is not
+            /// devdb's.
             pub async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
                 match self { $(Source::$kind(source) => source.standing(connection).await),* }
             }
 
-            /// Applies what is due, under a lock of its own.
+            /// Applies what is due, under a lock in the database.
             ///
             /// # Errors
-            /// `Drift`, `Migration`, `Seed` and `Locked`; `Config` when a command cannot be started.
+            /// `Drift`, `Migration`, `Seed` and `Locked`; `Config` when a command cannot be
+            /// started.
             pub async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {
                 match self { $(Source::$kind(source) => source.apply(target, insist).await),* }
             }
 
-            /// What its values have to do with the key of `!encrypt`.
+            /// How the source uses the key of `!encrypt`.
             pub fn key_use(&self) -> KeyUse {
                 match self { $(Source::$kind(source) => source.key_use()),* }
             }
 
-            /// Begins to encrypt its values, which needs no database; none where there are none. To be
-            /// called within a tokio runtime. `encrypt` is called when there are some.
+            /// Begins to encrypt values, which needs no database but a tokio runtime. None when
+            /// there are no such values; `encrypt` is not called then.
             pub fn encrypt_ahead(&self, encrypt: &dyn Fn() -> Encrypt) -> Option<Encrypting> {
                 match self { $(Source::$kind(source) => source.encrypt_ahead(encrypt)),* }
             }
 
-            /// Whether its files are still those that were read.
+            /// Whether the files are unchanged since they were read.
             pub(super) fn is_current(&self) -> bool {
                 match self { $(Source::$kind(source) => source.is_current()),* }
             }

@@ -1,4 +1,4 @@
-//! From an empty database to a migrated and seeded one, and where a running database stands.
+//! Migrates and seeds a running database, and compares it with its plan.
 
 pub mod ready;
 
@@ -10,12 +10,12 @@ use crate::error::Result;
 use crate::outcome::{Applied, MigrationsReport, SeedsReport};
 use crate::plan::{Insist, Plan, Standing, Target};
 
-/// Whether the database takes the login right now.
+/// Whether the database accepts a login right now.
 pub async fn accepts_login(address: &Address) -> bool {
     address.try_connect().await.is_ok()
 }
 
-/// What was applied, and by which server.
+/// The result of populating a database.
 pub struct Populated {
     /// What was applied.
     pub applied: Applied,
@@ -23,8 +23,8 @@ pub struct Populated {
     pub server_version: Option<String>,
 }
 
-/// Brings the database at `address` to what `plan` says: extensions, migrations, and seeds where
-/// none has been applied yet. Looks first, and changes nothing when nothing is to be done.
+/// Applies the extensions, migrations and seeds of `plan` that are due. Seeds are due only when
+/// none is applied yet. Changes nothing when nothing is due.
 ///
 /// # Errors
 /// `Drift`, `Migration`, `Seed`, `Locked`, `Interrupted`.
@@ -32,7 +32,7 @@ pub async fn populate(context: &Context, address: &Address, plan: &Plan) -> Resu
     populate_with(context, address, plan, None).await
 }
 
-/// The same, with the values of the seeds [on their way](encrypt_ahead).
+/// As [`populate`], with seed values whose [encryption has begun](encrypt_ahead).
 ///
 /// # Errors
 /// As [`populate`].
@@ -52,8 +52,8 @@ pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
     if plan.seeds() { plan.seeds.encrypt_ahead(&encrypt) } else { None }
 }
 
-/// Brings the database to what the migrations of `plan` say. Another tool's command is run also
-/// when it has nothing to do as far as devdb knows: a person asked for it.
+/// Applies the migrations of `plan`. Another tool's command is run even when devdb sees nothing to
+/// do, because a person asked for it.
 ///
 /// # Errors
 /// `Drift`, `Migration`, `Locked`, `Interrupted`.
@@ -62,7 +62,7 @@ pub async fn migrate(context: &Context, address: &Address, plan: &Plan) -> Resul
     context.interrupt.guard(work.migrate()).await
 }
 
-/// Applies the seeds that have not been applied yet, whatever the plan's extent.
+/// Applies the pending seeds, whatever the plan's extent.
 ///
 /// # Errors
 /// `Seed`, `Locked`, `Interrupted`.
@@ -71,7 +71,7 @@ pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<P
     context.interrupt.guard(work.seed()).await
 }
 
-/// Where migrations stand.
+/// Compares the database with the plan's migrations.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -80,22 +80,29 @@ pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsRepo
     Ok(plan.migrations.standing(&mut connection).await?.into())
 }
 
-/// What a running database says about itself, and where it stands.
+/// What a running database reports about itself.
+pub struct Survey {
+    /// The facts about its server.
+    pub server: ServerFacts,
+    /// The migrations in the database, compared with the plan.
+    pub migrations: MigrationsReport,
+    /// The seeds in the database, compared with the plan.
+    pub seeds: SeedsReport,
+}
+
+/// Asks a running database about itself, and compares it with the plan.
 ///
 /// # Errors
-/// When it does not answer.
-pub async fn survey(
-    context: &Context,
-    address: &Address,
-    plan: &Plan,
-) -> Result<(ServerFacts, MigrationsReport, SeedsReport)> {
+/// When the database does not answer.
+pub async fn survey(context: &Context, address: &Address, plan: &Plan) -> Result<Survey> {
     let mut connection = address.connect().await?;
     let facts = inspect::server(&mut connection).await?;
     let migrations = plan.migrations.standing(&mut connection).await?;
     let seeds = plan.seeds.standing(&mut connection).await?;
     connect::close(connection).await;
     let profile = context.spec.seeds.profile.clone();
-    Ok((facts, migrations.into(), SeedsReport::of(profile, seeds)))
+    let seeds = SeedsReport::of(profile, seeds);
+    Ok(Survey { server: facts, migrations: migrations.into(), seeds })
 }
 
 /// One plan on one database.

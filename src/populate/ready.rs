@@ -1,4 +1,4 @@
-//! Waiting until a server really accepts logins, and noticing at once when it never will.
+//! Waits until a server accepts logins. Stops waiting at once when the server ends.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::spec::ServerSpec;
 
 use crate::context::Context;
 
-/// How many lines of its log explain a server that does not answer.
+/// How many lines of a server's log an error shows.
 const LOG_TAIL: usize = 10;
 
-/// How to log in to a private server, which has this password.
+/// The address of a private server with this password.
 pub fn private_address(
     server: &PrivateServer,
     spec: &ServerSpec,
@@ -30,10 +30,10 @@ pub fn private_address(
     }
 }
 
-/// Waits for a login to a private server, while watching for its death.
+/// Waits for a login to a private server, or for its end.
 ///
 /// # Errors
-/// `NotReady` with the last lines of its log, and `Interrupted`.
+/// `NotReady` with the last lines of the log, and `Interrupted`.
 pub async fn private(context: &Context, server: &PrivateServer, address: &Address) -> Result<()> {
     let waiting = async {
         tokio::select! {
@@ -42,7 +42,7 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
                 let what = format!(
                     "the server that prepares the database ended{code} before it accepted a login"
                 );
-                // Said at once; the error with the whole tail follows when it is cleaned up.
+                // A warning now; the error with the log follows after the cleaning up.
                 context.events.warn(format!("the server ended: {}", reason(&exit.log_tail)));
                 Err(ended(context, what, exit.log_tail))
             }
@@ -54,8 +54,8 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
     context.interrupt.guard(waiting).await
 }
 
-/// Waits for a login to a server whose user gets a password only when it is up: until then it
-/// refuses every one.
+/// Waits for a login to a server that gets its password only after it has started, and refuses
+/// every login until then.
 ///
 /// # Errors
 /// `NotReady`, and `LoginRefused` when the password is still refused after `timeout`.
@@ -71,11 +71,11 @@ pub async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
     }
 }
 
-/// Waits for a login over TCP with a query, while watching for the server's death.
+/// Waits for a login over TCP with a query, or for the server's end.
 ///
 /// # Errors
-/// `NotReady` with the tail of the server's log, `LoginRefused` when the password is not its own,
-/// `Interrupted`.
+/// `NotReady` with the last lines of the log, `LoginRefused` when the server refuses the password,
+/// and `Interrupted`.
 pub async fn wait(
     context: &Context,
     engine: &Engine,
@@ -88,7 +88,7 @@ pub async fn wait(
                 let code = exit.code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
                 let what =
                     format!("the server {} ended{code} before it accepted a login", server.name);
-                // Said at once; the error with the whole tail follows when it is cleaned up.
+                // A warning now; the error with the log follows after the cleaning up.
                 context.events.warn(format!("the server ended{code}: {}", reason(&exit.log_tail)));
                 Err(ended(context, what, exit.log_tail))
             }
@@ -96,7 +96,7 @@ pub async fn wait(
                 Err(error) if error.kind() == Kind::NotReady => {
                     let mut log = Vec::new();
                     let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
-                    // The error stands without its log, too.
+                    // The error is useful without the log, too.
                     drop(engine.logs(server, Some(LOG_TAIL), false, &mut sink).await);
                     Err(error.excerpt(String::from_utf8_lossy(&log).into_owned()))
                 }
@@ -107,13 +107,13 @@ pub async fn wait(
     context.interrupt.guard(waiting).await
 }
 
-/// Why a server ended: what its log gives as the reason, else the last that it said.
+/// Why a server ended: the last fatal message of its log, or else the last line.
 fn reason(log_tail: &str) -> &str {
     let fatal = log_tail.lines().rev().find_map(|line| line.split_once("FATAL:"));
     fatal.map_or(log_tail.lines().last().unwrap_or_default(), |(_, reason)| reason).trim()
 }
 
-/// The error of a server that ended, with the setting that it did not like.
+/// The error about a server that ended. It names the setting that the server refused.
 fn ended(context: &Context, what: String, log_tail: String) -> Error {
     let reason = reason(&log_tail);
     let error = match reason {

@@ -1,4 +1,4 @@
-//! Where a project is, and whether it is gone or only out of reach.
+//! The place of a project, and whether its directory is gone or only not mounted.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Where a project is, and which checkout it is.
+/// The place of a project, and the id of its checkout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
     /// Its directory.
     pub directory: PathBuf,
-    /// Where the file system with that directory is mounted: without it nothing of the project
-    /// can be seen, and it may well be there.
+    /// Where the file system with that directory is mounted. When it is not mounted, the project
+    /// may still exist although devdb cannot see it.
     pub mount: PathBuf,
-    /// The checkout's own id: another one may take its place.
+    /// The checkout's own id. Another checkout may take its place in the directory.
     pub checkout: String,
 }
 
-/// What can be seen of a project's directory.
+/// What devdb sees of a project's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
-    /// It is there, or it cannot be looked at.
+pub enum Presence {
+    /// It exists, or devdb may not look.
     There,
     /// The file system that it was on is not mounted.
     NotMounted,
-    /// Nothing is there.
+    /// It does not exist.
     Gone,
 }
 
@@ -40,24 +40,24 @@ impl Home {
         }
     }
 
-    /// What can be seen of it now.
-    pub fn sight(&self) -> Sight {
+    /// Looks for the directory.
+    pub fn presence(&self) -> Presence {
         match self.directory.symlink_metadata() {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
                 if is_mounted(&self.mount) {
-                    Sight::Gone
+                    Presence::Gone
                 } else {
-                    Sight::NotMounted
+                    Presence::NotMounted
                 }
             }
-            _ => Sight::There,
+            _ => Presence::There,
         }
     }
 }
 
-/// Whether a file system begins here: it is another than the one above.
+/// Whether a file system is mounted here. Its device then differs from the parent directory's.
 fn is_mounted(path: &Path) -> bool {
     let Some(above) = path.parent() else { return true };
     match (path.metadata(), above.metadata()) {
@@ -77,15 +77,15 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let home = Home::of(&directory, "id");
         assert!(directory.starts_with(&home.mount));
-        assert_eq!(home.sight(), Sight::There);
+        assert_eq!(home.presence(), Presence::There);
         std::fs::remove_dir(&directory).unwrap();
-        assert_eq!(home.sight(), Sight::Gone);
+        assert_eq!(home.presence(), Presence::Gone);
 
-        // No file system is mounted where this one was: its mount point is left, or not even that.
+        // The file system is not mounted any more, and its mount point may be gone too.
         let disk = root.path().join("disk");
         let home = Home { directory: disk.join("shop"), mount: disk.clone(), ..home };
-        assert_eq!(home.sight(), Sight::NotMounted);
+        assert_eq!(home.presence(), Presence::NotMounted);
         std::fs::create_dir(&disk).unwrap();
-        assert_eq!(home.sight(), Sight::NotMounted);
+        assert_eq!(home.presence(), Presence::NotMounted);
     }
 }

@@ -1,9 +1,8 @@
 //! Locks between processes: one file each, freed by the system when the process ends.
 //!
-//! A command that holds one lock and waits for another takes them in the order of [`Guards`], so
-//! that no two commands ever wait for each other. Debug builds check that. Whoever only asks
-//! whether a lock is free ([`Store::try_lock`](super::Store::try_lock)) never waits, and may ask in
-//! any order.
+//! A command that waits for several locks takes them in the order of [`Guards`], so that no two
+//! commands ever wait for each other. Debug builds check the order. A call of
+//! [`Store::try_lock`](super::Store::try_lock) never waits, so its order is free.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,13 +15,13 @@ use crate::event::Events;
 
 /// How long devdb waits for another devdb that holds a lock. The other one may be baking a large
 /// database.
-pub(super) const DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const LOCK_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How long devdb waits in silence before it says what it waits for.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENT_WAIT: Duration = Duration::from_secs(1);
 
 /// How often devdb looks whether a lock has become free.
-const INTERVAL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How the file names of the locks of [`Guards::Baking`] begin.
 pub(super) const BAKING: &str = "golden-";
@@ -35,12 +34,12 @@ pub enum Guards<'a> {
     /// Another instance, by its key, whose data a new instance begins with. It is the same lock as
     /// [`Guards::Instance`].
     Origin(&'a str),
-    /// The cache of golden states. Whoever uses a state shares the lock; whoever removes states has
-    /// it alone.
+    /// The cache of golden states. Commands that use states share the lock. A command that removes
+    /// states holds it alone.
     Cache,
     /// The making of one golden state, by its fingerprint.
     Baking(&'a str),
-    /// The choice of a port: the ports that all records of this user remember.
+    /// The choice of a port, which must differ from the ports in all records of this user.
     Ports,
 }
 
@@ -67,7 +66,7 @@ impl Guards<'_> {
         }
     }
 
-    /// What another devdb does that holds the lock.
+    /// What the other devdb that holds the lock does.
     fn held_for(&self) -> &'static str {
         match self {
             Guards::Instance(_) => "works on this instance",
@@ -124,31 +123,31 @@ impl Drop for Lock {
     }
 }
 
-/// With whom a lock is held.
+/// Whether other processes may hold the lock too.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Company {
-    /// With nobody.
+pub(super) enum Sharing {
+    /// No other process.
     Alone,
-    /// With others who share it.
+    /// Other processes that share it.
     Shared,
 }
 
-/// A lock that is asked for.
+/// A request for a lock.
 pub(super) struct Request<'a> {
     pub file: &'a Path,
     pub guards: Guards<'a>,
-    pub company: Company,
+    pub company: Sharing,
     pub held: &'a Held,
 }
 
 impl Request<'_> {
-    /// Takes the lock; none when somebody holds it.
+    /// Takes the lock. None when another process holds it.
     pub fn try_now(&self) -> Result<Option<Lock>> {
         let file = self.open()?;
         Ok(self.is_free(&file)?.then(|| Lock::new(file, self.guards, self.held)))
     }
 
-    /// Takes the lock, and waits until `deadline` for whoever holds it.
+    /// Takes the lock. Waits until `deadline` while another process holds it.
     pub async fn wait(&self, deadline: Duration, events: &Events) -> Result<Lock> {
         self.held.check_order(self.guards);
         let file = self.open()?;
@@ -163,13 +162,13 @@ impl Request<'_> {
                 let patience = humantime::format_duration(deadline);
                 return Err(Error::new(Kind::Locked, format!("another devdb {held_for}"))
                     .because(format!("it has held {} for {patience}", self.file.display()))
-                    .hint("wait for it, or end it; the lock goes with the process"));
+                    .hint("wait for the other devdb, or end it, which releases the lock"));
             }
-            if !is_said && begun.elapsed() >= SILENCE {
+            if !is_said && begun.elapsed() >= SILENT_WAIT {
                 events.note(format!("devdb waits for another devdb that {held_for}"));
                 is_said = true;
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -183,11 +182,11 @@ impl Request<'_> {
             .or_fail(Kind::Config, || format!("cannot open the lock {}", self.file.display()))
     }
 
-    /// Whether the lock was free; it is held then.
+    /// Takes the file's lock if it is free. Returns whether it was.
     fn is_free(&self, file: &File) -> Result<bool> {
         let attempt = match self.company {
-            Company::Alone => file.try_lock(),
-            Company::Shared => file.try_lock_shared(),
+            Sharing::Alone => file.try_lock(),
+            Sharing::Shared => file.try_lock_shared(),
         };
         match attempt {
             Ok(()) => Ok(true),
@@ -204,7 +203,7 @@ mod tests {
     use super::*;
 
     fn request<'a>(file: &'a Path, guards: Guards<'a>, held: &'a Held) -> Request<'a> {
-        Request { file, guards, company: Company::Alone, held }
+        Request { file, guards, company: Sharing::Alone, held }
     }
 
     #[tokio::test]
@@ -229,8 +228,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (ports, cache) = (home.path().join("ports.lock"), home.path().join("golden.lock"));
         let (held, events) = (Held::default(), Events::silent());
-        let _ports = request(&ports, Guards::Ports, &held).wait(DEADLINE, &events).await.unwrap();
-        let _never = request(&cache, Guards::Cache, &held).wait(DEADLINE, &events).await;
+        let _ports =
+            request(&ports, Guards::Ports, &held).wait(LOCK_DEADLINE, &events).await.unwrap();
+        let _never = request(&cache, Guards::Cache, &held).wait(LOCK_DEADLINE, &events).await;
     }
 
     #[tokio::test]
@@ -238,7 +238,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (ports, cache) = (home.path().join("ports.lock"), home.path().join("golden.lock"));
         let (held, events) = (Held::default(), Events::silent());
-        drop(request(&ports, Guards::Ports, &held).wait(DEADLINE, &events).await.unwrap());
-        request(&cache, Guards::Cache, &held).wait(DEADLINE, &events).await.unwrap();
+        drop(request(&ports, Guards::Ports, &held).wait(LOCK_DEADLINE, &events).await.unwrap());
+        request(&cache, Guards::Cache, &held).wait(LOCK_DEADLINE, &events).await.unwrap();
     }
 }

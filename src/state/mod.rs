@@ -1,8 +1,8 @@
-//! What devdb remembers of its instances: one versioned JSON file each, written atomically, 0600
-//! in a 0700 directory, and the locks that keep two devdbs from working on one instance.
+//! The records of instances, and the locks that keep two devdbs from changing one instance at the
+//! same time. Each record is a versioned JSON file (mode 0600), written atomically.
 //!
-//! The engine is the truth for what exists and whose it is; a record is the truth for which
-//! generation is current, in which order they came, and why.
+//! The engine decides what exists and whose it is. The record decides which generation is current,
+//! in which order the generations were made, and why.
 
 pub mod home;
 mod lock;
@@ -11,7 +11,7 @@ pub mod record;
 pub mod store;
 mod under_way;
 
-pub use home::{Home, Sight};
+pub use home::{Home, Presence};
 pub use lock::{Guards, Lock};
 pub use record::{GenerationRecord, Record, Spare, Why, Worth};
 pub use store::Store;

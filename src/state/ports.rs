@@ -1,4 +1,4 @@
-//! Which port an instance gets.
+//! Chooses the port of an instance.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 use super::Store;
 use crate::error::{Error, Kind, Result};
 
-/// Where devdb picks from: below Linux's ephemeral range, which starts at 32768, and above what
-/// people choose by hand.
+/// The ports that devdb chooses from: below Linux's ephemeral range, which starts at 32768, and
+/// above the ports that people usually choose.
 const RANGE: std::ops::Range<u16> = 20_000..32_768;
 
-/// The ports that other instances remember, running or not.
+/// The recorded ports of all other instances, running or not.
 ///
 /// # Errors
-/// When the records cannot be listed; damaged ones are passed over.
+/// When the records cannot be listed. Damaged records are skipped.
 pub fn remembered(store: &Store, except: &str) -> Result<BTreeSet<u16>> {
     Ok(store
         .load_all()?
@@ -26,10 +26,11 @@ pub fn remembered(store: &Store, except: &str) -> Result<BTreeSet<u16>> {
         .collect())
 }
 
-/// A free port for the instance with this key: the same one every time while it is free.
+/// Picks a free port for the instance with this key. The choice is the same as long as the port
+/// stays free.
 ///
 /// # Errors
-/// `PortBusy` when the whole range is taken.
+/// `PortBusy` when no port is free.
 pub fn pick(key: &str, avoid: &BTreeSet<u16>) -> Result<u16> {
     let hash = Sha256::digest(key.as_bytes());
     let start = u16::from_be_bytes([hash[0], hash[1]]) % RANGE.len() as u16;
@@ -37,7 +38,7 @@ pub fn pick(key: &str, avoid: &BTreeSet<u16>) -> Result<u16> {
         .map(|step| RANGE.start + (start + step) % RANGE.len() as u16)
         .find(|port| !avoid.contains(port) && is_free(*port))
         .ok_or_else(|| {
-            Error::new(Kind::PortBusy, "no free port between 20000 and 32767 on 127.0.0.1")
+            Error::new(Kind::PortBusy, "there is no free port between 20000 and 32767 on 127.0.0.1")
         })
 }
 

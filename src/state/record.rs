@@ -17,47 +17,48 @@ pub struct Record {
     pub schema: u32,
     /// Whose instance it is.
     pub owner: Owner,
-    /// The engine it lives on, for life.
+    /// The engine it lives on; it never changes.
     pub engine: EngineKind,
     /// The engine's own id (see [`crate::engine::Engine::id`]).
     pub engine_id: String,
-    /// The port it keeps.
+    /// The port of its server.
     pub port: u16,
-    /// Its password, one for life, across generations.
+    /// Its password, the same in all generations.
     #[serde(serialize_with = "expose")]
     pub password: SecretString,
-    /// The generation it points at; none while the first one is being made.
+    /// The current generation; none while the first one is being made.
     pub current: Option<u32>,
-    /// The engine's handle of the current server; none when it is down.
+    /// The engine's handle of the server; none when the instance is down.
     pub server: Option<String>,
-    /// A generation that nobody has used: a copy made ahead for the next reset.
+    /// A copy made ahead for the next reset.
     #[serde(default)]
     pub spare: Option<Spare>,
-    /// Numbers of generations that are being removed: an engine may go on with that after devdb has
-    /// ended.
+    /// The numbers of generations that are being removed. An engine may go on with a removal after
+    /// devdb has ended.
     #[serde(default)]
     pub leaving: Vec<u32>,
-    /// Every generation that counts: the current one and those kept.
+    /// The current generation and the former generations that are kept.
     pub generations: Vec<GenerationRecord>,
-    /// What is under way. Set before the first step and cleared after the last, so that the next
-    /// command knows that one before it was cut short.
+    /// What is under way. A command sets it before its first step and clears it after its last one,
+    /// so that the next command sees when one was cut short.
     pub under_way: Option<UnderWay>,
-    /// Where the project was when the instance was last used; none for the sample.
+    /// The place of the project when the instance was last used; none for the sample project.
     pub home: Option<Home>,
-    /// Whether it was made for, and named after, a git branch.
+    /// Whether it was made for a git branch and has the branch's name.
     #[serde(default)]
     pub of_branch: bool,
-    /// What the project keeps for `undo`, as of the last swap: what was promised then stays so.
+    /// How much is kept for `undo`. It is the setting at the last swap, so that devdb keeps what it
+    /// promised then.
     #[serde(default)]
     pub retention: Retention,
 }
 
-/// A generation that counts.
+/// The record of a generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GenerationRecord {
     /// Its number.
     pub number: u32,
-    /// What it is bound to.
+    /// The properties of its data that cannot change.
     pub made_with: MadeWith,
     /// When it was made.
     pub created: DateTime<Utc>,
@@ -65,35 +66,35 @@ pub struct GenerationRecord {
     pub why: Why,
     /// When it stopped being current.
     pub replaced: Option<DateTime<Utc>>,
-    /// The server's next transaction id when devdb had made it. While that is the same, nobody has
-    /// written to it. None when devdb cannot tell.
+    /// The server's next transaction id when devdb had finished the generation. As long as the id
+    /// stays the same, nobody has written. None when devdb does not know it.
     pub baseline: Option<u64>,
-    /// What it was worth when it stopped being current.
+    /// Whether it was worth keeping when it stopped being current.
     pub worth: Worth,
 }
 
-/// What a former generation is worth keeping for.
+/// Whether a former generation is worth keeping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Worth {
-    /// Somebody wrote to it, or nobody can tell.
+    /// Somebody wrote to it, or devdb cannot tell.
     WrittenTo,
     /// Nobody wrote to it after devdb had made it.
     Untouched,
-    /// A person gave it up: its disk space is wanted back.
+    /// A person gave it up to free its disk space.
     Wiped,
 }
 
-/// A copy of a golden state, made ahead.
+/// The spare: a copy of a golden state that is made ahead for the next reset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spare {
     /// Its number.
     pub number: u32,
-    /// What it is a copy of.
+    /// The fingerprint of the golden state.
     pub fingerprint: String,
-    /// Which very server made that.
+    /// The exact platform of the golden state.
     pub platform: String,
-    /// The server's next transaction id in it. Another bake of the same state may have another.
+    /// The server's next transaction id. Two bakes of the same state may differ in it.
     pub next_transaction: u64,
 }
 
@@ -112,9 +113,9 @@ pub enum Why {
 }
 
 impl GenerationRecord {
-    /// What orders former generations: when it stopped being current (when it was made, where that
-    /// is not known), then its number.
-    pub fn age(&self) -> (DateTime<Utc>, u32) {
+    /// The order of former generations: the time when one stopped being current, or else when it
+    /// was made, and then its number.
+    pub fn recency(&self) -> (DateTime<Utc>, u32) {
         (self.replaced.unwrap_or(self.created), self.number)
     }
 }
@@ -131,16 +132,16 @@ impl Record {
         numbers.filter(|number| Some(*number) != self.current).collect()
     }
 
-    /// The generation that was current before this one, if it is kept.
+    /// The former generation that was current last, if one is kept.
     pub fn latest_former(&self) -> Option<&GenerationRecord> {
         self.generations
             .iter()
             .filter(|generation| Some(generation.number) != self.current)
-            .max_by_key(|generation| generation.age())
+            .max_by_key(|generation| generation.recency())
     }
 
-    /// Makes `new` the current generation and dates the one before it: later than any other, also
-    /// after a clock that was ahead has been set back.
+    /// Makes `new` the current generation and dates the former one. The date is later than all
+    /// others, even after a clock that was ahead has been set back.
     pub fn point_at(&mut self, new: GenerationRecord, server: String) {
         let replaced = self.generations.iter().filter_map(|generation| generation.replaced);
         let after_all = replaced.max().map(|latest| latest + TimeDelta::milliseconds(1));

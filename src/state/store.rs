@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::home::{Home, Sight};
-use super::lock::{BAKING, Company, DEADLINE, Guards, Held, Lock, Request};
+use super::home::{Home, Presence};
+use super::lock::{BAKING, Guards, Held, LOCK_DEADLINE, Lock, Request, Sharing};
 use super::record::{Record, SCHEMA};
 use crate::disk::sealed::{self, Broken};
 use crate::disk::{self, private_directory};
@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result, ResultExt, nearest};
 use crate::event::Events;
 use crate::spec::Owner;
 
-/// devdb's data directory of one person.
+/// One user's data directory of devdb.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
@@ -21,10 +21,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in `root`, made if it is not there (0700).
+    /// Opens the store in `root`, and makes it (mode 0700) when it does not exist.
     ///
     /// # Errors
-    /// When it cannot be made or is not ours to write.
+    /// When it cannot be made or written.
     pub fn open(root: &Path) -> Result<Self> {
         for directory in [root.to_path_buf(), root.join("instances"), root.join("locks")] {
             private_directory(&directory)?;
@@ -45,42 +45,41 @@ impl Store {
         self.root.join("locks")
     }
 
-    /// Takes a lock alone, and waits for another devdb that holds it.
+    /// Takes a lock alone. Waits while another devdb holds it.
     ///
     /// # Errors
     /// `Locked` after five minutes, `Config` when the lock's file cannot be opened.
     pub async fn lock(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
         let file = self.lock_file(guards);
-        let request = Request { file: &file, guards, company: Company::Alone, held: &self.held };
-        request.wait(DEADLINE, events).await
+        let request = Request { file: &file, guards, company: Sharing::Alone, held: &self.held };
+        request.wait(LOCK_DEADLINE, events).await
     }
 
-    /// Takes a lock together with others who share it, and waits for another devdb that holds it
-    /// alone.
+    /// Takes a shared lock. Waits while another devdb holds it alone.
     ///
     /// # Errors
     /// As [`Store::lock`].
     pub async fn share(&self, guards: Guards<'_>, events: &Events) -> Result<Lock> {
         let file = self.lock_file(guards);
-        let request = Request { file: &file, guards, company: Company::Shared, held: &self.held };
-        request.wait(DEADLINE, events).await
+        let request = Request { file: &file, guards, company: Sharing::Shared, held: &self.held };
+        request.wait(LOCK_DEADLINE, events).await
     }
 
-    /// Takes a lock alone; none when another devdb holds it.
+    /// Takes a lock alone, without waiting. None when another devdb holds it.
     ///
     /// # Errors
     /// `Config` when the lock's file cannot be opened.
     pub fn try_lock(&self, guards: Guards<'_>) -> Result<Option<Lock>> {
         let file = self.lock_file(guards);
-        Request { file: &file, guards, company: Company::Alone, held: &self.held }.try_now()
+        Request { file: &file, guards, company: Sharing::Alone, held: &self.held }.try_now()
     }
 
-    /// Removes the files of the locks of [`Guards::Baking`]. Whoever bakes shares the cache first, so
-    /// the caller has [`Guards::Cache`] alone.
+    /// Removes the lock files of [`Guards::Baking`]. The caller holds [`Guards::Cache`] alone, so
+    /// nobody bakes.
     pub fn remove_baking_locks(&self) {
         for entry in fs::read_dir(self.locks()).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(BAKING) {
-                // At worst it stays until the next time.
+                // A file that stays is removed next time.
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -90,15 +89,16 @@ impl Store {
         self.root.join("instances").join(format!("{key}.json"))
     }
 
-    /// The record of an instance, none if there is none.
+    /// Reads the record of an instance. None when it has no record.
     ///
     /// # Errors
-    /// `Config` when the file is damaged or written by a newer devdb; it is left as it is.
+    /// `Drift` when the file is damaged, `Config` when a newer devdb wrote it. The file stays as it
+    /// is.
     pub fn load(&self, key: &str) -> Result<Option<Record>> {
         read(&self.file(key))
     }
 
-    /// Every readable record, and an error for each that is not.
+    /// Reads all records, with an error for each unreadable one.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -114,11 +114,11 @@ impl Store {
         Ok(files.iter().filter_map(|file| read(file).transpose()).collect())
     }
 
-    /// Writes a record: whole or not at all. The caller holds the instance's lock, so that a draft
-    /// that is there already was left by a process that was killed.
+    /// Writes a record as a whole or not at all. The caller holds the instance's lock, so an
+    /// existing draft is left from a killed process.
     ///
     /// # Errors
-    /// When it cannot be written (a full disk, for one); the old record is then unchanged.
+    /// When it cannot be written, for example on a full disk. The old record stays then.
     pub fn save(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.owner.key());
         let text = sealed::to_text(record)
@@ -127,7 +127,8 @@ impl Store {
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
-    /// The instance of the same project and developer whose name is nearest to a mistyped one.
+    /// The instance of the same project and developer whose name is nearest to `owner`'s, for a
+    /// hint.
     pub fn nearest_instance(&self, owner: &Owner) -> Option<String> {
         let records = self.load_all().ok()?.into_iter().flatten();
         let names: Vec<String> = records
@@ -140,16 +141,18 @@ impl Store {
         nearest(&owner.instance, names.iter().map(String::as_str)).map(str::to_owned)
     }
 
-    /// Notes where a project is that was moved, for `gc`, which may not be called from there. An
-    /// instance that another command has to itself notes it then.
+    /// Records the new place of a moved project in the records of its instances, for `gc`. Skips an
+    /// instance that another command has locked, because that command records it.
     ///
     /// # Errors
     /// When the records cannot be read or written.
     pub fn note_move(&self, project_id: &str, to: &Home) -> Result<()> {
         for record in self.load_all()?.into_iter().flatten() {
             let key = record.owner.key();
-            let was_moved =
-                record.home.as_ref().is_some_and(|home| home != to && home.sight() != Sight::There);
+            let was_moved = record
+                .home
+                .as_ref()
+                .is_some_and(|home| home != to && home.presence() != Presence::There);
             if record.owner.project_id != project_id || !was_moved {
                 continue;
             }
@@ -161,7 +164,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sets a damaged record aside under another name and returns that.
+    /// Renames a damaged record and returns its new path.
     ///
     /// # Errors
     /// When it cannot be renamed.
@@ -175,17 +178,17 @@ impl Store {
         Ok(aside)
     }
 
-    /// Forgets an instance, with whatever damaged records of it were set aside.
+    /// Removes the record of an instance, with its damaged copies.
     ///
     /// # Errors
     /// When the file cannot be removed.
     pub fn remove(&self, key: &str) -> Result<()> {
-        // There only when a process was killed.
+        // A draft exists only when a process was killed.
         drop(fs::remove_file(disk::draft_of(&self.file(key))));
         let damaged = format!("{key}.damaged-");
         for entry in fs::read_dir(self.root.join("instances")).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&damaged) {
-                // A leftover at worst: the record itself is what counts.
+                // A copy that stays does no harm.
                 drop(fs::remove_file(entry.path()));
             }
         }
@@ -213,7 +216,7 @@ fn read(file: &Path) -> Result<Option<Record>> {
             Kind::Config,
             format!("{} was written by a newer devdb (layout {schema})", file.display()),
         )
-        .hint("install that version of devdb"),
+        .hint("install that version of devdb or a newer one"),
         Broken::Damaged(why) => {
             Error::new(Kind::Drift, format!("the record {} is damaged", file.display()))
                 .because(why)

@@ -1,6 +1,6 @@
-//! What a command is doing to an instance right now. The record has it from before the first step
-//! until after the last, so that the next command knows of one that was cut short. What recovery
-//! does for each is in one place: `instance/tidy.rs`.
+//! What a command is doing to an instance. The note is in the record from before the first step
+//! until after the last, so that the next command sees when one was cut short. The recovery for
+//! each variant is in `instance/tidy.rs`.
 
 use std::path::PathBuf;
 
@@ -15,23 +15,23 @@ pub enum UnderWay {
     Up,
     /// The server is being stopped and removed.
     Down,
-    /// A reset prepares a generation, or swaps to it.
+    /// A reset prepares a generation or swaps to it.
     Reset,
     /// `undo` swaps to a former generation.
     Undo,
-    /// The record was made from what an engine still has.
+    /// The record was rebuilt from what an engine has.
     Rebuild,
-    /// Everything of the instance is being removed.
+    /// The whole instance is being removed.
     Purge,
-    /// This generation is being made. Until it is recorded it is nobody's, complete or not.
+    /// This generation is being made. Until it is in the record, recovery removes it.
     Generation(u32),
-    /// The snapshot of this name is being made or removed. Until that is over it is nobody's.
+    /// The snapshot of this name is being made or removed. Recovery removes it.
     Snapshot(String),
-    /// Snapshots are being read, which may take a helper of the engine.
+    /// Snapshots are being read, for which an engine may start a helper container.
     ReadingSnapshots,
-    /// This file is being written: a snapshot or a golden state.
+    /// A snapshot or a golden state is being written into this file.
     Export(PathBuf),
-    /// A golden state is being fetched, made or sent.
+    /// A golden state is being fetched, baked or sent.
     Cache,
     /// Golden states are being removed.
     Prune,

@@ -310,7 +310,7 @@ fn a_registry_carries_a_state_to_another_home() {
 
     // Another state, an image that is none, a tag and a registry that are not there.
     migration(&other, 1);
-    other.run(&["cache", "pull", &reference]).exits(23).says("files here are not those");
+    other.run(&["cache", "pull", &reference]).exits(23).says("made from other files");
     let plain = format!("{registry}/devdb-test/pull:15");
     other.run(&["cache", "pull", &plain]).exits(10).says("not a golden state");
     other.run(&["cache", "pull", &format!("{registry}/devdb-test/no:1")]).exits(10);
@@ -387,14 +387,14 @@ fn what_is_not_exactly_that_state_is_refused(sandbox: &Sandbox) {
     std::fs::write(&bad, &bytes[..bytes.len() / 2]).unwrap();
     refused("not whole");
     relabelled(&file, &bad, |label| label.platform = "another".into());
-    refused("made by another server");
+    refused("another server made it");
     relabelled(&file, &bad, |label| label.clean = false);
     refused("running server");
 
     // Other files; and then a file that lies about which it was made from.
     migration(&other, 1);
     std::fs::copy(&file, &bad).unwrap();
-    refused("nothing of it was kept");
+    refused("nothing was kept");
     let status = other.run(&["status", "--json"]).ok().json();
     let wanted = status["result"]["golden"]["fingerprint"].as_str().unwrap().to_owned();
     relabelled(&file, &bad, |label| label.fingerprint.clone_from(&wanted));
@@ -444,7 +444,7 @@ fn a_state_with_a_key_of_this_machine_stays_here(sandbox: &Sandbox) {
     with(&key, &["cache", "push", "x.tar.zst"]).ok();
     with(&key, &["cache", "clear", "--yes"]).ok();
     let another = sandbox.run(&["secret", "keygen"]).ok().line();
-    with(&another, &["cache", "pull", "x.tar.zst"]).exits(23).says("nothing of it was kept");
+    with(&another, &["cache", "pull", "x.tar.zst"]).exits(23).says("nothing was kept");
     with(&key, &["cache", "pull", "x.tar.zst"]).ok();
     sandbox.run(&["cache", "clear", "--yes"]).ok();
 }

@@ -194,7 +194,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     sandbox.run(&["undo"]).ok();
     // What is past its time goes with the next command.
     age(sandbox, 2, 8);
-    sandbox.run(&["down"]).ok().says("2 is removed: its time was over");
+    sandbox.run(&["down"]).ok().says("removes generation 2: its time is over");
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
     sandbox.run(&["undo"]).exits(1).says("no former generation");
     sandbox.run(&["up"]).ok();

@@ -144,7 +144,7 @@ fn restoring_again_and_again_pushes_out_nothing_that_somebody_wrote(sandbox: &Sa
         sandbox.sql("insert into items (name) values ('more')");
         let ran = sandbox.run(&["snapshot", "restore", "first"]).ok();
         assert_eq!(
-            ran.stderr.contains("is removed: 2 that were written to later are kept"),
+            ran.stderr.contains("devdb keeps 2 that were written to later"),
             round == 2,
             "{round}"
         );

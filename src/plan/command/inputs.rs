@@ -1,4 +1,4 @@
-//! The files that decide what a command does, found and read.
+//! Finds and reads the files that decide what a command does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use super::Stage;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{ToolCommand, digest};
 
-/// Changes when what is hashed, or how, changes.
+/// The version of the hashed content. It has to change with the content.
 const FORMAT: &str = "command 1";
 
-/// As shells match: `*` stays in its directory, and hidden files have to be named.
+/// Globs match as in shells: `*` does not match a slash, and hidden files have to be named.
 const MATCHING: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
@@ -23,7 +23,7 @@ const MATCHING: MatchOptions = MatchOptions {
 /// See [`super::Tool::fingerprint`].
 pub(super) fn fingerprint(stage: Stage, command: &ToolCommand) -> Result<String> {
     let setting = format!("{}.inputs", stage.as_str());
-    // How many words there are keeps a word and a file's name apart.
+    // With the number of words, a word cannot pass for a file's name.
     let mut parts = vec![FORMAT.to_owned(), command.argv.len().to_string()];
     parts.extend(command.argv.iter().cloned());
     for (name, path) in find(command, &setting)? {
@@ -41,7 +41,7 @@ fn find(command: &ToolCommand, setting: &str) -> Result<BTreeMap<String, PathBuf
     let root = Pattern::escape(&directory.to_string_lossy());
     let mut found = BTreeMap::new();
     for input in &command.inputs {
-        // By itself `**` matches directories only; what people mean is what is in them.
+        // At the end of a glob `**` matches only directories, but people mean the files in them.
         let below = if input.ends_with("**") { "/*" } else { "" };
         let cannot = || format!("{setting}: cannot look for {input:?}");
         let paths = glob::glob_with(&format!("{root}/{input}{below}"), MATCHING)
@@ -71,12 +71,13 @@ fn matches_nothing(command: &ToolCommand, setting: &str, input: &str) -> Error {
     let plain = input.trim_end_matches('/');
     match command.directory.join(plain).is_dir() {
         true => failure.hint(format!("{plain}/**   names every file below a directory")),
-        false => failure
-            .hint(format!("correct `{setting}` in devdb.yaml: it names what {command} reads")),
+        false => failure.hint(format!(
+            "correct `{setting}` in devdb.yaml: it names the files that {command} reads"
+        )),
     }
 }
 
-/// SHA-256, hexadecimal; of a text (no NUL in it) with LF line endings.
+/// SHA-256 in hexadecimal. Text, which has no NUL byte, is hashed with LF line endings.
 fn checksum(content: &[u8]) -> String {
     let mut hash = Sha256::new();
     let is_text = !content.contains(&0);

@@ -1,5 +1,5 @@
-//! Another tool's command, which is run when the files that it reads are not those that it was last
-//! run with. It may migrate or seed; when it is due is for the source that has it to say.
+//! Another tool's command, which may migrate or seed. The source that uses the command decides when
+//! it is due.
 
 mod inputs;
 mod run;
@@ -13,18 +13,18 @@ use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::spec::ToolCommand;
 
-/// What a database's own book-keeping says about a command.
+/// What the database has recorded about a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recorded {
-    /// The command has never been run.
+    /// The command was never run.
     Never,
-    /// It was run with other inputs, or it was another command.
+    /// The command was run with other inputs, or another command was run.
     Changed,
-    /// It was run as it is now.
+    /// The command was run as it is now.
     Current,
 }
 
-/// Another tool's command, its inputs read.
+/// Another tool's command, with the fingerprint of its inputs.
 #[derive(Debug, Clone)]
 pub(super) struct Tool {
     stage: Stage,
@@ -47,20 +47,20 @@ impl Tool {
         self.command.to_string()
     }
 
-    /// SHA-256, hexadecimal, of everything that decides what the command does to a database: its
-    /// words, and its inputs' names and contents. It is the same on every machine, whatever git did
-    /// to the line endings.
+    /// The SHA-256 (hexadecimal) of everything that decides what the command does to a database:
+    /// its words, and the names and contents of its inputs. It is the same on every machine, even
+    /// when git changes line endings.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Whether the files are still those of the fingerprint.
+    /// Whether the inputs still have the fingerprint.
     pub fn is_current(&self) -> bool {
         let now = inputs::fingerprint(self.stage, &self.command);
         now.is_ok_and(|now| now == self.fingerprint)
     }
 
-    /// What has been applied when the command was run, or nothing.
+    /// What was applied, depending on whether the command was run.
     pub fn applied_if(&self, was_run: bool) -> Applied {
         Applied {
             commands: was_run.then(|| self.label()).into_iter().collect(),
@@ -68,7 +68,7 @@ impl Tool {
         }
     }
 
-    /// What the database says about it. Nothing is changed.
+    /// Reads what the database has recorded about the command.
     ///
     /// # Errors
     /// When the connection is lost, or `_devdb.commands` is not devdb's table.
@@ -85,10 +85,10 @@ impl Tool {
         }
     }
 
-    /// Runs the command and records that, if it is still due when it is this devdb's turn.
+    /// Waits for other devdbs, then runs the command if it is still due, and records it.
     ///
     /// # Errors
-    /// `Locked`, and those of [`Tool::run`].
+    /// `Locked`, and the errors of [`Tool::run`].
     pub async fn apply(
         &self,
         target: Target<'_>,
@@ -106,18 +106,18 @@ impl Tool {
         Ok(self.applied_if(true))
     }
 
-    /// Runs the command in the project's directory, to its end. Dropped before that, it is killed
-    /// with everything it started.
+    /// Runs the command in the project's directory. When the future is dropped, the command is
+    /// killed with everything it started.
     ///
     /// # Errors
-    /// `Migration` or `Seed` with the last lines that it said when it fails, `Config` when it
-    /// cannot be started.
+    /// `Migration` or `Seed` with the command's last lines when it fails, `Config` when it cannot
+    /// be started.
     async fn run(&self, target: &Target<'_>) -> Result<()> {
         run::run(self, target).await?;
         if !self.is_current() {
             target.events.warn(format!(
                 "files that {stage}.inputs names changed while {command} ran. Name only files that \
-                 it reads: a file that it writes counts as changed each time",
+                 the command reads, because a file that it writes changes each time",
                 stage = self.stage.as_str(),
                 command = self.command,
             ));

@@ -1,4 +1,4 @@
-//! Running a command and listening to it.
+//! Runs a command and reads its output.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,12 +18,12 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::{Event, Events};
 use crate::process_group::ProcessGroup;
 
-/// How many of the last lines an error shows: node writes 24 about one failed statement.
+/// How many of the last lines an error shows. node writes 24 lines about one failed statement.
 const TAIL: usize = 40;
 
-/// How long to listen on after the command has ended: something that it left in the background
-/// may hold its output open for good.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long devdb reads on after the command has ended. A process that the command left in the
+/// background may keep the output open for ever.
+const OUTPUT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// See [`Tool::run`].
 pub(super) async fn run(tool: &Tool, target: &Target<'_>) -> Result<()> {
@@ -47,13 +47,13 @@ fn start(tool: &Tool, target: &Target<'_>) -> Result<Child> {
     let (name, arguments) = command.argv.split_first().ok_or_else(|| {
         Error::new(Kind::Config, format!("{}.command is empty", tool.stage.as_str()))
     })?;
-    // With a slash it is relative to the project, as its inputs are.
+    // A program with a slash is relative to the project, as the inputs are.
     let program = match name.contains('/') {
         true => command.directory.join(name),
         false => PathBuf::from(name),
     };
     let mut spawning = Command::new(program);
-    // What the person's own environment says about another server must not lead the tool there.
+    // PG variables of the person's environment must not lead the tool to another server.
     for name in target.environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
         spawning.env_remove(name);
     }
@@ -76,14 +76,14 @@ fn cannot_start(tool: &Tool, program: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound if program.contains('/') => failure
             .because(format!("there is no such file in {}", tool.command.directory.display()))
-            .because("or the interpreter that its first line names is not installed")
+            .because("or the interpreter in its first line is not installed")
             .hint(format!(
-                "install what it comes with (npm ci), or correct `{setting}` in devdb.yaml"
+                "install the package that has it (npm ci), or correct `{setting}` in devdb.yaml"
             )),
         io::ErrorKind::NotFound => failure
             .because("there is no program of this name on PATH")
             .hint(format!("install it, or correct `{setting}` in devdb.yaml"))
-            .hint("a program of the project itself has a slash: node_modules/.bin/dbmate"),
+            .hint("a program in the project needs its path: node_modules/.bin/dbmate"),
         io::ErrorKind::PermissionDenied => {
             failure.because(error).hint(format!("chmod +x {program}"))
         }
@@ -91,7 +91,7 @@ fn cannot_start(tool: &Tool, program: &str, error: &io::Error) -> Error {
     }
 }
 
-/// What hears every line of a command.
+/// Reads every line of a command's output.
 struct Listener<'a> {
     address: &'a Address,
     events: &'a Events,
@@ -109,11 +109,11 @@ impl Listener<'_> {
         };
         let too_long = async {
             ended.cancelled().await;
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(OUTPUT_DEADLINE).await;
         };
         let listening = async {
             tokio::select! {
-                _ = async { tokio::join!(self.hear(stdout), self.hear(stderr)) } => {}
+                _ = async { tokio::join!(self.read_lines(stdout), self.read_lines(stderr)) } => {}
                 () = too_long => {}
             }
         };
@@ -121,7 +121,7 @@ impl Listener<'_> {
         status
     }
 
-    async fn hear(&self, stream: Option<impl AsyncRead + Unpin>) {
+    async fn read_lines(&self, stream: Option<impl AsyncRead + Unpin>) {
         let Some(stream) = stream else { return };
         let mut lines = BufReader::new(stream).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
@@ -140,7 +140,7 @@ impl Listener<'_> {
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("it ended with exit code {code}"),
             (None, Some(signal)) => format!("signal {signal} ended it"),
-            (None, None) => "it ended badly".to_owned(),
+            (None, None) => "it ended without an exit code".to_owned(),
         };
         let said = self.tail.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stage = tool.stage.as_str();
@@ -150,9 +150,10 @@ impl Listener<'_> {
             .excerpt(Vec::from(said).join("\n"));
         match tool.stage {
             Stage::Migrations => failure,
-            Stage::Seeds => failure.hint("devdb reset   begins anew, when half of it is there"),
+            Stage::Seeds => failure
+                .hint("devdb reset   makes a fresh database, in case the command applied a part"),
         }
-        .hint("--verbose     shows everything that it says")
+        .hint("--verbose     shows the whole output of the command")
     }
 }
 
