@@ -115,7 +115,7 @@ fn execute(cli: Cli, environment: Environment, output: &Output) -> Result<Outcom
         let app = App::new(cli.global, environment, output.events(), interrupt);
         tokio::select! {
             outcome = commands::run(&app, cli.command) => outcome,
-            () = insisted.insisted() => Err(Error::interrupted()),
+            () = insisted.second_signal() => Err(Error::interrupted()),
         }
     });
     // A task that still waits on something must not keep the process.

@@ -109,7 +109,7 @@ impl Backup {
         let mut connection = address.connect().await?;
         match begin(&mut connection, label).await {
             Ok(start) => Ok(Some(Backup { connection, start })),
-            Err(error) if cannot_at_all(&error) => Ok(None),
+            Err(error) if cannot_back_up(&error) => Ok(None),
             Err(error) => Err(refused("cannot begin a backup", &error)),
         }
     }
@@ -127,7 +127,7 @@ impl Backup {
 }
 
 /// `object_not_in_prerequisite_state`, `configuration_limit_exceeded` (PostgreSQL, appendix A).
-fn cannot_at_all(error: &sqlx::Error) -> bool {
+fn cannot_back_up(error: &sqlx::Error) -> bool {
     ["55000", "53400"].iter().any(|code| server_error::has_code(error, code))
 }
 
@@ -135,7 +135,7 @@ fn refused(what: &str, error: &sqlx::Error) -> Error {
     server_error::explain(Error::new(Kind::Snapshot, what), error)
 }
 
-fn is_new(connection: &PgConnection) -> bool {
+fn has_new_names(connection: &PgConnection) -> bool {
     // The functions have other names since PostgreSQL 15.
     connection.server_version_num().is_some_and(|version| version >= 150_000)
 }
@@ -152,7 +152,7 @@ async fn begin(connection: &mut PgConnection, label: &str) -> Result<u64, sqlx::
     )
     .execute(&mut *connection)
     .await?;
-    let start = match is_new(connection) {
+    let start = match has_new_names(connection) {
         true => "SELECT (pg_backup_start($1, true) - '0/0')::bigint",
         false => "SELECT (pg_start_backup($1, true, false) - '0/0')::bigint",
     };
@@ -161,7 +161,7 @@ async fn begin(connection: &mut PgConnection, label: &str) -> Result<u64, sqlx::
 }
 
 async fn end(connection: &mut PgConnection, start: u64) -> Result<BackupEnd, sqlx::Error> {
-    let stop = match is_new(connection) {
+    let stop = match has_new_names(connection) {
         true => "SELECT lsn, labelfile FROM pg_backup_stop(false)",
         false => "SELECT lsn, labelfile FROM pg_stop_backup(false, false)",
     };

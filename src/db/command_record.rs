@@ -9,10 +9,10 @@ use super::{server_error, session};
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// The advisory lock of who runs a command: `devdb` and a number, in ASCII. Seeds have the first.
-const LOCK: i64 = 0x6465_7664_6202;
+const LOCK_KEY: i64 = 0x6465_7664_6202;
 
 /// How long to wait for another devdb that runs one.
-const PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND_LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The fingerprint that the command for `purpose` (`migrations`, `seeds`) was last run with; none
 /// when it never was. Changes nothing.
@@ -37,25 +37,31 @@ pub async fn recorded(connection: &mut PgConnection, purpose: &str) -> Result<Op
 
 /// The right to run a command on a database, which one devdb has at a time. It ends with its
 /// connection at the latest.
-pub struct Turn(PgConnection);
+pub struct CommandLock(PgConnection);
 
-impl Turn {
+impl CommandLock {
     /// Waits for the turn.
     ///
     /// # Errors
     /// `Locked` when another devdb has been at it for a minute, `NotReady` without a login.
-    pub async fn take(address: &Address) -> Result<Turn> {
+    pub async fn take(address: &Address) -> Result<CommandLock> {
         let mut connection = session::open(address).await?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + COMMAND_LOCK_DEADLINE;
         // Asked again and again: a statement that waits has a snapshot, and CREATE INDEX
         // CONCURRENTLY of the tool whose end it waits for would in turn wait for that.
         while !try_lock(&mut connection).await? {
             if Instant::now() >= deadline {
-                return Err(session::lock_held(address, LOCK, "command", PATIENCE).await);
+                return Err(session::lock_held(
+                    address,
+                    LOCK_KEY,
+                    "command",
+                    COMMAND_LOCK_DEADLINE,
+                )
+                .await);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(Turn(connection))
+        Ok(CommandLock(connection))
     }
 
     /// As [`recorded`]: another devdb may have run it in the meantime.
@@ -98,7 +104,7 @@ impl Turn {
 
 async fn try_lock(connection: &mut PgConnection) -> Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCK)
+        .bind(LOCK_KEY)
         .fetch_one(connection)
         .await
         .or_fail(Kind::Unexpected, || "cannot ask for the command lock".into())

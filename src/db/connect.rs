@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// How long a server may take to answer a login.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOGIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Everything a login needs. `Debug` and `Display` never show the password.
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ impl Address {
     /// sqlx's own, so that callers can tell what is worth another try.
     pub async fn try_connect(&self) -> Result<PgConnection, sqlx::Error> {
         // A paused container, or a proxy whose server hangs, accepts and then says nothing.
-        match tokio::time::timeout(PATIENCE, self.options().connect()).await {
+        match tokio::time::timeout(LOGIN_DEADLINE, self.options().connect()).await {
             Ok(connected) => connected,
             Err(late) => Err(io::Error::new(io::ErrorKind::TimedOut, late).into()),
         }
@@ -158,7 +158,7 @@ pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> 
     let deadline = Instant::now() + timeout;
     let mut last;
     loop {
-        match tokio::time::timeout(PATIENCE, probe(address)).await {
+        match tokio::time::timeout(LOGIN_DEADLINE, probe(address)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => match refusal(address, &error) {
                 Some(refusal) => return Err(refusal),

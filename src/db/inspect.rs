@@ -11,7 +11,7 @@ use super::server_error;
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
 
 /// A server that takes longer has other troubles than an unwritten page.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(60);
+const CHECKPOINT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a server and its database say about themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,7 +72,7 @@ pub async fn next_transaction(address: &Address) -> Result<u64> {
 ///
 /// # Errors
 /// `NotReady` when the server does not answer, `Unexpected` when it refuses.
-pub async fn forget_password(address: &Address) -> Result<u64> {
+pub async fn remove_password(address: &Address) -> Result<u64> {
     let failed = || format!("cannot take the password of {:?} away", address.user);
     let mut connection = address.connect().await?;
     sqlx::raw_sql("ALTER ROLE CURRENT_USER PASSWORD NULL")
@@ -92,7 +92,7 @@ pub async fn forget_password(address: &Address) -> Result<u64> {
 ///
 /// # Errors
 /// sqlx's own: the server may still be starting.
-pub async fn give_password(address: &Address, verifier: &str) -> Result<(), sqlx::Error> {
+pub async fn set_password(address: &Address, verifier: &str) -> Result<(), sqlx::Error> {
     let mut connection = address.try_connect().await?;
     // The server's log may show statements; not this one. A verifier has nothing to escape.
     let statement = format!(
@@ -157,7 +157,7 @@ pub async fn checkpoint(address: &Address) -> Result<()> {
     let failed = || format!("CHECKPOINT failed on {}", address.masked_url());
     let mut connection = address.connect().await?;
     let checkpoint = sqlx::raw_sql("CHECKPOINT").execute(&mut connection);
-    match tokio::time::timeout(CHECKPOINT_PATIENCE, checkpoint).await {
+    match tokio::time::timeout(CHECKPOINT_DEADLINE, checkpoint).await {
         Ok(done) => done.map(drop).or_fail(Kind::Unexpected, failed),
         Err(late) => Err(late).or_fail(Kind::Unexpected, failed),
     }

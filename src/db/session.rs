@@ -36,16 +36,16 @@ fn unusable(address: &Address) -> String {
 /// Lets statements wait this long for a lock from now on; [`no_lock_timeout`] undoes it.
 pub(super) async fn set_lock_timeout(
     connection: &mut PgConnection,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(), sqlx::Error> {
     // 0 would mean for ever.
-    let millis = patience.as_millis().clamp(1, i32::MAX as u128);
+    let millis = timeout.as_millis().clamp(1, i32::MAX as u128);
     let set = format!("SET lock_timeout = {millis}");
     sqlx::raw_sql(AssertSqlSafe(set)).execute(connection).await?;
     Ok(())
 }
 
-/// Gives statements their usual patience back.
+/// Gives statements their usual timeout back.
 pub(super) async fn no_lock_timeout(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("RESET lock_timeout").execute(connection).await?;
     Ok(())
@@ -56,11 +56,11 @@ pub(super) async fn lock_error(
     address: &Address,
     key: i64,
     what: &str,
-    patience: Duration,
+    timeout: Duration,
     error: &sqlx::Error,
 ) -> Error {
     if server_error::has_code(error, LOCK_NOT_AVAILABLE) {
-        return lock_held(address, key, what, patience).await;
+        return lock_held(address, key, what, timeout).await;
     }
     server_error::explain(Error::new(Kind::Unexpected, no_lock(address, what)), error)
 }
@@ -69,14 +69,9 @@ fn no_lock(address: &Address, what: &str) -> String {
     format!("cannot take the {what} lock of database {:?}", address.database)
 }
 
-/// The failure to get an advisory lock within `patience`, naming who holds it.
-pub(super) async fn lock_held(
-    address: &Address,
-    key: i64,
-    what: &str,
-    patience: Duration,
-) -> Error {
-    let waited = humantime::format_duration(patience);
+/// The failure to get an advisory lock within `timeout`, naming who holds it.
+pub(super) async fn lock_held(address: &Address, key: i64, what: &str, timeout: Duration) -> Error {
+    let waited = humantime::format_duration(timeout);
     let failure = Error::new(Kind::Locked, no_lock(address, what));
     // The connection that waited may be in a failed transaction; another one asks.
     let holders = match address.try_connect().await {

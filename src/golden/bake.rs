@@ -180,7 +180,7 @@ impl Work<'_> {
         label: GoldenLabel,
     ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
-        let next_transaction = guard.guard(inspect::forget_password(&self.address)).await?;
+        let next_transaction = guard.guard(inspect::remove_password(&self.address)).await?;
         // Not interrupted halfway: what the engine has been asked for it finishes.
         builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
     }

@@ -59,9 +59,9 @@ pub async fn run(
     Ok(applied)
 }
 
-async fn lock(connection: &mut PgConnection, address: &Address, patience: Duration) -> Result<()> {
+async fn lock(connection: &mut PgConnection, address: &Address, timeout: Duration) -> Result<()> {
     let locking = async {
-        session::set_lock_timeout(connection, patience).await?;
+        session::set_lock_timeout(connection, timeout).await?;
         connection.lock().await?;
         session::no_lock_timeout(connection).await?;
         Ok::<(), MigrateError>(())
@@ -70,7 +70,7 @@ async fn lock(connection: &mut PgConnection, address: &Address, patience: Durati
         Ok(()) => Ok(()),
         Err(error) => {
             let key = lock_key(&address.database);
-            Err(session::lock_error(address, key, "migration", patience, &error).await)
+            Err(session::lock_error(address, key, "migration", timeout, &error).await)
         }
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::diagnose::SAVEPOINT;
 use super::encrypt::{Encrypted, Encrypting};
-use super::load::Content;
+use super::load::SeedContent;
 use super::record::{self, Labels};
 use super::rows::Writer;
 use super::{SeedFile, SeedSet, csv_file, status};
@@ -18,10 +18,10 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
 /// The advisory lock that one [`apply`] holds: `devdb` and a number, in ASCII.
-const LOCK: i64 = 0x6465_7664_6201;
+const LOCK_KEY: i64 = 0x6465_7664_6201;
 
 /// How long to wait for another devdb that is seeding.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SEED_LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What [`apply`] did and found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -74,7 +74,7 @@ pub async fn apply(
     record::ensure_tables(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut encrypted = encrypting(&found.pending).done().await?;
-    let mut said = Vec::new();
+    let mut events_to_emit = Vec::new();
     for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
         let start = Instant::now();
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
@@ -84,27 +84,29 @@ pub async fn apply(
         let took = start.elapsed();
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         outcome.applied.push(AppliedSeed { file: file.name.clone(), rows, took_ms });
-        said.push(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
+        events_to_emit.push(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
     }
     check_deferred(&mut transaction).await?;
     transaction.commit().await.map_err(|error| failed(&error))?;
     // Not before: when one fails, none is there.
-    said.into_iter().for_each(|event| events.emit(event));
+    events_to_emit.into_iter().for_each(|event| events.emit(event));
     Ok(outcome)
 }
 
 async fn lock(transaction: &mut PgConnection, address: &Address) -> Result<()> {
     let locking = async {
-        session::set_lock_timeout(transaction, PATIENCE).await?;
+        session::set_lock_timeout(transaction, SEED_LOCK_DEADLINE).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LOCK)
+            .bind(LOCK_KEY)
             .execute(&mut *transaction)
             .await?;
         session::no_lock_timeout(transaction).await
     };
     match locking.await {
         Ok(()) => Ok(()),
-        Err(error) => Err(session::lock_error(address, LOCK, "seed", PATIENCE, &error).await),
+        Err(error) => {
+            Err(session::lock_error(address, LOCK_KEY, "seed", SEED_LOCK_DEADLINE, &error).await)
+        }
     }
 }
 
@@ -115,9 +117,9 @@ async fn apply_file(
     encrypted: &Encrypted,
 ) -> Result<u64> {
     match &file.content {
-        Content::Sql => apply_sql(transaction, &file.source).await,
-        Content::Csv(table) => csv_file::copy(transaction, file, table).await,
-        Content::Yaml(tables) => {
+        SeedContent::Sql => apply_sql(transaction, &file.source).await,
+        SeedContent::Csv(table) => csv_file::copy(transaction, file, table).await,
+        SeedContent::Yaml(tables) => {
             let savepoint = format!("SAVEPOINT {SAVEPOINT}");
             sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(&mut *transaction).await.map_err(
                 |error| {

@@ -16,7 +16,7 @@ pub(super) struct Table {
     pub columns: Vec<Column>,
     /// The column of a primary key of one column.
     pub key: Option<String>,
-    references: Vec<Reference>,
+    references: Vec<ForeignKey>,
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -33,7 +33,7 @@ pub(super) struct Column {
 
 /// A column of a foreign key and what it refers to.
 #[derive(Debug, Clone, sqlx::FromRow)]
-struct Reference {
+struct ForeignKey {
     column: String,
     schema: String,
     table: String,
@@ -185,7 +185,7 @@ async fn columns(connection: &mut PgConnection, table: Oid) -> Result<Vec<Column
 async fn references(
     connection: &mut PgConnection,
     table: Oid,
-) -> Result<Vec<Reference>, sqlx::Error> {
+) -> Result<Vec<ForeignKey>, sqlx::Error> {
     sqlx::query_as(
         "SELECT own.attname::text AS column, n.nspname::text AS schema, c.relname::text AS table, \
                 their.attname::text AS referred \

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::rows::{lost, stuck};
+use super::rows::{schema_error, sequence_error};
 use super::{SeedFile, catalog};
 use crate::db::inspect::quote;
 use crate::db::place::Place;
@@ -10,7 +10,7 @@ use crate::db::server_error;
 use crate::error::{Error, Kind, Result, nearest};
 
 /// How much is sent at a time, in bytes: an interrupted command stops between two.
-const CHUNK: usize = 1 << 16;
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// Copies a CSV file into its table and returns the number of rows.
 ///
@@ -54,7 +54,7 @@ pub(super) async fn copy(
             columns.iter().any(|(_, name)| *name == column.name)
         })
         .await
-        .map_err(|error| stuck(&file.source, &error))?;
+        .map_err(|error| sequence_error(&file.source, &error))?;
     Ok(rows)
 }
 
@@ -64,7 +64,7 @@ async fn send(
     text: &str,
 ) -> Result<u64, sqlx::Error> {
     let mut copy = connection.copy_in_raw(statement).await?;
-    for chunk in text.as_bytes().chunks(CHUNK) {
+    for chunk in text.as_bytes().chunks(CHUNK_BYTES) {
         copy.send(chunk).await?;
     }
     copy.finish().await
@@ -75,10 +75,12 @@ async fn known_table(
     file: &SeedFile,
     name: &str,
 ) -> Result<catalog::Table> {
-    if let Some(table) = catalog::table(connection, name).await.map_err(|error| lost(&error))? {
+    if let Some(table) =
+        catalog::table(connection, name).await.map_err(|error| schema_error(&error))?
+    {
         return Ok(table);
     }
-    let known = catalog::table_names(connection).await.map_err(|error| lost(&error))?;
+    let known = catalog::table_names(connection).await.map_err(|error| schema_error(&error))?;
     let failure =
         Error::new(Kind::Seed, format!("{}: there is no table {name:?}", file.source.label));
     Err(match nearest(name, known.iter().map(String::as_str)) {

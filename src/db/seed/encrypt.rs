@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::Content;
+use super::load::SeedContent;
 use super::yaml::ValueContent;
 use super::{SeedFile, SeedSet};
 use crate::db::place::Place;
@@ -27,9 +27,9 @@ impl Encrypting {
     /// Begins with the files of these names.
     pub fn begin(set: &SeedSet, names: &[String], encrypt: Encrypt) -> Self {
         let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
-        let values: Vec<Clear> = {
+        let values: Vec<PlainValue> = {
             let files = set.files.iter().filter(|file| names.contains(&file.name));
-            files.flat_map(clear_values).collect()
+            files.flat_map(plain_values).collect()
         };
         let encrypting = async move {
             let each = values.into_iter().map(|value| value.encrypt(Arc::clone(&encrypt)));
@@ -56,7 +56,7 @@ impl Encrypting {
 }
 
 /// A value to encrypt.
-struct Clear {
+struct PlainValue {
     file: String,
     /// The file as errors name it.
     label: String,
@@ -64,9 +64,9 @@ struct Clear {
     text: String,
 }
 
-impl Clear {
+impl PlainValue {
     async fn encrypt(self, encrypt: Encrypt) -> Result<(String, Place, String)> {
-        let Clear { file, label, place, text } = self;
+        let PlainValue { file, label, place, text } = self;
         let cannot = || format!("{label}:{place}: cannot encrypt the value");
         match tokio::task::spawn_blocking(move || encrypt(&text)).await {
             Ok(Ok(encrypted)) => Ok((file, place, encrypted)),
@@ -76,14 +76,14 @@ impl Clear {
     }
 }
 
-fn clear_values(file: &SeedFile) -> impl Iterator<Item = Clear> {
+fn plain_values(file: &SeedFile) -> impl Iterator<Item = PlainValue> {
     let tables = match &file.content {
-        Content::Yaml(tables) => tables.as_slice(),
-        Content::Sql | Content::Csv(_) => &[],
+        SeedContent::Yaml(tables) => tables.as_slice(),
+        SeedContent::Sql | SeedContent::Csv(_) => &[],
     };
     let values = tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.values);
     values.filter_map(|(_, value)| match &value.content {
-        ValueContent::Encrypt(clear) => Some(Clear {
+        ValueContent::Encrypt(clear) => Some(PlainValue {
             file: file.name.clone(),
             label: file.source.label.clone(),
             place: value.place,

@@ -2,31 +2,31 @@
 
 use serde_json::Value;
 
-use super::tree::{Content, Node, duplicate};
+use super::tree::{Node, NodeContent, duplicate};
 use crate::db::place::Place;
 
 /// A value that has no such form, and where.
-pub(super) struct NotThisForm {
+pub(super) struct CannotConvert {
     pub place: Place,
     pub message: String,
 }
 
-type Converted<T> = Result<T, NotThisForm>;
+type Converted<T> = Result<T, CannotConvert>;
 
 /// A value as JSON text. Plain values mean what YAML's core schema says; numbers that are JSON
 /// numbers already keep their digits.
 pub(super) fn to_json(node: &Node) -> Converted<String> {
     untagged(node)?;
     match &node.content {
-        Content::Scalar { text, plain: true } => scalar(node, text),
-        Content::Scalar { text, .. } => Ok(quoted(text)),
-        Content::Sequence(items) => {
+        NodeContent::Scalar { text, plain: true } => scalar(node, text),
+        NodeContent::Scalar { text, .. } => Ok(quoted(text)),
+        NodeContent::Sequence(items) => {
             let items: Vec<String> = items.iter().map(to_json).collect::<Converted<_>>()?;
             Ok(format!("[{}]", items.join(",")))
         }
-        Content::Mapping(pairs) => {
+        NodeContent::Mapping(pairs) => {
             if let Some((key, first)) = duplicate(pairs) {
-                return Err(NotThisForm {
+                return Err(CannotConvert {
                     place: key.place,
                     message: format!("{:?} is there twice, first on line {}", key.text, first.line),
                 });
@@ -49,9 +49,9 @@ pub(super) fn to_array(items: &[Node]) -> Converted<String> {
             untagged(item)?;
             match &item.content {
                 _ if item.is_null() => Ok("NULL".to_owned()),
-                Content::Sequence(items) => to_array(items),
-                Content::Scalar { text, .. } => Ok(array_element(text)),
-                Content::Mapping(_) => Ok(array_element(&to_json(item)?)),
+                NodeContent::Sequence(items) => to_array(items),
+                NodeContent::Scalar { text, .. } => Ok(array_element(text)),
+                NodeContent::Mapping(_) => Ok(array_element(&to_json(item)?)),
             }
         })
         .collect::<Converted<_>>()?;
@@ -65,7 +65,7 @@ fn array_element(text: &str) -> String {
 fn untagged(node: &Node) -> Converted<()> {
     match &node.tag {
         None => Ok(()),
-        Some(tag) => Err(NotThisForm {
+        Some(tag) => Err(CannotConvert {
             place: node.place,
             message: format!("{tag} stands for a column's whole value, not for a part of it"),
         }),
@@ -80,7 +80,7 @@ fn scalar(node: &Node, text: &str) -> Converted<String> {
         "true" | "True" | "TRUE" => return Ok("true".to_owned()),
         "false" | "False" | "FALSE" => return Ok("false".to_owned()),
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" => {
-            return Err(NotThisForm {
+            return Err(CannotConvert {
                 place: node.place,
                 message: format!("JSON has no number {text}"),
             });
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn arrays_are_literals() {
         let array = |text: &str| match node(text).content {
-            Content::Sequence(items) => to_array(&items).ok().unwrap(),
+            NodeContent::Sequence(items) => to_array(&items).ok().unwrap(),
             _ => panic!("not a list"),
         };
         assert_eq!(

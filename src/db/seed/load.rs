@@ -29,12 +29,12 @@ pub struct SeedFile {
     pub(super) name: String,
     pub(super) source: SourceText,
     pub(super) checksum: String,
-    pub(super) content: Content,
+    pub(super) content: SeedContent,
 }
 
 /// What a seed file holds.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(super) enum SeedContent {
     Yaml(Vec<TableRows>),
     Sql,
     /// The table, from the file's name.
@@ -55,12 +55,12 @@ impl SeedSet {
     /// Whether an encryption key is needed to apply them: `!encrypt` occurs.
     pub fn needs_key(&self) -> bool {
         self.files.iter().any(|file| match &file.content {
-            Content::Yaml(tables) => tables
+            SeedContent::Yaml(tables) => tables
                 .iter()
                 .flat_map(|table| &table.rows)
                 .flat_map(|row| &row.values)
                 .any(|(_, value)| matches!(value.content, ValueContent::Encrypt(_))),
-            Content::Sql | Content::Csv(_) => false,
+            SeedContent::Sql | SeedContent::Csv(_) => false,
         })
     }
 }
@@ -120,14 +120,14 @@ fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedF
             "yaml" | "yml" => {
                 let source = read()?;
                 let tables = yaml::parse(&source)?;
-                (source, Content::Yaml(tables))
+                (source, SeedContent::Yaml(tables))
             }
             "sql" => {
                 let source = read()?;
                 check_sql(&source)?;
-                (source, Content::Sql)
+                (source, SeedContent::Sql)
             }
-            "csv" => (read()?, Content::Csv(table_of(stem).to_owned())),
+            "csv" => (read()?, SeedContent::Csv(table_of(stem).to_owned())),
             _ => continue,
         };
         let lf = source.text.replace("\r\n", "\n");

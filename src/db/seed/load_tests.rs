@@ -242,7 +242,7 @@ fn sql_that_would_end_the_transaction_is_refused() {
 fn aliases_are_followed_within_reason() {
     let directory = write(&[("a.yaml", "t:\n  r: &r {a: 1}\n  s: *r\n")]);
     let set = load_dir(directory.path(), "dev").unwrap();
-    let Content::Yaml(tables) = &set.files()[0].content else { panic!("not YAML") };
+    let SeedContent::Yaml(tables) = &set.files()[0].content else { panic!("not YAML") };
     assert_eq!(tables[0].rows[1].values.len(), 1);
     let mut bomb = String::from("t:\n  r:\n    a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..8 {

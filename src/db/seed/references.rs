@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::load::{Content, SeedFile};
+use super::load::{SeedContent, SeedFile};
 use super::yaml::{Reference, ValueContent};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result, nearest};
@@ -32,7 +32,7 @@ pub(super) fn canonical(table: &str) -> &str {
 pub(super) fn check(files: &[SeedFile]) -> Result<()> {
     let labels = labels(files)?;
     for (file_index, file) in files.iter().enumerate() {
-        let Content::Yaml(tables) = &file.content else { continue };
+        let SeedContent::Yaml(tables) = &file.content else { continue };
         let rows = tables.iter().flat_map(|table| &table.rows).enumerate();
         for (row_index, row) in rows {
             for (_, value) in &row.values {
@@ -49,7 +49,7 @@ pub(super) fn check(files: &[SeedFile]) -> Result<()> {
 fn labels(files: &[SeedFile]) -> Result<Labels<'_>> {
     let mut labels = Labels::new();
     for (file_index, file) in files.iter().enumerate() {
-        let Content::Yaml(tables) = &file.content else { continue };
+        let SeedContent::Yaml(tables) = &file.content else { continue };
         let rows = tables
             .iter()
             .flat_map(|table| table.rows.iter().map(|row| (canonical(&table.table.text), row)));

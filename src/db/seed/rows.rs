@@ -61,12 +61,12 @@ pub(super) struct Writer<'a> {
 }
 
 /// Reads what the server said when a question about the schema went wrong.
-pub(super) fn lost(error: &sqlx::Error) -> Error {
+pub(super) fn schema_error(error: &sqlx::Error) -> Error {
     server_error::explain(Error::new(Kind::Seed, "cannot read the database's schema"), error)
 }
 
 /// Reads what the server said when a sequence could not be advanced.
-pub(super) fn stuck(source: &SourceText, error: &sqlx::Error) -> Error {
+pub(super) fn sequence_error(source: &SourceText, error: &sqlx::Error) -> Error {
     let message = format!("{}: a sequence cannot be advanced", source.label);
     server_error::explain(Error::new(Kind::Seed, message), error)
 }
@@ -90,7 +90,7 @@ impl Writer<'_> {
                     named().any(|name| *name == column.name)
                 })
                 .await
-                .map_err(|error| stuck(self.source, &error))?;
+                .map_err(|error| sequence_error(self.source, &error))?;
         }
         Ok(written)
     }
@@ -102,11 +102,12 @@ impl Writer<'_> {
     async fn table(&mut self, rows: &TableRows) -> Result<Table> {
         let name = &rows.table.text;
         if let Some(table) =
-            catalog::table(self.connection, name).await.map_err(|error| lost(&error))?
+            catalog::table(self.connection, name).await.map_err(|error| schema_error(&error))?
         {
             return Ok(table);
         }
-        let known = catalog::table_names(self.connection).await.map_err(|error| lost(&error))?;
+        let known =
+            catalog::table_names(self.connection).await.map_err(|error| schema_error(&error))?;
         let failure = self.error(rows.table.place, format!("there is no table {name:?}"));
         Err(did_you_mean(failure, name, known.iter().map(String::as_str)))
     }
@@ -125,7 +126,7 @@ impl Writer<'_> {
             let input = self.input(table, column, value).await?;
             cells.push(Cell { column, place: value.place, input });
         }
-        cells.extend(own_id(table, row));
+        cells.extend(generated_id(table, row));
         match insert(self.connection, table, &cells).await {
             Ok(Some(key)) => self.labels.add(&table.name, &row.label.text, key),
             Ok(None) => {}
@@ -158,7 +159,7 @@ impl Writer<'_> {
     fn nested(&self, column: &Column, node: &tree::Node) -> Result<String> {
         let converted = match &node.content {
             _ if column.is_json => json::to_json(node),
-            tree::Content::Sequence(items) if column.is_array => json::to_array(items),
+            tree::NodeContent::Sequence(items) if column.is_array => json::to_array(items),
             _ => {
                 return Err(self.error(
                     node.place,
@@ -224,8 +225,9 @@ impl Writer<'_> {
         key: String,
         place: Place,
     ) -> Result<String> {
-        let table =
-            catalog::table(self.connection, &target.table).await.map_err(|error| lost(&error))?;
+        let table = catalog::table(self.connection, &target.table)
+            .await
+            .map_err(|error| schema_error(&error))?;
         let own_key = table.as_ref().and_then(|table| table.key.clone());
         let Some(own_key) = own_key.filter(|own| *own != target.column) else { return Ok(key) };
         let query = format!(
@@ -238,7 +240,7 @@ impl Writer<'_> {
             .bind(key)
             .fetch_optional(&mut *self.connection)
             .await
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| schema_error(&error))?;
         value.flatten().ok_or_else(|| {
             let Target { table, column, .. } = target;
             self.error(place, format!("the row of {table} has no {column}, to which this refers"))
@@ -255,7 +257,7 @@ fn did_you_mean<'a>(failure: Error, word: &str, known: impl Iterator<Item = &'a 
 
 /// The id of a row that states none, where the primary key is one uuid column: the same on every
 /// machine, from table and label.
-fn own_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
+fn generated_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
     let key = table.key.as_deref()?;
     if table.key_type() != Some("uuid") || row.values.iter().any(|(name, _)| name.text == key) {
         return None;

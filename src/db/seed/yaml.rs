@@ -1,6 +1,6 @@
 //! A YAML seed: table → label → column → value.
 
-use super::tree::{self, Content, Node, Word, duplicate};
+use super::tree::{self, Name, Node, NodeContent, duplicate};
 use crate::db::files::SourceText;
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result, nearest};
@@ -9,15 +9,15 @@ use crate::error::{Error, Kind, Result, nearest};
 #[derive(Debug, Clone)]
 pub(super) struct TableRows {
     /// The table's name as written, perhaps with its schema.
-    pub table: Word,
+    pub table: Name,
     pub rows: Vec<Row>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     /// What other rows call it.
-    pub label: Word,
-    pub values: Vec<(Word, Value)>,
+    pub label: Name,
+    pub values: Vec<(Name, Value)>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,13 +78,13 @@ impl Reader<'_> {
     }
 
     /// A mapping; nothing at all counts as an empty one.
-    fn mapping(&self, node: Node, what: &str, holds: &str) -> Result<Vec<(Word, Node)>> {
+    fn mapping(&self, node: Node, what: &str, holds: &str) -> Result<Vec<(Name, Node)>> {
         if let Some(tag) = &node.tag {
             return Err(self.error(node.place, format!("{what} cannot have the tag {tag}")));
         }
         let kind = node.kind();
         match node.content {
-            Content::Mapping(pairs) => Ok(pairs),
+            NodeContent::Mapping(pairs) => Ok(pairs),
             _ if node.is_null() => Ok(Vec::new()),
             _ => Err(self
                 .error(node.place, format!("{what} is a mapping of {holds}; this is {kind}"))
@@ -92,7 +92,7 @@ impl Reader<'_> {
         }
     }
 
-    fn table(&self, table: Word, node: Node) -> Result<TableRows> {
+    fn table(&self, table: Name, node: Node) -> Result<TableRows> {
         let rows = self.mapping(node, "a table", "labels, each with its row")?;
         if let Some((key, first)) = duplicate(&rows) {
             return Err(self.error(
@@ -108,7 +108,7 @@ impl Reader<'_> {
         Ok(TableRows { table, rows })
     }
 
-    fn row(&self, label: Word, node: Node) -> Result<Row> {
+    fn row(&self, label: Name, node: Node) -> Result<Row> {
         if label.text.is_empty() || label.text.contains('.') {
             return Err(self
                 .error(
@@ -136,8 +136,8 @@ impl Reader<'_> {
         let content = match node.tag.as_deref() {
             None if node.is_null() => ValueContent::Null,
             None => match node.content {
-                Content::Scalar { text, .. } => ValueContent::Text(text),
-                Content::Sequence(_) | Content::Mapping(_) => ValueContent::Nested(node),
+                NodeContent::Scalar { text, .. } => ValueContent::Text(text),
+                NodeContent::Sequence(_) | NodeContent::Mapping(_) => ValueContent::Nested(node),
             },
             Some(tag) => self.tagged(tag, &node)?,
         };
@@ -152,7 +152,7 @@ impl Reader<'_> {
                 None => failure.hint(format!("tags are {}", TAGS.join(", "))),
             });
         }
-        let Content::Scalar { text, .. } = &node.content else {
+        let NodeContent::Scalar { text, .. } = &node.content else {
             return Err(self.error(
                 node.place,
                 format!("{tag} wants a single value; this is {}", node.kind()),
