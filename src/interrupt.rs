@@ -88,7 +88,7 @@ impl Interrupt {
 
     /// Makes devdb ignore signals while another program runs. The terminal sends them to that
     /// program too (in psql, Ctrl-C ends a query), and devdb waits until it ends.
-    pub fn leave_signals_to_child(&self) {
+    pub fn ignore_signals(&self) {
         self.handed_over.store(true, Ordering::Relaxed);
     }
 

@@ -391,14 +391,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slug_is_safe_everywhere() {
+    fn a_slug_has_only_safe_characters() {
         assert_eq!(slug("Anna.Müller_2"), "anna-m-ller-2");
         assert_eq!(slug("…"), "x");
         assert_eq!(slug(&"a/".repeat(100)).len(), 23);
     }
 
     #[test]
-    fn names_that_slug_alike_stay_apart() {
+    fn owners_with_equal_slugs_have_different_names() {
         let owner = |developer: &str| Owner {
             project_id: "p".into(),
             project: "shop".into(),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_failure_is_told_to_both_sides() {
+    async fn both_sides_get_the_error() {
         let (chunks, task) = stream(|out| {
             out.write_all(b"half").map_err(|error| failed(&error))?;
             Err(Error::new(Kind::Snapshot, "the disk is gone"))

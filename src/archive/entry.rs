@@ -11,8 +11,6 @@ use tar::{EntryType, Header};
 
 use super::FileOwner;
 
-use super::FileOwner;
-
 /// A limit for the memory that names take. No development database has so many files.
 const ENTRIES_MAX: usize = 2_000_000;
 

@@ -1,5 +1,5 @@
-//! Reads a file. [`Archive::walk`] makes all checks. Unpacking uses it too, so devdb checks the file
-//! again if it has changed since [`Archive::verify`].
+//! Reads a file. [`Archive::walk`] makes all checks. Unpacking uses it too, so devdb checks the
+//! file again if it has changed since [`Archive::verify`].
 
 use std::cell::RefCell;
 use std::fs;
@@ -73,8 +73,8 @@ impl<P> Archive<P> {
         Ok(Verified { archive: self, seal })
     }
 
-    /// Hands each entry of the data directory to `visit`, and checks the whole file. The entries may
-    /// be used only if this succeeds.
+    /// Hands each entry of the data directory to `visit`, and checks the whole file. The entries
+    /// may be used only if this succeeds.
     fn walk(&self, visit: Visit<'_>) -> Result<Seal> {
         let trace = RefCell::default();
         let bad = |what: String| unusable(&self.path, what);
@@ -115,12 +115,7 @@ impl<P> Archive<P> {
         }
     }
 
-    fn leave_signals_to_child(
-        &self,
-        entry: &Entry,
-        content: &mut dyn Read,
-        visit: Visit<'_>,
-    ) -> Result<()> {
+    fn hand_over(&self, entry: &Entry, content: &mut dyn Read, visit: Visit<'_>) -> Result<()> {
         let mut content = ExactReader::new(content, entry.size());
         visit(entry, &mut content).map_err(|error| {
             if content.failed {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Tree};
-use super::{BLOCK, DATA, SEAL, Seal};
+use super::{BLOCK, DATA, FileOwner, SEAL, Seal};
 
 /// Why an entry was not written.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl<W: Write> SealedTar<W> {
     /// the entry's size.
     pub(super) fn entry(&mut self, entry: &Entry, content: impl Read) -> Result<(), Failure> {
         self.tree.admit(entry).map_err(Failure::Refused)?;
-        let header = entry.header(Path::new(DATA), (0, 0)).map_err(Failure::Refused)?;
+        let header = entry.header(Path::new(DATA), FileOwner::ROOT).map_err(Failure::Refused)?;
         let mut content = ExactReader::new(content, entry.size());
         self.tar.append(&header, &mut content).map_err(|error| match content.failed {
             true => Failure::Read(error),

@@ -13,7 +13,7 @@ use super::entry::{Entry, EntryKind};
 pub(super) struct Directories(Vec<(PathBuf, u32)>);
 
 impl Directories {
-    /// Sets the final permissions, those of inner directories first.
+    /// Sets the final permissions. Inner directories come first.
     pub(super) fn restrict(self) -> io::Result<()> {
         self.0
             .into_iter()

@@ -148,8 +148,8 @@ impl Writer {
     /// out.
     ///
     /// # Errors
-    /// `Snapshot` when it cannot be read or has entries that the rules forbid, or the file cannot be
-    /// written.
+    /// `Snapshot` when it cannot be read or has entries that the rules forbid, or the file cannot
+    /// be written.
     pub fn append_directory(&mut self, from: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
         let path = self.path.clone();
         self.tree(from, PathBuf::new(), skip)
@@ -188,8 +188,8 @@ impl Writer {
     /// Writes the seal, waits until the file is on disk, and gives it its name.
     ///
     /// # Errors
-    /// `Snapshot` when nothing was appended, the file cannot be written, or the target exists by now
-    /// and must not be replaced.
+    /// `Snapshot` when nothing was appended, the file cannot be written, or the target exists by
+    /// now and must not be replaced.
     pub fn finish(self) -> Result<Seal> {
         let Writer { path, if_exists, draft, tar } = self;
         if !tar.is_begun() {

@@ -12,7 +12,7 @@ pub async fn run(app: &App) -> Result<Outcome> {
     let store = Store::open(&data_dir)?;
     let engines = app.engines(data_dir, None);
     // Every signal was for devdb; this process ends when its work is done.
-    app.interrupt.leave_signals_to_child();
+    app.interrupt.ignore_signals();
     watcher::watch(&engines, &store).await?;
     Ok(Outcome { command: "watch-run", report: Report::Nothing, exit: 0 })
 }

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_the_mark_is_ended_and_nobody_else() {
+    fn only_processes_with_the_mark_are_killed() {
         let id = Id::random();
         let start = |name: &str| {
             let script = "sleep 60 & echo; wait";

@@ -1,5 +1,5 @@
-//! Notes of the ephemeral databases that devdb keeps after it ends. A note has the address to log in
-//! with. It is a private file, because CI keeps everything that devdb prints.
+//! Notes of the ephemeral databases that devdb keeps after it ends. A note has the address to log
+//! in with. It is a private file, because CI keeps everything that devdb prints.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,8 @@ pub fn of(store: &Store, owner: &Owner) -> Result<Vec<Note>> {
     Ok(notes)
 }
 
-/// The note of `id`. Without an id, the note of the only database of `owner`'s project and developer.
+/// The note of `id`. Without an id, the note of the only database of `owner`'s project and
+/// developer.
 ///
 /// # Errors
 /// `NoInstance` when there is no such database, `Usage` when there are several.

@@ -173,7 +173,7 @@ fn verified_golden(path: &Path) -> bool {
 }
 
 #[test]
-fn what_is_skipped_is_skipped_with_what_is_below() {
+fn a_skipped_directory_is_left_out_with_its_files() {
     let home = tempfile::tempdir().unwrap();
     let first = verified(&written(home.path())).unwrap();
     let mut stream = Vec::new();
@@ -193,7 +193,7 @@ fn what_is_skipped_is_skipped_with_what_is_below() {
 }
 
 #[test]
-fn a_file_that_is_there_is_replaced_only_when_asked() {
+fn an_existing_file_is_replaced_only_with_if_exists_replace() {
     let home = tempfile::tempdir().unwrap();
     let path = written(home.path());
     let before = fs::read(&path).unwrap();
@@ -217,7 +217,7 @@ fn a_file_that_is_there_is_replaced_only_when_asked() {
 }
 
 #[test]
-fn a_draft_goes_with_its_writer_and_not_before() {
+fn only_an_abandoned_draft_is_removed() {
     let home = tempfile::tempdir().unwrap();
     let path = written(home.path());
     let left = home.path().join(".a file.tar.zst.dead.partial");
@@ -250,7 +250,7 @@ impl Write for Small {
 }
 
 #[test]
-fn a_full_disk_is_told_from_a_broken_source() {
+fn the_error_differs_for_a_full_disk_and_a_broken_source() {
     let file = Entry { path: "".into(), kind: EntryKind::Directory, mode: 0o700, modified: 0 };
     let big = Entry { path: "f".into(), kind: EntryKind::File(5000), ..file.clone() };
     let mut tar = SealedTar::new(Small(3000));

@@ -109,7 +109,7 @@ fn forged(home: &Path, entries: &[Forged<'_>]) -> PathBuf {
 }
 
 #[test]
-fn what_would_leave_the_directory_is_refused() {
+fn entries_that_break_the_rules_are_refused() {
     const GOOD: &str = r#"{"format": 1, "kind": "snapshot", "created": "2026-01-01T00:00:00Z",
         "devdb": "0.1.0", "payload": {"name": "", "major": 15}, "later": 1}"#;
     use EntryType as T;
@@ -162,7 +162,7 @@ fn what_would_leave_the_directory_is_refused() {
 }
 
 #[test]
-fn a_seal_that_says_otherwise_is_refused() {
+fn a_wrong_seal_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let stream = {
         let path = written(home.path());
@@ -185,7 +185,7 @@ fn a_seal_that_says_otherwise_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_carried_is_named() {
+fn the_error_names_the_file_that_cannot_be_archived() {
     let home = tempfile::tempdir().unwrap();
     let data = data_directory(home.path());
     let path = home.path().join("file");

@@ -1,4 +1,5 @@
-//! The values of `!encrypt`: deriving a key for one takes tens of milliseconds and 16 MB.
+//! Encrypts the values of `!encrypt` on several threads, because the key of each value takes tens
+//! of milliseconds and 16 MB to derive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +13,19 @@ use super::{SeedFile, SeedSet};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result};
 
-/// How `!encrypt` values are encrypted. It is not called, and so need not have a key, unless
-/// there is one.
+/// The function that encrypts a value. It is called only for `!encrypt` values, so it needs a key
+/// only if there are any.
 pub type Encrypt = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
 
-/// The values of one file, by their places in it.
+/// The encrypted values of a file, by their places.
 pub(super) type Encrypted = BTreeMap<Place, String>;
 
-/// The values of some files of a set, being encrypted on threads of their own, a few at a time, from
-/// when this was made until it is dropped. To be made within a tokio runtime.
+/// Encrypts the values of some files on other threads until it is dropped. It must be made in a
+/// tokio runtime.
 pub struct Encrypting(AbortOnDropHandle<Result<BTreeMap<String, Encrypted>>>);
 
 impl Encrypting {
-    /// Begins with the files of these names.
+    /// Begins to encrypt the values of the files with these names.
     pub fn begin(set: &SeedSet, names: &[String], encrypt: Encrypt) -> Self {
         let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
         let values: Vec<PlainValue> = {
@@ -43,14 +44,14 @@ impl Encrypting {
         Encrypting(AbortOnDropHandle::new(tokio::spawn(encrypting)))
     }
 
-    /// Waits for the values, by file name.
+    /// Waits for the encrypted values, by file name.
     ///
     /// # Errors
-    /// What the encryption of the first that failed said, with its place.
+    /// The error of the first value that failed, with its place.
     pub(super) async fn done(self) -> Result<BTreeMap<String, Encrypted>> {
         let all = self.0.await;
         all.unwrap_or_else(|error| {
-            Err(Error::new(Kind::Unexpected, "cannot encrypt the seeds' values").because(error))
+            Err(Error::new(Kind::Unexpected, "cannot encrypt values of the seeds").because(error))
         })
     }
 }
@@ -58,7 +59,7 @@ impl Encrypting {
 /// A value to encrypt.
 struct PlainValue {
     file: String,
-    /// The file as errors name it.
+    /// The file's path as messages show it.
     label: String,
     place: Place,
     text: String,
