@@ -315,13 +315,23 @@ impl MadeWith {
     }
 }
 
+/// How devdb treats a migration file that is older than the newest applied migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutOfOrder {
+    /// devdb reports drift and applies nothing.
+    #[default]
+    Refuse,
+    /// devdb applies the file.
+    Allow,
+}
+
 /// The project's migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationSpec {
     /// Where the files are.
     pub files: Files,
-    /// Whether a file older than the newest applied one may be applied.
-    pub allow_out_of_order: bool,
+    /// How to treat a file that is older than the newest applied migration.
+    pub out_of_order: OutOfOrder,
 }
 
 /// The project's seeds.

@@ -7,8 +7,8 @@ use std::path::Path;
 use devdb::config::{self, Config, Environment, Origin, Overrides, Project};
 use devdb::error::{Error, Kind};
 use devdb::spec::{
-    CacheLimits, Durability, EngineChoice, Files, ForeignCommand, InstanceSpec, PortChoice,
-    Retention,
+    CacheLimits, Durability, EngineChoice, Files, ForeignCommand, InstanceSpec, OutOfOrder,
+    PortChoice, Retention,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -140,7 +140,7 @@ fn every_key_is_read() {
     assert_eq!(spec.retention, Retention { keep: 5, days: 30 });
     assert_eq!(spec.cache, CacheLimits { states: 7, bytes: 2_000_000_000 });
     assert!(!spec.of_branch);
-    assert!(spec.migrations.allow_out_of_order);
+    assert_eq!(spec.migrations.out_of_order, OutOfOrder::Allow);
     assert_eq!(
         spec.migrations.files,
         Files::Directory { path: case.root().join("db/migrations"), required: true }

@@ -123,7 +123,7 @@ fn migrations(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result
             Some(command) => Files::Command(command),
             None => directory(layers, "migrations.path", "migrations", project, root)?,
         },
-        allow_out_of_order: layers
+        out_of_order: layers
             .decide("migrations.out_of_order", || "refuse".into())
             .check(values::out_of_order)?,
     })

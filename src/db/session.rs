@@ -33,7 +33,7 @@ fn unusable(address: &Address) -> String {
     format!("lost the connection to {}", address.masked_url())
 }
 
-/// Limits the time that statements wait for a lock; [`no_lock_timeout`] removes the limit.
+/// Limits the time that statements wait for a lock; [`reset_lock_timeout`] removes the limit.
 pub(super) async fn set_lock_timeout(
     connection: &mut PgConnection,
     timeout: Duration,
@@ -46,7 +46,7 @@ pub(super) async fn set_lock_timeout(
 }
 
 /// Undoes [`set_lock_timeout`].
-pub(super) async fn no_lock_timeout(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn reset_lock_timeout(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("RESET lock_timeout").execute(connection).await?;
     Ok(())
 }

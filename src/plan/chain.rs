@@ -179,8 +179,8 @@ mod tests {
     use super::*;
     use crate::plan::Extent;
     use crate::spec::{
-        CacheLimits, Durability, EngineChoice, Files, InstanceSpec, MigrationSpec, Owner,
-        PortChoice, Retention, SeedSpec,
+        CacheLimits, Durability, EngineChoice, Files, InstanceSpec, MigrationSpec, OutOfOrder,
+        Owner, PortChoice, Retention, SeedSpec,
     };
 
     fn spec() -> ServerSpec {
@@ -210,7 +210,10 @@ mod tests {
             engine: EngineChoice::Auto,
             server: spec(),
             port: PortChoice::Auto,
-            migrations: MigrationSpec { files: files("migrations"), allow_out_of_order: false },
+            migrations: MigrationSpec {
+                files: files("migrations"),
+                out_of_order: OutOfOrder::Refuse,
+            },
             seeds: SeedSpec { files: files("seeds"), profile: "dev".into() },
             retention: Retention::default(),
             cache: CacheLimits::default(),

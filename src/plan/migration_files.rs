@@ -10,25 +10,25 @@ use crate::db::connect::{self, Connection};
 use crate::db::migrate::{self, AppliedMigration, MigrationSet, PendingMigration};
 use crate::embedded;
 use crate::error::{Error, Kind as ErrorKind, Result};
-use crate::spec::{Files, InstanceSpec, MigrationSpec};
+use crate::spec::{Files, InstanceSpec, MigrationSpec, OutOfOrder};
 
 /// A project's migration files.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationFiles {
     set: MigrationSet,
-    allow_out_of_order: bool,
+    out_of_order: OutOfOrder,
 }
 
 impl Kind for MigrationFiles {
     const STAGE: Stage = Stage::Migrations;
 
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
-        let MigrationSpec { files, allow_out_of_order } = &spec.migrations;
+        let MigrationSpec { files, out_of_order } = &spec.migrations;
         if matches!(files, Files::Command(_)) {
             return Ok(None);
         }
         let set = migrate::load(files)?;
-        Ok(Some(MigrationFiles { set, allow_out_of_order: *allow_out_of_order }))
+        Ok(Some(MigrationFiles { set, out_of_order: *out_of_order }))
     }
 
     fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
@@ -67,7 +67,7 @@ impl Kind for MigrationFiles {
             }
         }
         let deadline = migrate::LOCK_DEADLINE;
-        let run = migrate::run(address, &self.set, self.allow_out_of_order, deadline, events);
+        let run = migrate::run(address, &self.set, self.out_of_order, deadline, events);
         let files = run.await?.into_iter().map(|migration| migration.file).collect();
         Ok(Applied { files, ..Applied::default() })
     }

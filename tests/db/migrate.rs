@@ -5,6 +5,7 @@ use devdb::db::connect::Address;
 use devdb::db::migrate::{Applied, MigrationSet, load, run, status};
 use devdb::error::{Kind, Result};
 use devdb::event::{Event, Events};
+use devdb::spec::OutOfOrder;
 use sqlx::migrate::{Migrate, Migrator};
 
 use crate::{PATIENCE, Project, connect, execute, server::database, value};
@@ -14,7 +15,7 @@ fn set(project: &Project) -> MigrationSet {
 }
 
 async fn migrate(address: &Address, project: &Project) -> Result<Vec<Applied>> {
-    run(address, &set(project), false, PATIENCE, &Events::silent()).await
+    run(address, &set(project), OutOfOrder::Refuse, PATIENCE, &Events::silent()).await
 }
 
 fn files(applied: &[Applied]) -> Vec<&str> {
@@ -37,7 +38,8 @@ async fn pending_ones_are_applied_in_order_with_an_event_each() {
             }
         }
     });
-    let applied = run(&address, &set(&project), false, PATIENCE, &events).await.unwrap();
+    let applied =
+        run(&address, &set(&project), OutOfOrder::Refuse, PATIENCE, &events).await.unwrap();
     assert_eq!(files(&applied), ["1_a.sql", "2_b.sql"]);
     assert_eq!(*seen.lock().unwrap(), [(1, "1_a.sql".into()), (2, "2_b.sql".into())]);
     assert_eq!(value(&address, "SELECT string_agg(n::text, ' ') FROM a").await, "1 2");
@@ -140,8 +142,9 @@ async fn a_lock_that_another_holds_is_waited_for_and_then_its_holder_named() {
     other.lock().await.unwrap();
     let patience = Duration::from_millis(300);
     let start = Instant::now();
-    let error =
-        run(&address, &set(&project), false, patience, &Events::silent()).await.unwrap_err();
+    let error = run(&address, &set(&project), OutOfOrder::Refuse, patience, &Events::silent())
+        .await
+        .unwrap_err();
     assert!(start.elapsed() >= patience && start.elapsed() < Duration::from_secs(5));
     assert_eq!(error.kind(), Kind::Locked);
     let text = project.text_of(&error);
@@ -214,14 +217,18 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     hint: devdb reset   builds a new database from the files; devdb undo brings the present data back
     ");
     assert_eq!(value(&address, "SELECT count(*) FROM a").await, "0");
-    let applied = run(&address, &set(&project), true, PATIENCE, &Events::silent()).await.unwrap();
+    let applied = run(&address, &set(&project), OutOfOrder::Allow, PATIENCE, &Events::silent())
+        .await
+        .unwrap();
     assert_eq!(files(&applied), ["2_b.sql"]);
 
     project.write("3_c.sql", "SELECT 4");
     project.remove("5_e.sql");
     project.write("6_f.sql", "SELECT 6");
     execute(&address, "UPDATE _sqlx_migrations SET success = false WHERE version = 1").await;
-    let error = run(&address, &set(&project), true, PATIENCE, &Events::silent()).await.unwrap_err();
+    let error = run(&address, &set(&project), OutOfOrder::Allow, PATIENCE, &Events::silent())
+        .await
+        .unwrap_err();
     insta::assert_snapshot!(project.text_of(&error), @r"
     Drift: the applied migrations and the files disagree
     because 3_c.sql has changed since it was applied
@@ -249,7 +256,7 @@ async fn a_thousand_small_migrations() {
     let start = Instant::now();
     let set = set(&project);
     let loaded = start.elapsed();
-    run(&address, &set, false, PATIENCE, &Events::silent()).await.unwrap();
+    run(&address, &set, OutOfOrder::Refuse, PATIENCE, &Events::silent()).await.unwrap();
     let applied = start.elapsed() - loaded;
     let start = Instant::now();
     assert!(status(&mut connect(&address).await, &set).await.unwrap().is_current());

@@ -3,12 +3,14 @@
 use devdb::db::connect::Address;
 use devdb::db::migrate::{load, run};
 use devdb::event::Events;
+use devdb::spec::OutOfOrder;
 
 use crate::{PATIENCE, Project, server::database, value};
 
 async fn fails(address: &Address, project: &Project) -> String {
     let set = load(&project.files()).unwrap();
-    let error = run(address, &set, false, PATIENCE, &Events::silent()).await.unwrap_err();
+    let error =
+        run(address, &set, OutOfOrder::Refuse, PATIENCE, &Events::silent()).await.unwrap_err();
     project.text_of(&error)
 }
 

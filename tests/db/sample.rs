@@ -5,7 +5,7 @@ use std::sync::Arc;
 use devdb::db::connect::Address;
 use devdb::db::{migrate, seed};
 use devdb::event::Events;
-use devdb::spec::Files;
+use devdb::spec::{Files, OutOfOrder};
 
 use crate::{PATIENCE, connect, server::database, value};
 
@@ -15,7 +15,9 @@ fn encrypt() -> seed::Encrypt {
 
 async fn up(address: &Address) {
     let migrations = migrate::load(&Files::Embedded).unwrap();
-    migrate::run(address, &migrations, false, PATIENCE, &Events::silent()).await.unwrap();
+    migrate::run(address, &migrations, OutOfOrder::Refuse, PATIENCE, &Events::silent())
+        .await
+        .unwrap();
     let seeds = seed::load(&Files::Embedded, "dev").unwrap();
     let encrypting = |names: &[String]| seed::Encrypting::begin(&seeds, names, encrypt());
     let outcome = seed::apply(address, &seeds, encrypting, &Events::silent()).await.unwrap();

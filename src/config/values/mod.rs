@@ -7,7 +7,7 @@ mod names;
 mod postgres;
 
 use crate::error::nearest;
-use crate::spec::{Durability, EngineChoice, Isolation};
+use crate::spec::{Durability, EngineChoice, Isolation, OutOfOrder};
 pub use cache::{size, states};
 pub use image::{image, image_major};
 pub use names::{database, database_for, extension, instance, label, profile, user, variable};
@@ -73,8 +73,9 @@ pub fn durability(text: &str) -> Checked<Durability> {
 }
 
 /// `migrations.out_of_order`: whether devdb may apply an older file.
-pub fn out_of_order(text: &str) -> Checked<bool> {
-    word(text, "a rule for files out of order", &[("refuse", false), ("allow", true)])
+pub fn out_of_order(text: &str) -> Checked<OutOfOrder> {
+    let rules = [("refuse", OutOfOrder::Refuse), ("allow", OutOfOrder::Allow)];
+    word(text, "a rule for files out of order", &rules)
 }
 
 fn has_control(text: &str) -> bool {

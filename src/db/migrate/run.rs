@@ -13,6 +13,7 @@ use crate::db::script::{self, ScriptError};
 use crate::db::{server_error, session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
+use crate::spec::OutOfOrder;
 
 /// How long devdb waits for another program that migrates the same database. sqlx itself would wait
 /// for ever.
@@ -40,14 +41,14 @@ pub struct Applied {
 pub async fn run(
     address: &Address,
     set: &MigrationSet,
-    allow_out_of_order: bool,
+    out_of_order: OutOfOrder,
     lock_timeout: Duration,
     events: &Events,
 ) -> Result<Vec<Applied>> {
     let mut connection = session::open(address).await?;
     lock(&mut connection, address, lock_timeout).await?;
     // On an error the lock ends with the connection.
-    let applied = apply_pending(&mut connection, set, allow_out_of_order, events).await?;
+    let applied = apply_pending(&mut connection, set, out_of_order, events).await?;
     let closing = async {
         connection.unlock().await?;
         connection.close().await.map_err(MigrateError::from)
@@ -63,7 +64,7 @@ async fn lock(connection: &mut PgConnection, address: &Address, timeout: Duratio
     let locking = async {
         session::set_lock_timeout(connection, timeout).await?;
         connection.lock().await?;
-        session::no_lock_timeout(connection).await?;
+        session::reset_lock_timeout(connection).await?;
         Ok::<(), MigrateError>(())
     };
     match locking.await.map_err(into_sqlx) {
@@ -90,12 +91,12 @@ fn into_sqlx(error: MigrateError) -> sqlx::Error {
 async fn apply_pending(
     connection: &mut PgConnection,
     set: &MigrationSet,
-    allow_out_of_order: bool,
+    out_of_order: OutOfOrder,
     events: &Events,
 ) -> Result<Vec<Applied>> {
     // Compare under the lock, because another devdb may have applied migrations meanwhile.
     let status = status(connection, set).await?;
-    if let Some(drift) = status.drift(allow_out_of_order) {
+    if let Some(drift) = status.drift(out_of_order) {
         return Err(drift);
     }
     let mut applied = Vec::new();

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use super::MigrationSet;
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::OutOfOrder;
 
 /// The comparison of applied migrations with the files. Every list is in the order of versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -53,13 +54,16 @@ pub struct PendingMigration {
 impl MigrationStatus {
     /// Whether all files are applied and none has changed.
     pub fn is_current(&self) -> bool {
-        self.pending.is_empty() && self.drift(true).is_none()
+        self.pending.is_empty() && self.drift(OutOfOrder::Allow).is_none()
     }
 
     /// The error when the files and the applied migrations disagree, so that devdb cannot apply
     /// more of them. Files that are out of order count unless they are allowed.
-    pub fn drift(&self, allow_out_of_order: bool) -> Option<Error> {
-        let out_of_order = if allow_out_of_order { &[][..] } else { &self.out_of_order };
+    pub fn drift(&self, rule: OutOfOrder) -> Option<Error> {
+        let out_of_order = match rule {
+            OutOfOrder::Allow => &[][..],
+            OutOfOrder::Refuse => &self.out_of_order,
+        };
         let mut failure = Error::new(Kind::Drift, "the applied migrations and the files disagree");
         for migration in &self.changed {
             failure = failure.because(format!("{migration} has changed since it was applied"));

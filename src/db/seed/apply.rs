@@ -100,7 +100,7 @@ async fn lock(transaction: &mut PgConnection, address: &Address) -> Result<()> {
             .bind(LOCK_KEY)
             .execute(&mut *transaction)
             .await?;
-        session::no_lock_timeout(transaction).await
+        session::reset_lock_timeout(transaction).await
     };
     match locking.await {
         Ok(()) => Ok(()),
