@@ -1,5 +1,5 @@
-//! What the binary carries: the sample project, the manual, and the templates of `devdb init` and
-//! `devdb migrate new`.
+//! Files that are built into the binary: the sample project, the manual, and the templates of
+//! `devdb init` and `devdb migrate new`.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ pub static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migratio
 /// The sample project's seeds.
 pub static SEEDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/seeds");
 
-/// `devdb.yaml`, `env.example`, `gitignore`, `migration.sql`, `seed.yaml`;
-/// `ci/github.yml`, `ci/gitlab.yml`.
+/// The templates: `devdb.yaml`, `env.example`, `gitignore`, `migration.sql`, `seed.yaml`,
+/// `ci/github.yml` and `ci/gitlab.yml`.
 pub static TEMPLATES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// The pages of the manual.
@@ -23,7 +23,7 @@ pub fn template(name: &str) -> Option<&'static str> {
     TEMPLATES.get_file(name)?.contents_utf8()
 }
 
-/// Whether a directory of migrations is the sample project's, as in devdb's own checkout.
-pub fn is_the_samples(migrations: &Path) -> bool {
+/// Whether a directory has the sample project's migrations, as devdb's own checkout does.
+pub fn is_sample_project(migrations: &Path) -> bool {
     MIGRATIONS.files().all(|file| migrations.join(file.path()).is_file())
 }

@@ -1,20 +1,21 @@
-//! Progress as typed events. The code that works emits them; `output/` decides how they look.
+//! Events tell how the work goes on. The code that does the work emits them; `output/` decides how
+//! they look.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Something that has happened or has begun. Names in the past tense: devdb reports a thing after it
-/// has happened.
+/// Something that has happened or has begun. devdb emits an event after it has happened, so most
+/// names are in the past tense.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// `auto` chose an engine that is not docker.
+    /// `auto` chose another engine than docker.
     EngineChosen {
         /// `docker` or `native`.
         engine: &'static str,
-        /// Why, in a few words.
+        /// The reason, in a few words.
         reason: String,
     },
     /// A pull has begun.
@@ -22,15 +23,15 @@ pub enum Event {
         /// The image's reference.
         image: String,
     },
-    /// One layer's progress.
+    /// A layer of the image that is pulled has made progress.
     PullProgress {
         /// The layer's short id.
         layer: String,
-        /// Docker's word: `Downloading`, `Extracting`, `Pull complete` ….
+        /// The status that Docker reports: `Downloading`, `Extracting`, `Pull complete` ….
         status: String,
         /// Bytes so far.
         current: u64,
-        /// Bytes in all, 0 when unknown.
+        /// All bytes of the layer; 0 when unknown.
         total: u64,
     },
     /// A pull is complete.
@@ -56,12 +57,12 @@ pub enum Event {
     },
     /// A longer step has begun. The next event ends it.
     Step {
-        /// What is being done: `Creating the database server`.
+        /// The step: `Creating the database server`.
         text: String,
     },
     /// The server accepts logins.
     Ready {
-        /// How long it took from the start of the command's work on it.
+        /// The time since the command began to work on the server.
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
@@ -75,22 +76,22 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
-    /// A seed file is applied, and committed with all others.
+    /// A seed file is applied and committed, together with all others.
     SeedApplied {
         /// The file's name below the seed directory.
         file: String,
-        /// Rows written, where that is known.
+        /// The number of rows that were written, if it is known.
         rows: Option<u64>,
         /// How long it took.
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
-    /// A line that another tool's migration or seed command printed, with the password removed.
+    /// Another tool's migration or seed command printed a line. The password is removed from it.
     CommandSaid {
         /// The line.
         line: String,
     },
-    /// Another tool's migration or seed command has succeeded, and devdb has recorded that.
+    /// Another tool's migration or seed command has succeeded, and devdb has recorded it.
     CommandRan {
         /// The command.
         command: String,
@@ -105,12 +106,12 @@ pub enum Event {
         /// The port it has now.
         to: u16,
     },
-    /// Something that the person should know.
+    /// Information for the person.
     Note {
         /// One line.
         text: String,
     },
-    /// Something that is probably not what the person wants.
+    /// A warning: the person probably does not want this.
     Warning {
         /// One line.
         text: String,
@@ -121,7 +122,7 @@ fn millis<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Erro
     to.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Where events go. Cheap to clone.
+/// Receives events. Cheap to clone.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
 
@@ -136,22 +137,22 @@ impl Events {
         Events::new(|_| {})
     }
 
-    /// Reports an event.
+    /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.0)(event);
     }
 
-    /// Reports that a longer step begins.
+    /// Emits a [`Event::Step`].
     pub fn step(&self, text: impl Into<String>) {
         self.emit(Event::Step { text: text.into() });
     }
 
-    /// Reports something worth knowing.
+    /// Emits a [`Event::Note`].
     pub fn note(&self, text: impl Into<String>) {
         self.emit(Event::Note { text: text.into() });
     }
 
-    /// Reports something that is probably not what the person wants.
+    /// Emits a [`Event::Warning`].
     pub fn warn(&self, text: impl Into<String>) {
         self.emit(Event::Warning { text: text.into() });
     }

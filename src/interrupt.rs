@@ -1,5 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks the work under way to stop and clean up, the second
-//! ends devdb at once.
+//! Ctrl-C, SIGTERM and SIGHUP. After the first signal devdb stops its work and cleans up; after the
+//! second it ends at once.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// Tells whether somebody asked devdb to stop. Cheap to clone.
+/// Tells whether devdb got a signal. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     first: CancellationToken,
@@ -20,14 +20,15 @@ pub struct Interrupt {
     handed_over: Arc<AtomicBool>,
 }
 
-/// Signals so close together are one wish: make and npm pass on what the terminal has sent already.
-const SAME: Duration = Duration::from_millis(500);
+/// Signals within this time count as one: the terminal sends Ctrl-C to devdb, and make and npm send
+/// it to devdb again.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 impl Interrupt {
     /// Begins to listen for signals.
     ///
     /// # Errors
-    /// When the system refuses a handler.
+    /// `Unexpected` when the system refuses a handler.
     pub fn listen() -> Result<Self> {
         let interrupt = Interrupt::default();
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
@@ -40,7 +41,7 @@ impl Interrupt {
                         continue;
                     }
                     let first = *told.since.get_or_init(Instant::now);
-                    if first.elapsed() >= SAME {
+                    if first.elapsed() >= SAME_SIGNAL {
                         told.second.cancel();
                     }
                     told.first.cancel();
@@ -50,11 +51,11 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Runs `work` until it is done or somebody asks devdb to stop; it is dropped then, and what
-    /// it left half-made is the caller's to clean up, outside of any guard.
+    /// Runs `work`, and drops it at the first signal. The caller then cleans up what `work` left,
+    /// without a guard.
     ///
     /// # Errors
-    /// Those of `work`, and `Interrupted`.
+    /// The errors of `work`, and `Interrupted`.
     pub async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -63,11 +64,12 @@ impl Interrupt {
         }
     }
 
-    /// Runs `work` that cannot be dropped halfway: it is asked to `stop`, and waited for.
+    /// Runs `work` that must not be dropped halfway. At the first signal it calls `stop` and waits
+    /// until `work` ends.
     ///
     /// # Errors
-    /// Those of `work`, and `Interrupted`.
-    pub async fn guard_to_the_end<T>(
+    /// The errors of `work`, and `Interrupted`.
+    pub async fn guard_with_stop<T>(
         &self,
         work: impl Future<Output = Result<T>>,
         stop: impl FnOnce(),
@@ -79,19 +81,19 @@ impl Interrupt {
             result = &mut work => return result,
         }
         stop();
-        // Its failure is what was asked for.
+        // `stop` makes it fail.
         drop(work.await);
         Err(Error::interrupted())
     }
 
-    /// From now on signals are another program's business: it gets them from the terminal itself,
-    /// as often as a person likes (in psql Ctrl-C ends a query), and devdb waits for its end.
-    pub fn hand_over(&self) {
+    /// Makes devdb ignore signals while another program runs. The terminal sends them to that
+    /// program too (in psql, Ctrl-C ends a query), and devdb waits until it ends.
+    pub fn ignore_signals(&self) {
         self.handed_over.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until somebody asks a second time.
-    pub async fn insisted(&self) {
+    /// Waits for the second signal.
+    pub async fn second_signal(&self) {
         self.second.cancelled().await;
     }
 }

@@ -112,11 +112,11 @@ fn execute(cli: Cli, environment: Environment, output: &Output) -> Result<Outcom
         .or_fail(Kind::Unexpected, || "cannot start".into())?;
     let result = runtime.block_on(async {
         let interrupt = Interrupt::listen()?;
-        let insisted = interrupt.clone();
+        let interrupted_again = interrupt.clone();
         let app = App::new(cli.global, environment, output.events(), interrupt);
         tokio::select! {
             outcome = commands::run(&app, cli.command) => outcome,
-            () = insisted.insisted() => Err(Error::interrupted()),
+            () = interrupted_again.second_signal() => Err(Error::interrupted()),
         }
     });
     // A task that still waits must not keep the process alive.

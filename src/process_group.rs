@@ -1,8 +1,8 @@
-//! A program that devdb started, with everything that program started in turn.
+//! A program that devdb started, and the programs that it started in turn.
 
 use rustix::process::{Pid, Signal};
 
-/// A process group that is killed on drop: most programs have children of their own.
+/// Kills a process group on drop, because most programs start children of their own.
 pub struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
@@ -11,7 +11,7 @@ impl ProcessGroup {
         ProcessGroup(pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
     }
 
-    /// The leader has ended by itself: its number may be another's from now on.
+    /// Call this when the leader has ended: another process may get its number from now on.
     pub fn release(&mut self) {
         self.0 = None;
     }
@@ -20,7 +20,7 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(pid) = self.0 {
-            // A group that is gone already is what was wanted.
+            // The group may have ended already.
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }
     }

@@ -1,5 +1,5 @@
-//! What an instance should be: pure, complete, validated. Every default is decided on the way
-//! here, once; nothing further down guesses.
+//! The specification of an instance: complete and validated. The configuration code has resolved
+//! every default, so the code that uses a specification has none.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What runs servers.
+/// The kind of engine that runs a server.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -16,12 +16,12 @@ use sha2::{Digest, Sha256};
 pub enum EngineKind {
     /// Any engine that speaks the Docker API.
     Docker,
-    /// Local PostgreSQL server programs, no container.
+    /// PostgreSQL server programs of this machine, without a container.
     Native,
 }
 
 impl EngineKind {
-    /// The word people use for it.
+    /// The engine's name in settings and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             EngineKind::Docker => "docker",
@@ -36,51 +36,51 @@ impl std::fmt::Display for EngineKind {
     }
 }
 
-/// Which engine is wanted.
+/// The engine that a person chose.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
-    /// docker where a daemon answers and has or gets the image, else native.
+    /// docker if a daemon answers and has or gets the image; otherwise native.
     #[default]
     Auto,
-    /// docker, or an error.
+    /// Only docker.
     Docker,
-    /// native, or an error.
+    /// Only native.
     Native,
 }
 
-/// What a crash of the machine may cost.
+/// The data that a crash of the machine may destroy.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// Nothing: PostgreSQL's own defaults.
+    /// Nothing is lost: PostgreSQL's own defaults.
     #[default]
     Full,
-    /// The last moments, never consistency: `synchronous_commit=off`.
+    /// The last transactions may be lost, but the data stays consistent: `synchronous_commit=off`.
     Relaxed,
-    /// The whole database: `fsync=off`.
+    /// The whole database may be lost: `fsync=off`.
     None,
 }
 
-/// What has an instance of its own.
+/// Whether branches of one checkout share an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
-    /// Every developer, in every checkout.
+    /// Each developer has one instance in each checkout.
     Developer,
-    /// Every git branch of a checkout, too.
+    /// Each developer has one instance for each git branch of a checkout.
     Branch,
 }
 
-/// Which former generations are kept for `undo`.
+/// The former generations that devdb keeps for `undo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// How many that somebody wrote to.
+    /// The number of former generations to keep. A generation counts if somebody wrote to it.
     pub keep: u16,
-    /// For how many days after they were replaced.
+    /// How many days to keep them after they were replaced.
     pub days: u16,
 }
 
@@ -90,12 +90,12 @@ impl Default for Retention {
     }
 }
 
-/// How much of a project's golden states is kept.
+/// The limits for the golden states that devdb keeps for a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// How many states.
+    /// The number of states.
     pub states: usize,
-    /// How many bytes in all.
+    /// Their size in bytes, all together.
     pub bytes: u64,
 }
 
@@ -105,22 +105,13 @@ impl Default for CacheLimits {
     }
 }
 
-/// Which host port to publish on 127.0.0.1.
+/// The port on 127.0.0.1 for the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortChoice {
-    /// One that devdb picks and keeps, and leaves when another program holds it.
+    /// devdb picks a port and keeps it. It picks another one if another program uses the port.
     Auto,
-    /// This one or an error.
+    /// Only this port.
     Fixed(u16),
-}
-
-/// What is done about a migration file that is older than the newest applied one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutOfOrder {
-    /// Nothing is applied, and the file is named.
-    Refuse,
-    /// The file is applied.
-    Allow,
 }
 
 /// Who brings migrations or seeds.
@@ -135,25 +126,25 @@ pub enum SourceSpec {
 /// Where files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
-    /// A directory (absolute). `required`: a person named it, so it must exist.
+    /// A directory.
     Directory {
-        /// The directory.
+        /// Its absolute path.
         path: PathBuf,
-        /// Whether its absence is an error.
+        /// Whether it must exist, because a person named it.
         required: bool,
     },
-    /// The sample project built into the binary.
+    /// The sample project in the binary.
     Embedded,
 }
 
 /// Another tool's command that migrates or seeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCommand {
-    /// The program and its arguments, never empty; no shell sees them.
+    /// The program and its arguments; never empty. devdb runs it without a shell.
     pub argv: Vec<String>,
-    /// Globs, relative to `directory`, of the files that decide what it does.
+    /// Globs, relative to `directory`, for the files that the tool reads.
     pub inputs: Vec<String>,
-    /// Where it runs: the project's directory (absolute).
+    /// The project's directory (absolute), in which the command runs.
     pub directory: PathBuf,
 }
 
@@ -171,7 +162,7 @@ impl std::fmt::Display for ToolCommand {
     }
 }
 
-/// Who an instance belongs to. What an engine makes carries all of it as labels.
+/// The owner of an instance. An engine writes all fields as labels on everything that it makes.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -182,27 +173,27 @@ pub struct Owner {
     pub project: String,
     /// The developer.
     pub developer: String,
-    /// The instance's name: `main` unless asked otherwise.
+    /// The instance's name; `main` by default.
     pub instance: String,
 }
 
-/// What the instance of an [ephemeral](Owner::is_ephemeral) owner begins with. No person's does: it
-/// is refused as a name.
+/// The beginning of the instance's name of an [ephemeral](Owner::is_ephemeral) owner. devdb refuses
+/// such a name for any other instance.
 pub const EPHEMERAL: &str = "run:";
 
 impl Owner {
-    /// Whether it has a private server and nothing else: what is left of that when nobody needs it
-    /// is rubbish, all of it.
+    /// Whether this is the owner of an ephemeral database. Its private server is all that it owns;
+    /// devdb removes everything when nobody needs the server.
     pub fn is_ephemeral(&self) -> bool {
         self.instance.starts_with(EPHEMERAL)
     }
 
-    /// Twelve hexadecimal digits that tell this instance from every other.
+    /// Twelve hexadecimal digits that no other instance has.
     pub fn key(&self) -> String {
         digest([&self.project_id, &self.developer, &self.instance])[..12].to_owned()
     }
 
-    /// The name of its container, and the stem of everything else's:
+    /// The name of its container, and the beginning of the names of its other resources:
     /// `devdb-<project>-<developer>[-<instance>]-<six digits of the key>`.
     pub fn base_name(&self) -> String {
         let mut name = format!("devdb-{}-{}", slug(&self.project), slug(&self.developer));
@@ -228,24 +219,24 @@ pub struct ServerSpec {
     pub major: u16,
     /// The image's reference.
     pub image: String,
-    /// Whether the project names an image of its own (`auto` then never goes native).
+    /// Whether the project names an image. `auto` then never chooses native.
     pub image_chosen: bool,
-    /// Where the native server programs are, when the project says so.
+    /// The directory of the native server programs, if the project names one.
     pub bin_dir: Option<PathBuf>,
     /// The database to create.
     pub database: String,
-    /// Its owner, a superuser.
+    /// The database's owner, a superuser.
     pub user: String,
     /// Server settings, as in postgresql.conf.
     pub settings: BTreeMap<String, String>,
     /// Extensions to create in the database.
     pub extensions: Vec<String>,
-    /// What a crash may cost.
+    /// The data that a crash may destroy.
     pub durability: Durability,
 }
 
 impl ServerSpec {
-    /// The same server where nothing needs to survive a crash.
+    /// The same server for data that need not survive a crash.
     #[must_use]
     pub fn without_durability(&self) -> ServerSpec {
         let mut spec = ServerSpec { durability: Durability::None, ..self.clone() };
@@ -255,16 +246,17 @@ impl ServerSpec {
         spec
     }
 
-    /// The settings to start the server with: devdb's own, then the project's, which win.
+    /// The settings to start the server with. The project's settings override devdb's own.
     pub fn launch_settings(&self) -> BTreeMap<String, String> {
-        // Segments of 1 MB (see `INITDB_OPTIONS`) would make initdb scale the limits down with
-        // them, and a checkpoint every 64 MB is slow; these are PostgreSQL's usual values.
+        // initdb derives these limits from the segment size. With segments of 1 MB (see
+        // `INITDB_OPTIONS`) the server would make a checkpoint every 64 MB, which is slow. These
+        // are PostgreSQL's usual values.
         let mut all = BTreeMap::from([
             ("min_wal_size".to_owned(), "80MB".to_owned()),
             ("max_wal_size".to_owned(), "1GB".to_owned()),
         ]);
-        // After a crash, and in a copy of a running server's files, every file has to be on disk
-        // before the log is read; one call does that for all. Only where the system has the call.
+        // After a crash, and in a copy of a running server's files, the server syncs every file
+        // before it replays its log. Linux can sync all files with one call.
         if self.major >= 14 && cfg!(target_os = "linux") {
             all.insert("recovery_init_sync_method".into(), "syncfs".into());
         }
@@ -283,8 +275,8 @@ impl ServerSpec {
         all
     }
 
-    /// A digest of what a server was launched with and can be changed by launching it again:
-    /// image, settings, port. Two equal digests mean that nothing is to be done.
+    /// A digest of everything that a new launch of the server can change: image, settings, port.
+    /// If it stays the same, devdb need not launch the server again.
     pub fn launch_digest(&self, engine: EngineKind, port: Option<u16>) -> String {
         let settings: Vec<String> =
             self.launch_settings().iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -298,14 +290,15 @@ impl ServerSpec {
     }
 }
 
-/// Changes when what a launch consists of changes, so that servers are launched anew.
+/// A part of the digest. Change it when devdb launches servers in another way, so that existing
+/// servers are launched again.
 const LAUNCH_SCHEMA: &str = "1";
 
-/// What initdb is given besides user and password. Segments of 1 MB make a new cluster 28 MB
+/// Options of initdb besides user and password. With segments of 1 MB a new cluster has 28 MB
 /// instead of 40.
 pub const INITDB_OPTIONS: &[&str] = &["--wal-segsize=1", "--encoding=UTF8"];
 
-/// What a data directory is bound to for as long as it exists.
+/// The properties of a data directory that never change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MadeWith {
     /// PostgreSQL's major version.
@@ -319,7 +312,7 @@ pub struct MadeWith {
 }
 
 impl MadeWith {
-    /// What a data directory is bound to that is made from `spec` on such an engine.
+    /// The properties of a data directory that is made from `spec` on this kind of engine.
     pub fn of(spec: &ServerSpec, engine: EngineKind) -> Self {
         MadeWith {
             major: spec.major,
@@ -331,6 +324,16 @@ impl MadeWith {
             user: spec.user.clone(),
         }
     }
+}
+
+/// How devdb treats a migration file that is older than the newest applied migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutOfOrder {
+    /// devdb reports drift and applies nothing.
+    #[default]
+    Refuse,
+    /// devdb applies the file.
+    Allow,
 }
 
 /// The project's migrations.
@@ -351,14 +354,14 @@ pub struct SeedSpec {
     pub profile: String,
 }
 
-/// One instance, complete.
+/// The complete specification of an instance.
 #[derive(Debug, Clone)]
 pub struct InstanceSpec {
-    /// Whose it is.
+    /// The owner.
     pub owner: Owner,
     /// Whether it is named after the branch that is checked out.
     pub of_branch: bool,
-    /// Which engine is wanted.
+    /// The engine that the person chose.
     pub engine: EngineChoice,
     /// The server.
     pub server: ServerSpec,
@@ -368,15 +371,15 @@ pub struct InstanceSpec {
     pub migrations: MigrationSpec,
     /// Seeds.
     pub seeds: SeedSpec,
-    /// What is kept for `undo`.
+    /// The generations that devdb keeps for `undo`.
     pub retention: Retention,
-    /// What is kept of its golden states.
+    /// The limits for the project's golden states.
     pub cache: CacheLimits,
     /// How long to wait for a server to accept logins.
     pub timeout: Duration,
 }
 
-/// SHA-256 of parts, hexadecimal; a separator keeps `ab`,`c` and `a`,`bc` apart.
+/// The SHA-256 of all parts, in hexadecimal. A separator makes `ab`, `c` differ from `a`, `bc`.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized + 'a)>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -386,7 +389,7 @@ pub fn digest<'a>(parts: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized 
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A name fit for containers, volumes, directories and DNS: lower case letters, digits and single
+/// A name for containers, volumes, directories and DNS: lower case letters, digits and single
 /// hyphens, at most 24 characters, never empty.
 pub fn slug(name: &str) -> String {
     let mut out = String::new();
@@ -409,14 +412,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slug_is_safe_everywhere() {
+    fn a_slug_has_only_safe_characters() {
         assert_eq!(slug("Anna.Müller_2"), "anna-m-ller-2");
         assert_eq!(slug("…"), "x");
         assert_eq!(slug(&"a/".repeat(100)).len(), 23);
     }
 
     #[test]
-    fn names_that_slug_alike_stay_apart() {
+    fn owners_with_equal_slugs_have_different_names() {
         let owner = |developer: &str| Owner {
             project_id: "p".into(),
             project: "shop".into(),

@@ -1,5 +1,5 @@
-//! Between the blocking world of files and the asynchronous one of engines. Neither side runs ahead
-//! of the other by more than a few chunks.
+//! Connects blocking code, which reads and writes files, with asynchronous code, which talks to
+//! engines. Neither side runs ahead of the other by more than a few chunks.
 
 use std::io::{self, BufWriter, Read, Write};
 
@@ -11,13 +11,14 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::error::{Kind, Result, ResultExt};
 
-/// How many bytes are handed over at once.
-const CHUNK: usize = 64 << 10;
+/// The size of a chunk, in bytes.
+const CHUNK_BYTES: usize = 64 << 10;
 
-/// How many chunks may wait.
-const CHUNKS: usize = 8;
+/// How many chunks may wait to be sent.
+const CHUNKS_WAITING_MAX: usize = 8;
 
-/// Reads a stream from a blocking thread of the runtime that this is called in.
+/// A reader of a stream, for a blocking thread. Call this in the runtime that the thread belongs
+/// to.
 pub fn reader<E>(stream: impl Stream<Item = Result<Bytes, E>> + Unpin + Send) -> impl Read + Send
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -25,23 +26,23 @@ where
     SyncIoBridge::new(StreamReader::new(stream.map_err(io::Error::other)))
 }
 
-/// A stream of what `write` writes on a blocking thread. When that fails, the stream ends with an
-/// error instead of its end, and the task says why. When the stream is dropped, writing ends, and
-/// the task has nothing to say: whoever dropped it knows why.
+/// Runs `write` on a blocking thread and streams the bytes that it writes. If `write` fails, the
+/// stream ends with an error, and the task returns the reason. If the caller drops the stream,
+/// writing stops, and the task succeeds.
 pub fn stream(
     write: impl FnOnce(&mut dyn Write) -> Result<()> + Send + 'static,
 ) -> (impl Stream<Item = io::Result<Bytes>> + Send + 'static, JoinHandle<Result<()>>) {
-    let (sender, receiver) = mpsc::channel(CHUNKS);
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     let task = tokio::task::spawn_blocking(move || {
-        let mut out = BufWriter::with_capacity(CHUNK, Chunks(sender.clone()));
+        let mut out = BufWriter::with_capacity(CHUNK_BYTES, ChunkSender(sender.clone()));
         let written = write(&mut out)
-            .and_then(|()| out.flush().or_fail(Kind::Unexpected, || "cannot send the rest".into()));
+            .and_then(|()| out.flush().or_fail(Kind::Unexpected, || "cannot send the data".into()));
         drop(out);
         if written.is_err() && sender.is_closed() {
             return Ok(());
         }
         if written.is_err() {
-            drop(sender.blocking_send(Err(io::Error::other("what was sent is not whole"))));
+            drop(sender.blocking_send(Err(io::Error::other("the data is incomplete"))));
         }
         written
     });
@@ -51,9 +52,9 @@ pub fn stream(
     (chunks, task)
 }
 
-struct Chunks(mpsc::Sender<io::Result<Bytes>>);
+struct ChunkSender(mpsc::Sender<io::Result<Bytes>>);
 
-impl Write for Chunks {
+impl Write for ChunkSender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
         sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_failure_is_told_to_both_sides() {
+    async fn both_sides_get_the_error() {
         let (chunks, task) = stream(|out| {
             out.write_all(b"half").map_err(|error| failed(&error))?;
             Err(Error::new(Kind::Snapshot, "the disk is gone"))

@@ -1,23 +1,24 @@
-//! devdb's portable file: a whole PostgreSQL data directory in one `.tar.zst`, as exported
-//! snapshots and exported golden states are kept.
+//! devdb's archive file: a whole PostgreSQL data directory in one `.tar.zst`. devdb exports
+//! snapshots and golden states in this format.
 //!
 //! ```text
-//! manifest.json    what it holds, and what the caller says about it
-//! data/            the data directory, a directory before what is in it
+//! manifest.json    the kind of the data, and the caller's description of it
+//! data/            the data directory; each directory comes before its files
 //! data/…
 //! seal.json        counts, and the SHA-256 of the tar stream up to here
 //! ```
 //!
-//! The seal is last because only then are its numbers known: a file without one is not whole, and
-//! never used. `tar --zstd -tf` reads such a file too.
+//! The seal is last because its numbers are known only then. A file without a seal is incomplete,
+//! and devdb never uses it. `tar --zstd -tf` can list such a file too.
 //!
-//! Everything here blocks; asynchronous callers use `spawn_blocking`, and [`bridge`] for what an engine streams.
+//! All functions here block. Asynchronous callers use `spawn_blocking`, and [`bridge`] for the
+//! streams of an engine.
 
 pub mod bridge;
 mod entry;
-mod pour;
 mod reader;
 mod source;
+mod tar_stream;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -35,59 +36,76 @@ pub use writer::{IfExists, Writer, remove_drafts};
 
 use crate::error::{Error, Kind};
 
-/// The format that this devdb writes. It reads older ones, and refuses newer ones.
+/// The version of the format that this devdb writes. It reads older versions and refuses newer
+/// ones.
 pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 const DATA: &str = "data";
 const SEAL: &str = "seal.json";
 
-/// The size of tar's blocks: a header is one, and contents are filled up to whole ones.
+/// The size of tar's blocks, in bytes. A header is one block; zeros fill the last block of a
+/// content.
 const BLOCK: usize = 512;
 
-/// What the data directory in a file is.
+/// The kind of data in an archive file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Content {
-    /// A snapshot that a person asked for.
+pub enum ArchiveKind {
+    /// A snapshot that a person exported.
     Snapshot,
     /// A golden state.
     Golden,
 }
 
-impl fmt::Display for Content {
+impl fmt::Display for ArchiveKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Content::Snapshot => "a snapshot",
-            Content::Golden => "a golden state",
+            ArchiveKind::Snapshot => "a snapshot",
+            ArchiveKind::Golden => "a golden state",
         })
     }
 }
 
-/// The first entry of a file: what is needed to decide whether it is of use, before reading the rest.
+/// The first entry of a file. It tells whether the file can be used, before the rest is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest<P> {
     /// The version of the format; see [`FORMAT`].
     pub format: u32,
-    /// What the file holds.
-    pub kind: Content,
-    /// When it was begun.
+    /// The kind of the data.
+    pub kind: ArchiveKind,
+    /// When devdb began to write the file.
     pub created: DateTime<Utc>,
     /// The version of the devdb that wrote it.
     pub devdb: String,
-    /// What the writer says about the data directory.
+    /// The writer's description of the data directory.
     pub payload: P,
 }
 
-/// The last entry of a file: what everything before it must be.
+/// The last entry of a file: counts and a checksum of everything before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// How many entries are in the data directory, itself included.
+    /// The number of entries of the data directory, with the directory itself.
     pub entries: u64,
-    /// How many bytes the contents of its files are, uncompressed.
+    /// The size of its files in bytes, uncompressed.
     pub bytes: u64,
-    /// Of the uncompressed tar stream from its first byte to the seal's header, in hexadecimal.
+    /// The SHA-256 of the uncompressed tar stream from its first byte to the seal's header, in
+    /// hexadecimal.
     pub sha256: String,
+}
+
+/// The user and the group that own the files in a tar stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileOwner {
+    /// The numeric user id.
+    pub user_id: u32,
+    /// The numeric group id.
+    pub group_id: u32,
+}
+
+impl FileOwner {
+    /// User 0 and group 0.
+    pub const ROOT: FileOwner = FileOwner { user_id: 0, group_id: 0 };
 }
 
 impl fmt::Display for Seal {
@@ -97,14 +115,14 @@ impl fmt::Display for Seal {
     }
 }
 
-/// Whether it failed for want of space.
+/// Whether the disk is full or the quota is used up.
 fn full_disk(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// `path` cannot be used, because of `what`.
+/// The error for a file that devdb cannot use, because of `what`.
 fn unusable(path: &Path, what: impl fmt::Display) -> Error {
     Error::new(Kind::Snapshot, format!("cannot use the file {}", path.display()))
         .because(what)
-        .hint("nothing was taken from it; fetch it or export it again")
+        .hint("devdb took no data from it; fetch the file again or export it again")
 }

@@ -1,5 +1,5 @@
-//! Reading a file. One walk does all the checking, so that unpacking checks what it unpacks even
-//! though [`Archive::verify`] has read the same file before.
+//! Reads a file. [`Archive::walk`] makes all checks. Unpacking uses it too, so devdb checks the
+//! file again if it has changed since [`Archive::verify`].
 
 use std::cell::RefCell;
 use std::fs;
@@ -11,19 +11,20 @@ use serde::de::DeserializeOwned;
 use zstd::stream::read::Decoder;
 
 use super::entry::{Entry, Tree};
-use super::pour::{Trace, Watched};
+use super::tar_stream::{ExactReader, TrailingHash};
 use super::{
-    BLOCK, Content, DATA, FORMAT, MANIFEST, Manifest, SEAL, Seal, full_disk, unpack, unusable,
+    ArchiveKind, BLOCK, DATA, FORMAT, FileOwner, MANIFEST, Manifest, SEAL, Seal, full_disk, unpack,
+    unusable,
 };
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// No manifest or seal that devdb writes is near this many bytes.
-const TEXT_MAX: u64 = 1 << 20;
+/// A limit for the size of the manifest and the seal, in bytes. devdb writes much smaller ones.
+const JSON_BYTES_MAX: u64 = 1 << 20;
 
-/// What is done with an entry and its content.
+/// A function that gets each entry with its content.
 type Visit<'a> = &'a mut dyn FnMut(&Entry, &mut dyn Read) -> io::Result<()>;
 
-/// A file whose manifest is of use. The rest may not be.
+/// A file whose manifest was read. The rest is not checked yet.
 #[derive(Debug)]
 pub struct Archive<P> {
     path: PathBuf,
@@ -31,7 +32,7 @@ pub struct Archive<P> {
     manifest: Manifest<P>,
 }
 
-/// A file that has been read to its seal and is whole.
+/// A file that was read to its end and fits its seal.
 #[derive(Debug)]
 pub struct Verified<P> {
     archive: Archive<P>,
@@ -39,51 +40,51 @@ pub struct Verified<P> {
 }
 
 impl<P: DeserializeOwned> Archive<P> {
-    /// Opens a file and reads its manifest, whatever size the rest is.
+    /// Opens a file and reads only its manifest.
     ///
     /// # Errors
-    /// `Snapshot` when it is no file of devdb's, was written by a newer one, or holds something else
-    /// than `kind`.
-    pub fn open(path: &Path, kind: Content) -> Result<Self> {
+    /// `Snapshot` when devdb did not write the file, a newer devdb wrote it, or its kind is not
+    /// `kind`.
+    pub fn open(path: &Path, kind: ArchiveKind) -> Result<Self> {
         let file = fs::File::open(path)
             .or_fail(Kind::Snapshot, || format!("cannot open the file {}", path.display()))
             .map_err(|error| error.hint("name a file that devdb exported"))?;
         let text = manifest_text(&file).map_err(|error| {
-            unusable(path, "it does not begin as the files that devdb exports do").because(error)
+            unusable(path, "it does not begin as a file that devdb exported").because(error)
         })?;
-        let manifest = understood(&text, path, kind)?;
+        let manifest = parse_manifest(&text, path, kind)?;
         Ok(Archive { path: path.to_path_buf(), file, manifest })
     }
 }
 
 impl<P> Archive<P> {
-    /// What the file says about itself.
+    /// The file's manifest.
     pub fn manifest(&self) -> &Manifest<P> {
         &self.manifest
     }
 
-    /// Reads the whole file and checks that it is as its seal says, and that nothing in it would
-    /// leave the directory it is unpacked into.
+    /// Reads the whole file. Checks that it fits its seal, and that no entry leads outside of the
+    /// directory that it is unpacked into.
     ///
     /// # Errors
-    /// `Snapshot`, naming what is wrong.
+    /// `Snapshot` with the reason.
     pub fn verify(self) -> Result<Verified<P>> {
         let seal = self.walk(&mut |_, _| Ok(()))?;
         Ok(Verified { archive: self, seal })
     }
 
-    /// Hands each entry of the data directory to `visit`, and checks everything. What was handed
-    /// over is as it should be only when this returns.
+    /// Hands each entry of the data directory to `visit`, and checks the whole file. The entries
+    /// may be used only if this succeeds.
     fn walk(&self, visit: Visit<'_>) -> Result<Seal> {
         let trace = RefCell::default();
         let bad = |what: String| unusable(&self.path, what);
-        let damaged = |error: io::Error| bad(format!("it is damaged or not whole: {error}"));
-        let stream = Traced { from: decoder(&self.file).map_err(damaged)?, trace: &trace };
+        let damaged = |error: io::Error| bad(damage(&error));
+        let stream = HashingReader { from: decoder(&self.file).map_err(damaged)?, trace: &trace };
         let mut stream = tar::Archive::new(stream);
         let mut tree = Tree::default();
         let (mut found, mut declared) = (Seal::default(), None);
-        // Raw: what makes a name longer than a header is an entry like any other then, and refused
-        // before anybody holds a name of any length.
+        // In raw mode tar does not interpret the entries for long names, and the rules refuse them.
+        // Otherwise tar would read a name of any length into memory.
         for (index, entry) in stream.entries().map_err(damaged)?.raw(true).enumerate() {
             let mut entry = entry.map_err(damaged)?;
             let name = entry.path().map_err(damaged)?.into_owned();
@@ -101,24 +102,24 @@ impl<P> Archive<P> {
                     found.entries += 1;
                     found.bytes += described.size();
                 }
-                _ => return Err(bad(format!("{name:?} does not belong into it"))),
+                _ => return Err(bad(format!("it must not contain {name:?}"))),
             }
         }
         only_zeros(stream.into_inner().from).map_err(damaged)?;
-        let declared = declared.ok_or_else(|| bad("it has no seal: it is not whole".into()))?;
+        let declared = declared.ok_or_else(|| bad("it is incomplete: it has no seal".into()))?;
         let declared: Seal = serde_json::from_slice(&declared)
             .map_err(|error| bad(format!("its seal cannot be read: {error}")))?;
         match declared == found && tree.is_begun() {
             true => Ok(found),
-            false => Err(bad(format!("its seal says {declared}, and it holds {found}"))),
+            false => Err(bad(format!("its seal says {declared}, but it contains {found}"))),
         }
     }
 
     fn hand_over(&self, entry: &Entry, content: &mut dyn Read, visit: Visit<'_>) -> Result<()> {
-        let mut content = Watched::new(content, entry.size());
+        let mut content = ExactReader::new(content, entry.size());
         visit(entry, &mut content).map_err(|error| {
             if content.failed {
-                return unusable(&self.path, format!("it is damaged or not whole: {error}"));
+                return unusable(&self.path, damage(&error));
             }
             let full = full_disk(&error);
             let failure = Error::new(
@@ -132,22 +133,22 @@ impl<P> Archive<P> {
 }
 
 impl<P> Verified<P> {
-    /// What the file says about itself.
+    /// The file's manifest.
     pub fn manifest(&self) -> &Manifest<P> {
         &self.archive.manifest
     }
 
-    /// How much is in it.
+    /// The file's seal.
     pub fn seal(&self) -> &Seal {
         &self.seal
     }
 
-    /// Unpacks the data directory as `directory`, which must not exist. Everything is then ours,
-    /// with the permissions that it had; nothing is synced.
+    /// Unpacks the data directory as `directory`, which must not exist. devdb's user owns the
+    /// files, which get their former permissions. This does not sync them to disk.
     ///
     /// # Errors
-    /// `Snapshot` when it cannot be written or the file has changed since it was verified. What was
-    /// unpacked by then stays, and must not be used.
+    /// `Snapshot` when the directory cannot be written, or the file has changed since it was
+    /// verified. The unpacked files stay then, and must not be used.
     pub fn unpack_into(&self, directory: &Path) -> Result<()> {
         let mut directories = unpack::Directories::default();
         self.archive.walk(&mut |entry, content| {
@@ -158,27 +159,31 @@ impl<P> Verified<P> {
         })
     }
 
-    /// Writes the data directory as a tar stream that an engine takes: as the directory `root`,
-    /// which has a name, with everything owned by `owner` (user id, group id).
+    /// Writes the data directory as a tar stream for an engine. In the stream its path is `root`,
+    /// which must not be empty, and `owner` owns all files.
     ///
     /// # Errors
     /// `Snapshot` when `out` fails or the file has changed since it was verified. The stream has no
-    /// end mark then, and whoever takes it must be told that it failed.
-    pub fn write_tar(&self, root: &Path, owner: (u32, u32), out: &mut dyn Write) -> Result<()> {
+    /// end mark then, and the caller must tell its receiver that it failed.
+    pub fn write_tar(&self, root: &Path, owner: FileOwner, out: &mut dyn Write) -> Result<()> {
         self.archive.walk(&mut |entry, content| {
             let header = entry.header(root, owner).map_err(io::Error::other)?;
-            // Not tar's builder: dropped half-way, it ends the stream as if it were whole.
+            // tar's builder would write the end mark even if it is dropped halfway.
             out.write_all(header.as_bytes())?;
             let size = io::copy(content, out)?;
             out.write_all(&[0; BLOCK][..padding(size)])
         })?;
         out.write_all(&[0; 2 * BLOCK])
             .and_then(|()| out.flush())
-            .or_fail(Kind::Snapshot, || format!("cannot hand on {}", self.archive.path.display()))
+            .or_fail(Kind::Snapshot, || format!("cannot send {}", self.archive.path.display()))
     }
 }
 
-/// How many bytes are missing to a whole block.
+fn damage(error: &io::Error) -> String {
+    format!("it is damaged or incomplete: {error}")
+}
+
+/// How many bytes fill the last block of a content of `size` bytes.
 fn padding(size: u64) -> usize {
     usize::try_from(size.next_multiple_of(BLOCK as u64) - size).unwrap_or(0)
 }
@@ -188,7 +193,7 @@ fn decoder(mut file: &fs::File) -> io::Result<Decoder<'static, BufReader<fs::Fil
     Decoder::new(file.try_clone()?)
 }
 
-/// The first entry, which is the manifest.
+/// The text of the first entry, which must be the manifest.
 fn manifest_text(file: &fs::File) -> io::Result<Vec<u8>> {
     let mut stream = tar::Archive::new(decoder(file)?);
     let first = stream.entries()?.raw(true).next();
@@ -201,20 +206,24 @@ fn manifest_text(file: &fs::File) -> io::Result<Vec<u8>> {
 
 fn text(entry: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    match entry.take(TEXT_MAX + 1).read_to_end(&mut text)? as u64 > TEXT_MAX {
-        true => Err(io::Error::other("it describes itself in more words than devdb would")),
+    match entry.take(JSON_BYTES_MAX + 1).read_to_end(&mut text)? as u64 > JSON_BYTES_MAX {
+        true => Err(io::Error::other("its manifest or its seal is too large")),
         false => Ok(text),
     }
 }
 
-fn understood<P: DeserializeOwned>(text: &[u8], path: &Path, kind: Content) -> Result<Manifest<P>> {
+fn parse_manifest<P: DeserializeOwned>(
+    text: &[u8],
+    path: &Path,
+    kind: ArchiveKind,
+) -> Result<Manifest<P>> {
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
     #[derive(Deserialize)]
     struct Holds {
-        kind: Content,
+        kind: ArchiveKind,
     }
     let bad = |error| unusable(path, format!("its manifest cannot be read: {error}"));
     let Version { format } = serde_json::from_slice(text).map_err(bad)?;
@@ -223,41 +232,41 @@ fn understood<P: DeserializeOwned>(text: &[u8], path: &Path, kind: Content) -> R
             Kind::Snapshot,
             format!("{} was written by a newer devdb (format {format})", path.display()),
         )
-        .hint("install that version of devdb"));
+        .hint("install a newer version of devdb"));
     }
     let Holds { kind: held } = serde_json::from_slice(text).map_err(bad)?;
     if held != kind {
         return Err(Error::new(
             Kind::Snapshot,
-            format!("{} holds {held}, not {kind}", path.display()),
+            format!("{} contains {held}, not {kind}", path.display()),
         )
         .hint(match held {
-            Content::Snapshot => "devdb snapshot import FILE",
-            Content::Golden => "devdb cache pull FILE",
+            ArchiveKind::Snapshot => "devdb snapshot import FILE",
+            ArchiveKind::Golden => "devdb cache pull FILE",
         }));
     }
     serde_json::from_slice(text).map_err(bad)
 }
 
-/// Whatever is after the end of the tar stream is devdb's only when it is nothing.
+/// Checks that only zeros follow the end mark of the tar stream.
 fn only_zeros(mut rest: impl Read) -> io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
         match rest.read(&mut buffer)? {
             0 => return Ok(()),
             count if buffer[..count].iter().all(|byte| *byte == 0) => {}
-            _ => return Err(io::Error::other("something follows its end")),
+            _ => return Err(io::Error::other("there is data behind its end")),
         }
     }
 }
 
-/// A stream whose bytes are hashed as they are read.
-struct Traced<'a, R> {
+/// Hashes the bytes of a stream while they are read.
+struct HashingReader<'a, R> {
     from: R,
-    trace: &'a RefCell<Trace>,
+    trace: &'a RefCell<TrailingHash>,
 }
 
-impl<R: Read> Read for Traced<'_, R> {
+impl<R: Read> Read for HashingReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
         self.trace.borrow_mut().add(&buffer[..read]);

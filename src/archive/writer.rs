@@ -1,4 +1,5 @@
-//! Writing a file: beside its target, and renamed when it is whole.
+//! Writes a file under another name in the directory of its target, and renames it when it is
+//! complete.
 
 use std::fs;
 use std::io::{self, BufWriter, Read};
@@ -9,37 +10,38 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 use zstd::stream::write::Encoder;
 
-use super::entry::What;
-use super::pour::{Failure, Pour};
-use super::source::{self, ToTheEnd};
-use super::{Content, FORMAT, MANIFEST, Manifest, Seal, full_disk};
+use super::entry::EntryKind;
+use super::source::{self, CompleteStream};
+use super::tar_stream::{Failure, SealedTar};
+use super::{ArchiveKind, FORMAT, MANIFEST, Manifest, Seal, full_disk};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
-/// 300 MB of tables and indexes become 46 % in 0.6 s (two cores); at level 3, 47 % in 1.5 s.
-const LEVEL: i32 = 1;
+/// Level 1 compresses 300 MB of tables and indexes to 46 % in 0.6 s (two cores). Level 3 compresses
+/// them to 47 % in 1.5 s.
+const COMPRESSION_LEVEL: i32 = 1;
 
-/// Each thread holds some megabytes, and more of them only wait for the disk.
+/// Each thread needs a few megabytes, and more threads only wait for the disk.
 const THREADS_MAX: usize = 4;
 
-/// What to do when the target is there already.
+/// What to do when the target exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// It is an error, and the target stays as it is.
+    /// Fail, and leave the target as it is.
     Refuse,
-    /// The target is replaced when the new file is whole.
+    /// Replace the target when the new file is complete.
     Replace,
 }
 
-/// What the name of an unfinished file ends with.
+/// The end of the name of an unfinished file.
 const DRAFT_SUFFIX: &str = ".partial";
 
-/// What the name of an unfinished file begins with.
+/// The beginning of the name of an unfinished file.
 fn draft_prefix(path: &Path) -> String {
     format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Removes what writers that were killed left of the file at `path`. What cannot be removed stays.
+/// Removes the unfinished files that killed writers of `path` left. It ignores errors.
 pub fn remove_drafts(path: &Path) {
     let prefix = draft_prefix(path);
     for entry in fs::read_dir(disk::parent(path)).into_iter().flatten().flatten() {
@@ -53,30 +55,30 @@ pub fn remove_drafts(path: &Path) {
     }
 }
 
-/// Whether another writer has it: a file system without locks tells nothing.
+/// Whether another writer holds the lock of the draft. False on a file system without locks.
 fn is_being_written(draft: &Path) -> bool {
     let locked = fs::File::open(draft).map(|file| file.try_lock());
     matches!(locked, Ok(Err(fs::TryLockError::WouldBlock)))
 }
 
-/// A file that is being written. Dropped before [`Writer::finish`], it leaves nothing.
+/// Writes a file. If it is dropped before [`Writer::finish`], no file remains.
 pub struct Writer {
     path: PathBuf,
     if_exists: IfExists,
     draft: NamedTempFile,
-    pour: Pour<Encoder<'static, BufWriter<fs::File>>>,
+    tar: SealedTar<Encoder<'static, BufWriter<fs::File>>>,
 }
 
 impl Writer {
-    /// Begins a file at `path` that holds `kind`. Until it is finished it is beside its target under
-    /// another name, and only its owner can read it (as afterwards).
+    /// Begins a file of this kind at `path`. Until it is finished it has another name in the same
+    /// directory. Only its owner can read it, also when it is finished.
     ///
     /// # Errors
     /// `Snapshot` when the target exists and must not be replaced, or its directory cannot be
     /// written to.
     pub fn create(
         path: &Path,
-        kind: Content,
+        kind: ArchiveKind,
         payload: &impl Serialize,
         if_exists: IfExists,
     ) -> Result<Self> {
@@ -88,14 +90,15 @@ impl Writer {
                 .prefix(&draft_prefix(path))
                 .suffix(DRAFT_SUFFIX)
                 .tempfile_in(disk::parent(path))?;
-            // So that no other devdb takes it for one that was left; nobody else can have it yet.
+            // The lock keeps another devdb from removing the draft. Nobody else can hold it yet.
             let _ = draft.as_file().try_lock();
-            let mut encoder = Encoder::new(BufWriter::new(draft.as_file().try_clone()?), LEVEL)?;
+            let mut encoder =
+                Encoder::new(BufWriter::new(draft.as_file().try_clone()?), COMPRESSION_LEVEL)?;
             encoder.include_checksum(true)?;
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
             encoder.multithread(u32::try_from(threads.min(THREADS_MAX)).unwrap_or(1))?;
-            let mut pour = Pour::new(encoder);
-            pour.text(
+            let mut tar = SealedTar::new(encoder);
+            tar.text(
                 MANIFEST,
                 &Manifest {
                     format: FORMAT,
@@ -105,18 +108,18 @@ impl Writer {
                     payload,
                 },
             )?;
-            Ok((draft, pour))
+            Ok((draft, tar))
         };
-        let (draft, pour) = begin().map_err(|error: io::Error| unwritten(path, error))?;
-        Ok(Writer { path: path.to_path_buf(), if_exists, draft, pour })
+        let (draft, tar) = begin().map_err(|error: io::Error| cannot_write(path, error))?;
+        Ok(Writer { path: path.to_path_buf(), if_exists, draft, tar })
     }
 
-    /// Copies the data directory out of a tar stream such as a container engine gives: what is below
-    /// `prefix` in it, which is the data directory. `skip` is asked for each path relative to that;
-    /// what it skips is left out, with what is below it.
+    /// Copies the data directory from the tar stream of a container engine, in which it is at
+    /// `prefix`. `skip` gets each path relative to the data directory. When it returns true, the
+    /// file or directory is left out, with everything below it.
     ///
     /// # Errors
-    /// `Snapshot` when the stream breaks off or has entries that are not to be carried, or the file
+    /// `Snapshot` when the stream ends too early or has entries that the rules forbid, or the file
     /// cannot be written.
     pub fn append_tar(
         &mut self,
@@ -125,8 +128,8 @@ impl Writer {
         skip: &dyn Fn(&Path) -> bool,
     ) -> Result<()> {
         let path = self.path.clone();
-        let failed = |failure| not_appended(&path, "the data directory's stream", failure);
-        let mut archive = tar::Archive::new(ToTheEnd::new(stream));
+        let failed = |failure| cannot_append(&path, "the data directory's stream", failure);
+        let mut archive = tar::Archive::new(CompleteStream::new(stream));
         for entry in archive.entries().map_err(|error| failed(Failure::Read(error)))? {
             let mut entry = entry.map_err(|error| failed(Failure::Read(error)))?;
             let read = source::tar_entry(&mut entry, prefix);
@@ -134,22 +137,23 @@ impl Writer {
             if described.path.ancestors().any(skip) {
                 continue;
             }
-            self.pour.entry(&described, &mut entry).map_err(failed)?;
+            self.tar.entry(&described, &mut entry).map_err(failed)?;
         }
         archive.into_inner().finish().map_err(|error| failed(Failure::Read(error)))
     }
 
     /// Copies the data directory from `from`. `skip` is as in [`Writer::append_tar`]. A server may
-    /// run in it, if what it writes meanwhile is of no concern or is mended from its log: a file
-    /// that disappears is passed over, one that shrinks is filled with zeros. Sockets are left out.
+    /// run in the directory if its changes do not matter or are replayed from its log: a file that
+    /// disappears is left out, and zeros replace the end of a file that shrinks. Sockets are left
+    /// out.
     ///
     /// # Errors
-    /// `Snapshot` when it cannot be read or has entries that are not to be carried, or the file
-    /// cannot be written.
+    /// `Snapshot` when it cannot be read or has entries that the rules forbid, or the file cannot
+    /// be written.
     pub fn append_directory(&mut self, from: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
         let path = self.path.clone();
         self.tree(from, PathBuf::new(), skip)
-            .map_err(|(at, failure)| not_appended(&path, &at.display().to_string(), failure))
+            .map_err(|(at, failure)| cannot_append(&path, &at.display().to_string(), failure))
     }
 
     fn tree(
@@ -167,8 +171,8 @@ impl Writer {
                 false => Ok(()),
             };
         };
-        let is_directory = described.what == What::Directory;
-        self.pour.entry(&described, content).map_err(|failure| (at.clone(), failure))?;
+        let is_directory = described.kind == EntryKind::Directory;
+        self.tar.entry(&described, content).map_err(|failure| (at.clone(), failure))?;
         if is_directory {
             let children = source::children(&at).map_err(|error| (at, Failure::Read(error)))?;
             for child in children {
@@ -181,23 +185,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals the file, waits until it is on disk and gives it its name.
+    /// Writes the seal, waits until the file is on disk, and gives it its name.
     ///
     /// # Errors
-    /// `Snapshot` when nothing was appended, the file cannot be written, or the target has appeared
-    /// meanwhile and must not be replaced.
+    /// `Snapshot` when nothing was appended, the file cannot be written, or the target exists by
+    /// now and must not be replaced.
     pub fn finish(self) -> Result<Seal> {
-        let Writer { path, if_exists, draft, pour } = self;
-        if !pour.is_begun() {
+        let Writer { path, if_exists, draft, tar } = self;
+        if !tar.is_begun() {
             return Err(Error::new(Kind::Snapshot, format!("cannot write {}", path.display()))
                 .because("there is no data directory to write"));
         }
         let flush = || {
-            let (encoder, seal) = pour.seal()?;
+            let (encoder, seal) = tar.seal()?;
             encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
             Ok(seal)
         };
-        let seal = flush().map_err(|error| unwritten(&path, error))?;
+        let seal = flush().map_err(|error| cannot_write(&path, error))?;
         let persisted = match if_exists {
             IfExists::Refuse => draft.persist_noclobber(&path),
             IfExists::Replace => draft.persist(&path),
@@ -206,35 +210,35 @@ impl Writer {
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(exists(&path));
             }
-            persisted => persisted.map_err(|error| unwritten(&path, error.error))?,
+            persisted => persisted.map_err(|error| cannot_write(&path, error.error))?,
         };
-        disk::sync_parent(&path).map_err(|error| unwritten(&path, error))?;
+        disk::sync_parent(&path).map_err(|error| cannot_write(&path, error))?;
         Ok(seal)
     }
 }
 
 fn exists(path: &Path) -> Error {
-    Error::new(Kind::Snapshot, format!("{} is there already", path.display()))
-        .hint("choose another name, or remove it first")
+    Error::new(Kind::Snapshot, format!("{} already exists", path.display()))
+        .hint("choose another name, or remove the file first")
 }
 
-fn unwritten(path: &Path, error: io::Error) -> Error {
+fn cannot_write(path: &Path, error: io::Error) -> Error {
     let full = full_disk(&error);
     let error =
         Error::new(Kind::Snapshot, format!("cannot write {}", path.display())).because(error);
     match full {
-        true => error.hint("make room on that disk, or name a file on another"),
+        true => error.hint("make room on that disk, or name a file on another disk"),
         false => error.hint("name a file in a directory that you can write to"),
     }
 }
 
-fn not_appended(path: &Path, source: &str, failure: Failure) -> Error {
+fn cannot_append(path: &Path, source: &str, failure: Failure) -> Error {
     let reason = match failure {
-        Failure::Write(error) => return unwritten(path, error),
+        Failure::Write(error) => return cannot_write(path, error),
         Failure::Read(error) => format!("cannot read {source}: {error}"),
         Failure::Refused(reason) => reason,
     };
     Error::new(Kind::Snapshot, format!("cannot write {}", path.display()))
         .because(reason)
-        .hint("no file was written, and the database is as it was")
+        .hint("devdb wrote no file and did not change the database")
 }

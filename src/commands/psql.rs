@@ -18,7 +18,7 @@ pub async fn run(app: &App, args: PsqlArgs) -> Result<Outcome> {
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
     let server = observed.running()?;
     let address = instance::address(&observed.record, instance::endpoint_of(server)?);
-    context.interrupt.hand_over();
+    context.interrupt.ignore_signals();
     let code = match local(app, &address, &args.arguments).await? {
         Some(code) => code,
         None => observed

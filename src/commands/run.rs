@@ -33,7 +33,7 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
         }
     };
     // From here on the command handles the signals.
-    context.interrupt.hand_over();
+    context.interrupt.ignore_signals();
     let ran = command::run(&args.command, &id, &ephemeral.address, &context.environment).await;
     let has_failed = !matches!(ran, Ok(ended) if ended.is_success());
     let wants_keeping = has_failed && args.keep_on_failure && ran.is_ok();

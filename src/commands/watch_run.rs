@@ -12,7 +12,7 @@ pub async fn run(app: &App) -> Result<Outcome> {
     let store = Store::open(&data_dir)?;
     let engines = app.engines(data_dir, None);
     // Signals to the process group are for devdb. This process ends when its work is done.
-    app.interrupt.hand_over();
+    app.interrupt.ignore_signals();
     watcher::watch(&engines, &store).await?;
     Ok(Outcome { command: "watch-run", report: Report::Nothing, exit: 0 })
 }

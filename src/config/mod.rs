@@ -194,7 +194,7 @@ fn read_documents(start: &Path, root: &Path) -> Result<Vec<Document>> {
 fn sample_warnings(start: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     let migrations = start.join("migrations");
-    if migrations.is_dir() && !embedded::is_the_samples(&migrations) {
+    if migrations.is_dir() && !embedded::is_sample_project(&migrations) {
         warnings.push(
             "there is a migrations directory but no devdb.yaml here, so this is devdb's sample \
              project; `devdb init` makes the directory a project of its own"

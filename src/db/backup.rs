@@ -1,5 +1,5 @@
-//! Copying a running server's files so that the copy is consistent: PostgreSQL's low-level backup
-//! (manual, "Making a Base Backup Using the Low Level API").
+//! Makes a consistent copy of a running server's files with PostgreSQL's low-level backup (manual,
+//! "Making a Base Backup Using the Low Level API").
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row, raw_sql};
@@ -8,30 +8,30 @@ use super::connect::{self, Address};
 use super::server_error;
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// What a running server says about what is being saved.
+/// Facts about a database that is saved.
 #[derive(Debug, Clone)]
 pub struct Contents {
     /// The server's version: `15.18`.
     pub server_version: Option<String>,
     /// The size of the database, in bytes.
     pub database_bytes: u64,
-    /// The migrations that are applied, in order.
+    /// The applied migrations, in order.
     pub migrations: Vec<SavedMigration>,
-    /// Tables whose rows a copy of a running server does not have.
+    /// The unlogged tables. A copy of a running server does not have their rows.
     pub unlogged: Vec<String>,
 }
 
 /// A migration that was applied when the backup was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SavedMigration {
-    /// Its version: `20261125101500`.
+    /// The version: `20261125101500`.
     pub version: i64,
-    /// Its description, from the name of its file.
+    /// The description, from the file's name.
     pub description: String,
 }
 
-/// What makes the copied files of a running server a consistent data directory. It is added to the
-/// copy.
+/// The files that turn the copy of a running server's files into a consistent data directory. The
+/// caller adds them to the copy.
 #[derive(Debug, Clone)]
 pub struct BackupEnd {
     /// The content of the file `backup_label`.
@@ -40,19 +40,20 @@ pub struct BackupEnd {
     pub segments: Vec<String>,
 }
 
-/// A backup that has begun: it ends, and counts for nothing, with its connection.
+/// A backup that has begun. If its connection ends before [`Backup::end`], the copy is useless.
 pub struct Backup {
     connection: PgConnection,
-    /// Where the log is read from when the copy is started.
+    /// The position in the log from which a server of the copy replays it.
     start: u64,
 }
 
-/// Asks the server what is in the database.
+/// Asks the server for facts about the database.
 ///
 /// # Errors
-/// `NotReady` when it does not answer; `Snapshot` for a tablespace outside of the data directory.
+/// `NotReady` when the server does not answer; `Snapshot` when a tablespace is outside of the data
+/// directory.
 pub async fn contents(address: &Address) -> Result<Contents> {
-    let failed = || "cannot ask the database what is in it".to_owned();
+    let failed = || "cannot read the database's catalog".to_owned();
     let mut connection = address.connect().await?;
     let server_version = connect::server_version(&connection);
     let size: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
@@ -69,7 +70,7 @@ pub async fn contents(address: &Address) -> Result<Contents> {
     if let Some(name) = elsewhere {
         return Err(Error::new(Kind::Snapshot, "cannot save a snapshot of this database")
             .because(format!("its tablespace {name:?} is outside of the data directory"))
-            .hint("move its tables: ALTER TABLE … SET TABLESPACE pg_default"));
+            .hint("ALTER TABLE … SET TABLESPACE pg_default   moves a table out of it"));
     }
     let unlogged = sqlx::query_scalar(
         "SELECT oid::regclass::text FROM pg_class \
@@ -100,8 +101,8 @@ async fn migrations(connection: &mut PgConnection) -> Result<Vec<SavedMigration>
 }
 
 impl Backup {
-    /// Begins a backup. None where the server cannot be copied while it runs: its settings leave
-    /// out of the log what that needs (`wal_level=minimal`), or allow no replication slot.
+    /// Begins a backup. None when the server's settings do not allow a backup while it runs: the
+    /// log has too little information (`wal_level=minimal`), or no replication slot is free.
     ///
     /// # Errors
     /// `Snapshot` when the server refuses for another reason.
@@ -109,15 +110,15 @@ impl Backup {
         let mut connection = address.connect().await?;
         match begin(&mut connection, label).await {
             Ok(start) => Ok(Some(Backup { connection, start })),
-            Err(error) if cannot_at_all(&error) => Ok(None),
+            Err(error) if cannot_back_up(&error) => Ok(None),
             Err(error) => Err(refused("cannot begin a backup", &error)),
         }
     }
 
-    /// Ends it: what has to be added to the files that were copied since it began.
+    /// Ends the backup. The caller then adds the result to the files that it copied.
     ///
     /// # Errors
-    /// `Snapshot` when the server refuses or is gone; the copy is then worth nothing.
+    /// `Snapshot` when the server refuses or has ended. The copy is useless then.
     pub async fn end(mut self) -> Result<BackupEnd> {
         let ended = end(&mut self.connection, self.start).await;
         let ended = ended.map_err(|error| refused("cannot end the backup", &error))?;
@@ -126,8 +127,9 @@ impl Backup {
     }
 }
 
-/// `object_not_in_prerequisite_state`, `configuration_limit_exceeded` (PostgreSQL, appendix A).
-fn cannot_at_all(error: &sqlx::Error) -> bool {
+/// Whether the error is `object_not_in_prerequisite_state` or `configuration_limit_exceeded`
+/// (PostgreSQL's manual, appendix A).
+fn cannot_back_up(error: &sqlx::Error) -> bool {
     ["55000", "53400"].iter().any(|code| server_error::has_code(error, code))
 }
 
@@ -135,24 +137,24 @@ fn refused(what: &str, error: &sqlx::Error) -> Error {
     server_error::explain(Error::new(Kind::Snapshot, what), error)
 }
 
-fn is_new(connection: &PgConnection) -> bool {
-    // The functions have other names since PostgreSQL 15.
+/// Whether the backup functions have their new names, as they do since PostgreSQL 15.
+fn has_new_names(connection: &PgConnection) -> bool {
     connection.server_version_num().is_some_and(|version| version >= 150_000)
 }
 
 async fn begin(connection: &mut PgConnection, label: &str) -> Result<u64, sqlx::Error> {
-    // The checkpoint may take as long as it takes, and the session then waits for the copy.
+    // The checkpoint may take long, and then the session is idle until the files are copied.
     raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
     if connection.server_version_num().is_some_and(|version| version >= 140_000) {
         raw_sql("SET idle_session_timeout = 0").execute(&mut *connection).await?;
     }
-    // A slot that goes with the session keeps the log that the copy needs.
+    // A temporary slot keeps the log that the copy needs. It ends with the session.
     sqlx::query(
         "SELECT pg_create_physical_replication_slot('devdb_snapshot_' || pg_backend_pid(), true, true)",
     )
     .execute(&mut *connection)
     .await?;
-    let start = match is_new(connection) {
+    let start = match has_new_names(connection) {
         true => "SELECT (pg_backup_start($1, true) - '0/0')::bigint",
         false => "SELECT (pg_start_backup($1, true, false) - '0/0')::bigint",
     };
@@ -161,11 +163,11 @@ async fn begin(connection: &mut PgConnection, label: &str) -> Result<u64, sqlx::
 }
 
 async fn end(connection: &mut PgConnection, start: u64) -> Result<BackupEnd, sqlx::Error> {
-    let stop = match is_new(connection) {
+    let stop = match has_new_names(connection) {
         true => "SELECT lsn, labelfile FROM pg_backup_stop(false)",
         false => "SELECT lsn, labelfile FROM pg_stop_backup(false, false)",
     };
-    // The name of the segment that holds the end tells the timeline, too.
+    // The name of the last segment begins with the timeline.
     let stop = format!(
         "SELECT (lsn - '0/0')::bigint AS stop, labelfile, \
                 substr(pg_walfile_name(lsn), 1, 8) AS timeline, \
@@ -182,11 +184,12 @@ async fn end(connection: &mut PgConnection, start: u64) -> Result<BackupEnd, sql
     })
 }
 
-/// The names of the segments that hold the log from `start` up to `stop` (positions in bytes).
-/// xlog_internal.h, `XLogFileName`: timeline, and the segment's number in two parts of eight digits.
+/// The names of the segments with the log from `start` up to `stop` (positions in bytes). A name is
+/// the timeline, then the segment's number in two parts of eight digits (`XLogFileName` in
+/// xlog_internal.h).
 fn segments(timeline: &str, size: u64, start: u64, stop: u64) -> Vec<String> {
     let per_id = (1 << 32) / size.max(1);
-    // `stop` is the first byte after the end.
+    // `stop` is the position behind the last byte.
     (start / size.max(1)..=stop.saturating_sub(1) / size.max(1))
         .map(|number| format!("{timeline}{:08X}{:08X}", number / per_id, number % per_id))
         .collect()

@@ -1,4 +1,4 @@
-//! What other tools' commands have done to a database: the table `_devdb.commands`.
+//! The table `_devdb.commands` records which commands of other tools have run on a database.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,15 @@ use super::connect::Address;
 use super::{server_error, session};
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// The advisory lock of who runs a command: `devdb` and a number, in ASCII. Seeds have the first.
-const LOCK: i64 = 0x6465_7664_6202;
+/// The key of the advisory lock that a devdb holds while it runs a command: `devdb` in ASCII, then
+/// the number 2. The lock of seeds has the number 1.
+const LOCK_KEY: i64 = 0x6465_7664_6202;
 
-/// How long to wait for another devdb that runs one.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for another devdb that runs a command.
+const COMMAND_LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The fingerprint that the command for `purpose` (`migrations`, `seeds`) was last run with; none
-/// when it never was. Changes nothing.
+/// The fingerprint of the last run of the command for `purpose` (`migrations`, `seeds`); none if it
+/// has never run. Changes nothing.
 ///
 /// # Errors
 /// When the connection is lost, or `_devdb.commands` is not devdb's table.
@@ -35,38 +36,44 @@ pub async fn recorded(connection: &mut PgConnection, purpose: &str) -> Result<Op
         .or_fail(Kind::Unexpected, failed)
 }
 
-/// The right to run a command on a database, which one devdb has at a time. It ends with its
-/// connection at the latest.
-pub struct Turn(PgConnection);
+/// The lock that one devdb holds while it runs a command on a database. It ends with its connection
+/// at the latest.
+pub struct CommandLock(PgConnection);
 
-impl Turn {
-    /// Waits for the turn.
+impl CommandLock {
+    /// Waits for the lock.
     ///
     /// # Errors
-    /// `Locked` when another devdb has been at it for a minute, `NotReady` without a login.
-    pub async fn take(address: &Address) -> Result<Turn> {
+    /// `Locked` when another devdb has held it for a minute, `NotReady` when devdb cannot log in.
+    pub async fn take(address: &Address) -> Result<CommandLock> {
         let mut connection = session::open(address).await?;
-        let deadline = Instant::now() + PATIENCE;
-        // Asked again and again: a statement that waits has a snapshot, and CREATE INDEX
-        // CONCURRENTLY of the tool whose end it waits for would in turn wait for that.
+        let deadline = Instant::now() + COMMAND_LOCK_DEADLINE;
+        // devdb polls, because a statement that waits for the lock has a snapshot. If the other
+        // tool runs CREATE INDEX CONCURRENTLY, it would wait for the end of that snapshot.
         while !try_lock(&mut connection).await? {
             if Instant::now() >= deadline {
-                return Err(session::lock_held(address, LOCK, "command", PATIENCE).await);
+                return Err(session::lock_held(
+                    address,
+                    LOCK_KEY,
+                    "command",
+                    COMMAND_LOCK_DEADLINE,
+                )
+                .await);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(Turn(connection))
+        Ok(CommandLock(connection))
     }
 
-    /// As [`recorded`]: another devdb may have run it in the meantime.
+    /// Calls [`recorded`] under the lock, because another devdb may have run the command meanwhile.
     ///
     /// # Errors
-    /// Those of [`recorded`].
+    /// The errors of [`recorded`].
     pub async fn recorded(&mut self, purpose: &str) -> Result<Option<String>> {
         recorded(&mut self.0, purpose).await
     }
 
-    /// Records that the command was run, and ends the turn.
+    /// Records that the command has run, and ends the lock.
     ///
     /// # Errors
     /// `Unexpected` when the database refuses.
@@ -88,7 +95,7 @@ impl Turn {
             transaction.commit().await
         };
         recording.await.map_err(|error| {
-            let message = format!("cannot record that {command} was run");
+            let message = format!("cannot record that {command} has run");
             server_error::explain(Error::new(Kind::Unexpected, message), &error)
         })?;
         super::connect::close(self.0).await;
@@ -98,10 +105,10 @@ impl Turn {
 
 async fn try_lock(connection: &mut PgConnection) -> Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCK)
+        .bind(LOCK_KEY)
         .fetch_one(connection)
         .await
-        .or_fail(Kind::Unexpected, || "cannot ask for the command lock".into())
+        .or_fail(Kind::Unexpected, || "cannot try the command lock".into())
 }
 
 async fn ensure_table(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -1,4 +1,4 @@
-//! Where a database is, and how to get a connection to it.
+//! Addresses of databases, and connections to them.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// How long a server may take to answer a login.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for a server's answer to a login.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Everything a login needs. `Debug` and `Display` never show the password.
+/// The address of a database, with user and password. `Debug` does not show the password.
 #[derive(Debug, Clone)]
 pub struct Address {
     /// Host name or address.
@@ -53,7 +53,7 @@ impl Address {
         url
     }
 
-    /// What a program finds in its environment to connect, whichever of the usual names it reads.
+    /// The environment variables from which programs read the address, under all usual names.
     pub fn variables(&self) -> [(&'static str, String); 12] {
         let password = self.password.expose_secret();
         [
@@ -68,12 +68,12 @@ impl Address {
             ("PGDATABASE", self.database.clone()),
             ("PGUSER", self.user.clone()),
             ("PGPASSWORD", password.to_owned()),
-            // Go's driver, and so dbmate, would insist on TLS.
+            // Without it Go's driver, and so dbmate, requires TLS.
             ("PGSSLMODE", "disable".to_owned()),
         ]
     }
 
-    /// `text` with `***` wherever the password is in it, as it is or percent-encoded.
+    /// Replaces the password in `text` by `***`, in plain and in percent-encoded form.
     pub fn mask(&self, text: &str) -> String {
         let password = self.password.expose_secret();
         if password.is_empty() {
@@ -83,8 +83,8 @@ impl Address {
     }
 
     fn options(&self) -> PgConnectOptions {
-        // Every field is set: `new_without_pgpass` fills them from PG* variables, and none of
-        // those may ever redirect devdb. (PGOPTIONS has no setter; `main` drops it.)
+        // `new_without_pgpass` reads PG* variables. They must not lead devdb to another server, so
+        // this sets every field. (PGOPTIONS has no setter; `main` removes the variable.)
         PgConnectOptions::new_without_pgpass()
             .host(&self.host)
             .port(self.port)
@@ -96,22 +96,22 @@ impl Address {
             .disable_statement_logging()
     }
 
-    /// One attempt at a connection.
+    /// Tries once to connect.
     ///
     /// # Errors
-    /// sqlx's own, so that callers can tell what is worth another try.
+    /// sqlx's error, so that the caller can decide whether to try again.
     pub async fn try_connect(&self) -> Result<PgConnection, sqlx::Error> {
-        // A paused container, or a proxy whose server hangs, accepts and then says nothing.
-        match tokio::time::timeout(PATIENCE, self.options().connect()).await {
+        // A paused container, or the proxy of a server that hangs, accepts and never answers.
+        match tokio::time::timeout(LOGIN_DEADLINE, self.options().connect()).await {
             Ok(connected) => connected,
             Err(late) => Err(io::Error::new(io::ErrorKind::TimedOut, late).into()),
         }
     }
 
-    /// A connection, or an error that says why not.
+    /// Connects.
     ///
     /// # Errors
-    /// `NotReady` when the server does not let devdb in.
+    /// `NotReady` when devdb cannot log in.
     pub async fn connect(&self) -> Result<PgConnection> {
         self.try_connect()
             .await
@@ -122,21 +122,22 @@ impl Address {
 /// An open connection.
 pub type Connection = PgConnection;
 
-/// The server's version as it said at login: `15.18`. Costs no query.
+/// The version that the server reported at login: `15.18`. Needs no query.
 pub fn server_version(connection: &Connection) -> Option<String> {
     let number = connection.server_version_num()?;
-    // Since PostgreSQL 10: major * 10000 + minor.
+    // The number is major * 10000 + minor since PostgreSQL 10.
     Some(format!("{}.{}", number / 10_000, number % 10_000))
 }
 
-/// Says goodbye, so that the server's log does not fill with lost connections.
+/// Closes a connection properly. Otherwise the server writes a line about a lost connection to its
+/// log.
 pub async fn close(connection: Connection) {
     use sqlx::Connection as _;
-    // Whatever was to be done is done; a server that is gone needs no goodbye.
+    // The work is done, so an error does not matter.
     drop(connection.close().await);
 }
 
-/// RFC 3986: everything but unreserved characters.
+/// Percent-encodes all characters but the unreserved ones of RFC 3986.
 fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -148,23 +149,23 @@ fn encode(text: &str) -> String {
         .collect()
 }
 
-/// Waits until a real login over TCP with a query works, trying every few tens of milliseconds.
-/// A port that merely accepts proves nothing: Docker's proxy accepts seconds before the server.
+/// Waits until devdb can log in over TCP and run a query; tries every 25 ms. An open port proves
+/// nothing: Docker's proxy accepts connections seconds before the server does.
 ///
 /// # Errors
-/// `NotReady` with the last refusal when `timeout` has passed; at once, when the server is up but
-/// refuses for good, `LoginRefused` (password, user) or `Drift` (no such database).
+/// `NotReady` with the last error when `timeout` has passed. At once when waiting cannot help:
+/// `LoginRefused` (password, user) or `Drift` (no such database).
 pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     let mut last;
     loop {
-        match tokio::time::timeout(PATIENCE, probe(address)).await {
+        match tokio::time::timeout(LOGIN_DEADLINE, probe(address)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => match refusal(address, &error) {
                 Some(refusal) => return Err(refusal),
                 None => last = server_text(&error),
             },
-            Err(_) => last = "no answer within 5 s".into(),
+            Err(_) => last = "it did not answer within 5 s".into(),
         }
         if Instant::now() >= deadline {
             return Err(Error::new(
@@ -176,7 +177,7 @@ pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> 
                 ),
             )
             .because(last)
-            .hint("devdb logs            shows what the server says")
+            .hint("devdb logs            shows the server's log")
             .hint("--timeout 3m          waits longer"));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
@@ -189,8 +190,8 @@ async fn probe(address: &Address) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// The error for a server that said no for a reason that time does not mend.
-/// Codes: PostgreSQL, appendix A.
+/// The error for a server that refuses the login for a reason that does not change with time
+/// (codes: PostgreSQL's manual, appendix A).
 fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
     let code = error.as_database_error().and_then(|error| error.code());
     let refused = |kind| {
@@ -201,8 +202,11 @@ fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
         Some("28P01" | "28000") => Some(refused(Kind::LoginRefused)),
         Some("3D000") => Some(
             refused(Kind::Drift)
-                .hint("devdb psql -- -d postgres   shows what databases there are (\\l)")
-                .hint("devdb reset                 makes a fresh one and keeps this one's data"),
+                .hint("devdb psql -- -d postgres   shows the databases (type \\l)")
+                .hint(
+                    "devdb reset                 builds a new database; devdb undo brings the \
+                     present data back",
+                ),
         ),
         _ => None,
     }
@@ -235,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_url_hides_the_password_and_so_does_debug() {
+    fn a_masked_url_and_debug_hide_the_password() {
         assert_eq!(address().masked_url(), "postgresql://anna.b%40x:***@127.0.0.1:25432/Mix%20ed");
         assert!(!format!("{:?}", address()).contains("p:/w"));
     }
 
     #[test]
-    fn a_text_is_masked_however_the_password_is_written() {
+    fn both_forms_of_the_password_are_masked_in_a_text() {
         let said = address().mask(&format!("{} or p:/w", address().url()));
         assert_eq!(said, format!("{} or ***", address().masked_url()));
     }

@@ -1,4 +1,4 @@
-//! Reading migrations and seeds, from a directory or from the binary.
+//! Reads the files of migrations and seeds, from a directory or from the binary.
 
 use std::path::PathBuf;
 
@@ -8,24 +8,24 @@ use super::place::{self, Place};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::Files;
 
-/// A text and where it came from.
+/// A file's text and its path.
 #[derive(Debug, Clone)]
 pub(super) struct SourceText {
-    /// Its path as a person would name it.
+    /// The path as messages show it.
     pub label: String,
-    /// Its content, as on disk.
+    /// The content as on disk.
     pub text: String,
 }
 
 impl SourceText {
-    /// A failure at a place: `label:line:column: message`, with the lines around it.
+    /// An error at a place: `label:line:column: message`, with the lines around it.
     pub fn error_at(&self, kind: Kind, place: Place, message: impl std::fmt::Display) -> Error {
         Error::new(kind, format!("{}:{place}: {message}", self.label))
             .excerpt(place::excerpt(&without_secrets(&self.text), place))
     }
 }
 
-/// A seed with asterisks for what a line says after `!encrypt`; every place stays the same.
+/// The text with asterisks for the values behind `!encrypt`. Lines and columns stay the same.
 fn without_secrets(text: &str) -> String {
     let lines = text.split_inclusive('\n').map(|line| match line.split_once("!encrypt") {
         None => line.to_owned(),
@@ -41,23 +41,23 @@ fn without_secrets(text: &str) -> String {
 pub(super) enum Folder {
     Disk(PathBuf),
     Embedded(&'static Dir<'static>),
-    /// Nobody said that there must be one.
+    /// It does not exist, and need not.
     Absent,
 }
 
-/// What is in a [`Folder`].
+/// The names in a [`Folder`].
 pub(super) struct Listing {
-    /// Names of files, sorted; without hidden ones.
+    /// The names of files, sorted, without hidden ones.
     pub files: Vec<String>,
-    /// Names of directories, sorted; without hidden ones.
+    /// The names of directories, sorted, without hidden ones.
     pub directories: Vec<String>,
 }
 
 impl Folder {
-    /// Opens what a setting (`migrations.path`) names.
+    /// Opens the directory that a setting (`migrations.path`) names.
     ///
     /// # Errors
-    /// `Config` when a person named a directory that is not there.
+    /// `Config` when the directory does not exist and a person named it.
     pub fn open(files: &Files, embedded: &'static Dir<'static>, setting: &str) -> Result<Folder> {
         let (path, required) = match files {
             Files::Directory { path, required } => (path, required),
@@ -83,7 +83,7 @@ impl Folder {
         }
     }
 
-    /// The directory of this name in it.
+    /// The subdirectory of this name.
     pub fn directory(&self, name: &str) -> Folder {
         match self {
             Folder::Disk(path) => Folder::Disk(path.join(name)),
@@ -95,7 +95,7 @@ impl Folder {
         }
     }
 
-    /// What is in it.
+    /// The names of its files and subdirectories.
     pub fn list(&self) -> Result<Listing> {
         let mut listing = Listing { files: Vec::new(), directories: Vec::new() };
         match self {
@@ -112,7 +112,7 @@ impl Folder {
                 for entry in std::fs::read_dir(path).or_fail(Kind::Config, unreadable)? {
                     let entry = entry.or_fail(Kind::Config, unreadable)?;
                     let name = entry.file_name().to_string_lossy().into_owned();
-                    // A link that leads nowhere counts as a file: reading it says what is wrong.
+                    // A link to a missing file counts as a file; reading it fails and says so.
                     if entry.path().is_dir() {
                         listing.directories.push(name);
                     } else {
@@ -128,7 +128,7 @@ impl Folder {
         Ok(listing)
     }
 
-    /// The path of a file in it, as a person would name it.
+    /// The path of one of its files as messages show it.
     pub fn label(&self, name: &str) -> String {
         match self {
             Folder::Disk(path) => path.join(name).display().to_string(),
@@ -139,10 +139,10 @@ impl Folder {
         }
     }
 
-    /// Reads a file that [`Folder::list`] named.
+    /// Reads one of its files.
     ///
     /// # Errors
-    /// Of `kind`, when it cannot be read or is not UTF-8.
+    /// An error of this `kind` when the file cannot be read or is not UTF-8.
     pub fn read(&self, name: &str, kind: Kind) -> Result<SourceText> {
         let label = self.label(name);
         let bytes = match self {
@@ -165,13 +165,13 @@ impl Folder {
 fn not_utf8(label: &str, error: &std::string::FromUtf8Error, kind: Kind) -> Error {
     let bytes = error.as_bytes();
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes {
-        return Error::new(kind, format!("{label} is UTF-16")).hint("save it as UTF-8");
+        return Error::new(kind, format!("{label} is UTF-16")).hint("save the file as UTF-8");
     }
     let valid = error.utf8_error().valid_up_to();
     let place = Place::of_byte(&String::from_utf8_lossy(&bytes[..valid]), valid);
     Error::new(kind, format!("{label}:{place}: not UTF-8"))
-        .because(format!("the byte 0x{:02x} begins no character", bytes[valid]))
-        .hint("save it as UTF-8")
+        .because(format!("no character begins with the byte 0x{:02x}", bytes[valid]))
+        .hint("save the file as UTF-8")
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_utf8_is_said_with_its_place() {
+    fn text_that_is_not_utf8_is_refused_with_its_place() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a.sql"), b"select 1;\nselect '\xfcber';").unwrap();
         std::fs::write(directory.path().join("b.sql"), b"\xff\xfes\0").unwrap();

@@ -1,4 +1,4 @@
-//! What a running database says about itself.
+//! Asks a running server for facts, and makes small changes to it.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use super::connect::{self, Address};
 use super::server_error;
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
 
-/// A server that takes longer has other troubles than an unwritten page.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a checkpoint may take. A server that needs longer has another problem.
+const CHECKPOINT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a server and its database say about themselves.
+/// Facts about a server and its database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServerFacts {
-    /// The server's version without its packager's addition: `15.18`.
+    /// The server's version without the addition of a distribution: `15.18`.
     pub version: String,
     /// The major version.
     pub major: u16,
-    /// Since when it runs.
+    /// When the server started.
     pub started: DateTime<Utc>,
     /// The size of the current database, in bytes.
     pub database_size: u64,
-    /// How many other clients are connected to the current database.
+    /// The number of other clients that are connected to the current database.
     pub clients: u32,
 }
 
@@ -33,9 +33,9 @@ pub struct ServerFacts {
 pub struct Holder {
     /// The process id of its backend, on the server's machine.
     pub pid: i32,
-    /// The name it gave itself; may be empty.
+    /// The name that the client gave itself; may be empty.
     pub application: String,
-    /// Its user.
+    /// The user.
     pub user: String,
 }
 
@@ -50,8 +50,8 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// The transaction id that the next writer gets. While it stays the same nobody has written;
-/// it also grows when the server collects statistics, so a change proves nothing.
+/// The id that the next writing transaction gets. While it stays the same, nobody has written. It
+/// also grows when the server collects statistics, so a change does not prove that somebody wrote.
 ///
 /// # Errors
 /// `NotReady` when the server does not answer.
@@ -61,19 +61,19 @@ pub async fn next_transaction(address: &Address) -> Result<u64> {
         sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
             .fetch_one(&mut connection)
             .await
-            .or_fail(Kind::Unexpected, || "cannot ask for the next transaction".into())?;
+            .or_fail(Kind::Unexpected, || "cannot read the next transaction id".into())?;
     connect::close(connection).await;
-    // A count that begins at 3 and never has a sign.
+    // The id is never negative.
     Ok(next.unsigned_abs())
 }
 
-/// Takes the password of the user away, for good: nobody can log in any more. Returns the
-/// transaction id that the next writer gets.
+/// Removes the user's password, so that nobody can log in any more. Returns the id that the next
+/// writing transaction gets.
 ///
 /// # Errors
 /// `NotReady` when the server does not answer, `Unexpected` when it refuses.
-pub async fn forget_password(address: &Address) -> Result<u64> {
-    let failed = || format!("cannot take the password of {:?} away", address.user);
+pub async fn remove_password(address: &Address) -> Result<u64> {
+    let failed = || format!("cannot remove the password of the user {:?}", address.user);
     let mut connection = address.connect().await?;
     sqlx::raw_sql("ALTER ROLE CURRENT_USER PASSWORD NULL")
         .execute(&mut connection)
@@ -88,13 +88,14 @@ pub async fn forget_password(address: &Address) -> Result<u64> {
     Ok(u64::try_from(next).unwrap_or_default())
 }
 
-/// Gives the user the password of `verifier` (SCRAM-SHA-256), through a way in that asks for none.
+/// Sets the user's password to the one of `verifier` (SCRAM-SHA-256). The server must accept the
+/// login at `address` without a password.
 ///
 /// # Errors
-/// sqlx's own: the server may still be starting.
-pub async fn give_password(address: &Address, verifier: &str) -> Result<(), sqlx::Error> {
+/// sqlx's error; the server may still be starting.
+pub async fn set_password(address: &Address, verifier: &str) -> Result<(), sqlx::Error> {
     let mut connection = address.try_connect().await?;
-    // The server's log may show statements; not this one. A verifier has nothing to escape.
+    // The server must not write this statement to its log.
     let statement = format!(
         "SET log_statement TO 'none'; ALTER ROLE CURRENT_USER PASSWORD '{}'",
         verifier.replace('\'', "''")
@@ -104,10 +105,10 @@ pub async fn give_password(address: &Address, verifier: &str) -> Result<(), sqlx
     Ok(())
 }
 
-/// Version, start time, size and clients, in one query.
+/// Asks for all facts with one query.
 ///
 /// # Errors
-/// When the connection is lost.
+/// `Unexpected` when the connection is lost.
 pub async fn server(connection: &mut PgConnection) -> Result<ServerFacts> {
     let row: (String, i32, DateTime<Utc>, i64, i64) = sqlx::query_as(
         "SELECT current_setting('server_version'), current_setting('server_version_num')::int, \
@@ -117,7 +118,7 @@ pub async fn server(connection: &mut PgConnection) -> Result<ServerFacts> {
     )
     .fetch_one(connection)
     .await
-    .or_fail(Kind::Unexpected, || "cannot ask the server about itself".into())?;
+    .or_fail(Kind::Unexpected, || "cannot read the server's version and size".into())?;
     let (version, number, started, size, clients) = row;
     Ok(ServerFacts {
         version: version.split_whitespace().next().unwrap_or_default().to_owned(),
@@ -128,12 +129,12 @@ pub async fn server(connection: &mut PgConnection) -> Result<ServerFacts> {
     })
 }
 
-/// The sessions that hold an advisory lock of the current database, by its 64-bit key.
+/// The sessions that hold the advisory lock with this 64-bit key in the current database.
 ///
 /// # Errors
-/// When the connection is lost.
+/// `Unexpected` when the connection is lost.
 pub async fn holders_of_lock(connection: &mut PgConnection, key: i64) -> Result<Vec<Holder>> {
-    // pg_locks shows a 64-bit key as two halves, with objsubid 1.
+    // pg_locks shows a 64-bit key as two halves; objsubid is 1 then.
     let rows: Vec<(i32, String, String)> = sqlx::query_as(
         "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, '') \
          FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
@@ -145,30 +146,30 @@ pub async fn holders_of_lock(connection: &mut PgConnection, key: i64) -> Result<
     .bind(key & 0xffff_ffff)
     .fetch_all(connection)
     .await
-    .or_fail(Kind::Unexpected, || "cannot ask who holds a lock".into())?;
+    .or_fail(Kind::Unexpected, || "cannot read which session holds the lock".into())?;
     Ok(rows.into_iter().map(|(pid, application, user)| Holder { pid, application, user }).collect())
 }
 
-/// Makes the server write everything to its data files, so that a stop is short.
+/// Makes the server write all changes to its data files, so that it can stop quickly.
 ///
 /// # Errors
-/// `NotReady` when it does not let devdb in, `Unexpected` when it refuses.
+/// `NotReady` when devdb cannot log in, `Unexpected` when the server refuses.
 pub async fn checkpoint(address: &Address) -> Result<()> {
     let failed = || format!("CHECKPOINT failed on {}", address.masked_url());
     let mut connection = address.connect().await?;
     let checkpoint = sqlx::raw_sql("CHECKPOINT").execute(&mut connection);
-    match tokio::time::timeout(CHECKPOINT_PATIENCE, checkpoint).await {
+    match tokio::time::timeout(CHECKPOINT_DEADLINE, checkpoint).await {
         Ok(done) => done.map(drop).or_fail(Kind::Unexpected, failed),
         Err(late) => Err(late).or_fail(Kind::Unexpected, failed),
     }
 }
 
-/// Creates the extensions that the current database lacks, with what they need, and returns
-/// their names.
+/// Creates the extensions that the current database does not have, with their dependencies. Returns
+/// the names of the new ones.
 ///
 /// # Errors
-/// `Config` when the server does not have one, with the nearest name it has; nothing is created
-/// then. `Unexpected` when the server refuses to create one.
+/// `Config` when the server does not provide an extension; nothing is created then. `Unexpected`
+/// when the server refuses to create one.
 pub async fn ensure_extensions(
     connection: &mut PgConnection,
     extensions: &[String],
@@ -176,7 +177,7 @@ pub async fn ensure_extensions(
     if extensions.is_empty() {
         return Ok(Vec::new());
     }
-    let failed = || "cannot ask the server for its extensions".to_owned();
+    let failed = || "cannot read the server's list of extensions".to_owned();
     let present: Vec<String> =
         sqlx::query_scalar("SELECT extname::text FROM pg_extension WHERE extname = ANY($1)")
             .bind(extensions)
@@ -208,8 +209,10 @@ pub async fn ensure_extensions(
 }
 
 fn unavailable(name: &str, available: &[String]) -> Error {
-    let failure =
-        Error::new(Kind::Config, format!("postgres.extensions: the server has no {name:?}"));
+    let failure = Error::new(
+        Kind::Config,
+        format!("postgres.extensions: the server has no extension {name:?}"),
+    );
     match nearest(name, available.iter().map(String::as_str)) {
         Some(near) => failure.hint(format!("did you mean {near:?}?")),
         None => failure,
@@ -217,7 +220,7 @@ fn unavailable(name: &str, available: &[String]) -> Error {
     .hint("set `postgres.image` in devdb.yaml to an image that has it, or install its package")
 }
 
-/// An identifier, quoted.
+/// Quotes an identifier.
 pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! Everything that is said to a PostgreSQL server in SQL. Nothing outside `db/` knows sqlx.
+//! Talks to a PostgreSQL server in SQL. Only the code in `db/` uses sqlx.
 
 pub mod backup;
 pub mod command_record;

@@ -1,8 +1,8 @@
-//! Places in files, and the lines around them with a caret under the place.
+//! Places in files, and excerpts with a caret under a place.
 
 use unicode_width::UnicodeWidthChar;
 
-/// Line and column, both from 1; the column counts characters, as PostgreSQL does.
+/// A line and a column, both from 1. Columns are characters, as PostgreSQL counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub line: usize,
@@ -10,13 +10,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of the character with this index from 0; the end when there is none.
+    /// The place of the character with this index from 0; the end of the text when there is no such
+    /// character.
     pub fn of_char(text: &str, index: usize) -> Self {
         let offset = text.char_indices().nth(index).map_or(text.len(), |(offset, _)| offset);
         Place::of_byte(text, offset)
     }
 
-    /// The place of a byte offset that is a character boundary.
+    /// The place of a byte offset, which must be a character boundary.
     pub fn of_byte(text: &str, offset: usize) -> Self {
         let before = &text[..offset];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -33,13 +34,13 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// How many columns of a line are shown; longer lines are cut around the caret.
+/// The longest line of an excerpt, in terminal columns. Longer lines are cut around the caret.
 const WIDTH: usize = 100;
 
-/// How many lines before and after the place are shown.
+/// The number of lines that an excerpt shows before and after the place.
 const NEIGHBOURS: usize = 2;
 
-/// The line at `place` with its neighbours, numbered, and a caret under the place.
+/// The line at `place` and its neighbours, with line numbers and a caret under the place.
 pub(super) fn excerpt(text: &str, place: Place) -> String {
     let first = place.line.saturating_sub(NEIGHBOURS).max(1);
     let last = place.line + NEIGHBOURS;
@@ -53,15 +54,15 @@ pub(super) fn excerpt(text: &str, place: Place) -> String {
             rows.push(format!("{:gutter$} | {:caret$}^", "", ""));
         }
     }
-    // Empty lines below the caret show nothing.
+    // Drop empty lines at the end.
     while rows.last().is_some_and(|row| row.ends_with(" |")) {
         rows.pop();
     }
     rows.join("\n")
 }
 
-/// A line as it is shown (tabs are four blanks, long lines are cut) and where the caret goes, in
-/// terminal columns.
+/// Returns the line for an excerpt (four blanks for a tab; cut if it is long) and the column of the
+/// caret, in terminal columns.
 fn cut(line: &str, column: usize) -> (String, usize) {
     let cells: Vec<(String, usize)> = line
         .chars()
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_characters_and_either_line_ending() {
+    fn places_count_characters_with_either_line_ending() {
         let text = "sélect\r\n  ñ\n";
         assert_eq!(Place::of_char(text, 0), Place { line: 1, column: 1 });
         assert_eq!(Place::of_char(text, 10), Place { line: 2, column: 3 });
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_under_the_place() {
+    fn the_caret_is_under_the_place() {
         let text = "create table t (\r\n\tid uid,\r\n  名 text\r\n);\r\n";
         insta::assert_snapshot!(excerpt(text, Place { line: 2, column: 5 }), @r"
         1 | create table t (

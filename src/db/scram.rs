@@ -1,6 +1,6 @@
-//! SCRAM-SHA-256 verifiers, as PostgreSQL stores them (RFC 5803 with PostgreSQL's layout):
-//! `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`. A server that gets a verifier for
-//! a password stores it as it is, so the password itself need never reach the server's machine.
+//! SCRAM-SHA-256 verifiers in PostgreSQL's layout (after RFC 5803):
+//! `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`. A server accepts a verifier in
+//! place of a password, so devdb need not send the password to set it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,16 +10,17 @@ use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-/// PostgreSQL's own default (`scram_iterations`).
+/// PostgreSQL's default (`scram_iterations`).
 const ITERATIONS: u32 = 4096;
 
-/// A password for a server: 32 letters and digits. They hold 190 bits, and nothing that a URL, a
-/// shell or SASLprep would change.
+/// A new password for a server: 32 random letters and digits (190 bits). A URL, a shell and
+/// SASLprep leave them as they are.
 pub fn new_password() -> SecretString {
     SecretString::from(Alphanumeric.sample_string(&mut rand::rng(), 32))
 }
 
-/// The verifier of `password` (ASCII, as devdb's own always are) under a new random salt.
+/// The verifier of `password` with a new random salt. The password must be ASCII, as all of devdb's
+/// passwords are.
 pub fn verifier(password: &str) -> String {
     let mut salt = [0; 16];
     rand::rng().fill_bytes(&mut salt);
@@ -49,10 +50,9 @@ fn mac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// RFC 7677, section 3: the exchange for user `user`, password `pencil`; ServerKey and
-    /// StoredKey computed from it by PostgreSQL 15.
+    /// The password and the salt are from RFC 7677, section 3. PostgreSQL 15 computed the verifier.
     #[test]
-    fn the_example_of_rfc_7677() {
+    fn the_verifier_for_the_example_of_rfc_7677_is_right() {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         assert_eq!(
             verifier_with("pencil", &salt),

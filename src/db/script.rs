@@ -1,4 +1,4 @@
-//! Running an SQL file of several statements, and saying where it failed.
+//! Runs an SQL file of several statements, and finds the place of a failure.
 
 use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, Either, PgConnection};
@@ -9,12 +9,12 @@ use super::{server_error, sql_scan};
 
 /// A statement of a script failed.
 pub(super) struct ScriptError {
-    /// How many statements before it succeeded.
+    /// The number of statements before it that succeeded.
     pub completed: usize,
     pub error: sqlx::Error,
 }
 
-/// Sends a whole script as one simple query, as sqlx does, and counts the rows it changed.
+/// Sends a whole script as one simple query, as sqlx does, and returns the number of changed rows.
 pub(super) async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, ScriptError> {
     let mut rows = 0;
     let mut completed = 0;
@@ -33,10 +33,10 @@ pub(super) async fn execute(connection: &mut PgConnection, sql: &str) -> Result<
 }
 
 impl ScriptError {
-    /// Where it failed: where the server points, else (many errors have no position) where the
-    /// statement begins.
+    /// The place of the failure. Many errors have no position; then it is the beginning of the
+    /// statement.
     pub fn place(&self, source: &SourceText) -> Option<Place> {
-        // An error that is not the server's (a lost connection) is no statement's fault.
+        // Other errors, such as a lost connection, have no place.
         server_error::of(&self.error)?;
         match server_error::position(&self.error) {
             Some(index) => Some(Place::of_char(&source.text, index)),

@@ -1,10 +1,10 @@
-//! What a PostgreSQL server said, in full and without its own source lines.
+//! Reads the errors of a PostgreSQL server, and adds them to devdb's errors.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use crate::error::Error;
 
-/// The server's error, when it was the server that failed.
+/// The server's error; none when the server did not report the error.
 pub(super) fn of(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()
 }
@@ -14,7 +14,7 @@ pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     of(error).is_some_and(|error| error.code() == code)
 }
 
-/// The index of the character of the text that was sent at which the server points, from 0.
+/// The position in the SQL text that the server reported: the index of a character, from 0.
 pub(super) fn position(error: &sqlx::Error) -> Option<usize> {
     match of(error)?.position()? {
         PgErrorPosition::Original(position) => position.checked_sub(1),
@@ -22,7 +22,7 @@ pub(super) fn position(error: &sqlx::Error) -> Option<usize> {
     }
 }
 
-/// Adds what the server said to a failure: message and code, detail, context, hint.
+/// Adds the server's message, code, detail, statement, context and hint to a failure.
 pub(super) fn explain(failure: Error, error: &sqlx::Error) -> Error {
     let Some(server) = of(error) else { return failure.because(error) };
     let mut failure = failure.because(format!("{} (SQLSTATE {})", server.message(), server.code()));

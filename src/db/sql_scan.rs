@@ -1,17 +1,17 @@
-//! Where the statements of an SQL text are. Enough of PostgreSQL's lexical structure (manual,
-//! 4.1) to tell code from comments, strings and quoted names; not a parser.
+//! Finds the statements of an SQL text. It is not a parser: it knows enough of PostgreSQL's lexical
+//! structure (manual, 4.1) to skip comments, strings and quoted names.
 
 /// One top-level statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement<'a> {
     /// The byte offset of its first token.
     pub start: usize,
-    /// Its bare words outside parentheses, as written: key words and unquoted names.
+    /// Its key words and unquoted names outside of parentheses, as written.
     pub words: Vec<&'a str>,
 }
 
 impl Statement<'_> {
-    /// Whether it begins or ends a transaction (savepoints do not).
+    /// Whether it begins or ends a transaction. Statements for savepoints do not.
     pub fn controls_transaction(&self) -> bool {
         let word = |index: usize| self.words.get(index).map(|word| word.to_ascii_uppercase());
         match word(0).as_deref() {
@@ -22,7 +22,7 @@ impl Statement<'_> {
         }
     }
 
-    /// Whether it is a COPY whose data would have to follow in the file, as psql reads it.
+    /// Whether it is a COPY whose data follows in the file, which only psql can read.
     pub fn copies_inline(&self) -> bool {
         let first = self.words.first();
         first.is_some_and(|word| word.eq_ignore_ascii_case("COPY"))
@@ -34,7 +34,7 @@ impl Statement<'_> {
     }
 }
 
-/// The top-level statements of a text; empty ones do not count.
+/// The top-level statements of a text, without empty ones.
 pub(super) fn statements(sql: &str) -> Vec<Statement<'_>> {
     let mut scanner = Scanner { sql, bytes: sql.as_bytes(), at: 0 };
     let mut found = Vec::new();
@@ -55,8 +55,9 @@ impl<'a> Scanner<'a> {
         let mut start = None;
         let mut words = Vec::new();
         let mut depth = 0_usize;
-        // How deep in `BEGIN ATOMIC … END` bodies, whose semicolons end nothing. Counted as psql
-        // does: only in CREATE FUNCTION and CREATE PROCEDURE, with CASE … END inside.
+        // The depth in `BEGIN ATOMIC … END` bodies, whose semicolons do not end the statement. As
+        // psql does, count BEGIN only in CREATE FUNCTION and CREATE PROCEDURE, and count CASE
+        // because it has an END, too.
         let mut blocks = 0_usize;
         while self.skip_blank() {
             let byte = self.bytes[self.at];
@@ -118,7 +119,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Consumes one token other than a semicolon or parenthesis; returns it if it is a bare word.
+    /// Skips one token that is no semicolon or parenthesis. Returns it if it is a key word or an
+    /// unquoted name.
     fn token(&mut self) -> Option<&'a str> {
         match self.bytes[self.at] {
             b'\'' => self.skip_quoted(b'\'', false),
@@ -139,8 +141,8 @@ impl<'a> Scanner<'a> {
         None
     }
 
-    /// Skips a string or quoted name; a doubled quote stands for itself, and in `E'…'` a backslash
-    /// protects the next character.
+    /// Skips a string or a quoted name. A doubled quote does not end it; with `escapes` (`E'…'`)
+    /// neither does a quote behind a backslash.
     fn skip_quoted(&mut self, quote: u8, escapes: bool) {
         self.at += 1;
         loop {
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_blanks_are_no_statements() {
+    fn comments_and_blanks_are_not_statements() {
         assert_eq!(count(""), 0);
         assert_eq!(count(" ;; \n -- select 1;\n /* select 2; /* nested; */ ; */ ;"), 0);
         assert_eq!(count("/* not closed; select 1"), 0);
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn semicolons_in_strings_names_and_bodies_end_nothing() {
+    fn semicolons_in_strings_names_and_bodies_do_not_end_a_statement() {
         assert_eq!(count("select 'a;''b;', \"c;\"\"d\", E'e\\';f', U&'g;'; select 2"), 2);
         assert_eq!(count("do $$ begin; end; $$; do $x$ a; $$ b; $x$; select a$b$, 1; select 3"), 4);
         assert_eq!(
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_controls_a_transaction() {
+    fn statements_that_begin_or_end_a_transaction_are_found() {
         let controls = |sql: &str| statements(sql)[0].controls_transaction();
         for sql in [
             "begin",
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_needs_psql() {
+    fn a_copy_with_its_data_in_the_file_is_found() {
         let inline = |sql: &str| statements(sql)[0].copies_inline();
         assert!(inline("COPY t (a, b) FROM stdin;\n1\t2\n\\."));
         assert!(!inline("copy t from '/stdin'"));
@@ -286,7 +288,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(sql in "[-a-z;'\"$/*\\\\ \n()é1]{0,60}") {
+        fn no_text_makes_the_scanner_panic(sql in "[-a-z;'\"$/*\\\\ \n()é1]{0,60}") {
             for statement in statements(&sql) {
                 prop_assert!(sql.is_char_boundary(statement.start));
             }

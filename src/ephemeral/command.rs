@@ -1,5 +1,5 @@
-//! A person's command beside its database: it has devdb's own terminal, input and output, gets the
-//! signals that devdb gets, and ends devdb as it ends itself.
+//! Runs a person's command with an ephemeral database. The command has devdb's terminal, input and
+//! output, and gets the signals that devdb gets. devdb ends in the same way as the command.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -20,16 +20,16 @@ use crate::config::environment::Environment;
 use crate::db::connect::Address;
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// What is passed on.
+/// The signals that devdb passes on to the command.
 const SIGNALS: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
 
-/// Interrupts so close together are one wish: make and npm pass on what the terminal has sent
-/// already.
-const SAME: Duration = Duration::from_millis(300);
+/// Interrupts within this time count as one: the terminal sends Ctrl-C to devdb, and make and npm
+/// send it to devdb again.
+const SAME_INTERRUPT: Duration = Duration::from_millis(300);
 
-/// A second interrupt within this time ends the command. Later it is another request to a program
-/// that takes them as such: an interpreter, a debugger.
-const INSISTING: Duration = Duration::from_secs(3);
+/// A second interrupt within this time ends the command. A later one is meant for the command: an
+/// interpreter or a debugger handles many interrupts.
+const SECOND_INTERRUPT: Duration = Duration::from_secs(3);
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// Whether it did what it was to do.
+    /// Whether the command succeeded.
     pub fn is_success(self) -> bool {
         self == Ended::Code(0)
     }
@@ -56,7 +56,7 @@ impl From<ExitStatus> for Ended {
     }
 }
 
-/// Runs `words` with the database of `address` in its environment, to its end.
+/// Runs `words` to its end, with the address of the database in its environment.
 ///
 /// # Errors
 /// `NoCommand` when there is no such program, `NotExecutable` when it cannot be run.
@@ -78,12 +78,12 @@ pub async fn run(
             Some(origin) = signals.recv() => {
                 if origin.signal == SIGINT {
                     let since = interrupted.map_or(Duration::MAX, |first| first.elapsed());
-                    if (SAME..INSISTING).contains(&since) {
+                    if (SAME_INTERRUPT..SECOND_INTERRUPT).contains(&since) {
                         marked::kill(id);
                     }
                     interrupted = Some(Instant::now());
                 }
-                // What the terminal sends, it sends to the command too.
+                // The kernel sends the terminal's signals to the command too.
                 if origin.cause != Cause::Kernel {
                     pass_on(&child, origin.signal);
                 }
@@ -101,7 +101,7 @@ fn start(
     let (program, arguments) =
         words.split_first().ok_or_else(|| Error::new(Kind::Usage, "there is no command"))?;
     let mut command = Command::new(program);
-    // What the person's own environment says about another server must not lead the command there.
+    // The person's own PG variables must not lead the command to another server.
     for name in environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
         command.env_remove(name);
     }
@@ -110,7 +110,7 @@ fn start(
         let failure = |kind| Error::new(kind, format!("cannot run {program:?}")).because(&error);
         match error.kind() {
             ErrorKind::NotFound => failure(Kind::NoCommand).hint(
-                "devdb run -- PROGRAM ARGUMENT…   runs a program; sh -c '…' a line of a shell",
+                "devdb run -- PROGRAM ARGUMENT…   runs a program; sh -c '…' runs a shell command",
             ),
             _ => failure(Kind::NotExecutable),
         }
@@ -120,12 +120,12 @@ fn start(
 fn pass_on(child: &Child, signal: i32) {
     let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
-        // It may just have ended.
+        // The command may have ended meanwhile.
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
-/// Signals with what sent them, from now on and for as long as the process lives.
+/// Receives signals and their senders, for as long as devdb lives.
 fn listen() -> Result<UnboundedReceiver<Origin>> {
     let cannot = || "cannot listen for signals".to_owned();
     let mut signals = SignalsInfo::<WithOrigin>::new(SIGNALS).or_fail(Kind::Unexpected, cannot)?;

@@ -1,17 +1,18 @@
-//! The processes of a command, with everything they started: known by a variable that each of them
-//! has inherited, whoever its parent is by now.
+//! Finds the processes of a command and their descendants by an environment variable. A process
+//! inherits the variable, and keeps it when its parent ends.
 
 use rustix::process::{Pid, Signal};
 
 use super::Id;
 
-/// The variable that the command and all below it have.
+/// The variable that marks the command and its descendants.
 pub(super) const VARIABLE: &str = "DEVDB_RUN";
 
-/// How often the process table is looked through: a process may start another while it is.
+/// How many times devdb searches the process table: a process may start another one during the
+/// search.
 const ROUNDS: usize = 20;
 
-/// Ends every process of the command of `id`. Where the system has no `/proc`, none is found.
+/// Kills every process of the command of `id`. Finds none on a system without `/proc`.
 pub(super) fn kill(id: &Id) {
     for _ in 0..ROUNDS {
         let found = find(id);
@@ -19,7 +20,7 @@ pub(super) fn kill(id: &Id) {
             return;
         }
         for pid in found {
-            // One that is gone already is what was wanted.
+            // The process may have ended meanwhile.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_the_mark_is_ended_and_nobody_else() {
+    fn only_processes_with_the_mark_are_killed() {
         let id = Id::random();
         let start = |name: &str| {
             let script = "sleep 60 & echo; wait";

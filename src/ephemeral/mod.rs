@@ -1,8 +1,8 @@
-//! Ephemeral databases: one lives as long as a command, or for a time that was asked for.
+//! An ephemeral database lives as long as a command, or for a time that a person chose.
 //!
-//! It is a private server on a golden state, with an owner of its own, so that nothing else ever
-//! meets it: not another run, not the project's instance. On docker its container ends with devdb's
-//! connection; what else there is to end when devdb is killed, a [`watcher`] ends.
+//! It is a private server on a copy of a golden state. It has an owner of its own, so no other run
+//! and no instance of the project ever uses it. On docker its container ends with devdb's
+//! connection. If devdb is killed, a [`watcher`] ends everything else.
 
 pub mod command;
 mod marked;
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use self::note::Note;
 use self::watcher::Watcher;
-use crate::archive::{Content, IfExists, Writer};
+use crate::archive::{ArchiveKind, IfExists, Writer};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::{backup, scram};
@@ -31,42 +31,43 @@ use crate::plan::Plan;
 use crate::populate::ready;
 use crate::spec::{EPHEMERAL, EngineKind, MadeWith, Owner};
 
-/// The log of the server among what is kept of a command that failed.
+/// The file with the server's log that [`Ephemeral::save`] writes.
 const LOG: &str = "server.log";
 
-/// The data among what is kept of a command that failed.
+/// The file with the data that [`Ephemeral::save`] writes.
 const DATA: &str = "database.tar.zst";
 
-/// What tells one ephemeral database from all others: eight letters and digits.
+/// The id of an ephemeral database: eight letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Id(String);
 
 impl Id {
-    /// One that nobody has.
+    /// A new random id.
     pub fn random() -> Id {
         Id(Alphanumeric.sample_string(&mut rand::rng(), 8).to_lowercase())
     }
 
-    /// What a person typed.
+    /// Reads an id that a person typed.
     ///
     /// # Errors
-    /// `Usage` when it cannot be one.
+    /// `Usage` when it cannot be an id.
     pub fn parse(text: &str) -> Result<Id> {
         match text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             true => Ok(Id(text.to_owned())),
-            false => {
-                Err(Error::new(Kind::Usage, format!("{text:?} is no ephemeral database's id"))
-                    .hint("devdb ephemeral list   shows them"))
-            }
+            false => Err(Error::new(
+                Kind::Usage,
+                format!("{text:?} is not the id of an ephemeral database"),
+            )
+            .hint("devdb ephemeral list   shows the ids")),
         }
     }
 
-    /// As text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whose its database is: the developer's, as an instance of its own.
+    /// The owner of the database: the same developer, with an instance of its own.
     pub fn owner(&self, of: &Owner) -> Owner {
         Owner { instance: format!("{EPHEMERAL}{}", self.0), ..of.clone() }
     }
@@ -83,17 +84,18 @@ pub struct Ephemeral {
     context: Context,
     engine: Engine,
     server: PrivateServer,
-    /// How to log in to it.
+    /// The address to log in with.
     pub address: Address,
 }
 
 impl Ephemeral {
-    /// Starts one from the golden state of `plan`, which is baked first where it is not there. With
-    /// `time` it is to be [kept](Ephemeral::keep) for so long; until then it goes with devdb. When it
-    /// fails or is interrupted, nothing is left.
+    /// Starts a database from the golden state of `plan`. If the state does not exist, devdb bakes
+    /// it first. Pass `time` when the caller will [keep](Ephemeral::keep) the database for so long;
+    /// until it does, the database ends with devdb. If starting fails or is interrupted, nothing
+    /// remains.
     ///
     /// # Errors
-    /// Those of choosing an engine, baking and launching.
+    /// The errors of choosing an engine, baking and launching.
     pub async fn start(
         context: &Context,
         plan: &Plan,
@@ -120,7 +122,7 @@ impl Ephemeral {
                 unpack: None,
                 verifier: &verifier,
             };
-            // Not interrupted halfway: an engine that has been asked for a container makes it.
+            // No guard here: an engine makes a container even if devdb does not wait for it.
             engine.start_private(&launch).await
         };
         let (golden, server) = golden::obtain(&context, &engine, plan, start).await?;
@@ -134,7 +136,7 @@ impl Ephemeral {
         }
     }
 
-    /// Ends it because of an error.
+    /// Ends it because of an error, and returns the error.
     pub async fn rolled_back(self, error: Error) -> Error {
         match self.discard().await {
             Ok(()) => error,
@@ -150,16 +152,17 @@ impl Ephemeral {
         &self.context.spec.owner
     }
 
-    /// Makes it outlive devdb, for so long from now on. When that fails it goes with devdb, as before.
+    /// Keeps the database for `time` from now on, even if devdb ends. When this fails, the database
+    /// still ends with devdb.
     ///
     /// # Errors
-    /// When it cannot be noted, or the engine or the watcher does not hear.
+    /// When the note cannot be written, or the engine or the watcher cannot be told.
     pub async fn keep(&mut self, id: &Id, watcher: &mut Watcher, time: Duration) -> Result<Note> {
         let store = self.context.store.clone();
         let kept = async {
             let until = Utc::now() + time;
             let note = Note::new(id, self.owner(), self.engine(), &self.address, until);
-            // First: until there is a note of it, it goes with devdb.
+            // The note comes first, so that every database that is kept has one.
             note.write(&store)?;
             self.server.keep(time).await?;
             watcher.keep(time)?;
@@ -180,14 +183,15 @@ impl Ephemeral {
         self.server.discard().await
     }
 
-    /// Saves what explains a failure in a directory: the server's log, and its data as a snapshot
-    /// that can be imported. The server is stopped for that.
+    /// Saves the server's log and its data in a directory, so that a person can find out why a
+    /// command failed. `devdb snapshot import` reads the data. The server is stopped first.
     ///
     /// # Errors
-    /// `Snapshot` when it cannot be written.
+    /// `Snapshot` when a file cannot be written.
     pub async fn save(&mut self, directory: &Path) -> Result<()> {
-        std::fs::create_dir_all(directory)
-            .or_fail(Kind::Snapshot, || format!("cannot make {}", directory.display()))?;
+        std::fs::create_dir_all(directory).or_fail(Kind::Snapshot, || {
+            format!("cannot make the directory {}", directory.display())
+        })?;
         let mut log = Vec::new();
         let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
         self.engine.logs(self.server.server(), None, false, &mut sink).await?;
@@ -197,21 +201,19 @@ impl Ephemeral {
         let manifest = self.manifest().await?;
         let file = directory.join(DATA);
         let writer = tokio::task::spawn_blocking(move || {
-            Writer::create(&file, Content::Snapshot, &manifest, IfExists::Replace)
+            Writer::create(&file, ArchiveKind::Snapshot, &manifest, IfExists::Replace)
         });
         let writer = writer.await.or_fail(Kind::Snapshot, || "cannot write the data".into())??;
         self.server.export(writer).await
     }
-}
 
-impl Ephemeral {
     async fn manifest(&self) -> Result<Manifest> {
         let spec = &self.context.spec.server;
         let contents = backup::contents(&self.address).await?;
         Ok(Manifest {
             schema: Manifest::SCHEMA,
             name: self.context.spec.owner.instance.replace(EPHEMERAL, "run-"),
-            message: Some("what a command that failed left".to_owned()),
+            message: Some("the data after a command failed".to_owned()),
             created: Utc::now(),
             saved_from: self.context.spec.owner.clone(),
             engine: self.engine.kind(),

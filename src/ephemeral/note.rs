@@ -1,5 +1,5 @@
-//! How to log in to an ephemeral database that outlives its devdb: a private file each, since what
-//! CI prints is kept.
+//! Notes of the ephemeral databases that devdb keeps after it ends. A note has the address to log
+//! in with. It is a private file, because CI keeps everything that devdb prints.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,36 +16,35 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, Owner};
 use crate::state::Store;
 
-/// The version of the layout.
+/// The version of the file's layout.
 const SCHEMA: u32 = 1;
 
-/// What the name of a note ends with once it is whole.
-const NOTE: &str = "json";
+/// The extension of a note's file. A draft that is being written has another one.
+const EXTENSION: &str = "json";
 
-/// How long nobody takes to write one.
-const ABANDONED: Duration = Duration::from_secs(60);
+/// The age of a draft that was abandoned. Nobody needs so long to write a note.
+const ABANDONED_DRAFT: Duration = Duration::from_secs(60);
 
-/// One kept database.
+/// A database that devdb keeps after it ends.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Note {
     schema: u32,
-    /// Its id.
     id: String,
-    /// Whose it is.
+    /// The owner of the database.
     pub owner: Owner,
-    /// Where it runs.
+    /// The engine that runs the server.
     pub engine: EngineKind,
     host: String,
     port: u16,
     database: String,
     user: String,
     password: String,
-    /// When it goes.
+    /// When devdb removes the database.
     pub until: DateTime<Utc>,
 }
 
 impl Note {
-    /// What is to be known of a database.
+    /// A note of a database; [`Note::write`] writes it.
     pub fn new(
         id: &Id,
         owner: &Owner,
@@ -67,15 +66,15 @@ impl Note {
         }
     }
 
-    /// Its id.
+    /// The id of the database.
     ///
     /// # Errors
-    /// `Usage` when the file was changed.
+    /// `Usage` when somebody changed the file.
     pub fn id(&self) -> Result<Id> {
         Id::parse(&self.id)
     }
 
-    /// How to log in.
+    /// The address to log in with.
     pub fn address(&self) -> Address {
         Address {
             host: self.host.clone(),
@@ -86,10 +85,10 @@ impl Note {
         }
     }
 
-    /// Writes it down.
+    /// Writes the note to its file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// `Unexpected` when it cannot be written.
     pub fn write(&self, store: &Store) -> Result<()> {
         private_directory(&directory(store))?;
         let file = file(store, &self.id);
@@ -100,11 +99,10 @@ impl Note {
     }
 }
 
-/// Those that are still to be there, the one that goes first first. The notes of the others are
-/// removed.
+/// The notes of all databases whose time is not over, sorted by its end. Removes the other notes.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// `Unexpected` when the directory cannot be read.
 pub fn all(store: &Store) -> Result<Vec<Note>> {
     let directory = directory(store);
     let entries = match fs::read_dir(&directory) {
@@ -115,10 +113,10 @@ pub fn all(store: &Store) -> Result<Vec<Note>> {
     };
     let mut notes = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|extension| extension != NOTE) {
-            // Being written, or left by whoever was killed at it.
+        if path.extension().is_none_or(|extension| extension != EXTENSION) {
+            // A draft: a devdb is writing it, or was killed while it did.
             let written = fs::metadata(&path).and_then(|draft| draft.modified());
-            if written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+            if written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED_DRAFT)) {
                 drop(fs::remove_file(path));
             }
             continue;
@@ -132,10 +130,10 @@ pub fn all(store: &Store) -> Result<Vec<Note>> {
     Ok(notes)
 }
 
-/// Those of `owner`'s project and developer.
+/// The notes of `owner`'s project and developer.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// `Unexpected` when the directory cannot be read.
 pub fn of(store: &Store, owner: &Owner) -> Result<Vec<Note>> {
     let mut notes = all(store)?;
     notes.retain(|note| {
@@ -144,10 +142,11 @@ pub fn of(store: &Store, owner: &Owner) -> Result<Vec<Note>> {
     Ok(notes)
 }
 
-/// The note of `id`, or of the only database that there is of `owner`'s project and developer.
+/// The note of `id`. Without an id, the note of the only database of `owner`'s project and
+/// developer.
 ///
 /// # Errors
-/// `NoInstance` when there is none, `Usage` when there are several to choose from.
+/// `NoInstance` when there is no such database, `Usage` when there are several.
 pub fn find(store: &Store, owner: &Owner, id: Option<&str>) -> Result<Note> {
     let mut notes = match id {
         Some(text) => {
@@ -160,8 +159,8 @@ pub fn find(store: &Store, owner: &Owner, id: Option<&str>) -> Result<Note> {
     };
     match notes.len() {
         0 => Err(Error::new(Kind::NoInstance, "there is no such ephemeral database")
-            .because("none was started, or its time is over")
-            .hint("devdb ephemeral list   shows them")),
+            .because("it was not started, or its time is over")
+            .hint("devdb ephemeral list   shows the ephemeral databases")),
         1 => Ok(notes.remove(0)),
         _ => {
             let ids: Vec<&str> = notes.iter().map(|note| note.id.as_str()).collect();
@@ -171,9 +170,9 @@ pub fn find(store: &Store, owner: &Owner, id: Option<&str>) -> Result<Note> {
     }
 }
 
-/// Forgets one.
+/// Removes the note of `id`.
 pub fn forget(store: &Store, id: &Id) {
-    // It goes when its time is over at the latest.
+    // If this fails, `all` removes the note when the time is over.
     drop(fs::remove_file(file(store, id.as_str())));
 }
 
@@ -187,5 +186,5 @@ fn directory(store: &Store) -> PathBuf {
 }
 
 fn file(store: &Store, id: &str) -> PathBuf {
-    directory(store).join(format!("{id}.{NOTE}"))
+    directory(store).join(format!("{id}.{EXTENSION}"))
 }

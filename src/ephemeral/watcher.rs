@@ -1,5 +1,6 @@
-//! What happens when devdb is killed: a process of its own, which holds a pipe to devdb, ends the
-//! command with everything that it started, and a database that no engine ends by itself.
+//! The watcher is a second devdb process, which cleans up if devdb is killed. It reads from a pipe
+//! whose end tells it that devdb has ended. Then it kills the command with everything that the
+//! command started, and ends a database on the native engine.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -15,45 +16,45 @@ use crate::golden;
 use crate::spec::Owner;
 use crate::state::Store;
 
-/// The hidden command of the other end.
+/// The hidden command that runs the watcher.
 const COMMAND: &str = "watch-run";
 
-/// How often a watcher looks whether what is kept is still there.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the watcher checks whether a kept database still runs.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What devdb tells the watcher, a line of JSON each. The end of the pipe is the end of devdb.
+/// A message from devdb to the watcher: one line of JSON.
 #[derive(Serialize, Deserialize)]
 enum Message {
-    /// Whose database it is.
+    /// Watch this database.
     Watch { id: String, owner: Owner },
-    /// It is to outlive devdb for so many seconds.
+    /// Keep the database for so many seconds after devdb has ended.
     Keep { seconds: u64 },
-    /// Nothing is left to do.
+    /// The watcher may end.
     Done,
 }
 
-/// devdb's end.
+/// devdb's connection to the watcher.
 pub struct Watcher {
     child: Child,
     pipe: ChildStdin,
 }
 
 impl Watcher {
-    /// Starts the process. From now on devdb may be killed.
+    /// Starts the watcher. If devdb is killed from now on, the watcher cleans up.
     ///
     /// # Errors
-    /// `Unexpected` when it cannot be started.
+    /// `Unexpected` when the process cannot be started.
     pub fn start(id: &Id, of: &Owner) -> Result<Watcher> {
         let cannot = || "cannot start the process that watches over the database".to_owned();
         let program = std::env::current_exe().or_fail(Kind::Unexpected, cannot)?;
         let mut child = Command::new(program)
             .arg(COMMAND)
             .stdin(Stdio::piped())
-            // Whoever reads the command's output waits for its end, not for this one's.
+            // The reader of the command's output must not wait for the watcher.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .current_dir("/")
-            // A group of its own: Ctrl-C is not for it.
+            // In a group of its own the watcher does not get the terminal's Ctrl-C.
             .process_group(0)
             .spawn()
             .or_fail(Kind::Unexpected, cannot)?;
@@ -63,72 +64,79 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// The database is to outlive devdb.
+    /// Tells the watcher to keep the database for `time` after devdb has ended.
     ///
     /// # Errors
-    /// `Unexpected` when the process is gone.
+    /// `Unexpected` when the watcher has ended.
     pub fn keep(&mut self, time: Duration) -> Result<()> {
         self.tell(&Message::Keep { seconds: time.as_secs() })
     }
 
-    /// The database is gone.
+    /// Ends the watcher. Call this when the database is removed.
     pub fn dismiss(mut self) {
         if self.tell(&Message::Done).is_ok() {
             drop(self.pipe);
-            // It ends at once; nobody else would collect it.
+            // The watcher ends at once; waiting removes it from the process table.
             let _ = self.child.wait();
         }
     }
 
     fn tell(&mut self, message: &Message) -> Result<()> {
-        let cannot = || "the process that watches over the database is gone".to_owned();
+        let cannot = || "the process that watches over the database has ended".to_owned();
         let mut line = serde_json::to_string(message).or_fail(Kind::Unexpected, cannot)?;
         line.push('\n');
         self.pipe.write_all(line.as_bytes()).or_fail(Kind::Unexpected, cannot)
     }
 }
 
-/// The other end: waits for devdb's end on standard input, and tidies up after it.
+/// Runs the watcher: waits for devdb's end on standard input, then cleans up.
 ///
 /// # Errors
-/// When something does not go away.
+/// When something cannot be removed.
 pub async fn watch(engines: &Engines, store: &Store) -> Result<()> {
-    let heard = tokio::task::spawn_blocking(hear);
-    let Some((id, owner, kept)) = heard.await.or_fail(Kind::Unexpected, || "cannot hear".into())?
-    else {
-        return Ok(());
-    };
-    // On docker it ends by itself.
+    let reading = tokio::task::spawn_blocking(read_messages);
+    let orders = reading.await.or_fail(Kind::Unexpected, || "cannot read the messages".into())?;
+    let Some(Orders { id, owner, keep }) = orders else { return Ok(()) };
+    // On docker the database ends by itself.
     let native = engines.native_store()?;
-    match kept {
+    match keep {
         None => marked::kill(&id),
         Some(time) => {
             let end = Instant::now() + time;
             let key = owner.key();
-            // Somebody may end it before its time.
+            // A person may end the database before its time is over.
             while Instant::now() < end && !native.servers(Some(&key)).await?.is_empty() {
-                tokio::time::sleep(LOOK.min(end.saturating_duration_since(Instant::now()))).await;
+                let left = end.saturating_duration_since(Instant::now());
+                tokio::time::sleep(CHECK_INTERVAL.min(left)).await;
             }
         }
     }
     native.remove_private(&owner, Role::Ephemeral).await?;
-    // It was perhaps baking.
+    // devdb may have been killed while it baked a golden state.
     golden::sweep(store, &native).await
 }
 
-/// What is to be done when devdb has ended; none when it is done.
-fn hear() -> Option<(Id, Owner, Option<Duration>)> {
-    let (mut watched, mut kept) = (None, None);
+/// The watcher's orders for the time after devdb has ended.
+struct Orders {
+    id: Id,
+    owner: Owner,
+    /// How long to keep the database; none when it ends with devdb.
+    keep: Option<Duration>,
+}
+
+/// Reads messages until devdb has ended. None when the watcher has nothing to do.
+fn read_messages() -> Option<Orders> {
+    let (mut watched, mut keep) = (None, None);
     for line in BufReader::new(std::io::stdin()).lines() {
         let Ok(line) = line else { break };
         match serde_json::from_str(&line) {
             Ok(Message::Watch { id, owner }) => watched = Some((Id::parse(&id).ok()?, owner)),
-            Ok(Message::Keep { seconds }) => kept = Some(Duration::from_secs(seconds)),
+            Ok(Message::Keep { seconds }) => keep = Some(Duration::from_secs(seconds)),
             Ok(Message::Done) => return None,
-            // devdb was killed while it wrote.
+            // devdb was killed while it wrote this line.
             Err(_) => {}
         }
     }
     let (id, owner) = watched?;
-    Some((id, owner, kept))
+    Some(Orders { id, owner, keep })
 }

@@ -184,7 +184,7 @@ impl Work<'_> {
         label: GoldenLabel,
     ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
-        let next_transaction = guard.guard(inspect::forget_password(&self.address)).await?;
+        let next_transaction = guard.guard(inspect::remove_password(&self.address)).await?;
         // Not interruptible: the engine finishes even when devdb stops waiting.
         builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
     }

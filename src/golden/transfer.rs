@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::lookup::Lookup;
 use super::{bake, prune, use_cache};
-use crate::archive::{self, Archive, Content, IfExists, Verified, Writer};
+use crate::archive::{self, Archive, ArchiveKind, IfExists, Verified, Writer};
 use crate::context::Context;
 use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -109,10 +109,10 @@ async fn write(
     path: &Path,
     if_exists: IfExists,
 ) -> Result<()> {
-    let writer = Writer::create(path, Content::Golden, &state.label, if_exists)?;
+    let writer = Writer::create(path, ArchiveKind::Golden, &state.label, if_exists)?;
     let stop = Stop::default();
     let writing = engine.export_golden(state, &context.spec.owner, writer, &stop);
-    context.interrupt.guard_to_the_end(writing, || stop.ask()).await
+    context.interrupt.guard_with_stop(writing, || stop.ask()).await
 }
 
 /// The result of an import.
@@ -183,7 +183,7 @@ async fn fetch(
 
 /// Opens a file, checks its label and verifies that it is complete.
 async fn open(path: PathBuf, lookup: &Lookup) -> Result<Verified<GoldenLabel>> {
-    let archive = Archive::<GoldenLabel>::open(&path, Content::Golden)?;
+    let archive = Archive::<GoldenLabel>::open(&path, ArchiveKind::Golden)?;
     check(&path.display().to_string(), &archive.manifest().payload, lookup)?;
     tokio::task::spawn_blocking(move || archive.verify())
         .await

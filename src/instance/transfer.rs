@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::snapshot::with_failure;
 use super::{Instance, lineage};
-use crate::archive::{Archive, Content, IfExists, Seal, Verified, Writer};
+use crate::archive::{Archive, ArchiveKind, IfExists, Seal, Verified, Writer};
 use crate::engine::{Engine, Manifest, SnapshotName, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::MadeWith;
@@ -45,7 +45,7 @@ impl Instance<'_> {
         let path = file.to_owned();
         let work = async {
             let writer = blocking(file, move || {
-                Writer::create(&path, Content::Snapshot, &manifest, if_exists)
+                Writer::create(&path, ArchiveKind::Snapshot, &manifest, if_exists)
             });
             let spec = &context.spec.server;
             let written =
@@ -53,7 +53,7 @@ impl Instance<'_> {
             stop.check()?;
             blocking(file, move || written.finish()).await
         };
-        match context.interrupt.guard_to_the_end(work, || stop.ask()).await {
+        match context.interrupt.guard_with_stop(work, || stop.ask()).await {
             Ok(seal) => {
                 self.done()?;
                 let bytes = std::fs::metadata(file).map_or(0, |found| found.len());
@@ -81,7 +81,7 @@ impl Instance<'_> {
         let context = self.context;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let path = file.to_owned();
-        let opening = blocking(file, move || Archive::open(&path, Content::Snapshot));
+        let opening = blocking(file, move || Archive::open(&path, ArchiveKind::Snapshot));
         let archive: Archive<Manifest> = context.interrupt.guard(opening).await?;
         let manifest = archive.manifest().payload.clone();
         let name = match name {

@@ -110,7 +110,7 @@ impl Base {
         let mut builder = bench.start_builder(&bench.owner("base"), spec, None).await;
         let address = bench.address_of(&builder, spec, OF_THE_BUILDER);
         ready::first_login(&address, READY).await.unwrap();
-        let next = inspect::forget_password(&address).await.unwrap();
+        let next = inspect::remove_password(&address).await.unwrap();
         let state = builder.publish(&bench.label(spec, true, next).await).await.unwrap();
         builder.discard().await.unwrap();
         Base { bench, state }

@@ -46,7 +46,7 @@ async fn bake(bench: &Bench, owner: &Owner) -> GoldenState {
     let mut builder = start(bench, owner, None).await;
     put_a_row(&mut log_in(bench, &builder).await).await;
     let of_the_builder = address(bench, &builder, OF_THE_BUILDER);
-    let next = inspect::forget_password(&of_the_builder).await.unwrap();
+    let next = inspect::remove_password(&of_the_builder).await.unwrap();
     let state = builder.publish(&label(bench, true, next).await).await.unwrap();
     builder.discard().await.unwrap();
     state

@@ -52,7 +52,7 @@ async fn extensions_are_created_once_and_unknown_ones_named() {
     assert_eq!(ensure(&["cube", "uuid-ossp"]).await.unwrap(), [""; 0]);
     let error = ensure(&["hstore", "pg_trmg"]).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
-    assert_eq!(error.message(), "postgres.extensions: the server has no \"pg_trmg\"");
+    assert_eq!(error.message(), "postgres.extensions: the server has no extension \"pg_trmg\"");
     assert_eq!(error.hints()[0], "did you mean \"pg_trgm\"?");
     let hstore =
         crate::value(&address, "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'");

@@ -34,7 +34,7 @@ async fn the_place_is_shown_and_earlier_ones_stay_applied() {
     4 |     groesse
       |     ^
     5 | FROM plants;
-    hint: the 2 migrations before it stay applied; 2 pending
+    hint: the 2 migrations before it remain applied; 2 pending
     "#);
     assert_eq!(value(&address, "SELECT max(version) FROM _sqlx_migrations").await, "2");
     assert_eq!(value(&address, "to_regclass('x')").await, "null");
@@ -108,14 +108,14 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
     because CREATE INDEX CONCURRENTLY cannot run inside a transaction block (SQLSTATE 25001)
     1 | CREATE INDEX CONCURRENTLY a_n ON a (n);
       | ^
-    hint: make `-- no-transaction` the first line of a file with this statement alone
-    hint: the migration before it stays applied; 1 pending
+    hint: move this statement into a file of its own, whose first line is `-- no-transaction`
+    hint: the migration before it remains applied; 1 pending
     ");
     project.write("2_b.sql", "SELECT pg_catalog.set_config('search_path', '', false);");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
     Migration: /…/2_b.sql: the migration cannot be recorded
     because relation "_sqlx_migrations" does not exist (SQLSTATE 42P01)
-    hint: if it sets search_path, write SET LOCAL search_path, or name the schema of each object
+    hint: if the file sets search_path, write SET LOCAL search_path, or name the schema of each object
     hint: no migration was applied; 1 pending
     "#);
 }
@@ -134,8 +134,8 @@ async fn a_failure_without_a_transaction_may_leave_something() {
     1 | -- no-transaction
     2 | CREATE UNIQUE INDEX CONCURRENTLY a_n ON a (n);
       | ^
-    hint: it ran without a transaction: see what it has left behind
-    hint: the migration before it stays applied; 1 pending
+    hint: the migration ran without a transaction; check which of its changes remain
+    hint: the migration before it remains applied; 1 pending
     "#);
     let invalid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass";
     assert_eq!(value(&address, invalid).await, "false");

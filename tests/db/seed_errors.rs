@@ -69,11 +69,11 @@ async fn unknown_names() {
     hint: did you mean "acme"?
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "sites:\n  a: {code: !ref acme}\n").await, @r#"
-    Seed: /…/2.yaml:2:13: the column "code" has no foreign key that says whose label "acme" is
+    Seed: /…/2.yaml:2:13: the column "code" has no foreign key, so the table of "acme" is unknown
     1 | sites:
     2 |   a: {code: !ref acme}
       |             ^
-    hint: name the table too: !ref table.label
+    hint: name the table, too: !ref TABLE.acme
     "#);
 }
 
@@ -82,7 +82,7 @@ async fn values_that_their_column_refuses() {
     let Some(address) = database().await else { return };
     execute(&address, SCHEMA).await;
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a:\n    tier: 1\n    name: Größe-6\n").await, @r#"
-    Seed: /…/2.yaml:4:11: the row "a" of orgs is refused for its column "name"
+    Seed: /…/2.yaml:4:11: the server refused the row "a" of orgs because of its column "name"
     because value too long for type character varying(5) (SQLSTATE 22001)
     2 |   a:
     3 |     tier: 1
@@ -90,7 +90,7 @@ async fn values_that_their_column_refuses() {
       |           ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a:\n    name: A\n    born: 2026-01-05\n    day: 2026-02-30\n").await, @r#"
-    Seed: /…/2.yaml:5:10: the row "a" of orgs is refused for its column "day"
+    Seed: /…/2.yaml:5:10: the server refused the row "a" of orgs because of its column "day"
     because date/time field value out of range: "2026-02-30" (SQLSTATE 22008)
     3 |     name: A
     4 |     born: 2026-01-05
@@ -98,7 +98,7 @@ async fn values_that_their_column_refuses() {
       |          ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a:\n    name: !encrypt päss wörd\n").await, @r#"
-    Seed: /…/2.yaml:3:11: the row "a" of orgs is refused for its column "name"
+    Seed: /…/2.yaml:3:11: the server refused the row "a" of orgs because of its column "name"
     because value too long for type character varying(5) (SQLSTATE 22001)
     1 | orgs:
     2 |   a:
@@ -106,7 +106,7 @@ async fn values_that_their_column_refuses() {
       |           ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a: {name: A, size: 70000}\n").await, @r#"
-    Seed: /…/2.yaml:2:22: the row "a" of orgs is refused for its column "size"
+    Seed: /…/2.yaml:2:22: the server refused the row "a" of orgs because of its column "size"
     because value "70000" is out of range for type smallint (SQLSTATE 22003)
     1 | orgs:
     2 |   a: {name: A, size: 70000}
@@ -119,21 +119,21 @@ async fn values_that_their_column_refuses() {
       |             ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a: {name: A, ids: [1, x]}\n").await, @r#"
-    Seed: /…/2.yaml:2:21: the row "a" of orgs is refused for its column "ids"
+    Seed: /…/2.yaml:2:21: the server refused the row "a" of orgs because of its column "ids"
     because invalid input syntax for type integer: "x" (SQLSTATE 22P02)
     1 | orgs:
     2 |   a: {name: A, ids: [1, x]}
       |                     ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a: {name: A, born: !sql now( }\n").await, @r#"
-    Seed: /…/2.yaml:2:22: the row "a" of orgs is refused for its column "born"
+    Seed: /…/2.yaml:2:22: the server refused the row "a" of orgs because of its column "born"
     because syntax error at or near "RETURNING" (SQLSTATE 42601)
     1 | orgs:
     2 |   a: {name: A, born: !sql now( }
       |                      ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a: {name: A, born: !sql now(); drop table orgs}\n").await, @r"
-    Seed: /…/2.yaml:2:22: !sql wants one SQL expression
+    Seed: /…/2.yaml:2:22: !sql needs one SQL expression
     1 | orgs:
     2 |   a: {name: A, born: !sql now(); drop table orgs}
       |                      ^
@@ -145,7 +145,7 @@ async fn constraints() {
     let Some(address) = database().await else { return };
     execute(&address, SCHEMA).await;
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a: {tier: 1}\n").await, @r#"
-    Seed: /…/2.yaml:2:3: the row "a" of orgs is refused: it has no "name"
+    Seed: /…/2.yaml:2:3: the server refused the row "a" of orgs, which has no value for "name"
     because null value in column "name" of relation "orgs" violates not-null constraint (SQLSTATE 23502)
     because detail: Failing row contains (9197e5c0-34a0-51c5-b10c-dfc7086a5694, null, 1, null, null, null, null).
     1 | orgs:
@@ -153,7 +153,7 @@ async fn constraints() {
       |   ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a:\n    name: null\n").await, @r#"
-    Seed: /…/2.yaml:3:11: the row "a" of orgs is refused for its column "name"
+    Seed: /…/2.yaml:3:11: the server refused the row "a" of orgs because of its column "name"
     because null value in column "name" of relation "orgs" violates not-null constraint (SQLSTATE 23502)
     because detail: Failing row contains (9197e5c0-34a0-51c5-b10c-dfc7086a5694, null, null, null, null, null, null).
     1 | orgs:
@@ -162,7 +162,7 @@ async fn constraints() {
       |           ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "orgs:\n  a:\n    name: A\n    tier: 4\n").await, @r#"
-    Seed: /…/2.yaml:4:11: the row "a" of orgs is refused for its column "tier"
+    Seed: /…/2.yaml:4:11: the server refused the row "a" of orgs because of its column "tier"
     because new row for relation "orgs" violates check constraint "orgs_tier_check" (SQLSTATE 23514)
     because detail: Failing row contains (9197e5c0-34a0-51c5-b10c-dfc7086a5694, A, 4, null, null, null, null).
     2 |   a:
@@ -171,7 +171,7 @@ async fn constraints() {
       |           ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "sites:\n  a: {org_id: 6f8d1c52-7f0b-5c63-9f0e-3a7b2d5e9c41}\n").await, @r#"
-    Seed: /…/2.yaml:2:15: the row "a" of sites is refused for its column "org_id"
+    Seed: /…/2.yaml:2:15: the server refused the row "a" of sites because of its column "org_id"
     because insert or update on table "sites" violates foreign key constraint "sites_org_id_fkey" (SQLSTATE 23503)
     because detail: Key (org_id)=(6f8d1c52-7f0b-5c63-9f0e-3a7b2d5e9c41) is not present in table "orgs".
     1 | sites:
@@ -179,7 +179,7 @@ async fn constraints() {
       |               ^
     "#);
     insta::assert_snapshot!(yaml_fails(&address, "sites:\n  a: {org_id: !ref acme, code: x}\n  b:\n    code: X\n    org_id: !ref acme\n").await, @r#"
-    Seed: /…/2.yaml:3:3: the row "b" of sites is refused
+    Seed: /…/2.yaml:3:3: the server refused the row "b" of sites
     because duplicate key value violates unique constraint "live_code" (SQLSTATE 23505)
     because detail: Key (lower(code))=(x) already exists.
     1 | sites:
@@ -215,7 +215,7 @@ async fn sql_and_csv_files() {
     "#);
     let csv = "at,celsius\n2026-01-01,1.5\n2026-01-02,warm\n";
     insta::assert_snapshot!(fails(&address, &[("1_readings.csv", csv)]).await, @r#"
-    Seed: /…/1_readings.csv:3:12: the row is refused
+    Seed: /…/1_readings.csv:3:12: the server refused the row
     because invalid input syntax for type real: "warm" (SQLSTATE 22P02)
     because context: COPY readings, line 3, column celsius: "warm"
     1 | at,celsius
@@ -224,7 +224,7 @@ async fn sql_and_csv_files() {
       |            ^
     "#);
     insta::assert_snapshot!(fails(&address, &[("1_readings.csv", "at,celsius\n2026-01-01\n")]).await, @r#"
-    Seed: /…/1_readings.csv:2:1: the row is refused
+    Seed: /…/1_readings.csv:2:1: the server refused the row
     because missing data for column "celsius" (SQLSTATE 22P04)
     because context: COPY readings, line 2: "2026-01-01"
     1 | at,celsius
@@ -242,16 +242,16 @@ async fn sql_and_csv_files() {
     1 | at;celsius
       | ^
     2 | 1;2
-    hint: separate columns by commas
+    hint: separate columns with commas
     "#);
     insta::assert_snapshot!(fails(&address, &[("1_reading.csv", csv)]).await, @r#"
     Seed: /…/1_reading.csv: there is no table "reading"
     hint: did you mean "readings"?
-    hint: a CSV file is named <number>_<table>.csv
+    hint: name a CSV file <number>_<table>.csv
     "#);
     insta::assert_snapshot!(fails(&address, &[("1_readings.csv", "")]).await, @r"
     Seed: /…/1_readings.csv is empty
-    hint: its first line names the columns
+    hint: write the names of the columns into its first line
     ");
 }
 
@@ -275,10 +275,10 @@ async fn a_commit_that_no_scanner_sees_is_noticed() {
     .await
     .unwrap_err();
     insta::assert_snapshot!(project.text_of(&error), @r"
-    Seed: /…/2.sql has ended the transaction that all seeds share
-    because what it and the files before it wrote stays
-    hint: remove its COMMIT
-    hint: devdb reset   gives back a database without the half of them
+    Seed: /…/2.sql has ended the transaction in which devdb applies all seeds
+    because the rows of this file and of the files before it remain in the database
+    hint: remove the COMMIT from the file
+    hint: devdb reset   builds a new database, without these rows
     ");
 }
 

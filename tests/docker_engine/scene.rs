@@ -69,7 +69,7 @@ impl Scene {
         let mut builder = self.builder_with(&scram::verifier(PASSWORD)).await;
         let address = self.address_at(builder.endpoint(), PASSWORD);
         ready::first_login(&address, Duration::from_secs(60)).await.expect("a login");
-        let next = inspect::forget_password(&address).await.expect("a transaction id");
+        let next = inspect::remove_password(&address).await.expect("a transaction id");
         let label = self.label(next).await;
         let base = builder.publish(&label).await.expect("a golden state");
         builder.discard().await.expect("the builder goes");

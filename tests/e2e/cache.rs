@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use devdb::archive::{Archive, Content, IfExists, Writer};
+use devdb::archive::{Archive, ArchiveKind, FileOwner, IfExists, Writer};
 use devdb::engine::GoldenLabel;
 use serde_json::Value;
 
@@ -356,12 +356,12 @@ fn an_image_of_something_else_than_its_label_says_is_refused() {
 
 /// The same file under another label.
 fn relabelled(from: &Path, to: &Path, change: impl FnOnce(&mut GoldenLabel)) {
-    let whole = Archive::<GoldenLabel>::open(from, Content::Golden).unwrap().verify().unwrap();
+    let whole = Archive::<GoldenLabel>::open(from, ArchiveKind::Golden).unwrap().verify().unwrap();
     let mut label = whole.manifest().payload.clone();
     change(&mut label);
     let mut tar = Vec::new();
-    whole.write_tar(Path::new("pgdata"), (0, 0), &mut tar).unwrap();
-    let mut writer = Writer::create(to, Content::Golden, &label, IfExists::Replace).unwrap();
+    whole.write_tar(Path::new("pgdata"), FileOwner::ROOT, &mut tar).unwrap();
+    let mut writer = Writer::create(to, ArchiveKind::Golden, &label, IfExists::Replace).unwrap();
     writer.append_tar(tar.as_slice(), Path::new("pgdata"), &|_| false).unwrap();
     writer.finish().unwrap();
 }

@@ -1,4 +1,4 @@
-//! Whole files, written and read.
+//! Writes and reads whole files.
 
 mod refused;
 
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tar::EntryType;
 
-use super::entry::{Entry, What};
-use super::pour::{Failure, Pour};
+use super::entry::{Entry, EntryKind};
+use super::tar_stream::{Failure, SealedTar};
 use super::*;
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ fn payload() -> Payload {
     Payload { name: "before the merge".into(), major: 15 }
 }
 
-/// A directory that looks like a server's.
+/// Makes a directory that looks like a data directory.
 fn data_directory(home: &Path) -> PathBuf {
     let data = home.join("pgdata");
     fs::create_dir_all(data.join("base/5")).unwrap();
@@ -42,7 +42,7 @@ fn data_directory(home: &Path) -> PathBuf {
     data
 }
 
-/// Bytes that do not compress, the same each time.
+/// Bytes that do not compress; the same bytes each time.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -60,21 +60,21 @@ fn written(home: &Path) -> PathBuf {
     let path = home.join("a file.tar.zst");
     let data = data_directory(home);
     let mut writer =
-        Writer::create(&path, Content::Snapshot, &payload(), IfExists::Refuse).unwrap();
+        Writer::create(&path, ArchiveKind::Snapshot, &payload(), IfExists::Refuse).unwrap();
     writer.append_directory(&data, &no_pid).unwrap();
     writer.finish().unwrap();
     path
 }
 
 fn open(path: &Path) -> Result<Archive<Payload>> {
-    Archive::open(path, Content::Snapshot)
+    Archive::open(path, ArchiveKind::Snapshot)
 }
 
 fn verified(path: &Path) -> Result<Verified<Payload>> {
     open(path)?.verify()
 }
 
-/// What is in a directory: path, mode, and content or target.
+/// The entries of a directory: path, mode, and content or target.
 fn listing(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     fn walk(root: &Path, at: &Path, all: &mut Vec<(PathBuf, u32, Vec<u8>)>) {
         let metadata = fs::symlink_metadata(at).unwrap();
@@ -99,8 +99,8 @@ fn listing(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     all
 }
 
-/// What a directory becomes when it is carried: without what was skipped, and without setuid.
-fn carried(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+/// The entries that an archive of the directory has: without `postmaster.pid` and without setuid.
+fn archived(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     let all = listing(root).into_iter().filter(|(path, ..)| !no_pid(path));
     all.map(|(path, mode, content)| (path, mode & 0o777, content)).collect()
 }
@@ -126,7 +126,7 @@ fn a_directory_comes_back_as_it_was() {
     assert_eq!((verified.seal().entries, verified.seal().bytes), (9, 20_515));
     let back = home.path().join("back");
     verified.unpack_into(&back).unwrap();
-    assert_eq!(listing(&back), carried(&home.path().join("pgdata")));
+    assert_eq!(listing(&back), archived(&home.path().join("pgdata")));
     let again = verified.unpack_into(&back).unwrap_err();
     assert!(again.to_string().contains("exists"), "{again}");
 }
@@ -136,7 +136,9 @@ fn a_tar_stream_comes_in_and_goes_out() {
     let home = tempfile::tempdir().unwrap();
     let first = verified(&written(home.path())).unwrap();
     let mut stream = Vec::new();
-    first.write_tar(Path::new("pg/data"), (999, 998), &mut stream).unwrap();
+    first
+        .write_tar(Path::new("pg/data"), FileOwner { user_id: 999, group_id: 998 }, &mut stream)
+        .unwrap();
     for entry in tar::Archive::new(stream.as_slice()).entries().unwrap() {
         let entry = entry.unwrap();
         assert!(entry.path().unwrap().starts_with("pg/data"));
@@ -145,18 +147,18 @@ fn a_tar_stream_comes_in_and_goes_out() {
 
     let second = home.path().join("second");
     let mut writer =
-        Writer::create(&second, Content::Golden, &payload(), IfExists::Refuse).unwrap();
+        Writer::create(&second, ArchiveKind::Golden, &payload(), IfExists::Refuse).unwrap();
     writer.append_tar(stream.as_slice(), Path::new("./pg/data/"), &|_| false).unwrap();
     assert_eq!(&writer.finish().unwrap().bytes, &first.seal().bytes);
-    let golden: Archive<Payload> = Archive::open(&second, Content::Golden).unwrap();
+    let golden: Archive<Payload> = Archive::open(&second, ArchiveKind::Golden).unwrap();
     golden.verify().unwrap().unpack_into(&home.path().join("back")).unwrap();
-    assert_eq!(listing(&home.path().join("back")), carried(&home.path().join("pgdata")));
+    assert_eq!(listing(&home.path().join("back")), archived(&home.path().join("pgdata")));
 
-    // What an engine sends may break off anywhere, between two entries too.
+    // The stream of an engine may break off anywhere, also between two entries.
     let whole = stream.len() - 1024;
     for length in (0..=whole).step_by(512).chain([whole - 1, 700]) {
         let mut writer =
-            Writer::create(&second, Content::Golden, &payload(), IfExists::Replace).unwrap();
+            Writer::create(&second, ArchiveKind::Golden, &payload(), IfExists::Replace).unwrap();
         let error =
             writer.append_tar(&stream[..length], Path::new("pg/data"), &|_| false).unwrap_err();
         assert!(error.to_string().contains("cannot read the data directory"), "{length}: {error}");
@@ -166,20 +168,21 @@ fn a_tar_stream_comes_in_and_goes_out() {
 }
 
 fn verified_golden(path: &Path) -> bool {
-    Archive::<Payload>::open(path, Content::Golden).is_ok_and(|archive| archive.verify().is_ok())
+    Archive::<Payload>::open(path, ArchiveKind::Golden)
+        .is_ok_and(|archive| archive.verify().is_ok())
 }
 
 #[test]
-fn what_is_skipped_is_skipped_with_what_is_below() {
+fn a_skipped_directory_is_left_out_with_its_files() {
     let home = tempfile::tempdir().unwrap();
     let first = verified(&written(home.path())).unwrap();
     let mut stream = Vec::new();
-    first.write_tar(Path::new("data"), (0, 0), &mut stream).unwrap();
+    first.write_tar(Path::new("data"), FileOwner::ROOT, &mut stream).unwrap();
     let skip = |path: &Path| path == Path::new("base");
     let bytes = |fill: &dyn Fn(&mut Writer) -> Result<()>| {
         let path = home.path().join("part");
         let mut writer =
-            Writer::create(&path, Content::Snapshot, &payload(), IfExists::Replace).unwrap();
+            Writer::create(&path, ArchiveKind::Snapshot, &payload(), IfExists::Replace).unwrap();
         fill(&mut writer).unwrap();
         writer.finish().unwrap().bytes
     };
@@ -190,36 +193,37 @@ fn what_is_skipped_is_skipped_with_what_is_below() {
 }
 
 #[test]
-fn a_file_that_is_there_is_replaced_only_when_asked() {
+fn an_existing_file_is_replaced_only_with_if_exists_replace() {
     let home = tempfile::tempdir().unwrap();
     let path = written(home.path());
     let before = fs::read(&path).unwrap();
-    let create = |if_exists| Writer::create(&path, Content::Snapshot, &payload(), if_exists);
+    let create = |if_exists| Writer::create(&path, ArchiveKind::Snapshot, &payload(), if_exists);
     let error = create(IfExists::Refuse).err().unwrap();
     assert_eq!(error.kind(), Kind::Snapshot);
-    assert!(error.message().contains("is there already"), "{error}");
-    // Given up half-way, and appearing meanwhile.
+    assert!(error.message().contains("already exists"), "{error}");
+    // A writer that is dropped halfway leaves the target as it is.
     let mut writer = create(IfExists::Replace).unwrap();
     writer.append_directory(&home.path().join("pgdata"), &|_| false).unwrap();
     drop(writer);
     assert_eq!(fs::read(&path).unwrap(), before);
+    // The target appears while the file is written.
     fs::rename(&path, home.path().join("aside")).unwrap();
     let mut late = create(IfExists::Refuse).unwrap();
     late.append_directory(&home.path().join("pgdata"), &|_| false).unwrap();
     fs::write(&path, "somebody else's").unwrap();
-    assert!(late.finish().unwrap_err().message().contains("is there already"));
+    assert!(late.finish().unwrap_err().message().contains("already exists"));
     assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
     assert_eq!(names_in(home.path()), ["a file.tar.zst", "aside", "pgdata"]);
 }
 
 #[test]
-fn a_draft_goes_with_its_writer_and_not_before() {
+fn only_an_abandoned_draft_is_removed() {
     let home = tempfile::tempdir().unwrap();
     let path = written(home.path());
     let left = home.path().join(".a file.tar.zst.dead.partial");
     fs::write(&left, "").unwrap();
     let mut writer =
-        Writer::create(&path, Content::Snapshot, &payload(), IfExists::Replace).unwrap();
+        Writer::create(&path, ArchiveKind::Snapshot, &payload(), IfExists::Replace).unwrap();
     writer.append_directory(&home.path().join("pgdata"), &|_| false).unwrap();
     remove_drafts(&path);
     assert!(!left.exists());
@@ -227,7 +231,7 @@ fn a_draft_goes_with_its_writer_and_not_before() {
     assert_eq!(names_in(home.path()), ["a file.tar.zst", "pgdata"]);
 }
 
-/// Takes so many bytes, then the disk is full.
+/// A disk with room for so many bytes.
 struct Small(usize);
 
 impl Write for Small {
@@ -246,22 +250,22 @@ impl Write for Small {
 }
 
 #[test]
-fn a_full_disk_is_told_from_a_broken_source() {
-    let file = Entry { path: "".into(), what: What::Directory, mode: 0o700, modified: 0 };
-    let big = Entry { path: "f".into(), what: What::File(5000), ..file.clone() };
-    let mut pour = Pour::new(Small(3000));
-    pour.entry(&file, io::empty()).unwrap();
-    let full = pour.entry(&big, io::repeat(1)).unwrap_err();
+fn the_error_differs_for_a_full_disk_and_a_broken_source() {
+    let file = Entry { path: "".into(), kind: EntryKind::Directory, mode: 0o700, modified: 0 };
+    let big = Entry { path: "f".into(), kind: EntryKind::File(5000), ..file.clone() };
+    let mut tar = SealedTar::new(Small(3000));
+    tar.entry(&file, io::empty()).unwrap();
+    let full = tar.entry(&big, io::repeat(1)).unwrap_err();
     assert!(matches!(&full, Failure::Write(error) if full_disk(error)), "{full:?}");
 
-    let mut pour = Pour::new(Small(30_000));
-    pour.entry(&file, io::empty()).unwrap();
-    let short = pour.entry(&big, io::repeat(1).take(4999)).unwrap_err();
+    let mut tar = SealedTar::new(Small(30_000));
+    tar.entry(&file, io::empty()).unwrap();
+    let short = tar.entry(&big, io::repeat(1).take(4999)).unwrap_err();
     assert!(matches!(short, Failure::Read(_)), "{short:?}");
 
     let home = tempfile::tempdir().unwrap();
     let verified = verified(&written(home.path())).unwrap();
-    let error = verified.write_tar(Path::new("x"), (0, 0), &mut Small(9000)).unwrap_err();
+    let error = verified.write_tar(Path::new("x"), FileOwner::ROOT, &mut Small(9000)).unwrap_err();
     assert!(error.hints().iter().any(|hint| hint.contains("make room")), "{error}");
 }
 
@@ -280,13 +284,14 @@ fn a_file_that_shrinks_while_it_is_read_is_filled_up() {
     assert!(source::described(&file, "f".into()).unwrap().is_none());
 }
 
-/// A stream of one file much larger than what a test may hold at once.
+/// Streams one file that is larger than the memory that the test may use.
 #[test]
 fn a_large_file_streams_through() {
     const SIZE: u64 = 600 << 20;
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("large");
-    let mut writer = Writer::create(&path, Content::Golden, &payload(), IfExists::Refuse).unwrap();
+    let mut writer =
+        Writer::create(&path, ArchiveKind::Golden, &payload(), IfExists::Refuse).unwrap();
     let header = |kind, name: &str, size| {
         let mut header = tar::Header::new_gnu();
         header.set_path(name).unwrap();
@@ -304,9 +309,9 @@ fn a_large_file_streams_through() {
     writer.append_tar(stream, Path::new("data"), &|_| false).unwrap();
     assert_eq!(writer.finish().unwrap().bytes, SIZE);
     let verified: Verified<Payload> =
-        Archive::open(&path, Content::Golden).unwrap().verify().unwrap();
+        Archive::open(&path, ArchiveKind::Golden).unwrap().verify().unwrap();
     let mut out = Counted(0);
-    verified.write_tar(Path::new("x"), (0, 0), &mut out).unwrap();
+    verified.write_tar(Path::new("x"), FileOwner::ROOT, &mut out).unwrap();
     assert_eq!(out.0, SIZE + 4 * 512);
     let peak = peak_memory_kib();
     assert!(peak < 400 << 10, "{peak} KiB");
@@ -325,7 +330,7 @@ impl Write for Counted {
     }
 }
 
-/// The most memory that this process, with all its tests, has used.
+/// The most memory in KiB that this process has used so far, with all its tests.
 fn peak_memory_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");

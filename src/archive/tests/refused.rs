@@ -1,4 +1,4 @@
-//! Damaged, forged and foreign files, and directories that are not to be carried.
+//! Damaged, forged and foreign files, and directories that devdb does not archive.
 
 use proptest::prelude::*;
 
@@ -26,8 +26,8 @@ fn a_file_that_was_cut_off_is_never_used() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// One bit of the compressed stream's frame header means nothing to anybody, so a changed file
-    /// may be accepted: when what is in it is the same.
+    /// One bit in the header of the compressed stream has no meaning. So a changed file may be
+    /// accepted, but only if its content is the same.
     #[test]
     fn a_changed_byte_is_found_or_changes_nothing(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
         let home = tempfile::tempdir().unwrap();
@@ -47,9 +47,9 @@ proptest! {
 fn other_files_formats_and_kinds_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let path = written(home.path());
-    let wrong = Archive::<Payload>::open(&path, Content::Golden).unwrap_err();
-    assert!(wrong.message().ends_with("holds a snapshot, not a golden state"), "{wrong}");
-    let other = Archive::<Vec<u8>>::open(&path, Content::Snapshot).unwrap_err();
+    let wrong = Archive::<Payload>::open(&path, ArchiveKind::Golden).unwrap_err();
+    assert!(wrong.message().ends_with("contains a snapshot, not a golden state"), "{wrong}");
+    let other = Archive::<Vec<u8>>::open(&path, ArchiveKind::Snapshot).unwrap_err();
     assert!(other.to_string().contains("manifest cannot be read"), "{other}");
 
     let manifest = |text: &str| forged(home.path(), &[(EntryType::Regular, MANIFEST, text)]);
@@ -63,17 +63,17 @@ fn other_files_formats_and_kinds_are_refused() {
     assert!(open(&path).unwrap_err().to_string().contains("does not begin"));
 }
 
-/// Type, name, and content or target.
+/// The type, the name, and the content or target of an entry.
 type Forged<'a> = (EntryType, &'a str, &'a str);
 
-/// A file with these entries, manifest included, and with a seal that fits them.
+/// Writes a file with these entries and a seal that fits them. The first entry is the manifest.
 fn forged(home: &Path, entries: &[Forged<'_>]) -> PathBuf {
     use sha2::{Digest, Sha256};
     let mut builder = tar::Builder::new(Vec::new());
     let mut bytes = 0;
     for (kind, name, content) in entries {
         let mut header = tar::Header::new_ustar();
-        // `set_path` would refuse what is to be refused by the reader.
+        // `set_path` would refuse names that the reader must refuse.
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         header.set_mode(0o700);
         header.set_mtime(0);
@@ -109,7 +109,7 @@ fn forged(home: &Path, entries: &[Forged<'_>]) -> PathBuf {
 }
 
 #[test]
-fn what_would_leave_the_directory_is_refused() {
+fn entries_that_break_the_rules_are_refused() {
     const GOOD: &str = r#"{"format": 1, "kind": "snapshot", "created": "2026-01-01T00:00:00Z",
         "devdb": "0.1.0", "payload": {"name": "", "major": 15}, "later": 1}"#;
     use EntryType as T;
@@ -121,16 +121,19 @@ fn what_would_leave_the_directory_is_refused() {
     let tablespaces = (T::Directory, "data/pg_tblspc", "");
     try_with(&[(T::Directory, "data/b", ""), (T::Symlink, "data/b/l", "../x/y")]).unwrap();
     let refused: &[(&[Forged<'_>], &str)] = &[
-        (&[(T::Regular, "/etc/passwd", "x")], "does not belong"),
-        (&[(T::Regular, "elsewhere", "x")], "does not belong"),
-        (&[(T::Regular, "data/../x", "x")], "no plain relative path"),
+        (&[(T::Regular, "/etc/passwd", "x")], "it must not contain"),
+        (&[(T::Regular, "elsewhere", "x")], "it must not contain"),
+        (&[(T::Regular, "data/../x", "x")], "not a plain relative path"),
         (&[(T::Regular, "data/a", "1"), (T::Regular, "data/a", "2")], "twice"),
-        (&[(T::Regular, "data/a/b", "x")], "no directory that came before"),
-        (&[(T::Symlink, "data/l", "b"), (T::Regular, "data/l/x", "")], "no directory"),
+        (&[(T::Regular, "data/a/b", "x")], "comes before its directory"),
+        (
+            &[(T::Symlink, "data/l", "b"), (T::Regular, "data/l/x", "")],
+            "comes before its directory",
+        ),
         (&[(T::Symlink, "data/l", "/etc")], "an absolute path"),
-        (&[(T::Symlink, "data/l", "../x")], "outside the data directory"),
-        (&[(T::Symlink, "data/l", "b/../../x")], "goes up after a name"),
-        (&[(T::Symlink, "data/l", "")], "which is nothing"),
+        (&[(T::Symlink, "data/l", "../x")], "outside of the data directory"),
+        (&[(T::Symlink, "data/l", "b/../../x")], "\"..\" behind a name"),
+        (&[(T::Symlink, "data/l", "")], "an empty path"),
         (&[tablespaces, (T::Symlink, "data/pg_tblspc/16384", "/mnt")], "tablespace"),
         (&[(T::Link, "data/l", "data/x")], "a hard link"),
         (&[(T::Fifo, "data/f", "")], "neither a file nor a directory"),
@@ -143,8 +146,8 @@ fn what_would_leave_the_directory_is_refused() {
         (&[(T::new(b'Z'), "data/f", "x")], "a directory (tar type 'Z')"),
         (&[(T::XHeader, "data/f", "16 path=/etc/x\n")], "neither a file nor a directory"),
         (&[(T::XGlobalHeader, "data/f", "16 path=/etc/x\n")], "a directory (tar type 'g')"),
-        (&[(T::XGlobalHeader, "pax_global_header", "16 path=/etc/x\n")], "does not belong"),
-        (&[(T::Regular, MANIFEST, "{}")], "does not belong"),
+        (&[(T::XGlobalHeader, "pax_global_header", "16 path=/etc/x\n")], "it must not contain"),
+        (&[(T::Regular, MANIFEST, "{}")], "it must not contain"),
         (&[(T::Regular, SEAL, "{}")], "follows its seal"),
     ];
     for (entries, why) in refused {
@@ -159,7 +162,7 @@ fn what_would_leave_the_directory_is_refused() {
 }
 
 #[test]
-fn a_seal_that_says_otherwise_is_refused() {
+fn a_wrong_seal_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let stream = {
         let path = written(home.path());
@@ -182,13 +185,13 @@ fn a_seal_that_says_otherwise_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_carried_is_named() {
+fn the_error_names_the_file_that_cannot_be_archived() {
     let home = tempfile::tempdir().unwrap();
     let data = data_directory(home.path());
     let path = home.path().join("file");
     let attempt = || {
         let mut writer =
-            Writer::create(&path, Content::Snapshot, &payload(), IfExists::Refuse).unwrap();
+            Writer::create(&path, ArchiveKind::Snapshot, &payload(), IfExists::Refuse).unwrap();
         writer.append_directory(&data, &|_| false).unwrap_err().to_string()
     };
     symlink("/mnt/space", data.join("pg_tblspc/16384")).unwrap();
@@ -197,19 +200,19 @@ fn what_cannot_be_carried_is_named() {
     fs::remove_file(data.join("pg_tblspc/16384")).unwrap();
     let long = data.join("x".repeat(200));
     fs::write(&long, "").unwrap();
-    assert!(attempt().contains("cannot be named"), "{}", attempt());
+    assert!(attempt().contains("cannot be stored"), "{}", attempt());
     fs::remove_file(long).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, data.join("fifo"), rustix::fs::Mode::RUSR).unwrap();
     assert!(attempt().contains("neither a file nor a directory"), "{}", attempt());
     fs::remove_file(data.join("fifo")).unwrap();
-    let missing = Writer::create(&path, Content::Snapshot, &payload(), IfExists::Refuse)
+    let missing = Writer::create(&path, ArchiveKind::Snapshot, &payload(), IfExists::Refuse)
         .unwrap()
         .append_directory(&home.path().join("nonesuch"), &|_| false);
     assert!(missing.unwrap_err().to_string().contains("nonesuch"));
-    let empty = Writer::create(&path, Content::Snapshot, &payload(), IfExists::Refuse).unwrap();
+    let empty = Writer::create(&path, ArchiveKind::Snapshot, &payload(), IfExists::Refuse).unwrap();
     empty.finish().unwrap_err();
     let nowhere = home.path().join("no/file");
-    let error = Writer::create(&nowhere, Content::Snapshot, &payload(), IfExists::Refuse);
+    let error = Writer::create(&nowhere, ArchiveKind::Snapshot, &payload(), IfExists::Refuse);
     assert!(error.err().unwrap().message().contains("no/file"));
     assert_eq!(names_in(home.path()), ["pgdata"]);
 }

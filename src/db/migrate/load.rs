@@ -1,5 +1,4 @@
-//! Reading migrations: names as sqlx has them, and everything that can be wrong with a file found
-//! before anything is applied.
+//! Reads and checks all migrations before any is applied. File names are as sqlx reads them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,20 +14,21 @@ use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::spec::Files;
 
-/// A project's migrations, complete and checked, in the order of their versions.
+/// All migrations of a project, checked, in the order of their versions.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSet {
     files: Vec<MigrationFile>,
 }
 
-/// One migration's file.
+/// The file of a migration.
 #[derive(Debug, Clone)]
 pub struct MigrationFile {
     pub(super) source: SourceText,
     pub(super) name: String,
     pub(super) migration: Migration,
-    /// SHA-384 with every line ending as LF, and with every one as CRLF.
+    /// The SHA-384 of the text with LF line endings.
     lf_checksum: Vec<u8>,
+    /// The SHA-384 of the text with CRLF line endings.
     crlf_checksum: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ impl MigrationSet {
         &self.files
     }
 
-    /// The newest version, none when there is no migration.
+    /// The newest version; none when there is no migration.
     pub fn newest(&self) -> Option<i64> {
         self.files.last().map(MigrationFile::version)
     }
@@ -50,23 +50,23 @@ impl MigrationFile {
         &self.name
     }
 
-    /// The digits of the name; 1 or more.
+    /// The version: the digits of the name, as a number from 1.
     pub fn version(&self) -> i64 {
         self.migration.version
     }
 
-    /// The rest of the name, with blanks for underscores.
+    /// The description: the rest of the name, with blanks for underscores.
     pub fn description(&self) -> &str {
         &self.migration.description
     }
 
-    /// SHA-384 of the text with LF line endings, hexadecimal: the same on every machine, whatever
-    /// git did to the line endings.
+    /// The SHA-384 of the text with LF line endings, in hexadecimal. It does not depend on the line
+    /// endings that git writes on this machine.
     pub fn fingerprint(&self) -> String {
         self.lf_checksum.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether a recorded checksum is this file's, line endings aside.
+    /// Whether a recorded checksum fits this file with any line endings.
     pub(super) fn has_checksum(&self, recorded: &[u8]) -> bool {
         recorded == &*self.migration.checksum
             || recorded == self.lf_checksum
@@ -77,9 +77,9 @@ impl MigrationFile {
 /// Reads and checks the migrations. No database is needed.
 ///
 /// # Errors
-/// `Config`, with file and line: a name that is no migration's, two files of one version, a file
-/// that is empty, unreadable, not UTF-8 or has a byte order mark, a statement that would leave a
-/// migration half applied.
+/// `Config`, with file and line, when a name is not a migration's name, two files have one version,
+/// a file is empty, unreadable or not UTF-8 or begins with a byte order mark, or a statement could
+/// leave a migration half applied.
 pub fn load(files: &Files) -> Result<MigrationSet> {
     load_from(&Folder::open(files, &embedded::MIGRATIONS, "migrations.path")?)
 }
@@ -88,7 +88,7 @@ fn load_from(folder: &Folder) -> Result<MigrationSet> {
     let mut found: Vec<MigrationFile> = Vec::new();
     let mut reverts = Vec::new();
     for name in folder.list()?.files {
-        // sqlx looks at `.sql` only; other case, as some editors write it, is a slip.
+        // sqlx reads only `.sql`. A file with `.SQL` is probably a mistake, so devdb refuses it.
         if !name.to_ascii_lowercase().ends_with(".sql") {
             continue;
         }
@@ -113,8 +113,8 @@ fn load_from(folder: &Folder) -> Result<MigrationSet> {
     let versions: BTreeSet<i64> = found.iter().map(MigrationFile::version).collect();
     if let Some((_, name)) = reverts.iter().find(|(version, _)| !versions.contains(version)) {
         return Err(Error::new(Kind::Config, format!("{} reverts nothing", folder.label(name)))
-            .because("there is no migration of this version beside it")
-            .hint(format!("a migration's own file ends in {:?}", ".up.sql")));
+            .because("there is no migration with this version beside it")
+            .hint("the migration that it reverts must have a name that ends in .up.sql"));
     }
     Ok(MigrationSet { files: found })
 }
@@ -127,7 +127,7 @@ fn misnamed(label: &str, name: &str, reason: &str) -> Error {
     Error::new(Kind::Config, format!("{label} is not a migration's name"))
         .because(reason)
         .hint("name it <YYYYMMDDHHMMSS>_<what_it_does>.sql, or move it out of this directory")
-        .hint(format!("devdb migrate new {}   makes such a file", words.join("-")))
+        .hint(format!("devdb migrate new {}   makes a file with a right name", words.join("-")))
 }
 
 struct FileName {
@@ -137,8 +137,10 @@ struct FileName {
 }
 
 impl FileName {
-    /// As sqlx splits names (`resolve_blocking`), but a file that sqlx would pass over in silence
-    /// is an error.
+    /// Splits a name as sqlx does (`resolve_blocking`). Names that sqlx ignores are errors.
+    ///
+    /// # Errors
+    /// The reason.
     fn parse(name: &str) -> std::result::Result<Self, &'static str> {
         let (digits, rest) = name.split_once('_').ok_or("there is no underscore in it")?;
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -154,7 +156,7 @@ impl FileName {
         let kind = MigrationType::from_filename(rest);
         let description = rest.trim_end_matches(kind.suffix()).replace('_', " ");
         if description.is_empty() {
-            return Err("it does not say what it does");
+            return Err("it has no description");
         }
         Ok(FileName { version, description, kind })
     }
@@ -184,40 +186,46 @@ impl MigrationFile {
     }
 }
 
-/// Refuses what the server or sqlx would misunderstand.
+/// Refuses a file that the server or sqlx would read in a wrong way.
 fn check(source: &SourceText, without_transaction: bool) -> Result<()> {
     let label = &source.label;
     let text = &source.text;
     if text.starts_with('\u{feff}') {
         return Err(Error::new(Kind::Config, format!("{label} begins with a byte order mark"))
-            .because("PostgreSQL takes it for a part of the first statement")
+            .because("PostgreSQL reads it as a part of the first statement")
             .hint("save the file as UTF-8 without BOM"));
     }
     if let Some(offset) = text.find('\0') {
         let place = Place::of_byte(text, offset);
         return Err(Error::new(Kind::Config, format!("{label}:{place}: a NUL character"))
-            .because("PostgreSQL takes it for the end of the file"));
+            .because("PostgreSQL reads it as the end of the file"));
     }
     let statements = sql_scan::statements(text);
     if statements.is_empty() {
         let content = if text.trim().is_empty() { "is empty" } else { "has only comments" };
         return Err(Error::new(Kind::Config, format!("{label} {content}"))
-            .because("a migration that does nothing would be recorded as applied for good")
+            .because("devdb would record a migration that does nothing as applied")
             .hint("write its SQL, or remove the file"));
     }
     let error_at = |statement: &Statement<'_>, message: &str| {
         source.error_at(Kind::Config, Place::of_byte(text, statement.start), message)
     };
     if let Some(copy) = statements.iter().find(|statement| statement.copies_inline()) {
-        return Err(error_at(copy, "a COPY whose data is in the file works in psql only")
+        return Err(error_at(copy, "COPY with its data in the file works only in psql")
             .hint("write INSERT, or put the data into seeds/<number>_<table>.csv"));
     }
     let control = statements.iter().find(|statement| statement.controls_transaction());
     if let Some(control) = control.filter(|_| !without_transaction) {
         return Err(error_at(control, "a migration may not begin or end a transaction")
-            .because("each runs in a transaction of its own; ending it would leave half of the migration applied and unrecorded")
+            .because(
+                "devdb runs each migration in a transaction of its own; if that ends too early, a \
+                 failure leaves half of the migration applied and unrecorded",
+            )
             .hint("remove the statement")
-            .hint("or make `-- no-transaction` the file's first line, where no transaction is wanted"));
+            .hint(
+                "if the migration must run without a transaction, make `-- no-transaction` the \
+                 file's first line",
+            ));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ fn load_files(files: &[(&str, &[u8])]) -> Result<MigrationSet> {
     load_dir(directory.path())
 }
 
-/// The whole error, with the temporary directory's name taken out.
+/// The whole error, without the temporary directory's name.
 fn refused(files: &[(&str, &[u8])]) -> String {
     let directory = tempfile::tempdir().unwrap();
     for (name, content) in files {
@@ -31,7 +31,7 @@ fn refused(files: &[(&str, &[u8])]) -> String {
 }
 
 #[test]
-fn names_and_checksums_are_sqlx_own() {
+fn names_and_checksums_are_read_as_sqlx_reads_them() {
     let set = load_files(&[
         ("2_add_b_c.sql", b"select 2;\r\n"),
         ("1_first.up.sql", b"select 1;"),
@@ -51,7 +51,7 @@ fn names_and_checksums_are_sqlx_own() {
 }
 
 #[test]
-fn line_endings_make_no_other_fingerprint() {
+fn line_endings_do_not_change_the_fingerprint() {
     let fingerprint =
         |content: &[u8]| load_files(&[("1_a.sql", content)]).unwrap().files()[0].fingerprint();
     assert_eq!(fingerprint(b"select\n1"), fingerprint(b"select\r\n1"));
@@ -67,7 +67,7 @@ fn the_sample_project_loads() {
 }
 
 #[test]
-fn a_directory_that_nobody_named_may_be_missing() {
+fn only_a_directory_that_a_person_named_must_exist() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("migrations");
     let set = load(&Files::Directory { path: path.clone(), required: false }).unwrap();
@@ -78,14 +78,14 @@ fn a_directory_that_nobody_named_may_be_missing() {
 }
 
 #[test]
-fn names_that_are_no_migrations() {
+fn wrong_names_are_refused() {
     for (name, reason) in [
         ("notes.sql", "there is no underscore in it"),
         ("create_users.sql", "it does not begin with digits and an underscore"),
         ("V1__users.sql", "it does not begin with digits and an underscore"),
         ("0_zero.sql", "versions begin at 1"),
         ("99999999999999999999_far.sql", "its version is above 9223372036854775807"),
-        ("1_.sql", "it does not say what it does"),
+        ("1_.sql", "it has no description"),
         ("1_shout.SQL", "its extension is not `.sql` in lower case"),
     ] {
         assert_eq!(
@@ -96,33 +96,33 @@ fn names_that_are_no_migrations() {
 }
 
 #[test]
-fn two_files_of_one_version() {
+fn two_files_with_one_version_are_refused() {
     insta::assert_snapshot!(
         refused(&[("7_a.sql", b"select 1"), ("07_b.up.sql", b"select 1")]),
         @"two migrations have the version 7: migrations/07_b.up.sql and 7_a.sql"
     );
     insta::assert_snapshot!(
         refused(&[("7_a.down.sql", b"select 1")]),
-        @"migrations/7_a.down.sql reverts nothing: there is no migration of this version beside it"
+        @"migrations/7_a.down.sql reverts nothing: there is no migration with this version beside it"
     );
 }
 
 #[test]
-fn contents_that_are_refused() {
-    insta::assert_snapshot!(refused(&[("1_a.sql", b" \n")]), @"migrations/1_a.sql is empty: a migration that does nothing would be recorded as applied for good");
-    insta::assert_snapshot!(refused(&[("1_a.sql", b"-- later\n/* ; */;")]), @"migrations/1_a.sql has only comments: a migration that does nothing would be recorded as applied for good");
-    insta::assert_snapshot!(refused(&[("1_a.sql", b"\xef\xbb\xbfselect 1")]), @"migrations/1_a.sql begins with a byte order mark: PostgreSQL takes it for a part of the first statement");
-    insta::assert_snapshot!(refused(&[("1_a.sql", b"select '\xe4'")]), @"migrations/1_a.sql:1:9: not UTF-8: the byte 0xe4 begins no character");
-    insta::assert_snapshot!(refused(&[("1_a.sql", b"select 1;\0")]), @"migrations/1_a.sql:1:10: a NUL character: PostgreSQL takes it for the end of the file");
+fn wrong_contents_are_refused() {
+    insta::assert_snapshot!(refused(&[("1_a.sql", b" \n")]), @"migrations/1_a.sql is empty: devdb would record a migration that does nothing as applied");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"-- later\n/* ; */;")]), @"migrations/1_a.sql has only comments: devdb would record a migration that does nothing as applied");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"\xef\xbb\xbfselect 1")]), @"migrations/1_a.sql begins with a byte order mark: PostgreSQL reads it as a part of the first statement");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"select '\xe4'")]), @"migrations/1_a.sql:1:9: not UTF-8: no character begins with the byte 0xe4");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"select 1;\0")]), @"migrations/1_a.sql:1:10: a NUL character: PostgreSQL reads it as the end of the file");
     insta::assert_snapshot!(refused(&[("1_a.sql", b"create table a ();\r\n  COMMIT;\r\ncreate table b ();\r\n")]), @r"
-    migrations/1_a.sql:2:3: a migration may not begin or end a transaction: each runs in a transaction of its own; ending it would leave half of the migration applied and unrecorded
+    migrations/1_a.sql:2:3: a migration may not begin or end a transaction: devdb runs each migration in a transaction of its own; if that ends too early, a failure leaves half of the migration applied and unrecorded
     1 | create table a ();
     2 |   COMMIT;
       |   ^
     3 | create table b ();
     ");
     insta::assert_snapshot!(refused(&[("1_a.sql", b"copy t from stdin;\n1\n\\.\n")]), @r"
-    migrations/1_a.sql:1:1: a COPY whose data is in the file works in psql only
+    migrations/1_a.sql:1:1: COPY with its data in the file works only in psql
     1 | copy t from stdin;
       | ^
     2 | 1
@@ -131,14 +131,14 @@ fn contents_that_are_refused() {
 }
 
 #[test]
-fn without_a_transaction_a_file_may_have_its_own() {
+fn a_file_without_a_transaction_may_begin_one() {
     let set = load_files(&[("1_a.sql", b"-- no-transaction\nbegin; commit;")]).unwrap();
     assert!(set.files()[0].migration.no_tx);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_nowhere_is_said() {
+fn a_link_to_a_missing_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/nowhere/at/all", directory.path().join("1_a.sql")).unwrap();
     let error = load_dir(directory.path()).unwrap_err();

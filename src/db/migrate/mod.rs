@@ -1,5 +1,5 @@
-//! Migrations: the files, what of them is applied, and applying the rest. The table, the lock and
-//! the checksums are sqlx's own, so that `sqlx migrate` and `sqlx::migrate!` agree with devdb.
+//! Reads migrations, compares them with the applied ones, and applies the rest. devdb uses sqlx's
+//! table, lock and checksums, so that `sqlx migrate` and `sqlx::migrate!` agree with it.
 
 mod load;
 mod new_file;
@@ -11,5 +11,5 @@ pub use new_file::new_file;
 pub use run::{Applied, LOCK_DEADLINE, run};
 pub use status::{AppliedMigration, MigrationStatus, PendingMigration, status};
 
-/// Where sqlx records what is applied.
+/// The table in which sqlx records applied migrations.
 const TABLE: &str = "_sqlx_migrations";

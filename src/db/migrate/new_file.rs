@@ -1,4 +1,4 @@
-//! A new migration's file.
+//! Makes the file of a new migration.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use crate::error::{Error, Kind, Result, ResultExt};
 /// The longest description in a file's name, in characters.
 const LONGEST_DESCRIPTION: usize = 80;
 
-/// Writes `<timestamp>_<name>.sql` into `directory` (made if need be) from a template, in which
-/// `{name}` and `{date}` are filled in. Its version is newer than every file's there, and nothing
-/// is ever overwritten.
+/// Writes `<timestamp>_<name>.sql` into `directory`, which it makes if necessary. The text is the
+/// template, with values for `{name}` and `{date}`. The version is newer than the version of every
+/// other file. Never overwrites a file.
 ///
 /// # Errors
 /// `Usage` when the name has no letter or digit; `Config` when the file cannot be written.
@@ -26,14 +26,14 @@ pub fn new_file(
     if description.is_empty() {
         return Err(Error::new(
             Kind::Usage,
-            format!("{name:?} does not say what the migration does"),
+            format!("{name:?} has no letter or digit for the migration's name"),
         )
         .hint("devdb migrate new add-serial-number-to-gateways"));
     }
     std::fs::create_dir_all(directory)
         .or_fail(Kind::Config, || format!("cannot make the directory {}", directory.display()))?;
     let stamp: i64 = now.format("%Y%m%d%H%M%S").to_string().parse().unwrap_or_default();
-    // A file from a clock that is ahead, or made in the same second.
+    // Another clock may be ahead, or another file may be from the same second.
     let version = match newest_version(directory)? {
         Some(newest) if newest >= stamp => newest.checked_add(1).ok_or_else(|| {
             Error::new(Kind::Config, format!("no version is newer than {newest}"))
@@ -52,7 +52,7 @@ pub fn new_file(
     Ok(path)
 }
 
-/// Lower case letters, digits and single underscores.
+/// The name in lower case letters, digits and single underscores.
 fn description(name: &str) -> String {
     let mut out = String::new();
     for c in name.trim_end_matches(".sql").chars().flat_map(char::to_lowercase) {

@@ -1,4 +1,4 @@
-//! Applying migrations, one transaction each, under sqlx's own lock.
+//! Applies migrations, each in a transaction of its own, under sqlx's lock.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::OutOfOrder;
 
-/// How long devdb waits for another program that holds sqlx's lock and migrates the same database.
-/// sqlx itself would wait for ever.
+/// How long devdb waits for another program that migrates the same database. sqlx itself would wait
+/// for ever.
 pub const LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A migration that a run has applied.
@@ -30,14 +30,14 @@ pub struct Applied {
     pub took_ms: u64,
 }
 
-/// Applies what is pending, oldest first, on a connection of its own under sqlx's advisory lock,
-/// for which it waits at most `lock_timeout`. One event for each, after its commit. Dropping the
-/// future rolls the current migration back; the earlier ones stay applied.
+/// Applies the pending migrations, the oldest first. Waits at most `lock_timeout` for sqlx's
+/// advisory lock. Emits an event after the commit of each migration. If the future is dropped, the
+/// current migration is rolled back, and the earlier ones stay applied.
 ///
 /// # Errors
-/// `Locked` when another program holds the lock, with its pid. `Drift` when files and records
-/// disagree (see [`super::MigrationStatus::drift`]); nothing has run then. `Migration` when one
-/// fails, with its place in the file; the earlier ones stay applied.
+/// `Locked`, with its pid, when another program holds the lock. `Drift` when the files and the
+/// applied migrations disagree (see [`super::MigrationStatus::drift`]); nothing has run then.
+/// `Migration`, with the place in the file, when a migration fails; the earlier ones stay applied.
 pub async fn run(
     address: &Address,
     set: &MigrationSet,
@@ -53,30 +53,30 @@ pub async fn run(
         connection.unlock().await?;
         connection.close().await.map_err(MigrateError::from)
     };
-    // Everything is committed; a connection that ends badly now takes nothing back.
+    // Everything is committed, so an error does not matter.
     if let Err(error) = closing.await {
         tracing::debug!(%error, "closing the migrations' connection");
     }
     Ok(applied)
 }
 
-async fn lock(connection: &mut PgConnection, address: &Address, patience: Duration) -> Result<()> {
+async fn lock(connection: &mut PgConnection, address: &Address, timeout: Duration) -> Result<()> {
     let locking = async {
-        session::set_lock_timeout(connection, patience).await?;
+        session::set_lock_timeout(connection, timeout).await?;
         connection.lock().await?;
-        session::no_lock_timeout(connection).await?;
+        session::reset_lock_timeout(connection).await?;
         Ok::<(), MigrateError>(())
     };
     match locking.await.map_err(into_sqlx) {
         Ok(()) => Ok(()),
         Err(error) => {
             let key = lock_key(&address.database);
-            Err(session::lock_error(address, key, "migration", patience, &error).await)
+            Err(session::lock_error(address, key, "migration", timeout, &error).await)
         }
     }
 }
 
-/// The key of sqlx's lock (`generate_lock_id`), to find out who holds it.
+/// The key of sqlx's lock (`generate_lock_id`), for finding the session that holds it.
 fn lock_key(database: &str) -> i64 {
     0x3d32_ad9e * i64::from(crc32fast::hash(database.as_bytes()))
 }
@@ -94,7 +94,7 @@ async fn apply_pending(
     out_of_order: OutOfOrder,
     events: &Events,
 ) -> Result<Vec<Applied>> {
-    // Under the lock: another devdb may just have applied them.
+    // Compare under the lock, because another devdb may have applied migrations meanwhile.
     let status = status(connection, set).await?;
     if let Some(drift) = status.drift(out_of_order) {
         return Err(drift);
@@ -120,15 +120,17 @@ async fn apply_pending(
     Ok(applied)
 }
 
-/// A migration that failed: in its own SQL, or in the book-keeping after it.
+/// The failure of a migration.
 enum Failure {
+    /// Its SQL failed.
     Script(ScriptError),
+    /// Recording it failed.
     Record(sqlx::Error),
 }
 
-/// What sqlx's own `apply` does, step by step (its steps are public, `skip` being the one that
-/// records), but counting the statements: most errors of PostgreSQL carry no position, and so
-/// the failing statement can be shown all the same.
+/// Does the same as sqlx's `apply`, whose steps are public (`skip` records a migration). Most
+/// errors of PostgreSQL have no position, so this counts the statements to find the one that
+/// failed.
 async fn apply(connection: &mut PgConnection, file: &MigrationFile) -> Result<Duration, Failure> {
     let start = Instant::now();
     let sql = &file.source.text;
@@ -176,37 +178,42 @@ impl Failure {
                     format!("{}: the migration cannot be recorded", file.source.label),
                 );
                 let failure = server_error::explain(failure, error);
-                // Files from pg_dump empty search_path for the whole session.
+                // The files of pg_dump set an empty search_path for the whole session.
                 if server_error::has_code(error, "42P01") || server_error::has_code(error, "3F000")
                 {
-                    failure.hint("if it sets search_path, write SET LOCAL search_path, or name the schema of each object")
+                    failure.hint(
+                        "if the file sets search_path, write SET LOCAL search_path, or name the \
+                         schema of each object",
+                    )
                 } else {
                     failure
                 }
             }
         };
         let failure = if file.migration.no_tx {
-            failure.hint("it ran without a transaction: see what it has left behind")
+            failure
+                .hint("the migration ran without a transaction; check which of its changes remain")
         } else {
             failure
         };
         failure.hint(match earlier {
             0 => format!("no migration was applied; {pending} pending"),
-            1 => format!("the migration before it stays applied; {} pending", pending - 1),
+            1 => format!("the migration before it remains applied; {} pending", pending - 1),
             _ => format!(
-                "the {earlier} migrations before it stay applied; {} pending",
+                "the {earlier} migrations before it remain applied; {} pending",
                 pending - earlier
             ),
         })
     }
 }
 
-/// What helps against some failures of migrations in particular.
+/// Adds a hint for some errors of migrations.
 fn advise(failure: Error, error: &sqlx::Error) -> Error {
-    // 25001: `CREATE INDEX CONCURRENTLY cannot run inside a transaction block` and its like.
+    // 25001: `CREATE INDEX CONCURRENTLY cannot run inside a transaction block`, for example.
     if server_error::has_code(error, "25001") {
-        return failure
-            .hint("make `-- no-transaction` the first line of a file with this statement alone");
+        return failure.hint(
+            "move this statement into a file of its own, whose first line is `-- no-transaction`",
+        );
     }
     failure
 }

@@ -1,4 +1,4 @@
-//! What is applied, compared with the files.
+//! Compares the applied migrations with the files.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use super::MigrationSet;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::OutOfOrder;
 
-/// Applied migrations and files, compared. Every list is in the order of versions.
+/// The comparison of applied migrations with the files. Every list is in the order of versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct MigrationStatus {
-    /// Everything that is recorded as applied.
+    /// All migrations that are recorded as applied.
     pub applied: Vec<AppliedMigration>,
-    /// Every file that is not applied.
+    /// All files that are not applied.
     pub pending: Vec<PendingMigration>,
-    /// Applied, but the file has changed since (line endings aside).
+    /// The applied migrations whose files have changed since. Other line endings do not count.
     pub changed: Vec<AppliedMigration>,
-    /// Applied, but there is no such file.
+    /// The applied migrations that have no file.
     pub missing: Vec<AppliedMigration>,
-    /// Those of `pending` that are older than the newest applied one.
+    /// The pending migrations that are older than the newest applied one.
     pub out_of_order: Vec<PendingMigration>,
-    /// Recorded by another tool as begun and not finished.
+    /// The migrations that another tool began and did not finish.
     pub dirty: Vec<AppliedMigration>,
 }
 
@@ -52,13 +52,13 @@ pub struct PendingMigration {
 }
 
 impl MigrationStatus {
-    /// Whether everything is applied and as the files say.
+    /// Whether all files are applied and none has changed.
     pub fn is_current(&self) -> bool {
         self.pending.is_empty() && self.drift(OutOfOrder::Allow).is_none()
     }
 
-    /// The disagreement between applied migrations and files that forbids to apply more; files
-    /// that are merely out of order count unless they are allowed.
+    /// The error when the files and the applied migrations disagree, so that devdb cannot apply
+    /// more of them. Files that are out of order count unless they are allowed.
     pub fn drift(&self, rule: OutOfOrder) -> Option<Error> {
         let out_of_order = match rule {
             OutOfOrder::Allow => &[][..],
@@ -86,14 +86,20 @@ impl MigrationStatus {
             return None;
         }
         if !self.changed.is_empty() || !self.missing.is_empty() {
-            failure = failure.hint("bring the files back as they were (git status; git log -- migrations), and put the change into a new migration");
+            failure = failure.hint(
+                "restore the files (git status; git log -- migrations), and put the change into a \
+                 new migration",
+            );
         }
         if !out_of_order.is_empty() {
             failure = failure
                 .hint("give the file a newer timestamp")
                 .hint("or set `migrations.out_of_order: allow` in devdb.yaml");
         }
-        Some(failure.hint("devdb reset   builds the database anew from the files; devdb undo brings the old data back"))
+        Some(failure.hint(
+            "devdb reset   builds a new database from the files; devdb undo brings the present \
+             data back",
+        ))
     }
 }
 
@@ -106,11 +112,11 @@ impl std::fmt::Display for AppliedMigration {
     }
 }
 
-/// Compares what the database says is applied with the files. Changes nothing, not even when the
-/// database has never been migrated.
+/// Compares the migrations that the database records as applied with the files. Changes nothing,
+/// even if the database was never migrated.
 ///
 /// # Errors
-/// When the connection is lost, or `_sqlx_migrations` is not a table as sqlx makes it.
+/// `Unexpected` when the connection is lost, or sqlx did not make the table `_sqlx_migrations`.
 pub async fn status(connection: &mut PgConnection, set: &MigrationSet) -> Result<MigrationStatus> {
     let failed = || "cannot read the table _sqlx_migrations".to_owned();
     let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")

@@ -1,4 +1,4 @@
-//! Applying seeds: all in one transaction, under a lock, recorded in the same transaction.
+//! Applies and records all seeds in one transaction, under a lock.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::diagnose::SAVEPOINT;
 use super::encrypt::{Encrypted, Encrypting};
-use super::load::Content;
+use super::load::SeedContent;
 use super::record::{self, Labels};
 use super::rows::Writer;
 use super::{SeedFile, SeedSet, csv_file, status};
@@ -17,21 +17,21 @@ use crate::db::{script, server_error, session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
-/// The advisory lock that one [`apply`] holds: `devdb` and a number, in ASCII.
-const LOCK: i64 = 0x6465_7664_6201;
+/// The key of the advisory lock that [`apply`] holds: `devdb` in ASCII, then the number 1.
+const LOCK_KEY: i64 = 0x6465_7664_6201;
 
-/// How long to wait for another devdb that is seeding.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for another devdb that applies seeds.
+const SEED_LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What [`apply`] did and found.
+/// The result of [`apply`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SeedOutcome {
-    /// The files that are now applied, in order.
+    /// The files that were applied now, in order.
     pub applied: Vec<AppliedSeed>,
-    /// Files that have changed since they were applied. They are not applied again: their rows
-    /// are there. `devdb reset` applies them.
+    /// Files that have changed since they were applied. They are not applied again, because their
+    /// former rows are in the database. `devdb reset` applies them.
     pub changed: Vec<String>,
-    /// Files that were applied and are gone.
+    /// Files that were applied and no longer exist.
     pub missing: Vec<String>,
 }
 
@@ -40,19 +40,19 @@ pub struct SeedOutcome {
 pub struct AppliedSeed {
     /// The file's name below the seed directory.
     pub file: String,
-    /// Rows written.
+    /// The number of rows that were written.
     pub rows: u64,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
 
-/// Applies the files that have not been applied, all in one transaction and in order, on a
-/// connection of its own under an advisory lock. Dropping the future rolls everything back.
-/// `encrypting` is called when there is something to apply, with the files' names.
+/// Applies the pending files in order, all in one transaction under an advisory lock. If the future
+/// is dropped, everything is rolled back. If files are pending, it calls `encrypting` with their
+/// names.
 ///
 /// # Errors
 /// `Seed`, with file, line and column; nothing has changed then. `Locked` when another devdb has
-/// been seeding for a minute. What encrypting says, with the place of the value.
+/// applied seeds for a minute. The errors of encrypting, with the place of the value.
 pub async fn apply(
     address: &Address,
     set: &SeedSet,
@@ -74,7 +74,7 @@ pub async fn apply(
     record::ensure_tables(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut encrypted = encrypting(&found.pending).done().await?;
-    let mut said = Vec::new();
+    let mut events_to_emit = Vec::new();
     for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
         let start = Instant::now();
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
@@ -84,27 +84,29 @@ pub async fn apply(
         let took = start.elapsed();
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         outcome.applied.push(AppliedSeed { file: file.name.clone(), rows, took_ms });
-        said.push(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
+        events_to_emit.push(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
     }
     check_deferred(&mut transaction).await?;
     transaction.commit().await.map_err(|error| failed(&error))?;
-    // Not before: when one fails, none is there.
-    said.into_iter().for_each(|event| events.emit(event));
+    // Only now are the files applied: a failure would have rolled back all of them.
+    events_to_emit.into_iter().for_each(|event| events.emit(event));
     Ok(outcome)
 }
 
 async fn lock(transaction: &mut PgConnection, address: &Address) -> Result<()> {
     let locking = async {
-        session::set_lock_timeout(transaction, PATIENCE).await?;
+        session::set_lock_timeout(transaction, SEED_LOCK_DEADLINE).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LOCK)
+            .bind(LOCK_KEY)
             .execute(&mut *transaction)
             .await?;
-        session::no_lock_timeout(transaction).await
+        session::reset_lock_timeout(transaction).await
     };
     match locking.await {
         Ok(()) => Ok(()),
-        Err(error) => Err(session::lock_error(address, LOCK, "seed", PATIENCE, &error).await),
+        Err(error) => {
+            Err(session::lock_error(address, LOCK_KEY, "seed", SEED_LOCK_DEADLINE, &error).await)
+        }
     }
 }
 
@@ -115,9 +117,9 @@ async fn apply_file(
     encrypted: &Encrypted,
 ) -> Result<u64> {
     match &file.content {
-        Content::Sql => apply_sql(transaction, &file.source).await,
-        Content::Csv(table) => csv_file::copy(transaction, file, table).await,
-        Content::Yaml(tables) => {
+        SeedContent::Sql => apply_sql(transaction, &file.source).await,
+        SeedContent::Csv(table) => csv_file::copy(transaction, file, table).await,
+        SeedContent::Yaml(tables) => {
             let savepoint = format!("SAVEPOINT {SAVEPOINT}");
             sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(&mut *transaction).await.map_err(
                 |error| {
@@ -150,7 +152,7 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
             return Err(server_error::explain(failure, &error.error));
         }
     };
-    // Files from pg_dump empty search_path for the whole session.
+    // The files of pg_dump set an empty search_path for the whole session.
     sqlx::raw_sql("RESET search_path")
         .execute(&mut *transaction)
         .await
@@ -159,20 +161,21 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
         .fetch_one(transaction)
         .await
         .map_err(|error| failed(&error))?;
-    // `load` finds a COMMIT as PostgreSQL reads a file by default; a file can change how it is read.
+    // `load` finds a COMMIT with PostgreSQL's default settings. A file can change how PostgreSQL
+    // reads it (`standard_conforming_strings`), so check that the transaction is still the same.
     if before != after {
         return Err(Error::new(
             Kind::Seed,
-            format!("{} has ended the transaction that all seeds share", source.label),
+            format!("{} has ended the transaction in which devdb applies all seeds", source.label),
         )
-        .because("what it and the files before it wrote stays")
-        .hint("remove its COMMIT")
-        .hint("devdb reset   gives back a database without the half of them"));
+        .because("the rows of this file and of the files before it remain in the database")
+        .hint("remove the COMMIT from the file")
+        .hint("devdb reset   builds a new database, without these rows"));
     }
     Ok(rows)
 }
 
-/// Checks deferred constraints while the failure can still be told from one of the commit.
+/// Checks deferred constraints before the commit, so that their failure has a message of its own.
 async fn check_deferred(transaction: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(transaction).await.map_err(|error| {
         let message = "the seeds together violate a deferred constraint";

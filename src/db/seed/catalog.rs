@@ -1,49 +1,50 @@
-//! What the database knows about the tables that seeds fill.
+//! Reads from the database's catalog the tables, columns and foreign keys that seeds need.
 
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::db::inspect::quote;
 
-/// A table (or a view or foreign table that can be written).
+/// A table, or a view or foreign table.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     oid: Oid,
-    /// `gateways`, or `iot.gateways` in a schema other than public. Part of the ids of rows.
+    /// `gateways`; in another schema than public with the schema: `iot.gateways`. Generated ids of
+    /// rows depend on this name.
     pub name: String,
-    /// Schema and name, quoted.
+    /// The schema and the name, quoted.
     pub sql_name: String,
     pub columns: Vec<Column>,
-    /// The column of a primary key of one column.
+    /// The column of the primary key, if the key has only one.
     pub key: Option<String>,
-    references: Vec<Reference>,
+    references: Vec<ForeignKey>,
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(super) struct Column {
     pub name: String,
-    /// Its type without length or precision, as SQL; a domain's base type. A cast to it checks a
-    /// value without cutting it short, as an explicit cast to `varchar(5)` would.
+    /// Its type in SQL, without length or precision; for a domain, the domain's base type. A cast
+    /// to `varchar(5)` would cut a value that is too long; a cast to `varchar` does not.
     pub base_type: String,
     pub is_array: bool,
     pub is_json: bool,
-    /// The ascending sequence that belongs to it (`serial`, `GENERATED AS IDENTITY`).
+    /// The ascending sequence that the column owns (`serial`, `GENERATED AS IDENTITY`).
     pub sequence: Option<Oid>,
 }
 
-/// A column of a foreign key and what it refers to.
+/// A column of a foreign key, and the column that it refers to.
 #[derive(Debug, Clone, sqlx::FromRow)]
-struct Reference {
+struct ForeignKey {
     column: String,
     schema: String,
     table: String,
     referred: String,
 }
 
-/// A column that a row's column refers to.
+/// The column that a foreign key refers to.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    /// As [`Table::name`].
+    /// The table's name, as in [`Table::name`].
     pub table: String,
     pub sql_name: String,
     pub column: String,
@@ -59,7 +60,7 @@ impl Table {
         Some(self.column(self.key.as_deref()?)?.base_type.as_str())
     }
 
-    /// What the foreign keys of a column refer to.
+    /// The targets of a column's foreign keys.
     pub fn targets(&self, column: &str) -> impl Iterator<Item = Target> {
         self.references.iter().filter(move |reference| reference.column == column).map(
             |reference| Target {
@@ -70,8 +71,8 @@ impl Table {
         )
     }
 
-    /// Lets the sequences of columns that were written go on after the highest number in them. One
-    /// that is past it already stays.
+    /// Sets the sequences of the columns that were written to the highest number in the column. A
+    /// sequence with a higher number stays as it is.
     pub async fn advance_sequences(
         &self,
         connection: &mut PgConnection,
@@ -92,7 +93,7 @@ impl Table {
         Ok(())
     }
 
-    /// The columns of one of its constraints or unique indexes.
+    /// The columns of a constraint or a unique index of this table.
     pub async fn columns_of_constraint(
         &self,
         connection: &mut PgConnection,
@@ -121,8 +122,8 @@ fn sql_name(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
 }
 
-/// Looks a table up by its name as a person writes it, perhaps with its schema, in its exact
-/// case; none when there is no such table.
+/// Finds a table by its name, which may begin with a schema. Case matters. None when there is no
+/// such table.
 pub(super) async fn table(
     connection: &mut PgConnection,
     name: &str,
@@ -156,7 +157,8 @@ pub(super) async fn table(
 }
 
 async fn columns(connection: &mut PgConnection, table: Oid) -> Result<Vec<Column>, sqlx::Error> {
-    // -1, not NULL, for the type's modifier: `character` without one would mean character(1).
+    // With -1 as the type's modifier, format_type writes `bpchar`. With NULL it writes `character`,
+    // which means character(1).
     sqlx::query_as(
         "SELECT a.attname::text AS name, format_type(base.oid, -1) AS base_type, \
                 base.typcategory = 'A' AS is_array, \
@@ -185,7 +187,7 @@ async fn columns(connection: &mut PgConnection, table: Oid) -> Result<Vec<Column
 async fn references(
     connection: &mut PgConnection,
     table: Oid,
-) -> Result<Vec<Reference>, sqlx::Error> {
+) -> Result<Vec<ForeignKey>, sqlx::Error> {
     sqlx::query_as(
         "SELECT own.attname::text AS column, n.nspname::text AS schema, c.relname::text AS table, \
                 their.attname::text AS referred \
@@ -201,7 +203,7 @@ async fn references(
     .await
 }
 
-/// The names of all tables of the project, as a person would write them.
+/// The names of all tables of the project, as seeds write them.
 pub(super) async fn table_names(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let names: Vec<(String, String)> = sqlx::query_as(
         "SELECT n.nspname::text, c.relname::text \

@@ -1,27 +1,27 @@
-//! CSV seeds: the header names the columns, the rest goes through COPY as it is.
+//! Applies CSV seeds. The header names the columns; COPY reads the rest.
 
 use sqlx::PgConnection;
 
-use super::rows::{lost, stuck};
+use super::rows::{schema_error, sequence_error};
 use super::{SeedFile, catalog};
 use crate::db::inspect::quote;
 use crate::db::place::Place;
 use crate::db::server_error;
 use crate::error::{Error, Kind, Result, nearest};
 
-/// How much is sent at a time, in bytes: an interrupted command stops between two.
-const CHUNK: usize = 1 << 16;
+/// The size of a chunk that is sent, in bytes. An interrupted command stops between two chunks.
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// Copies a CSV file into its table and returns the number of rows.
 ///
 /// # Errors
-/// `Seed`, with the line, where there is one. The transaction is then to be given up.
+/// `Seed`, with the line if it is known. The caller must then roll the transaction back.
 pub(super) async fn copy(
     connection: &mut PgConnection,
     file: &SeedFile,
     table_name: &str,
 ) -> Result<u64> {
-    // Spreadsheets begin the file with a byte order mark.
+    // Spreadsheet programs write a byte order mark.
     let text = file.source.text.strip_prefix('\u{feff}').unwrap_or(&file.source.text);
     let columns = header(file, text)?;
     let table = known_table(connection, file, table_name).await?;
@@ -34,7 +34,7 @@ pub(super) async fn copy(
             );
             let known = table.columns.iter().map(|column| column.name.as_str());
             return Err(match nearest(column, known) {
-                _ if column.contains([';', '\t']) => failure.hint("separate columns by commas"),
+                _ if column.contains([';', '\t']) => failure.hint("separate columns with commas"),
                 Some(near) => failure.hint(format!("did you mean {near:?}?")),
                 None => failure,
             });
@@ -54,7 +54,7 @@ pub(super) async fn copy(
             columns.iter().any(|(_, name)| *name == column.name)
         })
         .await
-        .map_err(|error| stuck(&file.source, &error))?;
+        .map_err(|error| sequence_error(&file.source, &error))?;
     Ok(rows)
 }
 
@@ -64,7 +64,7 @@ async fn send(
     text: &str,
 ) -> Result<u64, sqlx::Error> {
     let mut copy = connection.copy_in_raw(statement).await?;
-    for chunk in text.as_bytes().chunks(CHUNK) {
+    for chunk in text.as_bytes().chunks(CHUNK_BYTES) {
         copy.send(chunk).await?;
     }
     copy.finish().await
@@ -75,32 +75,34 @@ async fn known_table(
     file: &SeedFile,
     name: &str,
 ) -> Result<catalog::Table> {
-    if let Some(table) = catalog::table(connection, name).await.map_err(|error| lost(&error))? {
+    if let Some(table) =
+        catalog::table(connection, name).await.map_err(|error| schema_error(&error))?
+    {
         return Ok(table);
     }
-    let known = catalog::table_names(connection).await.map_err(|error| lost(&error))?;
+    let known = catalog::table_names(connection).await.map_err(|error| schema_error(&error))?;
     let failure =
         Error::new(Kind::Seed, format!("{}: there is no table {name:?}", file.source.label));
     Err(match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => failure.hint(format!("did you mean {near:?}?")),
         None => failure,
     }
-    .hint("a CSV file is named <number>_<table>.csv"))
+    .hint("name a CSV file <number>_<table>.csv"))
 }
 
-/// The columns that the first line names, with their places.
+/// The columns in the first line, with their places.
 fn header(file: &SeedFile, text: &str) -> Result<Vec<(Place, String)>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
     let record = match reader.records().next() {
         Some(Ok(record)) => record,
         Some(Err(error)) => {
             return Err(
-                Error::new(Kind::Seed, format!("{}: not CSV", file.source.label)).because(error)
+                Error::new(Kind::Seed, format!("{} is not CSV", file.source.label)).because(error)
             );
         }
         None => {
             return Err(Error::new(Kind::Seed, format!("{} is empty", file.source.label))
-                .hint("its first line names the columns"));
+                .hint("write the names of the columns into its first line"));
         }
     };
     let places = field_places(text.lines().next().unwrap_or_default());
@@ -111,7 +113,7 @@ fn header(file: &SeedFile, text: &str) -> Result<Vec<(Place, String)>> {
     Ok(columns.collect())
 }
 
-/// Where each field of a line begins, in characters from 1.
+/// The columns in which the fields of a line begin, in characters from 1.
 fn field_places(line: &str) -> Vec<usize> {
     let mut places = vec![1];
     let mut quoted = false;
@@ -127,15 +129,14 @@ fn field_places(line: &str) -> Vec<usize> {
 
 fn refused(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) -> Error {
     let failure = match place_of(file, columns, error) {
-        Some(place) => file.source.error_at(Kind::Seed, place, "the row is refused"),
-        None => Error::new(Kind::Seed, format!("{}: a row is refused", file.source.label)),
+        Some(place) => file.source.error_at(Kind::Seed, place, "the server refused the row"),
+        None => Error::new(Kind::Seed, format!("{}: the server refused a row", file.source.label)),
     };
     server_error::explain(failure, error)
 }
 
-/// The place that COPY's context names: `COPY readings, line 3, column value: "abc"`. What
-/// stands around the number is translated on a server with another lc_messages; then there is
-/// no place.
+/// The place in the context of COPY's error: `COPY readings, line 3, column value: "abc"`. None on
+/// a server that translates its messages (`lc_messages`).
 fn place_of(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) -> Option<Place> {
     let context = server_error::of(error)?.r#where()?.lines().next()?;
     let (_, rest) = context.split_once(", line ")?;

@@ -1,5 +1,5 @@
-//! Which value of a refused row is to blame. PostgreSQL names the column for some errors and the
-//! constraint for others; for the rest each value is tried by itself.
+//! Finds the value because of which the server refused a row. For some errors PostgreSQL names the
+//! column, for others the constraint. For all others devdb tries each value by itself.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -11,14 +11,14 @@ use crate::db::place::Place;
 use crate::db::server_error;
 use crate::error::{Error, Kind};
 
-/// What a file's work in the transaction goes back to when it fails.
+/// The savepoint before a file's rows. devdb goes back to it when a row fails.
 pub(super) const SAVEPOINT: &str = "devdb_seed_file";
 
-/// A table like the refused row's, without its defaults, triggers and constraints.
+/// A temporary table with the columns of the real one, without defaults, triggers and constraints.
 const PROBE: &str = "devdb_probe";
 
-/// The error for a row that the server refused, at the place of the value to blame, else at the
-/// row's label.
+/// The error for a row that the server refused. Its place is the value that caused it, or the row's
+/// label if that value is not known.
 pub(super) async fn row(
     writer: &mut Writer<'_>,
     table: &Table,
@@ -27,22 +27,22 @@ pub(super) async fn row(
     error: &sqlx::Error,
 ) -> Error {
     let blamed = blame(writer.connection, table, cells, error).await.unwrap_or_default();
-    let subject = format!("the row {:?} of {} is refused", row.label.text, table.name);
+    let subject = format!("the server refused the row {:?} of {}", row.label.text, table.name);
     let (place, message) = match &blamed {
         Blamed { place: Some(place), column: Some(column) } => {
-            (*place, format!("{subject} for its column {column:?}"))
+            (*place, format!("{subject} because of its column {column:?}"))
         }
         Blamed { place: Some(place), column: None } => (*place, subject),
         Blamed { place: None, column: Some(column) } => {
-            (row.label.place, format!("{subject}: it has no {column:?}"))
+            (row.label.place, format!("{subject}, which has no value for {column:?}"))
         }
         Blamed { place: None, column: None } => (row.label.place, subject),
     };
     server_error::explain(writer.source.error_at(Kind::Seed, place, message), error)
 }
 
-/// A place without a column: several columns may be to blame, this is the first. A column
-/// without a place: the row lacks it.
+/// The cause of a refusal. If only `place` is known, several columns may be the cause, and it is
+/// the place of the first one. If only `column` is known, the row has no value for it.
 #[derive(Default)]
 struct Blamed {
     place: Option<Place>,
@@ -77,8 +77,8 @@ pub(super) async fn back_to_savepoint(connection: &mut PgConnection) -> Result<(
     Ok(())
 }
 
-/// Tries the values one by one in an empty table of the same columns, so that a value too long
-/// for `varchar(5)` fails as it does in the real one.
+/// Tries to insert the values one by one into an empty table with the same columns. A value that is
+/// too long for `varchar(5)` then fails as in the real table.
 async fn probe(
     connection: &mut PgConnection,
     table: &Table,
@@ -99,7 +99,7 @@ async fn probe(
         }
         let tried = query.execute(&mut *connection).await;
         sqlx::raw_sql("ROLLBACK TO SAVEPOINT devdb_probe").execute(&mut *connection).await?;
-        // 23502: the other columns, which the probe leaves out, may not be null.
+        // 23502: another column, which has no value here, must not be null.
         if tried.is_err_and(|error| !server_error::has_code(&error, "23502")) {
             return Ok(Blamed { place: Some(cell.place), column: Some(cell.column.name.clone()) });
         }

@@ -1,4 +1,5 @@
-//! The values of `!encrypt`: deriving a key for one takes tens of milliseconds and 16 MB.
+//! Encrypts the values of `!encrypt` on several threads, because the key of each value takes tens
+//! of milliseconds and 16 MB to derive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,30 +7,30 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::Content;
+use super::load::SeedContent;
 use super::yaml::ValueContent;
 use super::{SeedFile, SeedSet};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result};
 
-/// How `!encrypt` values are encrypted. It is not called, and so need not have a key, unless
-/// there is one.
+/// The function that encrypts a value. It is called only for `!encrypt` values, so it needs a key
+/// only if there are any.
 pub type Encrypt = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
 
-/// The values of one file, by their places in it.
+/// The encrypted values of a file, by their places.
 pub(super) type Encrypted = BTreeMap<Place, String>;
 
-/// The values of some files of a set, being encrypted on threads of their own, a few at a time, from
-/// when this was made until it is dropped. To be made within a tokio runtime.
+/// Encrypts the values of some files on other threads until it is dropped. It must be made in a
+/// tokio runtime.
 pub struct Encrypting(AbortOnDropHandle<Result<BTreeMap<String, Encrypted>>>);
 
 impl Encrypting {
-    /// Begins with the files of these names.
+    /// Begins to encrypt the values of the files with these names.
     pub fn begin(set: &SeedSet, names: &[String], encrypt: Encrypt) -> Self {
         let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
-        let values: Vec<Clear> = {
+        let values: Vec<PlainValue> = {
             let files = set.files.iter().filter(|file| names.contains(&file.name));
-            files.flat_map(clear_values).collect()
+            files.flat_map(plain_values).collect()
         };
         let encrypting = async move {
             let each = values.into_iter().map(|value| value.encrypt(Arc::clone(&encrypt)));
@@ -43,30 +44,30 @@ impl Encrypting {
         Encrypting(AbortOnDropHandle::new(tokio::spawn(encrypting)))
     }
 
-    /// Waits for the values, by file name.
+    /// Waits for the encrypted values, by file name.
     ///
     /// # Errors
-    /// What the encryption of the first that failed said, with its place.
+    /// The error of the first value that failed, with its place.
     pub(super) async fn done(self) -> Result<BTreeMap<String, Encrypted>> {
         let all = self.0.await;
         all.unwrap_or_else(|error| {
-            Err(Error::new(Kind::Unexpected, "cannot encrypt the seeds' values").because(error))
+            Err(Error::new(Kind::Unexpected, "cannot encrypt values of the seeds").because(error))
         })
     }
 }
 
 /// A value to encrypt.
-struct Clear {
+struct PlainValue {
     file: String,
-    /// The file as errors name it.
+    /// The file's path as messages show it.
     label: String,
     place: Place,
     text: String,
 }
 
-impl Clear {
+impl PlainValue {
     async fn encrypt(self, encrypt: Encrypt) -> Result<(String, Place, String)> {
-        let Clear { file, label, place, text } = self;
+        let PlainValue { file, label, place, text } = self;
         let cannot = || format!("{label}:{place}: cannot encrypt the value");
         match tokio::task::spawn_blocking(move || encrypt(&text)).await {
             Ok(Ok(encrypted)) => Ok((file, place, encrypted)),
@@ -76,14 +77,14 @@ impl Clear {
     }
 }
 
-fn clear_values(file: &SeedFile) -> impl Iterator<Item = Clear> {
+fn plain_values(file: &SeedFile) -> impl Iterator<Item = PlainValue> {
     let tables = match &file.content {
-        Content::Yaml(tables) => tables.as_slice(),
-        Content::Sql | Content::Csv(_) => &[],
+        SeedContent::Yaml(tables) => tables.as_slice(),
+        SeedContent::Sql | SeedContent::Csv(_) => &[],
     };
     let values = tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.values);
     values.filter_map(|(_, value)| match &value.content {
-        ValueContent::Encrypt(clear) => Some(Clear {
+        ValueContent::Encrypt(clear) => Some(PlainValue {
             file: file.name.clone(),
             label: file.source.label.clone(),
             place: value.place,

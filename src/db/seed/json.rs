@@ -1,34 +1,37 @@
-//! YAML values as JSON and as PostgreSQL's array literals.
+//! Converts YAML values to JSON and to PostgreSQL's array literals.
 
 use serde_json::Value;
 
-use super::tree::{Content, Node, duplicate};
+use super::tree::{Node, NodeContent, duplicate};
 use crate::db::place::Place;
 
-/// A value that has no such form, and where.
-pub(super) struct NotThisForm {
+/// A value that cannot be converted, with its place.
+pub(super) struct CannotConvert {
     pub place: Place,
     pub message: String,
 }
 
-type Converted<T> = Result<T, NotThisForm>;
+type Converted<T> = Result<T, CannotConvert>;
 
-/// A value as JSON text. Plain values mean what YAML's core schema says; numbers that are JSON
-/// numbers already keep their digits.
+/// Converts a value to JSON text. Unquoted values have the types of YAML's core schema. A number
+/// that JSON can write in the same way keeps its digits.
 pub(super) fn to_json(node: &Node) -> Converted<String> {
     untagged(node)?;
     match &node.content {
-        Content::Scalar { text, plain: true } => scalar(node, text),
-        Content::Scalar { text, .. } => Ok(quoted(text)),
-        Content::Sequence(items) => {
+        NodeContent::Scalar { text, plain: true } => scalar(node, text),
+        NodeContent::Scalar { text, .. } => Ok(quoted(text)),
+        NodeContent::Sequence(items) => {
             let items: Vec<String> = items.iter().map(to_json).collect::<Converted<_>>()?;
             Ok(format!("[{}]", items.join(",")))
         }
-        Content::Mapping(pairs) => {
+        NodeContent::Mapping(pairs) => {
             if let Some((key, first)) = duplicate(pairs) {
-                return Err(NotThisForm {
+                return Err(CannotConvert {
                     place: key.place,
-                    message: format!("{:?} is there twice, first on line {}", key.text, first.line),
+                    message: format!(
+                        "the key {:?} occurs twice, first on line {}",
+                        key.text, first.line
+                    ),
                 });
             }
             let pairs: Vec<String> = pairs
@@ -40,8 +43,8 @@ pub(super) fn to_json(node: &Node) -> Converted<String> {
     }
 }
 
-/// A list as an array literal (PostgreSQL's manual, 8.15); lists in it are its dimensions,
-/// mappings in it are JSON.
+/// Converts a list to an array literal (PostgreSQL's manual, 8.15). Lists in it become dimensions
+/// of the array, and mappings in it become JSON.
 pub(super) fn to_array(items: &[Node]) -> Converted<String> {
     let items: Vec<String> = items
         .iter()
@@ -49,9 +52,9 @@ pub(super) fn to_array(items: &[Node]) -> Converted<String> {
             untagged(item)?;
             match &item.content {
                 _ if item.is_null() => Ok("NULL".to_owned()),
-                Content::Sequence(items) => to_array(items),
-                Content::Scalar { text, .. } => Ok(array_element(text)),
-                Content::Mapping(_) => Ok(array_element(&to_json(item)?)),
+                NodeContent::Sequence(items) => to_array(items),
+                NodeContent::Scalar { text, .. } => Ok(array_element(text)),
+                NodeContent::Mapping(_) => Ok(array_element(&to_json(item)?)),
             }
         })
         .collect::<Converted<_>>()?;
@@ -65,9 +68,9 @@ fn array_element(text: &str) -> String {
 fn untagged(node: &Node) -> Converted<()> {
     match &node.tag {
         None => Ok(()),
-        Some(tag) => Err(NotThisForm {
+        Some(tag) => Err(CannotConvert {
             place: node.place,
-            message: format!("{tag} stands for a column's whole value, not for a part of it"),
+            message: format!("{tag} must be the whole value of a column, not a part of it"),
         }),
     }
 }
@@ -80,7 +83,7 @@ fn scalar(node: &Node, text: &str) -> Converted<String> {
         "true" | "True" | "TRUE" => return Ok("true".to_owned()),
         "false" | "False" | "FALSE" => return Ok("false".to_owned()),
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" => {
-            return Err(NotThisForm {
+            return Err(CannotConvert {
                 place: node.place,
                 message: format!("JSON has no number {text}"),
             });
@@ -96,7 +99,7 @@ fn scalar(node: &Node, text: &str) -> Converted<String> {
     if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)) {
         return Ok(number.to_string());
     }
-    // The core schema's other spellings of numbers: +5, 007, .5, 5.
+    // The core schema allows other forms of numbers, too: +5, 007, .5, 5.
     let is_number = text.bytes().any(|byte| byte.is_ascii_digit())
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'));
     let number = if is_number { number(text) } else { None };
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_mean_what_the_core_schema_says() {
+    fn scalars_have_the_types_of_the_core_schema() {
         let flow = "[1, -1.50, 1e5, 0x1F, +5, 007, .5, 1.2.3, 2026-01-05, true, False, null, ~, \
                     yes, '5', !!str 5, \"a\\nb\", 12345678901234567890123]";
         assert_eq!(
@@ -149,19 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say() {
+    fn values_without_a_json_form_are_refused() {
         assert_eq!(json("a: .inf"), "1:4: JSON has no number .inf");
-        assert_eq!(json("a: {b: 1, b: 2}"), "1:11: \"b\" is there twice, first on line 1");
+        assert_eq!(json("a: {b: 1, b: 2}"), "1:11: the key \"b\" occurs twice, first on line 1");
         assert_eq!(
             json("a:\n  - !ref b"),
-            "2:5: !ref stands for a column's whole value, not for a part of it"
+            "2:5: !ref must be the whole value of a column, not a part of it"
         );
     }
 
     #[test]
-    fn arrays_are_literals() {
+    fn lists_become_array_literals() {
         let array = |text: &str| match node(text).content {
-            Content::Sequence(items) => to_array(&items).ok().unwrap(),
+            NodeContent::Sequence(items) => to_array(&items).ok().unwrap(),
             _ => panic!("not a list"),
         };
         assert_eq!(

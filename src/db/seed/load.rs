@@ -1,5 +1,4 @@
-//! Reading seeds: which files, in which order, and everything that can be wrong with them that
-//! needs no database to be seen.
+//! Finds and reads the seed files, and makes all checks that need no database.
 
 use sha2::{Digest, Sha256};
 
@@ -12,32 +11,32 @@ use crate::embedded;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::Files;
 
-/// The profile that needs no directory of its own.
+/// The profile that may have no directory.
 const DEFAULT_PROFILE: &str = "dev";
 
-/// A project's seeds for one profile, checked, in the order in which they are applied.
+/// The seeds of a project for one profile, checked, in the order in which they are applied.
 #[derive(Debug, Clone, Default)]
 pub struct SeedSet {
     pub(super) profile: String,
     pub(super) files: Vec<SeedFile>,
 }
 
-/// One seed file.
+/// A seed file.
 #[derive(Debug, Clone)]
 pub struct SeedFile {
-    /// Its name below the seed directory: `010_a.yaml`, `dev/020_b.csv`.
+    /// The name below the seed directory: `010_a.yaml`, `dev/020_b.csv`.
     pub(super) name: String,
     pub(super) source: SourceText,
     pub(super) checksum: String,
-    pub(super) content: Content,
+    pub(super) content: SeedContent,
 }
 
-/// What a seed file holds.
+/// The content of a seed file.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(super) enum SeedContent {
     Yaml(Vec<TableRows>),
     Sql,
-    /// The table, from the file's name.
+    /// CSV for the table that the file's name names.
     Csv(String),
 }
 
@@ -47,42 +46,42 @@ impl SeedSet {
         &self.files
     }
 
-    /// The profile they are of.
+    /// The profile.
     pub fn profile(&self) -> &str {
         &self.profile
     }
 
-    /// Whether an encryption key is needed to apply them: `!encrypt` occurs.
+    /// Whether an `!encrypt` value occurs, so that devdb needs an encryption key.
     pub fn needs_key(&self) -> bool {
         self.files.iter().any(|file| match &file.content {
-            Content::Yaml(tables) => tables
+            SeedContent::Yaml(tables) => tables
                 .iter()
                 .flat_map(|table| &table.rows)
                 .flat_map(|row| &row.values)
                 .any(|(_, value)| matches!(value.content, ValueContent::Encrypt(_))),
-            Content::Sql | Content::Csv(_) => false,
+            SeedContent::Sql | SeedContent::Csv(_) => false,
         })
     }
 }
 
 impl SeedFile {
-    /// Its name below the seed directory.
+    /// The name below the seed directory.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 of the text with LF line endings, hexadecimal.
+    /// The SHA-256 of the text with LF line endings, in hexadecimal.
     pub fn checksum(&self) -> &str {
         &self.checksum
     }
 }
 
-/// Reads and checks the seeds: the files directly in the directory, then those in the profile's
-/// own, each in name order. `.yaml`, `.yml`, `.sql` and `.csv` count; everything else is ignored.
-/// No database is needed.
+/// Reads and checks the seeds: first the files in the directory itself, then the files in the
+/// profile's directory, each in name order. Reads `.yaml`, `.yml`, `.sql` and `.csv` files and
+/// ignores all others. Needs no database.
 ///
 /// # Errors
-/// `Config` when the directory or the profile is not there; `Seed`, with file, line and column,
+/// `Config` when the directory or the profile does not exist; `Seed`, with file, line and column,
 /// when a file is wrong.
 pub fn load(files: &Files, profile: &str) -> Result<SeedSet> {
     load_from(&Folder::open(files, &embedded::SEEDS, "seeds.path")?, profile)
@@ -94,7 +93,7 @@ fn load_from(folder: &Folder, profile: &str) -> Result<SeedSet> {
     if profile != DEFAULT_PROFILE && !has_directory {
         let failure = Error::new(
             Kind::Config,
-            format!("seeds.profile: {} has no directory {profile:?}", folder.label("")),
+            format!("seeds.profile: {} has no subdirectory {profile:?}", folder.label("")),
         );
         let known = listing.directories.iter().map(String::as_str).chain([DEFAULT_PROFILE]);
         return Err(match nearest(profile, known) {
@@ -120,14 +119,14 @@ fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedF
             "yaml" | "yml" => {
                 let source = read()?;
                 let tables = yaml::parse(&source)?;
-                (source, Content::Yaml(tables))
+                (source, SeedContent::Yaml(tables))
             }
             "sql" => {
                 let source = read()?;
                 check_sql(&source)?;
-                (source, Content::Sql)
+                (source, SeedContent::Sql)
             }
-            "csv" => (read()?, Content::Csv(table_of(stem).to_owned())),
+            "csv" => (read()?, SeedContent::Csv(table_of(stem).to_owned())),
             _ => continue,
         };
         let lf = source.text.replace("\r\n", "\n");
@@ -137,7 +136,7 @@ fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedF
     Ok(files)
 }
 
-/// `020_readings` → `readings`.
+/// The table that a CSV file's name names: `020_readings` → `readings`.
 fn table_of(stem: &str) -> &str {
     match stem.split_once(['_', '-']) {
         Some((digits, table)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => table,
@@ -145,7 +144,8 @@ fn table_of(stem: &str) -> &str {
     }
 }
 
-/// All seeds are one transaction; a file that ends it would leave half of them applied.
+/// Refuses statements that begin or end a transaction, because all seeds are applied in one.
+/// Refuses COPY with its data in the file, which only psql can read.
 fn check_sql(source: &SourceText) -> Result<()> {
     for statement in sql_scan::statements(&source.text) {
         let error = |message: &str| {
@@ -154,11 +154,11 @@ fn check_sql(source: &SourceText) -> Result<()> {
         };
         if statement.controls_transaction() {
             return Err(error("a seed may not begin or end a transaction")
-                .because("all seeds are applied in one, so that nothing is ever half applied")
+                .because("devdb applies all seeds in one transaction")
                 .hint("remove the statement"));
         }
         if statement.copies_inline() {
-            return Err(error("a COPY whose data is in the file works in psql only")
+            return Err(error("COPY with its data in the file works only in psql")
                 .hint("put the data into a file <number>_<table>.csv beside this one"));
         }
     }

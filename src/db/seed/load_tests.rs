@@ -15,7 +15,7 @@ fn write(files: &[(&str, &str)]) -> tempfile::TempDir {
     directory
 }
 
-/// The whole error with hints, with the temporary directory's name taken out.
+/// The whole error with its hints, without the temporary directory's name.
 fn refused(files: &[(&str, &str)]) -> String {
     let directory = write(files);
     let error = load_dir(directory.path(), "dev").unwrap_err();
@@ -33,7 +33,7 @@ fn names(set: &SeedSet) -> Vec<&str> {
 }
 
 #[test]
-fn common_files_come_first_then_the_profile_s() {
+fn common_files_come_before_files_of_the_profile() {
     let directory = write(&[
         ("020_b.sql", "select 1"),
         ("010_a.yaml", ""),
@@ -47,7 +47,7 @@ fn common_files_come_first_then_the_profile_s() {
     assert_eq!(names(&load("demo").unwrap()), ["010_a.yaml", "020_b.sql", "demo/001_d.yml"]);
     let error = load("dmeo").unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
-    assert!(error.message().ends_with("has no directory \"dmeo\""), "{error}");
+    assert!(error.message().ends_with("has no subdirectory \"dmeo\""), "{error}");
     assert_eq!(error.hints(), ["did you mean \"demo\"?"]);
 }
 
@@ -59,7 +59,7 @@ fn a_csv_file_names_its_table() {
 }
 
 #[test]
-fn line_endings_make_no_other_checksum_but_comments_do() {
+fn comments_change_the_checksum_and_line_endings_do_not() {
     let checksum = |text: &str| {
         let directory = write(&[("a.yaml", text)]);
         load_dir(directory.path(), "dev").unwrap().files()[0].checksum().to_owned()
@@ -78,11 +78,11 @@ fn the_sample_project_loads_and_needs_a_key() {
 }
 
 #[test]
-fn templates_are_there() {
+fn every_template_exists_and_the_seed_template_loads() {
     for name in ["devdb.yaml", "env.example", "gitignore", "migration.sql", "seed.yaml"] {
         assert!(embedded::template(name).is_some_and(|text| !text.is_empty()), "{name}");
     }
-    // An example that is all comments, and does not stop a first `devdb up`.
+    // All lines of the example are comments, so a first `devdb up` applies nothing.
     let directory = write(&[("010_example.yaml", embedded::template("seed.yaml").unwrap())]);
     load_dir(directory.path(), "dev").unwrap();
     let uncommented: Vec<&str> = embedded::template("seed.yaml")
@@ -96,7 +96,7 @@ fn templates_are_there() {
 }
 
 #[test]
-fn wrong_shapes_are_refused_at_their_place() {
+fn wrong_shapes_are_refused_with_their_place() {
     insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r:\n    a: [1\n  s: 2\n")]), @r"
     seeds/a.yaml:4:4: this is not YAML: invalid indentation
     2 |   r:
@@ -137,26 +137,26 @@ fn wrong_shapes_are_refused_at_their_place() {
     did you mean !ref?
     ");
     insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r:\n    a: !encrypt [x]\n")]), @r"
-    seeds/a.yaml:3:8: !encrypt wants a single value; this is a list
+    seeds/a.yaml:3:8: !encrypt needs a single value; this is a list
     1 | t:
     2 |   r:
     3 |     a: !encrypt ***
       |        ^
     ");
     insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  v1.2:\n    a: 1\n")]), @r#"
-    seeds/a.yaml:2:3: the label "v1.2" is empty or has a dot in it
+    seeds/a.yaml:2:3: the label "v1.2" is empty or contains a dot
     1 | t:
     2 |   v1.2:
       |   ^
     3 |     a: 1
-    dots separate table and label in `!ref table.label`
+    choose a label without a dot; in `!ref table.label` the dot ends the table
     "#);
 }
 
 #[test]
-fn names_that_are_there_twice_are_refused() {
+fn names_that_occur_twice_are_refused() {
     insta::assert_snapshot!(refused(&[("a.yaml", "t: {}\nt: {}\n")]), @r#"
-    seeds/a.yaml:2:1: the table "t" is there twice, first on line 1
+    seeds/a.yaml:2:1: the table "t" occurs twice, first on line 1
     1 | t: {}
     2 | t: {}
       | ^
@@ -169,7 +169,7 @@ fn names_that_are_there_twice_are_refused() {
       |   ^
     "#);
     insta::assert_snapshot!(refused(&[("a.yaml", "t:\n  r: {a: 1, a: 2}\n")]), @r#"
-    seeds/a.yaml:2:13: the column "a" is there twice, first on line 2
+    seeds/a.yaml:2:13: the column "a" occurs twice, first on line 2
     1 | t:
     2 |   r: {a: 1, a: 2}
       |             ^
@@ -183,7 +183,7 @@ fn names_that_are_there_twice_are_refused() {
 }
 
 #[test]
-fn references_must_have_a_row_before_them() {
+fn a_reference_needs_a_row_before_it() {
     let rows = "orgs:\n  acme: {}\n";
     insta::assert_snapshot!(refused(&[("a.yaml", rows), ("b.yaml", "t:\n  r: {a: !ref acne}\n")]), @r#"
     seeds/b.yaml:2:10: no row has the label "acne"
@@ -197,17 +197,17 @@ fn references_must_have_a_row_before_them() {
     1 | t:
     2 |   r: {a: !ref t.acme}
       |          ^
-    there is one of orgs: write !ref orgs.acme
+    a row of orgs has it: !ref orgs.acme
     "#);
     insta::assert_snapshot!(refused(&[("c.yaml", rows), ("b.yaml", "t:\n  r: {a: !ref acme}\n")]), @r#"
-    seeds/b.yaml:2:10: "acme" is defined later, in seeds/c.yaml:2:3
+    seeds/b.yaml:2:10: the row "acme" comes later, in seeds/c.yaml:2:3
     1 | t:
     2 |   r: {a: !ref acme}
       |          ^
-    rows are written in the order of the files; move that row before this one
+    move that row before this one; devdb writes rows in the order of the files
     "#);
     insta::assert_snapshot!(refused(&[("b.yaml", "t:\n  r: {a: !ref r}\n")]), @r#"
-    seeds/b.yaml:2:10: "r" is this very row, which is not written yet
+    seeds/b.yaml:2:10: "r" is the label of this row itself, which is not written yet
     1 | t:
     2 |   r: {a: !ref r}
       |          ^
@@ -217,21 +217,21 @@ fn references_must_have_a_row_before_them() {
 #[test]
 fn sql_that_would_end_the_transaction_is_refused() {
     insta::assert_snapshot!(refused(&[("a.sql", "insert into t values (1);\nCOMMIT;\n")]), @r"
-    seeds/a.sql:2:1: a seed may not begin or end a transaction: all seeds are applied in one, so that nothing is ever half applied
+    seeds/a.sql:2:1: a seed may not begin or end a transaction: devdb applies all seeds in one transaction
     1 | insert into t values (1);
     2 | COMMIT;
       | ^
     remove the statement
     ");
     insta::assert_snapshot!(refused(&[("a.sql", "copy t from stdin;\n1\n")]), @r"
-    seeds/a.sql:1:1: a COPY whose data is in the file works in psql only
+    seeds/a.sql:1:1: COPY with its data in the file works only in psql
     1 | copy t from stdin;
       | ^
     2 | 1
     put the data into a file <number>_<table>.csv beside this one
     ");
     insta::assert_snapshot!(refused(&[("a.sql", "rollback")]), @r"
-    seeds/a.sql:1:1: a seed may not begin or end a transaction: all seeds are applied in one, so that nothing is ever half applied
+    seeds/a.sql:1:1: a seed may not begin or end a transaction: devdb applies all seeds in one transaction
     1 | rollback
       | ^
     remove the statement
@@ -239,10 +239,10 @@ fn sql_that_would_end_the_transaction_is_refused() {
 }
 
 #[test]
-fn aliases_are_followed_within_reason() {
+fn aliases_are_followed_up_to_a_limit() {
     let directory = write(&[("a.yaml", "t:\n  r: &r {a: 1}\n  s: *r\n")]);
     let set = load_dir(directory.path(), "dev").unwrap();
-    let Content::Yaml(tables) = &set.files()[0].content else { panic!("not YAML") };
+    let SeedContent::Yaml(tables) = &set.files()[0].content else { panic!("not YAML") };
     assert_eq!(tables[0].rows[1].values.len(), 1);
     let mut bomb = String::from("t:\n  r:\n    a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..8 {
@@ -251,5 +251,5 @@ fn aliases_are_followed_within_reason() {
         bomb.push_str(&format!("    a{level}: &a{level} [{items}]\n"));
     }
     let text = refused(&[("a.yaml", &bomb)]);
-    assert!(text.contains("aliases stand for too many values"), "{text}");
+    assert!(text.contains("aliases repeat too many values"), "{text}");
 }

@@ -1,5 +1,5 @@
-//! Seeds: YAML, SQL and CSV files, applied in name order in one transaction, and recorded in it
-//! so that nothing is applied twice.
+//! Seeds are YAML, SQL and CSV files. devdb applies them in name order in one transaction, and
+//! records them in it so that it never applies a file twice.
 
 mod apply;
 mod catalog;

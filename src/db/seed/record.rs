@@ -1,4 +1,4 @@
-//! What has been seeded: the tables `_devdb.seeds` and `_devdb.labels`.
+//! The tables `_devdb.seeds` and `_devdb.labels` record the applied seeds.
 
 use std::collections::HashMap;
 
@@ -9,16 +9,16 @@ use sqlx::PgConnection;
 use super::{SeedFile, SeedSet};
 use crate::error::{Kind, Result, ResultExt};
 
-/// Seeds compared with what is recorded.
+/// The comparison of seed files with the recorded seeds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SeedStatus {
-    /// Everything that is recorded, of whatever profile, in name order.
+    /// All recorded seeds of all profiles, in name order.
     pub applied: Vec<RecordedSeed>,
-    /// Files that have not been applied, in the order in which they will be.
+    /// The files that are not applied yet, in the order in which devdb will apply them.
     pub pending: Vec<String>,
-    /// Applied, but the file has changed since (line endings aside).
+    /// The applied files that have changed since. Other line endings do not count.
     pub changed: Vec<String>,
-    /// Applied, of this profile, but there is no such file.
+    /// The applied files of this profile that no longer exist.
     pub missing: Vec<String>,
 }
 
@@ -27,25 +27,25 @@ pub struct SeedStatus {
 pub struct RecordedSeed {
     /// The file's name below the seed directory.
     pub file: String,
-    /// The profile it was applied for.
+    /// The profile for which it was applied.
     pub profile: String,
-    /// SHA-256 of its text with LF line endings, hexadecimal.
+    /// The SHA-256 of its text with LF line endings, in hexadecimal.
     pub checksum: String,
-    /// When, by the server's clock.
+    /// When it was applied, by the server's clock.
     pub applied_at: DateTime<Utc>,
 }
 
 impl SeedStatus {
-    /// Whether everything is applied as the files say.
+    /// Whether all files are applied and none has changed.
     pub fn is_current(&self) -> bool {
         self.pending.is_empty() && self.changed.is_empty() && self.missing.is_empty()
     }
 }
 
-/// Compares what is recorded with the files. Changes nothing.
+/// Compares the recorded seeds with the files. Changes nothing.
 ///
 /// # Errors
-/// When the connection is lost, or `_devdb.seeds` is not devdb's table.
+/// `Unexpected` when the connection is lost, or devdb did not make the table `_devdb.seeds`.
 pub async fn status(connection: &mut PgConnection, set: &SeedSet) -> Result<SeedStatus> {
     let failed = || "cannot read the table _devdb.seeds".to_owned();
     let exists: bool = sqlx::query_scalar("SELECT to_regclass('_devdb.seeds') IS NOT NULL")
@@ -78,7 +78,7 @@ fn compare(applied: Vec<RecordedSeed>, set: &SeedSet) -> SeedStatus {
     let missing = applied
         .iter()
         .map(|seed| &seed.file)
-        // What another profile brought is none of this one's business.
+        // The files of other profiles do not count.
         .filter(|file| !file.contains('/') || file.starts_with(&own))
         .filter(|name| set.files.iter().all(|file| file.name != **name))
         .cloned()
@@ -86,7 +86,7 @@ fn compare(applied: Vec<RecordedSeed>, set: &SeedSet) -> SeedStatus {
     SeedStatus { applied, pending, changed, missing }
 }
 
-/// Makes the tables where they are missing.
+/// Creates the tables if they do not exist.
 pub(super) async fn ensure_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         "CREATE SCHEMA IF NOT EXISTS _devdb; \
@@ -122,16 +122,16 @@ pub(super) async fn add(
     Ok(())
 }
 
-/// The primary keys of labelled rows, as text: what `!ref` stands for.
+/// The primary keys of rows by table and label. devdb replaces `!ref` by such a key.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     keys: HashMap<(String, String), String>,
-    /// Those that are not yet in the database.
+    /// The tables and labels that are not in the database yet.
     new: Vec<(String, String)>,
 }
 
 impl Labels {
-    /// The labels of files that were applied earlier.
+    /// Reads the labels of the files that were applied earlier.
     pub async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let rows: Vec<(String, String, String)> =
             sqlx::query_as("SELECT table_name, label, key FROM _devdb.labels")
@@ -156,7 +156,7 @@ impl Labels {
         self.keys.keys().filter(move |(of, _)| of == table).map(|(_, label)| label.as_str())
     }
 
-    /// Writes what was added.
+    /// Writes the new labels to the database.
     pub async fn store(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let new = std::mem::take(&mut self.new);
         let keys: Vec<&str> = new.iter().map(|name| self.keys[name].as_str()).collect();

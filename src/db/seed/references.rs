@@ -1,16 +1,17 @@
-//! Labels and the references to them, checked before any database is asked.
+//! Checks labels and the references to them, without a database.
 
 use std::collections::HashMap;
 
-use super::load::{Content, SeedFile};
+use super::load::{SeedContent, SeedFile};
 use super::yaml::{Reference, ValueContent};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result, nearest};
 
-/// A row's position in the order in which rows are written: file, row in the file.
+/// A row's position in the order in which rows are written: the index of the file, and the index of
+/// the row in the file.
 type Position = (usize, usize);
 
-/// Where each label is: label → table → definition.
+/// The rows by label and table: label → table → definition.
 type Labels<'a> = HashMap<&'a str, HashMap<&'a str, Definition<'a>>>;
 
 struct Definition<'a> {
@@ -19,20 +20,20 @@ struct Definition<'a> {
     place: Place,
 }
 
-/// A table's name without the schema that is meant anyway.
+/// A table's name without the schema public, which is the default.
 pub(super) fn canonical(table: &str) -> &str {
     table.strip_prefix("public.").unwrap_or(table)
 }
 
-/// Checks that no two rows of a table have one label, and that every `!ref` has a row that is
-/// written before it.
+/// Checks that the rows of a table have different labels, and that the row of every `!ref` is
+/// written before the reference.
 ///
 /// # Errors
-/// `Seed`, at the reference or the second row.
+/// `Seed`, with the place of the reference or of the second row.
 pub(super) fn check(files: &[SeedFile]) -> Result<()> {
     let labels = labels(files)?;
     for (file_index, file) in files.iter().enumerate() {
-        let Content::Yaml(tables) = &file.content else { continue };
+        let SeedContent::Yaml(tables) = &file.content else { continue };
         let rows = tables.iter().flat_map(|table| &table.rows).enumerate();
         for (row_index, row) in rows {
             for (_, value) in &row.values {
@@ -49,7 +50,7 @@ pub(super) fn check(files: &[SeedFile]) -> Result<()> {
 fn labels(files: &[SeedFile]) -> Result<Labels<'_>> {
     let mut labels = Labels::new();
     for (file_index, file) in files.iter().enumerate() {
-        let Content::Yaml(tables) = &file.content else { continue };
+        let SeedContent::Yaml(tables) = &file.content else { continue };
         let rows = tables
             .iter()
             .flat_map(|table| table.rows.iter().map(|row| (canonical(&table.table.text), row)));
@@ -93,13 +94,13 @@ fn check_reference(
     let error = |message: String| file.source.error_at(Kind::Seed, place, message);
     Err(match later {
         Some(definition) if definition.position == position => {
-            error(format!("{label:?} is this very row, which is not written yet"))
+            error(format!("{label:?} is the label of this row itself, which is not written yet"))
         }
         Some(definition) => error(format!(
-            "{label:?} is defined later, in {}:{}",
+            "the row {label:?} comes later, in {}:{}",
             definition.file.source.label, definition.place
         ))
-        .hint("rows are written in the order of the files; move that row before this one"),
+        .hint("move that row before this one; devdb writes rows in the order of the files"),
         None => unknown(labels, reference, error),
     })
 }
@@ -109,7 +110,7 @@ fn unknown(labels: &Labels<'_>, reference: &Reference, error: impl Fn(String) ->
     let elsewhere = labels.get(label).and_then(|tables| tables.keys().next());
     if let (Some(table), Some(elsewhere)) = (&reference.table, elsewhere) {
         return error(format!("no row of {table} has the label {label:?}"))
-            .hint(format!("there is one of {elsewhere}: write !ref {elsewhere}.{label}"));
+            .hint(format!("a row of {elsewhere} has it: !ref {elsewhere}.{label}"));
     }
     let failure = error(match &reference.table {
         Some(table) => format!("no row of {table} has the label {label:?}"),

@@ -1,4 +1,4 @@
-//! Writing the rows of a YAML seed.
+//! Writes the rows of a YAML seed.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
@@ -15,30 +15,30 @@ use crate::db::server_error;
 use crate::db::sql_scan;
 use crate::error::{Error, Kind, Result, nearest};
 
-/// The namespace of rows' ids. Changing it changes every id on every machine.
+/// The namespace of generated ids. If it changes, every id changes on every machine.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f8d_1c52_7f0b_5c63_9f0e_3a7b_2d5e_9c41);
 
-/// A column's value, ready for an INSERT.
+/// A column of a row with its value.
 pub(super) struct Cell<'a> {
     pub column: &'a Column,
     pub place: Place,
     pub input: Input,
 }
 
-/// What stands in an INSERT for a value.
+/// The form of a value in an INSERT.
 pub(super) enum Input {
-    /// Bound as text and cast to the column's type.
+    /// A parameter that is bound as text and cast to the column's type.
     Bound(Option<String>),
     /// An SQL expression.
     Expression(String),
 }
 
 impl Cell<'_> {
-    /// The SQL of the value, `parameter` being the number of its parameter if it has one.
+    /// The SQL of the value. `parameter` is the number of its parameter, if it has one.
     pub fn sql(&self, parameter: usize) -> String {
         match &self.input {
             Input::Bound(_) => format!("${parameter}::text::{}", self.column.base_type),
-            // The line break ends a comment at the end of the expression.
+            // The line break ends a comment that the expression may end with.
             Input::Expression(expression) => format!("({expression}\n)"),
         }
     }
@@ -51,31 +51,31 @@ impl Cell<'_> {
     }
 }
 
-/// One seed file's way into the database.
+/// Writes the rows of a file to the database.
 pub(super) struct Writer<'a> {
     pub connection: &'a mut PgConnection,
     pub source: &'a SourceText,
     pub labels: &'a mut Labels,
-    /// The encrypted values, by the place of the value in the file.
+    /// The file's encrypted values.
     pub encrypted: &'a Encrypted,
 }
 
-/// Reads what the server said when a question about the schema went wrong.
-pub(super) fn lost(error: &sqlx::Error) -> Error {
+/// The error when devdb cannot read the catalog.
+pub(super) fn schema_error(error: &sqlx::Error) -> Error {
     server_error::explain(Error::new(Kind::Seed, "cannot read the database's schema"), error)
 }
 
-/// Reads what the server said when a sequence could not be advanced.
-pub(super) fn stuck(source: &SourceText, error: &sqlx::Error) -> Error {
-    let message = format!("{}: a sequence cannot be advanced", source.label);
+/// The error when devdb cannot advance a sequence.
+pub(super) fn sequence_error(source: &SourceText, error: &sqlx::Error) -> Error {
+    let message = format!("{}: cannot advance a sequence", source.label);
     server_error::explain(Error::new(Kind::Seed, message), error)
 }
 
 impl Writer<'_> {
-    /// Writes every row of the file, in its order, and returns how many.
+    /// Writes all rows of the file in their order, and returns their number.
     ///
     /// # Errors
-    /// `Seed`, with the place of the row or value. The transaction is then to be given up.
+    /// `Seed`, with the place of the row or value. The caller must then roll the transaction back.
     pub async fn write(&mut self, tables: &[TableRows]) -> Result<u64> {
         let mut written = 0;
         for rows in tables {
@@ -90,7 +90,7 @@ impl Writer<'_> {
                     named().any(|name| *name == column.name)
                 })
                 .await
-                .map_err(|error| stuck(self.source, &error))?;
+                .map_err(|error| sequence_error(self.source, &error))?;
         }
         Ok(written)
     }
@@ -102,11 +102,12 @@ impl Writer<'_> {
     async fn table(&mut self, rows: &TableRows) -> Result<Table> {
         let name = &rows.table.text;
         if let Some(table) =
-            catalog::table(self.connection, name).await.map_err(|error| lost(&error))?
+            catalog::table(self.connection, name).await.map_err(|error| schema_error(&error))?
         {
             return Ok(table);
         }
-        let known = catalog::table_names(self.connection).await.map_err(|error| lost(&error))?;
+        let known =
+            catalog::table_names(self.connection).await.map_err(|error| schema_error(&error))?;
         let failure = self.error(rows.table.place, format!("there is no table {name:?}"));
         Err(did_you_mean(failure, name, known.iter().map(String::as_str)))
     }
@@ -125,7 +126,7 @@ impl Writer<'_> {
             let input = self.input(table, column, value).await?;
             cells.push(Cell { column, place: value.place, input });
         }
-        cells.extend(own_id(table, row));
+        cells.extend(generated_id(table, row));
         match insert(self.connection, table, &cells).await {
             Ok(Some(key)) => self.labels.add(&table.name, &row.label.text, key),
             Ok(None) => {}
@@ -144,7 +145,7 @@ impl Writer<'_> {
             ValueContent::Encrypt(_) => self.encrypted.get(&value.place).cloned(),
             ValueContent::Sql(expression) => {
                 if sql_scan::statements(expression).len() != 1 || expression.ends_with(';') {
-                    return Err(self.error(value.place, "!sql wants one SQL expression"));
+                    return Err(self.error(value.place, "!sql needs one SQL expression"));
                 }
                 return Ok(Input::Expression(expression.clone()));
             }
@@ -158,7 +159,7 @@ impl Writer<'_> {
     fn nested(&self, column: &Column, node: &tree::Node) -> Result<String> {
         let converted = match &node.content {
             _ if column.is_json => json::to_json(node),
-            tree::Content::Sequence(items) if column.is_array => json::to_array(items),
+            tree::NodeContent::Sequence(items) if column.is_array => json::to_array(items),
             _ => {
                 return Err(self.error(
                     node.place,
@@ -174,7 +175,7 @@ impl Writer<'_> {
         converted.map_err(|error| self.error(error.place, error.message))
     }
 
-    /// What a `!ref` stands for.
+    /// The value of a `!ref`.
     async fn referred(
         &mut self,
         table: &Table,
@@ -187,7 +188,7 @@ impl Writer<'_> {
         if let Some(named) = &reference.table {
             let named = super::references::canonical(named);
             targets.retain(|target| target.table == named);
-            // Without a foreign key the named row's own key is meant.
+            // Without a foreign key the value is the primary key of the row.
             if targets.is_empty() {
                 return self.labels.get(named, label).map(str::to_owned).ok_or_else(|| {
                     self.error(place, format!("no row of {named} has the label {label:?}"))
@@ -199,11 +200,11 @@ impl Writer<'_> {
                 .error(
                     place,
                     format!(
-                        "the column {:?} has no foreign key that says whose label {label:?} is",
+                        "the column {:?} has no foreign key, so the table of {label:?} is unknown",
                         column.name
                     ),
                 )
-                .hint("name the table too: !ref table.label"));
+                .hint(format!("name the table, too: !ref TABLE.{label}")));
         }
         for target in &targets {
             if let Some(key) = self.labels.get(&target.table, label).map(str::to_owned) {
@@ -217,15 +218,16 @@ impl Writer<'_> {
         Err(did_you_mean(failure, label, known))
     }
 
-    /// The value of the referred column; a foreign key need not refer to the primary key.
+    /// The value of the column that the foreign key refers to, which need not be the primary key.
     async fn referred_value(
         &mut self,
         target: &Target,
         key: String,
         place: Place,
     ) -> Result<String> {
-        let table =
-            catalog::table(self.connection, &target.table).await.map_err(|error| lost(&error))?;
+        let table = catalog::table(self.connection, &target.table)
+            .await
+            .map_err(|error| schema_error(&error))?;
         let own_key = table.as_ref().and_then(|table| table.key.clone());
         let Some(own_key) = own_key.filter(|own| *own != target.column) else { return Ok(key) };
         let query = format!(
@@ -238,10 +240,13 @@ impl Writer<'_> {
             .bind(key)
             .fetch_optional(&mut *self.connection)
             .await
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| schema_error(&error))?;
         value.flatten().ok_or_else(|| {
             let Target { table, column, .. } = target;
-            self.error(place, format!("the row of {table} has no {column}, to which this refers"))
+            self.error(
+                place,
+                format!("this refers to the column {column} of {table}, which has no value there"),
+            )
         })
     }
 }
@@ -253,9 +258,9 @@ fn did_you_mean<'a>(failure: Error, word: &str, known: impl Iterator<Item = &'a 
     }
 }
 
-/// The id of a row that states none, where the primary key is one uuid column: the same on every
-/// machine, from table and label.
-fn own_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
+/// Generates the id of a row that has none, if the primary key is one uuid column. The id depends
+/// only on table and label, so it is the same on every machine.
+fn generated_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
     let key = table.key.as_deref()?;
     if table.key_type() != Some("uuid") || row.values.iter().any(|(name, _)| name.text == key) {
         return None;
@@ -269,7 +274,7 @@ fn own_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
     })
 }
 
-/// Inserts a row and returns its primary key as text, where that is one column.
+/// Inserts a row. Returns its primary key as text if the key is one column.
 async fn insert(
     connection: &mut PgConnection,
     table: &Table,
@@ -298,7 +303,7 @@ async fn insert(
     for text in cells.iter().filter_map(Cell::bound) {
         query = query.bind(text);
     }
-    // A trigger may swallow the row; then there is no key.
+    // A trigger may suppress the row; then there is no key.
     let key = query.fetch_optional(connection).await?;
     Ok(key.flatten().filter(|_| returns_key))
 }

@@ -1,5 +1,5 @@
-//! A YAML document as a tree that keeps what values look like in the file: their text as written,
-//! their tags and their places. (Typed readers turn `007` into 7 and forget where it was.)
+//! Reads a YAML document as a tree. It keeps the text of each value as written, its tag and its
+//! place. (Typed readers turn `007` into 7 and do not keep its place.)
 
 use std::collections::HashMap;
 
@@ -9,76 +9,78 @@ use crate::db::files::SourceText;
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result};
 
-/// Deeper nesting than any seed has.
-const DEEPEST: usize = 64;
+/// The deepest nesting that devdb reads.
+const DEPTH_MAX: usize = 64;
 
-/// How many nodes aliases may add: a few lines of nested aliases could otherwise fill the memory.
-const MOST_ALIASED: usize = 100_000;
+/// The number of nodes that aliases may add. Otherwise a few lines of nested aliases could fill the
+/// memory.
+const ALIASED_NODES_MAX: usize = 100_000;
 
 /// A value in a document.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub place: Place,
-    /// A tag of the file's own, with its `!`. YAML's own (`!!str`) are understood here.
+    /// The tag with its `!`. Tags of YAML itself (`!!str`) do not occur here.
     pub tag: Option<String>,
-    pub content: Content,
+    pub content: NodeContent,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Content {
-    /// `plain`: not quoted, so that `null` and `5` may mean more than their letters.
+pub(super) enum NodeContent {
     Scalar {
         text: String,
+        /// Whether it is not quoted, so that `null` and `5` are more than text.
         plain: bool,
     },
     Sequence(Vec<Node>),
-    /// In the order of the file; keys may be there twice.
-    Mapping(Vec<(Word, Node)>),
+    /// Keys and values in the order of the file. A key may occur twice.
+    Mapping(Vec<(Name, Node)>),
 }
 
-/// A key.
+/// A key of a mapping: the name of a table, a row or a column.
 #[derive(Debug, Clone)]
-pub(super) struct Word {
+pub(super) struct Name {
     pub place: Place,
     pub text: String,
 }
 
 impl Node {
-    /// YAML's null: nothing, `~`, `null`.
+    /// Whether it is YAML's null: nothing, `~` or `null`.
     pub fn is_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar { text, plain: true }
+        matches!(&self.content, NodeContent::Scalar { text, plain: true }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// What kind of value it is, for people.
+    /// The kind of value, for messages.
     pub fn kind(&self) -> &'static str {
         match &self.content {
-            Content::Scalar { .. } if self.is_null() => "nothing",
-            Content::Scalar { .. } => "a single value",
-            Content::Sequence(_) => "a list",
-            Content::Mapping(_) => "a mapping",
+            NodeContent::Scalar { .. } if self.is_null() => "nothing",
+            NodeContent::Scalar { .. } => "a single value",
+            NodeContent::Sequence(_) => "a list",
+            NodeContent::Mapping(_) => "a mapping",
         }
     }
 
     fn size(&self) -> usize {
         1 + match &self.content {
-            Content::Scalar { .. } => 0,
-            Content::Sequence(items) => items.iter().map(Node::size).sum(),
-            Content::Mapping(pairs) => pairs.iter().map(|(_, value)| 1 + value.size()).sum(),
+            NodeContent::Scalar { .. } => 0,
+            NodeContent::Sequence(items) => items.iter().map(Node::size).sum(),
+            NodeContent::Mapping(pairs) => pairs.iter().map(|(_, value)| 1 + value.size()).sum(),
         }
     }
 }
 
-/// The key that is there twice, with the place where it was first.
-pub(super) fn duplicate(pairs: &[(Word, Node)]) -> Option<(&Word, Place)> {
+/// The first key that occurs twice, with the place of its first occurrence.
+pub(super) fn duplicate(pairs: &[(Name, Node)]) -> Option<(&Name, Place)> {
     let mut seen: HashMap<&str, Place> = HashMap::new();
     pairs.iter().find_map(|(key, _)| seen.insert(&key.text, key.place).map(|first| (key, first)))
 }
 
-/// Reads the one document of a file; none when it has only comments.
+/// Reads the document of a file; none when the file has only comments.
 ///
 /// # Errors
-/// `Seed`, with place: what is not YAML, several documents, a key that is not a single value.
+/// `Seed`, with the place, when the file is not YAML, has several documents, or has a key that is
+/// not a single value.
 pub(super) fn parse(source: &SourceText) -> Result<Option<Node>> {
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut builder =
@@ -123,15 +125,15 @@ impl<'a> Builder<'a> {
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node> {
         let place = place(span.start);
-        if depth > DEEPEST {
-            return Err(self.error(place, "nested too deeply"));
+        if depth > DEPTH_MAX {
+            return Err(self.error(place, "this value is nested too deeply"));
         }
         let (content, tag, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, place),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.as_ref().is_some_and(|tag| yaml_type(tag) == Some("str"));
                 let plain = style == ScalarStyle::Plain && !is_text;
-                (Content::Scalar { text: text.into_owned(), plain }, tag, anchor)
+                (NodeContent::Scalar { text: text.into_owned(), plain }, tag, anchor)
             }
             Event::SequenceStart(anchor, tag) => (self.sequence(depth)?, tag, anchor),
             Event::MappingStart(anchor, tag) => (self.mapping(depth)?, tag, anchor),
@@ -145,40 +147,40 @@ impl<'a> Builder<'a> {
         Ok(node)
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Content> {
+    fn sequence(&mut self, depth: usize) -> Result<NodeContent> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(Content::Sequence(items)),
+                (Event::SequenceEnd, _) => return Ok(NodeContent::Sequence(items)),
                 (event, span) => items.push(self.node(event, span, depth + 1)?),
             }
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Content> {
+    fn mapping(&mut self, depth: usize) -> Result<NodeContent> {
         let mut pairs = Vec::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
-                return Ok(Content::Mapping(pairs));
+                return Ok(NodeContent::Mapping(pairs));
             }
             let key = self.node(event, span, depth + 1)?;
-            let Content::Scalar { text, .. } = key.content else {
+            let NodeContent::Scalar { text, .. } = key.content else {
                 return Err(self.error(key.place, "a key must be a single value"));
             };
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
-            pairs.push((Word { place: key.place, text }, value));
+            pairs.push((Name { place: key.place, text }, value));
         }
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<Node> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(self.error(place, "this alias is inside of what it stands for"));
+            return Err(self.error(place, "this alias is inside of the value that it repeats"));
         };
         self.aliased += node.size();
-        if self.aliased > MOST_ALIASED {
-            return Err(self.error(place, "aliases stand for too many values"));
+        if self.aliased > ALIASED_NODES_MAX {
+            return Err(self.error(place, "aliases repeat too many values"));
         }
         Ok(node.clone())
     }

@@ -1,23 +1,23 @@
-//! A YAML seed: table → label → column → value.
+//! Reads a YAML seed: table → label → column → value.
 
-use super::tree::{self, Content, Node, Word, duplicate};
+use super::tree::{self, Name, Node, NodeContent, duplicate};
 use crate::db::files::SourceText;
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result, nearest};
 
-/// A table's rows in one file.
+/// The rows of a table in a file.
 #[derive(Debug, Clone)]
 pub(super) struct TableRows {
-    /// The table's name as written, perhaps with its schema.
-    pub table: Word,
+    /// The table's name as written; it may begin with a schema.
+    pub table: Name,
     pub rows: Vec<Row>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    /// What other rows call it.
-    pub label: Word,
-    pub values: Vec<(Word, Value)>,
+    /// The name by which other rows refer to it.
+    pub label: Name,
+    pub values: Vec<(Name, Value)>,
 }
 
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(super) struct Value {
 #[derive(Debug, Clone)]
 pub(super) enum ValueContent {
     Null,
-    /// A single value, its text as written.
+    /// The text of a single value, as written.
     Text(String),
     /// A list or mapping.
     Nested(Node),
@@ -43,7 +43,7 @@ pub(super) enum ValueContent {
 
 #[derive(Debug, Clone)]
 pub(super) struct Reference {
-    /// The table, when it is named; else the column's foreign key says it.
+    /// The table, if it is named. Otherwise the column's foreign key tells the table.
     pub table: Option<String>,
     pub label: String,
 }
@@ -51,10 +51,11 @@ pub(super) struct Reference {
 /// The tags that a value may have.
 const TAGS: &[&str] = &["!ref", "!encrypt", "!sql"];
 
-/// Reads a seed file's tables and rows, in the order of the file.
+/// Reads the tables and rows of a seed file, in the order of the file.
 ///
 /// # Errors
-/// `Seed`, with place: not YAML, another shape, an unknown tag, two rows with one label.
+/// `Seed`, with the place, when the file is not YAML or has another shape, a tag is unknown, or two
+/// rows have one label.
 pub(super) fn parse(source: &SourceText) -> Result<Vec<TableRows>> {
     let Some(document) = tree::parse(source)? else { return Ok(Vec::new()) };
     let reader = Reader { source };
@@ -62,7 +63,7 @@ pub(super) fn parse(source: &SourceText) -> Result<Vec<TableRows>> {
     if let Some((key, first)) = duplicate(&tables) {
         return Err(reader.error(
             key.place,
-            format!("the table {:?} is there twice, first on line {}", key.text, first.line),
+            format!("the table {:?} occurs twice, first on line {}", key.text, first.line),
         ));
     }
     tables.into_iter().map(|(table, rows)| reader.table(table, rows)).collect()
@@ -77,14 +78,14 @@ impl Reader<'_> {
         self.source.error_at(Kind::Seed, place, message)
     }
 
-    /// A mapping; nothing at all counts as an empty one.
-    fn mapping(&self, node: Node, what: &str, holds: &str) -> Result<Vec<(Word, Node)>> {
+    /// The pairs of a mapping. A null counts as an empty mapping.
+    fn mapping(&self, node: Node, what: &str, holds: &str) -> Result<Vec<(Name, Node)>> {
         if let Some(tag) = &node.tag {
             return Err(self.error(node.place, format!("{what} cannot have the tag {tag}")));
         }
         let kind = node.kind();
         match node.content {
-            Content::Mapping(pairs) => Ok(pairs),
+            NodeContent::Mapping(pairs) => Ok(pairs),
             _ if node.is_null() => Ok(Vec::new()),
             _ => Err(self
                 .error(node.place, format!("{what} is a mapping of {holds}; this is {kind}"))
@@ -92,7 +93,7 @@ impl Reader<'_> {
         }
     }
 
-    fn table(&self, table: Word, node: Node) -> Result<TableRows> {
+    fn table(&self, table: Name, node: Node) -> Result<TableRows> {
         let rows = self.mapping(node, "a table", "labels, each with its row")?;
         if let Some((key, first)) = duplicate(&rows) {
             return Err(self.error(
@@ -108,20 +109,22 @@ impl Reader<'_> {
         Ok(TableRows { table, rows })
     }
 
-    fn row(&self, label: Word, node: Node) -> Result<Row> {
+    fn row(&self, label: Name, node: Node) -> Result<Row> {
         if label.text.is_empty() || label.text.contains('.') {
             return Err(self
                 .error(
                     label.place,
-                    format!("the label {:?} is empty or has a dot in it", label.text),
+                    format!("the label {:?} is empty or contains a dot", label.text),
                 )
-                .hint("dots separate table and label in `!ref table.label`"));
+                .hint(
+                    "choose a label without a dot; in `!ref table.label` the dot ends the table",
+                ));
         }
         let columns = self.mapping(node, "a row", "column names, each with its value")?;
         if let Some((key, first)) = duplicate(&columns) {
             return Err(self.error(
                 key.place,
-                format!("the column {:?} is there twice, first on line {}", key.text, first.line),
+                format!("the column {:?} occurs twice, first on line {}", key.text, first.line),
             ));
         }
         let values = columns
@@ -136,8 +139,8 @@ impl Reader<'_> {
         let content = match node.tag.as_deref() {
             None if node.is_null() => ValueContent::Null,
             None => match node.content {
-                Content::Scalar { text, .. } => ValueContent::Text(text),
-                Content::Sequence(_) | Content::Mapping(_) => ValueContent::Nested(node),
+                NodeContent::Scalar { text, .. } => ValueContent::Text(text),
+                NodeContent::Sequence(_) | NodeContent::Mapping(_) => ValueContent::Nested(node),
             },
             Some(tag) => self.tagged(tag, &node)?,
         };
@@ -149,13 +152,13 @@ impl Reader<'_> {
             let failure = self.error(node.place, format!("unknown tag {tag}"));
             return Err(match nearest(tag, TAGS.iter().copied()) {
                 Some(near) => failure.hint(format!("did you mean {near}?")),
-                None => failure.hint(format!("tags are {}", TAGS.join(", "))),
+                None => failure.hint(format!("use one of the tags {}", TAGS.join(", "))),
             });
         }
-        let Content::Scalar { text, .. } = &node.content else {
+        let NodeContent::Scalar { text, .. } = &node.content else {
             return Err(self.error(
                 node.place,
-                format!("{tag} wants a single value; this is {}", node.kind()),
+                format!("{tag} needs a single value; this is {}", node.kind()),
             ));
         };
         if tag == "!encrypt" {
@@ -163,7 +166,7 @@ impl Reader<'_> {
         }
         let text = text.trim();
         if text.is_empty() {
-            return Err(self.error(node.place, format!("{tag} wants a value")));
+            return Err(self.error(node.place, format!("{tag} needs a value")));
         }
         if tag == "!sql" {
             return Ok(ValueContent::Sql(text.to_owned()));

@@ -17,7 +17,7 @@ use super::image::missing_image;
 use super::label::{self, Mark};
 use super::snapshot::{kilobytes, one_line, sync_word};
 use super::{Docker, MOUNT, PGDATA, files};
-use crate::archive::{Verified, Writer, bridge};
+use crate::archive::{FileOwner, Verified, Writer, bridge};
 use crate::engine::snapshot::explained;
 use crate::engine::{GoldenLabel, GoldenState, Manifest, Snapshot, Stop};
 use crate::error::{Kind, Result, ResultExt};
@@ -94,7 +94,8 @@ impl Docker {
             let mut talk = self.talk(helper).await?;
             talk.hear().await?;
             // Whose it is there only the container knows.
-            let write = move |out: &mut dyn Write| from.write_tar(Path::new(DATA), (0, 0), out);
+            let write =
+                move |out: &mut dyn Write| from.write_tar(Path::new(DATA), FileOwner::ROOT, out);
             let options = UploadToContainerOptionsBuilder::new().path("/to").build();
             self.unpack(&helper.id, &helper.name, options, write).await.map_err(|error| {
                 let text = error.to_string();
@@ -169,7 +170,8 @@ impl Docker {
         let archive = Arc::clone(archive);
         // Whose it is decides the image: its entrypoint gives it to the server's user where it
         // starts as root, and the daemon to the image's user where not.
-        let write = move |out: &mut dyn Write| archive.write_tar(Path::new(DATA), (0, 0), out);
+        let write =
+            move |out: &mut dyn Write| archive.write_tar(Path::new(DATA), FileOwner::ROOT, out);
         let options =
             UploadToContainerOptionsBuilder::new().path(MOUNT).copy_uidgid("true").build();
         self.unpack(id, name, options, write).await

@@ -7,7 +7,7 @@ mod run;
 use std::time::Instant;
 
 use super::source::{Applied, Stage, Target};
-use crate::db::command_record::{self, Turn};
+use crate::db::command_record::{self, CommandLock};
 use crate::db::connect::Connection;
 use crate::error::{Kind, Result};
 use crate::event::Event;
@@ -94,13 +94,13 @@ impl Tool {
         target: Target<'_>,
         is_due: impl FnOnce(Recorded) -> bool,
     ) -> Result<Applied> {
-        let mut turn = Turn::take(target.address).await?;
-        if !is_due(self.compare(turn.recorded(self.stage.as_str()).await?)) {
+        let mut lock = CommandLock::take(target.address).await?;
+        if !is_due(self.compare(lock.recorded(self.stage.as_str()).await?)) {
             return Ok(Applied::default());
         }
         let begun = Instant::now();
         self.run(&target).await?;
-        turn.record(self.stage.as_str(), &self.label(), &self.fingerprint).await?;
+        lock.record(self.stage.as_str(), &self.label(), &self.fingerprint).await?;
         let took = begun.elapsed();
         target.events.emit(Event::CommandRan { command: self.label(), took });
         Ok(self.applied_if(true))

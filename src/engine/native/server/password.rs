@@ -49,7 +49,7 @@ impl Native {
         };
         let deadline = Instant::now() + LISTENING_DEADLINE;
         loop {
-            match inspect::give_password(&address, verifier).await {
+            match inspect::set_password(&address, verifier).await {
                 Ok(()) => return Ok(()),
                 Err(_) if !self.children.is_running(place.directory()) => return Ok(()),
                 Err(_) if Instant::now() < deadline => {

@@ -1,4 +1,4 @@
-//! The tar stream that goes into a file: entries, then the seal.
+//! Writes the tar stream of a file: the entries, then the seal.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -7,34 +7,34 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Tree};
-use super::{BLOCK, DATA, SEAL, Seal};
+use super::{BLOCK, DATA, FileOwner, SEAL, Seal};
 
 /// Why an entry was not written.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It must not be in a file.
+    /// The rules forbid it.
     Refused(String),
-    /// What it is read from failed.
+    /// Reading its source failed.
     Read(io::Error),
-    /// What it is written to failed.
+    /// Writing the file failed.
     Write(io::Error),
 }
 
-/// A tar stream that is hashed on its way to `W`.
-pub(super) struct Pour<W: Write> {
-    tar: tar::Builder<Hashed<W>>,
+/// Writes a tar stream to `W`, and hashes and counts for the seal.
+pub(super) struct SealedTar<W: Write> {
+    tar: tar::Builder<HashingWriter<W>>,
     tree: Tree,
     entries: u64,
     bytes: u64,
 }
 
-impl<W: Write> Pour<W> {
+impl<W: Write> SealedTar<W> {
     pub(super) fn new(to: W) -> Self {
-        let tar = tar::Builder::new(Hashed { to, hash: Sha256::new() });
-        Pour { tar, tree: Tree::default(), entries: 0, bytes: 0 }
+        let tar = tar::Builder::new(HashingWriter { to, hash: Sha256::new() });
+        SealedTar { tar, tree: Tree::default(), entries: 0, bytes: 0 }
     }
 
-    /// One of the JSON entries.
+    /// Writes a JSON entry.
     pub(super) fn text(&mut self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(value)?;
         let mut header = tar::Header::new_ustar();
@@ -45,11 +45,12 @@ impl<W: Write> Pour<W> {
         self.tar.append(&header, text.as_slice())
     }
 
-    /// One entry of the data directory; `content` gives exactly the bytes of a file.
+    /// Writes an entry of the data directory. For a file, `content` must give as many bytes as
+    /// the entry's size.
     pub(super) fn entry(&mut self, entry: &Entry, content: impl Read) -> Result<(), Failure> {
         self.tree.admit(entry).map_err(Failure::Refused)?;
-        let header = entry.header(Path::new(DATA), (0, 0)).map_err(Failure::Refused)?;
-        let mut content = Watched::new(content, entry.size());
+        let header = entry.header(Path::new(DATA), FileOwner::ROOT).map_err(Failure::Refused)?;
+        let mut content = ExactReader::new(content, entry.size());
         self.tar.append(&header, &mut content).map_err(|error| match content.failed {
             true => Failure::Read(error),
             false => Failure::Write(error),
@@ -59,7 +60,7 @@ impl<W: Write> Pour<W> {
         Ok(())
     }
 
-    /// Whether the data directory itself has been written.
+    /// Whether the data directory itself was written.
     pub(super) fn is_begun(&self) -> bool {
         self.tree.is_begun()
     }
@@ -77,16 +78,16 @@ fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The hash of a tar stream that is being read, a block behind: only when an entry's header has been
-/// read does one know that it is the seal's, and does not count.
+/// Hashes a tar stream while it is read, one block behind. The seal's header does not count, and
+/// the reader knows that a header is the seal's only after it has read that block.
 #[derive(Default)]
-pub(super) struct Trace {
+pub(super) struct TrailingHash {
     hash: Sha256,
     behind: Vec<u8>,
 }
 
-impl Trace {
-    /// Takes the next bytes.
+impl TrailingHash {
+    /// Adds the next bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let (settled, last) = bytes.split_at(bytes.len().saturating_sub(BLOCK));
         let surplus = (self.behind.len() + bytes.len()).saturating_sub(BLOCK);
@@ -97,18 +98,18 @@ impl Trace {
         self.behind.extend_from_slice(last);
     }
 
-    /// The hash of everything but the last block.
+    /// The hash of all bytes before the last block.
     pub(super) fn before_this_block(&self) -> String {
         hexadecimal(self.hash.clone())
     }
 }
 
-struct Hashed<W> {
+struct HashingWriter<W> {
     to: W,
     hash: Sha256,
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
         self.hash.update(&bytes[..written]);
@@ -120,28 +121,28 @@ impl<W: Write> Write for Hashed<W> {
     }
 }
 
-/// Reads exactly so many bytes, and remembers when it was the reading that failed: copying to a full
-/// disk and copying from a broken stream end with the same sort of error.
-pub(super) struct Watched<R> {
+/// Reads an exact number of bytes. `failed` tells whether reading failed, because a copy to a full
+/// disk and a copy from a broken stream return the same type of error.
+pub(super) struct ExactReader<R> {
     from: R,
     left: u64,
     pub(super) failed: bool,
 }
 
-impl<R: Read> Watched<R> {
+impl<R: Read> ExactReader<R> {
     pub(super) fn new(from: R, size: u64) -> Self {
-        Watched { from, left: size, failed: false }
+        ExactReader { from, left: size, failed: false }
     }
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for ExactReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let read = self.from.read(&mut buffer[..most]);
         match &read {
             Ok(0) if most > 0 => {
                 self.failed = true;
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended too early"));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends too early"));
             }
             Ok(count) => self.left -= *count as u64,
             Err(error) => self.failed = error.kind() != io::ErrorKind::Interrupted,
