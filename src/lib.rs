@@ -1,8 +1,23 @@
 //! devdb gives every developer, every checkout and every CI job a PostgreSQL of its own.
 //!
-//! Data flows one way. Arguments, devdb.yaml and environment make an [`spec::InstanceSpec`]. An
-//! [`engine::Engine`] runs its server, [`db`] migrates and seeds the database, and [`output`]
-//! prints the outcome.
+//! This crate is the program `devdb`. Its modules are public as far as its tests use them; it is not
+//! a library for others. `ARCHITECTURE.md` beside the source says what each module is for, where to
+//! make a change, and which rules keep data safe. `CONTRIBUTING.md` says how to build and test.
+//!
+//! Data flows one way, and each step is a module:
+//!
+//! 1. [`cli`] parses the arguments, and [`config`] turns them, devdb.yaml and the environment into one
+//!    [`spec::InstanceSpec`].
+//! 2. `plan` reads the migrations and seeds that the specification names.
+//! 3. `golden` finds or bakes a golden state: a finished data directory in the cache.
+//! 4. `instance` copies it into a generation of an [`engine::Engine`] and runs a server on it;
+//!    `ephemeral` does that for one command.
+//! 5. [`populate`] waits until the server accepts logins and applies what is pending, with the SQL of
+//!    [`db`].
+//! 6. The command returns an [`outcome::Outcome`], and `output` prints it.
+//!
+//! [`state`] remembers instances and has the locks. [`error`] has the kinds of errors and the exit
+//! codes.
 
 pub mod archive;
 pub mod cli;

@@ -1,7 +1,7 @@
 //! The first generation of an instance.
 
+use super::login::Password;
 use super::prepare::Prepared;
-use super::revive::Password;
 use super::{Instance, generation_record, launch};
 use crate::context::Context;
 use crate::db::scram;

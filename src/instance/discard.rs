@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Instance, SERVER_STOP_DEADLINE};
-use crate::engine::{Engine, Generation, Role, Server};
+use super::Instance;
+use crate::engine::{Engine, Generation, Role, STOP_DEADLINE, Server};
 use crate::error::Result;
 
 /// How long devdb waits for the removal of a generation that the engine can finish by itself. It is
@@ -21,7 +21,7 @@ impl Instance<'_> {
         let mut generations = self.record.iter().flat_map(|record| &record.generations);
         let is_kept = generations.any(|kept| kept.number == server.generation);
         if server.role == Role::Instance && is_kept {
-            engine.stop(server, SERVER_STOP_DEADLINE).await?;
+            engine.stop(server, STOP_DEADLINE).await?;
         }
         engine.remove_server(server).await
     }

@@ -13,6 +13,7 @@ mod discard;
 mod generations;
 mod launch;
 mod lineage;
+mod login;
 mod observe;
 mod prepare;
 mod rebuild;
@@ -28,8 +29,6 @@ mod swap;
 mod tidy;
 mod transfer;
 mod up;
-
-use std::time::Duration;
 
 use chrono::Utc;
 
@@ -47,10 +46,6 @@ pub use retention::has_expired;
 pub use revive::Running;
 pub use rubbish::{Homes, Rubbish, Usefulness};
 pub use up::{bring_up, bring_up_from};
-
-/// How long a command waits for a server to stop cleanly before it gives up. devdb does not kill
-/// the server then, because its data matters.
-const SERVER_STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// An instance under its lock.
 pub struct Instance<'a> {

@@ -1,14 +1,14 @@
 //! Makes a recorded instance run: finds its server, starts it, or launches another one when the
 //! settings or the port have changed.
 
-use secrecy::ExposeSecret;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::create::Created;
+use super::login::Password;
+use super::stop::stop_cleanly;
 use super::{Instance, address, endpoint_of, launch, lineage};
 use crate::context::Context;
 use crate::db::connect::wait_for_login;
-use crate::db::{inspect, scram};
 use crate::engine::{Engine, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
@@ -17,16 +17,6 @@ use crate::plan::Plan;
 use crate::populate::ready;
 use crate::spec::{MadeWith, PortChoice};
 use crate::state::{Record, UnderWay};
-
-/// Which password a server should accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Password {
-    /// The recorded one. When the server refuses it, the record was lost or somebody changed the
-    /// password. devdb then sets the recorded one again and reports it.
-    Recorded,
-    /// The password in the copied data, which may be another instance's.
-    OfTheCopy,
-}
 
 /// How long devdb waits for a late stop: a busy engine may carry out the stop that a killed command
 /// asked for after the next command has found the server running.
@@ -137,41 +127,6 @@ impl Instance<'_> {
                 })
             }
             _ => Ok(server),
-        }
-    }
-
-    /// Waits for a login. When the server refuses the recorded password, devdb sets it again.
-    pub(super) async fn log_in(
-        &self,
-        engine: &Engine,
-        record: &Record,
-        server: &Server,
-        password: Password,
-    ) -> Result<()> {
-        let context = self.context;
-        let address = address(record, endpoint_of(server)?);
-        match ready::wait(context, engine, server, &address).await {
-            Err(error) if error.kind() == Kind::LoginRefused => {
-                if password == Password::Recorded {
-                    context.events.note(format!(
-                        "the server refused the recorded password of {}, so devdb set it again",
-                        address.user
-                    ));
-                }
-                let verifier = scram::verifier(record.password.expose_secret());
-                context
-                    .interrupt
-                    .guard(set_password(
-                        engine,
-                        server,
-                        &address.user,
-                        &verifier,
-                        context.spec.timeout,
-                    ))
-                    .await?;
-                ready::wait(context, engine, server, &address).await
-            }
-            other => other,
         }
     }
 
@@ -292,43 +247,5 @@ impl Instance<'_> {
         Ok(engine.servers(Some(&self.key)).await?.into_iter().find(|server| {
             server.role == Role::Instance && Some(server.generation) == record.current
         }))
-    }
-}
-
-/// Stops the server after a checkpoint, so that its next start needs no recovery.
-pub(super) async fn stop_cleanly(
-    context: &Context,
-    engine: &Engine,
-    record: &Record,
-    server: &Server,
-) -> Result<()> {
-    if let Some(endpoint) = server.endpoint.as_ref().filter(|_| server.is_running()) {
-        // The checkpoint makes the stop short. A server that cannot do one is stopped anyway.
-        let address = address(record, endpoint);
-        if let Err(error) = context.interrupt.guard(inspect::checkpoint(&address)).await
-            && error.kind() == Kind::Interrupted
-        {
-            return Err(error);
-        }
-    }
-    engine.stop(server, super::SERVER_STOP_DEADLINE).await
-}
-
-/// Sets the password. Tries again until `timeout`, because the server may still be starting.
-async fn set_password(
-    engine: &Engine,
-    server: &Server,
-    user: &str,
-    verifier: &str,
-    timeout: Duration,
-) -> Result<()> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        match engine.set_password(server, user, verifier).await {
-            Err(_) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            other => return other,
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! Stops an instance, removes its server, or removes the whole instance for good.
 
-use super::Instance;
 use super::discard::REMOVAL_START_DEADLINE;
-use super::revive::stop_cleanly;
-use crate::error::Result;
-use crate::state::UnderWay;
+use super::{Instance, address};
+use crate::context::Context;
+use crate::db::inspect;
+use crate::engine::{Engine, STOP_DEADLINE, Server};
+use crate::error::{Kind, Result};
+use crate::state::{Record, UnderWay};
 
 impl Instance<'_> {
     /// Stops the server cleanly; the container stays. Returns whether the server ran.
@@ -57,4 +59,23 @@ impl Instance<'_> {
         self.record = None;
         Ok(true)
     }
+}
+
+/// Stops the server after a checkpoint, so that its next start needs no recovery.
+pub(super) async fn stop_cleanly(
+    context: &Context,
+    engine: &Engine,
+    record: &Record,
+    server: &Server,
+) -> Result<()> {
+    if let Some(endpoint) = server.endpoint.as_ref().filter(|_| server.is_running()) {
+        // The checkpoint makes the stop short. A server that cannot do one is stopped anyway.
+        let address = address(record, endpoint);
+        if let Err(error) = context.interrupt.guard(inspect::checkpoint(&address)).await
+            && error.kind() == Kind::Interrupted
+        {
+            return Err(error);
+        }
+    }
+    engine.stop(server, STOP_DEADLINE).await
 }

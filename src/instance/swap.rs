@@ -1,7 +1,8 @@
 //! The swap: a server on another generation replaces the old server on the same port. Until the
 //! swap is recorded, the old server can be put back.
 
-use super::revive::{Password, stop_cleanly};
+use super::login::Password;
+use super::stop::stop_cleanly;
 use super::{Instance, address, endpoint_of, launch};
 use crate::db::inspect;
 use crate::engine::{Engine, Server};

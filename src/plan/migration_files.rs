@@ -13,17 +13,10 @@ use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::spec::{Files, InstanceSpec, MigrationSpec, OutOfOrder, SourceSpec};
 
 /// A project's migration files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MigrationFiles {
     set: MigrationSet,
     out_of_order: OutOfOrder,
-}
-
-impl MigrationFiles {
-    /// No file at all.
-    pub(super) fn none() -> Self {
-        MigrationFiles { set: MigrationSet::default(), out_of_order: OutOfOrder::Refuse }
-    }
 }
 
 impl Kind for MigrationFiles {

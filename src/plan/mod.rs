@@ -77,7 +77,7 @@ impl Plan {
     /// A plan that applies nothing and reads no file.
     pub fn nothing() -> Plan {
         Plan {
-            migrations: MigrationFiles::none().into(),
+            migrations: MigrationFiles::default().into(),
             seeds: SeedFiles::default().into(),
             extent: Extent::Nothing,
         }
