@@ -163,6 +163,15 @@ impl Error {
         Error::new(Kind::Interrupted, "interrupted")
     }
 
+    /// Adds that cleaning up after the failure has failed, too, if it has.
+    #[must_use]
+    pub fn with_cleanup(self, cleanup: Result<()>) -> Self {
+        match cleanup {
+            Ok(()) => self,
+            Err(worse) => self.because(format!("and cleaning up failed: {worse}")),
+        }
+    }
+
     /// Adds why it failed; the outermost reason first.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {

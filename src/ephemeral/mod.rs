@@ -138,10 +138,7 @@ impl Ephemeral {
 
     /// Ends it because of an error, and returns the error.
     pub async fn rolled_back(self, error: Error) -> Error {
-        match self.discard().await {
-            Ok(()) => error,
-            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-        }
+        error.with_cleanup(self.discard().await)
     }
 
     fn engine(&self) -> EngineKind {

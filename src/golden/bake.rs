@@ -96,10 +96,7 @@ async fn build(
         Ok(state) => return Ok((state, builder)),
         Err(error) => error,
     };
-    match builder.discard().await {
-        Ok(()) => Err(error),
-        Err(worse) => Err(error.because(format!("and cleaning up failed: {worse}"))),
-    }
+    Err(error.with_cleanup(builder.discard().await))
 }
 
 struct Work<'a> {

@@ -102,13 +102,11 @@ impl Instance<'_> {
     /// Removes everything that a failed creation made. Not interruptible. When the removal fails,
     /// the note in the record makes the next command finish it.
     async fn rolled_back_creation(&mut self, engine: &Engine, error: Error) -> Error {
-        match self.discard_everything(engine).await {
-            Ok(()) => {
-                self.record = None;
-                error
-            }
-            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
+        let cleanup = self.discard_everything(engine).await;
+        if cleanup.is_ok() {
+            self.record = None;
         }
+        error.with_cleanup(cleanup)
     }
 }
 

@@ -176,9 +176,8 @@ impl Instance<'_> {
             }
             Ok(())
         };
-        match discard.await.and_then(|()| self.done_after(&error)) {
-            Ok(()) => error,
-            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-        }
+        let discarded: Result<()> = discard.await;
+        let cleanup = discarded.and_then(|()| self.done_after(&error));
+        error.with_cleanup(cleanup)
     }
 }

@@ -121,10 +121,7 @@ impl Instance<'_> {
         let address = address(record, endpoint_of(&server)?);
         match ready::wait(context, engine, &server, &address).await {
             Err(error) if error.kind() != Kind::LoginRefused => {
-                Err(match self.retire_server(engine, &server).await {
-                    Ok(()) => error.hint("the data is as it was before; devdb up tries again"),
-                    Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-                })
+                Err(error.with_cleanup(self.retire_server(engine, &server).await))
             }
             _ => Ok(server),
         }

@@ -176,10 +176,8 @@ impl Instance<'_> {
             Ok(record) => engine.remove_snapshot(&record.owner, name).await,
             Err(error) => Err(error),
         };
-        match removed.and_then(|()| self.done_after(&error)) {
-            Ok(()) => error,
-            Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-        }
+        let cleanup = removed.and_then(|()| self.done_after(&error));
+        error.with_cleanup(cleanup)
     }
 }
 

@@ -84,10 +84,7 @@ impl Instance<'_> {
             }
             Err(error) => Err(match &old {
                 Some(old) => self.put_back(engine, old, was_running, error).await,
-                None => match self.discard_server(engine, number).await {
-                    Ok(()) => error,
-                    Err(worse) => error.because(format!("and cleaning up failed: {worse}")),
-                },
+                None => error.with_cleanup(self.discard_server(engine, number).await),
             }),
         }
     }
