@@ -140,6 +140,7 @@ struct Parts {
     message: String,
     causes: Vec<String>,
     excerpt: Option<String>,
+    notes: Vec<String>,
     hints: Vec<String>,
 }
 
@@ -154,6 +155,7 @@ impl Error {
             message: message.into(),
             causes: Vec::new(),
             excerpt: None,
+            notes: Vec::new(),
             hints: Vec::new(),
         }))
     }
@@ -186,6 +188,13 @@ impl Error {
         self
     }
 
+    /// Adds what is true after the failure: what was applied, what has not changed.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.0.notes.push(note.into());
+        self
+    }
+
     /// Adds what to type or change next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -213,10 +222,10 @@ impl Error {
         )
     }
 
-    /// The same failure without hints, where they do not apply.
+    /// The same failure without notes, where they are not true.
     #[must_use]
-    pub fn without_hints(mut self) -> Self {
-        self.0.hints.clear();
+    pub fn without_notes(mut self) -> Self {
+        self.0.notes.clear();
         self
     }
 
@@ -253,6 +262,11 @@ impl Error {
     /// Lines to look at.
     pub fn excerpt_text(&self) -> Option<&str> {
         self.0.excerpt.as_deref()
+    }
+
+    /// What is true after the failure.
+    pub fn notes(&self) -> &[String] {
+        &self.0.notes
     }
 
     /// What to do next.

@@ -122,7 +122,7 @@ impl Work<'_> {
         let begun = Instant::now();
         populate::populate(context, &self.address, &plan.without_seeds())
             .await
-            .map_err(without_hints_of_migration)?;
+            .map_err(without_migration_notes)?;
         let is_new = lookup.best.as_ref().is_none_or(|best| &best.step != chain.migrated());
         let is_worth_it =
             chain.target() != chain.migrated() && begun.elapsed() >= BAKE_TIME_WORTH_KEEPING;
@@ -146,7 +146,8 @@ impl Work<'_> {
             _ => Error::new(Kind::Snapshot, "the pulled state is not what its label says")
                 .because(error.message())
                 .excerpt(error.excerpt_text().unwrap_or_default())
-                .hint("nothing was kept; run devdb cache push again on the machine that made it"),
+                .note("nothing was kept")
+                .hint("run devdb cache push again on the machine that made it"),
         };
         self.until_ready(builder).await.map_err(unlike)?;
         let populated = populate::populate(self.context, &self.address, self.plan).await;
@@ -203,8 +204,8 @@ impl Work<'_> {
     }
 }
 
-/// Removes the hints of a migration's error. They say that earlier migrations stay applied, but
+/// Removes the notes of a migration's error. They say that earlier migrations stay applied, but
 /// here all of them are removed with the builder.
-fn without_hints_of_migration(error: Error) -> Error {
-    if error.kind() == Kind::Migration { error.without_hints() } else { error }
+fn without_migration_notes(error: Error) -> Error {
+    if error.kind() == Kind::Migration { error.without_notes() } else { error }
 }

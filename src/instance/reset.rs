@@ -60,7 +60,7 @@ impl Instance<'_> {
             Ok(prepared) => prepared,
             Err(error) => {
                 let error = self.rolled_back(&engine, &[], error).await;
-                return Err(error.hint("nothing was replaced: the database is as it was before"));
+                return Err(error.note("nothing was replaced; the database is as it was before"));
             }
         };
         context.events.step("switching to the new database");

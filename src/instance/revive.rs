@@ -201,7 +201,7 @@ impl Instance<'_> {
         error: Error,
     ) -> Error {
         match self.try_put_back(engine, old, was_running).await {
-            Ok(()) => error.hint("nothing was replaced: the database is as it was before"),
+            Ok(()) => error.note("nothing was replaced; the database is as it was before"),
             Err(worse) => error
                 .because(format!("and the old server could not be started again: {worse}"))
                 .hint("devdb up   tries again; the data is untouched"),

@@ -55,7 +55,7 @@ impl Instance<'_> {
         if let Err(error) = context.interrupt.guard(copying).await {
             let error = with_failure(error, format!("cannot restore the snapshot \"{name}\""));
             let error = self.rolled_back(&engine, &[number], error).await;
-            return Err(error.hint("nothing was replaced: the database is as it was before"));
+            return Err(error.note("nothing was replaced; the database is as it was before"));
         }
         context.events.step("switching to the restored database");
         let new = generation_record(number, made_with, Why::Restore);

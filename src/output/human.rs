@@ -56,6 +56,9 @@ pub fn failure(error: &Error, style: Style) -> String {
             _ = writeln!(text, "  {} {line}", style.dim("|"));
         }
     }
+    for note in error.notes() {
+        _ = writeln!(text, "  {} {note}", style.dim("note:"));
+    }
     for hint in error.hints() {
         _ = writeln!(text, "  {} {hint}", style.green("try:"));
     }

@@ -110,7 +110,8 @@ impl Output {
                     "error": {
                         "code": error.kind().code(), "exit": error.kind().exit_code(),
                         "message": error.message(), "causes": error.causes(),
-                        "excerpt": error.excerpt_text(), "hints": error.hints(),
+                        "excerpt": error.excerpt_text(), "notes": error.notes(),
+                        "hints": error.hints(),
                     },
                 }));
                 write(&mut io::stdout().lock(), &text)

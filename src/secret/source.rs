@@ -81,8 +81,8 @@ impl KeySource {
         if found.created {
             let name = &self.variable.0;
             events.note(format!(
-                "made an encryption key for this project, kept outside of it; \
-                 `devdb env --with-key --write .env` gives it to your application as {name}"
+                "devdb made an encryption key for the values that your seeds encrypt, and keeps it \
+                 outside the project; `devdb env --with-key --write .env` writes it into .env as {name}"
             ));
         }
         Ok(found.key)

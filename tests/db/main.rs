@@ -60,6 +60,7 @@ impl Project {
         let mut lines = vec![format!("{:?}: {}", error.kind(), error.message())];
         lines.extend(error.causes().iter().map(|cause| format!("because {cause}")));
         lines.extend(error.excerpt_text().map(str::to_owned));
+        lines.extend(error.notes().iter().map(|note| format!("note: {note}")));
         lines.extend(error.hints().iter().map(|hint| format!("hint: {hint}")));
         lines.join("\n").replace(self.path().to_str().unwrap(), "/…")
     }

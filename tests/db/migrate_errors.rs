@@ -56,7 +56,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
     5 | INSERT INTO a
       | ^
     6 |   VALUES (2), (1);
-    hint: no migration was applied; 1 pending
+    note: no migration was applied, and 1 is pending
     "#);
     project.write("1_a.sql", "CREATE TABLE a (n int);\nDO $$\nBEGIN\n  PERFORM 1/0;\nEND $$;\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -69,7 +69,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
       | ^
     3 | BEGIN
     4 |   PERFORM 1/0;
-    hint: no migration was applied; 1 pending
+    note: no migration was applied, and 1 is pending
     "#);
 }
 
@@ -84,7 +84,7 @@ async fn syntax_errors_and_unknown_types() {
     2 |   id uid
       |      ^
     3 | );
-    hint: no migration was applied; 1 pending
+    note: no migration was applied, and 1 is pending
     "#);
     project.write("1_a.sql", "CREATE TABLE a (\n  id uuid,\n);\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -94,7 +94,7 @@ async fn syntax_errors_and_unknown_types() {
     2 |   id uuid,
     3 | );
       | ^
-    hint: no migration was applied; 1 pending
+    note: no migration was applied, and 1 is pending
     "#);
 }
 
@@ -109,14 +109,14 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
     1 | CREATE INDEX CONCURRENTLY a_n ON a (n);
       | ^
     hint: move this statement into a file of its own, whose first line is `-- no-transaction`
-    hint: the migration before it remains applied; 1 pending
+    note: the migration before it remains applied, and 1 is pending
     ");
     project.write("2_b.sql", "SELECT pg_catalog.set_config('search_path', '', false);");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
     Migration: /…/2_b.sql: the migration cannot be recorded
     because relation "_sqlx_migrations" does not exist (SQLSTATE 42P01)
     hint: if the file sets search_path, write SET LOCAL search_path, or name the schema of each object
-    hint: no migration was applied; 1 pending
+    note: no migration was applied, and 1 is pending
     "#);
 }
 
@@ -134,8 +134,8 @@ async fn a_failure_without_a_transaction_may_leave_something() {
     1 | -- no-transaction
     2 | CREATE UNIQUE INDEX CONCURRENTLY a_n ON a (n);
       | ^
-    hint: the migration ran without a transaction; check which of its changes remain
-    hint: the migration before it remains applied; 1 pending
+    note: the migration ran without a transaction, so some of its changes may remain
+    note: the migration before it remains applied, and 1 is pending
     "#);
     let invalid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass";
     assert_eq!(value(&address, invalid).await, "false");

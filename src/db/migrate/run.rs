@@ -192,16 +192,17 @@ impl Failure {
         };
         let failure = if file.migration.no_tx {
             failure
-                .hint("the migration ran without a transaction; check which of its changes remain")
+                .note("the migration ran without a transaction, so some of its changes may remain")
         } else {
             failure
         };
-        failure.hint(match earlier {
-            0 => format!("no migration was applied; {pending} pending"),
-            1 => format!("the migration before it remains applied; {} pending", pending - 1),
+        let left = pending - earlier;
+        let are = if left == 1 { "is" } else { "are" };
+        failure.note(match earlier {
+            0 => format!("no migration was applied, and {left} {are} pending"),
+            1 => format!("the migration before it remains applied, and {left} {are} pending"),
             _ => format!(
-                "the {earlier} migrations before it remain applied; {} pending",
-                pending - earlier
+                "the {earlier} migrations before it remain applied, and {left} {are} pending"
             ),
         })
     }
