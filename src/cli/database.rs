@@ -14,7 +14,7 @@ use super::time::some_time;
     devdb up --write-env .env    also write DATABASE_URL into .env\n  \
     devdb up --engine native     use local PostgreSQL programs, no container\n  \
     devdb up --port 5433         use this port, or fail when it is taken\n  \
-    devdb up --from main         start a branch's database from a copy of main's")]
+    devdb up --from main         create the database as a copy of main's")]
 pub struct UpArgs {
     /// Run the database on this engine
     #[arg(long, value_name = "ENGINE", value_parser = super::ENGINES)]
@@ -28,7 +28,7 @@ pub struct UpArgs {
     /// Apply the seed files of this profile
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Start a new database from a copy of another one's data, such as main
+    /// Create the database as a copy of the database of INSTANCE, such as main
     #[arg(long, value_name = "INSTANCE")]
     pub from: Option<String>,
     /// Apply no migrations and no seeds

@@ -169,7 +169,7 @@ async fn port(context: &Context, checks: &mut Vec<Check>) {
         Err(_) => false,
     };
     checks.push(match (running, ports::is_free(record.port)) {
-        (true, _) => good(&what, "is used by this database"),
+        (true, _) => good(&what, "belongs to this database"),
         (false, true) => good(&what, "is free for this database"),
         (false, false) => warn(
             &what,

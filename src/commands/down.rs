@@ -59,8 +59,8 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
             others.join(", ")
         ));
     }
-    let message = "the database, its data and its snapshots are removed; the golden states stay \
-                   (devdb cache clear removes them)";
+    let message = "deleted the database, its data and its snapshots\n  \
+                   devdb cache clear   empties the cache of prepared databases, too";
     Ok(said("down", true, message))
 }
 

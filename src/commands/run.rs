@@ -94,8 +94,9 @@ async fn keep(
     }
     let for_how_long = humantime::format_duration(args.ttl);
     context.events.note(format!(
-        "the database is kept for {for_how_long}: {}\n  devdb ephemeral env {id}    prints how to log in\n  \
-         devdb ephemeral stop {id}   removes it now",
+        "the command failed, so its database is kept for {for_how_long}: {}\n  \
+         devdb ephemeral env {id}    prints the variables to connect with\n  \
+         devdb ephemeral stop {id}   deletes it now",
         ephemeral.address.masked_url()
     ));
     true

@@ -26,7 +26,7 @@ pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
         Ok(report)
     };
     let mut report = context.interrupt.guard(looking).await?;
-    let mut exit = if args.check { check(&report) } else { 0 };
+    let mut exit = if args.check { check(&context, &report) } else { 0 };
     if let Err(error) = plan {
         // The location of the database is shown even when a person is just editing a file.
         report.trouble.get_or_insert_with(|| error.to_string());
@@ -104,16 +104,23 @@ async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Optio
     Some(StatusGolden { fingerprint: found.fingerprint, cached: found.cached })
 }
 
-/// The exit code of `--check`: 0 when the database runs and agrees with the files.
-fn check(report: &StatusReport) -> u8 {
-    let settled = |report: &StatusReport| {
-        let migrations = report.migrations.as_ref()?;
-        let seeds = report.seeds.as_ref()?;
-        let clean = !migrations.drifted()
-            && migrations.pending.is_empty()
-            && seeds.pending.is_empty()
-            && seeds.changed.is_empty();
-        clean.then_some(())
+/// The exit code of `--check`: 0 when the database runs and everything is applied as the files say.
+/// Otherwise devdb says what the check found.
+fn check(context: &Context, report: &StatusReport) -> u8 {
+    let found = match (&report.migrations, &report.seeds) {
+        (Some(migrations), Some(seeds)) => vec![
+            (migrations.drifted(), "applied migrations differ from the files"),
+            (!migrations.pending.is_empty(), "migrations are pending"),
+            (!seeds.pending.is_empty(), "seed files are pending"),
+            (!seeds.changed.is_empty(), "seed files changed after they were applied"),
+        ],
+        _ => vec![(true, "the database does not run")],
     };
-    if settled(report).is_some() { 0 } else { Kind::Pending.exit_code() }
+    let found: Vec<&str> =
+        found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| what).collect();
+    if found.is_empty() {
+        return 0;
+    }
+    context.events.warn(format!("the check failed: {}", found.join(", ")));
+    Kind::Pending.exit_code()
 }

@@ -8,14 +8,19 @@ use crate::spec::{EngineChoice, EngineKind, MadeWith};
 /// # Errors
 /// `Config`, with hints.
 pub fn check_engine(lives_on: EngineKind, wanted: EngineChoice) -> Result<()> {
-    match (lives_on, wanted) {
-        (_, EngineChoice::Auto)
-        | (EngineKind::Docker, EngineChoice::Docker)
-        | (EngineKind::Native, EngineChoice::Native) => Ok(()),
-        _ => Err(Error::new(Kind::Config, format!("this instance lives on {lives_on}"))
-            .because("an instance keeps its engine, because its data cannot move to another")
-            .hint("devdb up --instance NAME --engine ENGINE   makes a second instance")
-            .hint("devdb down --purge   removes this instance with its data")),
+    let asked_for = match wanted {
+        EngineChoice::Auto => return Ok(()),
+        EngineChoice::Docker => EngineKind::Docker,
+        EngineChoice::Native => EngineKind::Native,
+    };
+    match asked_for == lives_on {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Config, format!("this database uses the engine {lives_on}"))
+            .because("a database keeps its engine, because its data cannot move to another engine")
+            .hint(format!("devdb up --instance NAME --engine {asked_for}   creates a second one"))
+            .hint(
+                "devdb down --purge   deletes this one with its data; then run your command again",
+            )),
     }
 }
 

@@ -29,10 +29,10 @@ pub fn record(context: &Context) -> Result<Record> {
         .filter(|record| record.current.is_some())
         .ok_or_else(|| {
             let owner = &context.spec.owner;
-            let which = format!("{} of {}", owner.project, owner.developer);
+            let which = format!("{} for {}", owner.project, owner.developer);
             let named = match owner.instance.as_str() {
                 "main" => which,
-                name => format!("{which} named {name:?}"),
+                name => format!("{which}, instance {name}"),
             };
             let option = match owner.instance.as_str() {
                 "main" => String::new(),
@@ -40,7 +40,7 @@ pub fn record(context: &Context) -> Result<Record> {
                 name => format!(" --instance {name}"),
             };
             Error::new(Kind::NoInstance, format!("there is no database for {named}"))
-                .hint(format!("devdb up{option}   makes it"))
+                .hint(format!("devdb up{option}   creates it"))
                 .hint("devdb list   shows all databases on this machine")
         })
 }

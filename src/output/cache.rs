@@ -32,7 +32,7 @@ pub fn list(report: &CacheReport, style: Style) -> String {
 }
 
 fn states(states: &[CachedState], style: Style) -> String {
-    let mut table = table(&["", "STATE", "PROJECT", "ENGINE", "HOLDS", "FOR", "SIZE", "UNUSED"]);
+    let mut table = table(&["", "ID", "PROJECT", "ENGINE", "CONTAINS", "USE", "SIZE", "LAST USED"]);
     let now = Utc::now();
     for state in states {
         table.add_row(vec![
@@ -47,10 +47,10 @@ fn states(states: &[CachedState], style: Style) -> String {
             holds(state),
             purpose(state).to_owned(),
             size(state.bytes),
-            age(now - state.last_used),
+            format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* the state that this directory's files make   + a state on the way to it";
+    let legend = "* matches the files of this directory   + a step towards it";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 

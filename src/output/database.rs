@@ -8,25 +8,23 @@ use crate::outcome::{Applied, Cached, Fate, How, ResetReport, RestoredReport, Up
 
 /// `devdb up`, `start`, `migrate`, `seed`
 pub fn up(report: &UpReport, style: Style) -> String {
-    let state = match report.how {
-        How::Unchanged => "is running",
-        How::Created => "is new and running",
-        How::Started => "is running again",
-        How::Relaunched => "is running with its new settings",
-    };
+    let who = style.bold(&who(&report.owner));
     let version = report.server_version.as_ref().map(|version| format!(", PostgreSQL {version}"));
-    let mut text = format!(
-        "{} {state} ({}{}) {}\n",
-        style.bold(&who(&report.owner)),
-        report.engine,
-        version.unwrap_or_default(),
-        style.dim(&took(report.took_ms)),
-    );
+    let server = format!("({}{})", report.engine, version.unwrap_or_default());
+    let took = style.dim(&took(report.took_ms));
+    let mut text = match report.how {
+        How::Unchanged => format!("{who} is running {server}, checked {took}\n"),
+        How::Created => format!("created and started {who} {server} {took}\n"),
+        How::Started => format!("started {who} {server} {took}\n"),
+        How::Relaunched => format!("restarted {who} with its new settings {server} {took}\n"),
+    };
     _ = writeln!(text, "  {}", report.location.url);
     applied(&mut text, &report.applied, style);
     let advice = match &report.env_file {
         Some(file) => format!("DATABASE_URL is in {}", file.display()),
-        None => style.dim("devdb url prints the URL with the password; devdb psql opens psql"),
+        None => {
+            style.dim("devdb url    prints the URL with the password\n  devdb psql   opens psql")
+        }
     };
     _ = writeln!(text, "  {advice}");
     text
@@ -35,7 +33,7 @@ pub fn up(report: &UpReport, style: Style) -> String {
 /// `devdb reset`, `undo`
 pub fn reset(report: &ResetReport, style: Style) -> String {
     let mut text = format!(
-        "{} is at generation {} ({}) {}\n  {}\n",
+        "switched {} to generation {} ({}) {}\n  {}\n",
         style.bold(&who(&report.owner)),
         report.generation,
         report.engine,
@@ -45,7 +43,7 @@ pub fn reset(report: &ResetReport, style: Style) -> String {
     applied(&mut text, &report.applied, style);
     _ = writeln!(
         text,
-        "  the former database (generation {}) {}",
+        "  the database from before, generation {}, {}",
         report.former_generation,
         fate(report)
     );
@@ -63,9 +61,9 @@ fn fate(report: &ResetReport) -> String {
             let days = count(report.kept_days.into(), "day");
             let condition = match report.former_differs.join(", ") {
                 none if none.is_empty() => none,
-                some => format!(" after you set this back: {some}"),
+                some => format!(", after you set this back: {some}"),
             };
-            format!("is kept for {days}; devdb undo goes back to it{condition}")
+            format!("is kept for up to {days}\n  devdb undo   switches to it{condition}")
         }
         Fate::Wiped => "is removed, as --wipe asks".into(),
         Fate::Unwritten => "is removed, because nobody had written to it".into(),
@@ -75,20 +73,20 @@ fn fate(report: &ResetReport) -> String {
 
 fn applied(text: &mut String, applied: &Applied, style: Style) {
     let mut done: Vec<String> =
-        applied.commands_run.iter().map(|command| format!("{command} ran")).collect();
+        applied.commands_run.iter().map(|command| format!("`{command}`")).collect();
     if !applied.migrations_applied.is_empty() {
-        done.push(format!("{} applied", count(applied.migrations_applied.len(), "migration")));
+        done.push(count(applied.migrations_applied.len(), "migration"));
     }
     if !applied.seeds_applied.is_empty() {
-        done.push(format!("{} applied", count(applied.seeds_applied.len(), "seed file")));
+        done.push(count(applied.seeds_applied.len(), "seed file"));
     }
     if !done.is_empty() {
-        let origin = match applied.golden.as_ref().map(|golden| golden.cached) {
-            Some(Cached::Hit) => ", all from the cache",
-            Some(Cached::Prefix) => ", the first of them from the cache",
-            Some(Cached::Miss) | None => "",
+        let how = match applied.golden.as_ref().map(|golden| golden.cached) {
+            Some(Cached::Hit) => "copied from the cache",
+            Some(Cached::Prefix) => "applied, the first of them copied from the cache",
+            Some(Cached::Miss) | None => "applied",
         };
-        _ = writeln!(text, "  {}{origin}", done.join(", "));
+        _ = writeln!(text, "  {} {how}", done.join(" and "));
     }
     let left = [
         (&applied.migrations_pending, "not applied", "devdb migrate applies it"),

@@ -60,7 +60,9 @@ pub fn failure(error: &Error, style: Style) -> String {
         _ = writeln!(text, "  {} {note}", style.dim("note:"));
     }
     for hint in error.hints() {
-        _ = writeln!(text, "  {} {hint}", style.green("try:"));
+        // A question is nothing to type.
+        let label = if hint.ends_with('?') { "" } else { "try: " };
+        _ = writeln!(text, "  {}{hint}", style.green(label));
     }
     text
 }

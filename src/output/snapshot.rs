@@ -11,7 +11,7 @@ use crate::outcome::{ExportedReport, SavedReport, SnapshotReport, SnapshotsRepor
 pub fn saved(report: &SavedReport, style: Style) -> String {
     let Manifest { name, disk_bytes, .. } = &report.snapshot;
     let mut text = format!(
-        "snapshot {} holds {} {}\n",
+        "saved snapshot {} ({}) {}\n",
         style.bold(name),
         size(*disk_bytes),
         style.dim(&took(report.took_ms)),
@@ -22,7 +22,7 @@ pub fn saved(report: &SavedReport, style: Style) -> String {
     _ = writeln!(
         text,
         "  {}",
-        style.dim(&format!("devdb snapshot restore {name} goes back to it"))
+        style.dim(&format!("devdb snapshot restore {name}   goes back to it"))
     );
     text
 }
@@ -32,7 +32,7 @@ pub fn list(report: &SnapshotsReport, style: Style) -> String {
     if report.snapshots.is_empty() {
         return "there is no snapshot; devdb snapshot save makes one\n".to_owned();
     }
-    let mut table = table(&["NAME", "SAVED", "SIZE", "MIGRATIONS", "MESSAGE"]);
+    let mut table = table(&["NAME", "SAVED", "ON DISK", "MIGRATIONS", "MESSAGE"]);
     let mut troubles = String::new();
     for snapshot in &report.snapshots {
         let cells = match (&snapshot.manifest, &snapshot.trouble) {
@@ -69,10 +69,10 @@ pub fn show(report: &SnapshotReport, style: Style) -> String {
     if let Some(trouble) = &report.trouble {
         rows.push(("trouble", style.red(trouble)));
     }
+    rows.push(("kept in", report.handle.clone()));
     if let Some(manifest) = &report.manifest {
         rows.extend(about(manifest));
     }
-    rows.push(("kept in", report.handle.clone()));
     let mut text = String::new();
     for (name, value) in rows {
         row(&mut text, name, value, style);
@@ -91,7 +91,7 @@ fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
     if let Some(message) = &manifest.message {
         rows.push(("message", message.clone()));
     }
-    rows.push(("from", who(&manifest.saved_from)));
+    rows.push(("source", who(&manifest.saved_from)));
     let version = manifest.server_version.clone().unwrap_or_else(|| made.major.to_string());
     let image = if made.image.is_empty() { String::new() } else { format!(", {}", made.image) };
     rows.push((
@@ -101,7 +101,7 @@ fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
     rows.push(("database", format!("{} (user {})", made.database, made.user)));
     rows.push(("on disk", size(manifest.disk_bytes)));
     if let Some(bytes) = manifest.database_bytes {
-        rows.push(("size", size(bytes)));
+        rows.push(("data", size(bytes)));
     }
     rows.push((
         "migrations",
@@ -116,9 +116,9 @@ fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
 /// `devdb snapshot export`
 pub fn exported(report: &ExportedReport, style: Style) -> String {
     format!(
-        "{} holds snapshot {}, {} {}\n  SHA-256 of the content: {}\n",
-        report.file.display(),
+        "wrote snapshot {} to {} ({}) {}\n  SHA-256 of the unpacked data: {}\n",
         style.bold(&report.snapshot),
+        report.file.display(),
         size(report.bytes),
         style.dim(&took(report.took_ms)),
         report.sha256,

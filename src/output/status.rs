@@ -36,12 +36,12 @@ pub fn status(report: &StatusReport, style: Style) -> String {
         say("uptime", humantime::format_duration(up).to_string());
     }
     if let Some(bytes) = report.database_bytes {
-        say("size", size(bytes));
+        say("data", size(bytes));
     }
     if let Some(generation) = report.generation {
         let kept = match report.kept_generations.len() {
             0 => String::new(),
-            number => format!(" ({} kept for devdb undo)", count(number, "former one")),
+            number => format!(" ({} kept)", count(number, "former generation")),
         };
         say("generation", format!("{generation}{kept}"));
     }
@@ -84,7 +84,7 @@ fn golden(golden: &StatusGolden) -> String {
 
 fn seeds(text: &mut String, seeds: &SeedsReport, style: Style) {
     let summary = format!(
-        "{} applied, {} pending (profile {})",
+        "{} applied, {} pending (seed profile {})",
         seeds.applied.len(),
         seeds.pending.len(),
         seeds.profile,

@@ -234,8 +234,9 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 3_c.sql has changed since it was applied
     because 5 (e) is applied, but its file is gone
     because 1_a.sql was begun by another tool and not finished
-    hint: restore the files (git status; git log -- migrations), and put the change into a new migration
-    hint: devdb reset   builds a new database from the files; devdb undo brings the present data back
+    hint: git log -p -- migrations   shows what changed; undo that change
+    hint: devdb migrate new NAME     makes a new migration for the change
+    hint: devdb reset   builds a new database from the files and keeps the present one
     ");
     let now = status(&mut connect(&address).await, &set(&project)).await.unwrap();
     let json = serde_json::to_value(&now).unwrap();

@@ -35,6 +35,7 @@ async fn the_place_is_shown_and_earlier_ones_stay_applied() {
       |     ^
     5 | FROM plants;
     hint: the 2 migrations before it remain applied; 2 pending
+    hint: correct the file, then run the command again
     "#);
     assert_eq!(value(&address, "SELECT max(version) FROM _sqlx_migrations").await, "2");
     assert_eq!(value(&address, "to_regclass('x')").await, "null");
@@ -57,6 +58,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
       | ^
     6 |   VALUES (2), (1);
     note: no migration was applied, and 1 is pending
+    hint: correct the file, then run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (n int);\nDO $$\nBEGIN\n  PERFORM 1/0;\nEND $$;\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -70,6 +72,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
     3 | BEGIN
     4 |   PERFORM 1/0;
     note: no migration was applied, and 1 is pending
+    hint: correct the file, then run the command again
     "#);
 }
 
@@ -85,6 +88,7 @@ async fn syntax_errors_and_unknown_types() {
       |      ^
     3 | );
     note: no migration was applied, and 1 is pending
+    hint: correct the file, then run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (\n  id uuid,\n);\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -95,6 +99,7 @@ async fn syntax_errors_and_unknown_types() {
     3 | );
       | ^
     note: no migration was applied, and 1 is pending
+    hint: correct the file, then run the command again
     "#);
 }
 
@@ -117,6 +122,7 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
     because relation "_sqlx_migrations" does not exist (SQLSTATE 42P01)
     hint: if the file sets search_path, write SET LOCAL search_path, or name the schema of each object
     note: no migration was applied, and 1 is pending
+    hint: correct the file, then run the command again
     "#);
 }
 
@@ -136,6 +142,7 @@ async fn a_failure_without_a_transaction_may_leave_something() {
       | ^
     note: the migration ran without a transaction, so some of its changes may remain
     note: the migration before it remains applied, and 1 is pending
+    hint: correct the file, then run the command again
     "#);
     let invalid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass";
     assert_eq!(value(&address, invalid).await, "false");

@@ -186,7 +186,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     with(&["up"], "DEVDB_GENERATIONS_KEEP", "1").ok();
     with(&["gc", "--yes"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("nothing to remove");
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2, 1]);
-    with(&["undo"], "DEVDB_GENERATIONS_KEEP", "1").ok().says("1 is removed: 1 that were written");
+    with(&["undo"], "DEVDB_GENERATIONS_KEEP", "1").ok().says("devdb keeps 1 that were written");
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
     // Nothing to do for `up`.
     sandbox.run(&["up"]).ok();
@@ -198,7 +198,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
     sandbox.run(&["undo"]).exits(1).says("no former generation");
     sandbox.run(&["up"]).ok();
-    let ran = with(&["reset"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("generation 3) is removed");
+    let ran = with(&["reset"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("generation 3, is removed");
     assert!(ran.stdout.contains("keep no former generation"), "{}", ran.stdout);
 
     for (name, value) in [("DEVDB_GENERATIONS_KEEP", "101"), ("DEVDB_GENERATIONS_DAYS", "a week")] {

@@ -204,8 +204,8 @@ fn check(source: &SourceText, without_transaction: bool) -> Result<()> {
     if statements.is_empty() {
         let content = if text.trim().is_empty() { "is empty" } else { "has only comments" };
         return Err(Error::new(Kind::Config, format!("{label} {content}"))
-            .because("devdb would record a migration that does nothing as applied")
-            .hint("write its SQL, or remove the file"));
+            .because("a migration without SQL would count as applied")
+            .hint("write SQL into the file, or delete the file"));
     }
     let error_at = |statement: &Statement<'_>, message: &str| {
         source.error_at(Kind::Config, Place::of_byte(text, statement.start), message)

@@ -198,13 +198,14 @@ impl Failure {
         };
         let left = pending - earlier;
         let are = if left == 1 { "is" } else { "are" };
-        failure.note(match earlier {
+        let failure = failure.note(match earlier {
             0 => format!("no migration was applied, and {left} {are} pending"),
             1 => format!("the migration before it remains applied, and {left} {are} pending"),
             _ => format!(
                 "the {earlier} migrations before it remain applied, and {left} {are} pending"
             ),
-        })
+        });
+        failure.hint("correct the file, then run the command again")
     }
 }
 

@@ -86,20 +86,20 @@ impl MigrationStatus {
             return None;
         }
         if !self.changed.is_empty() || !self.missing.is_empty() {
-            failure = failure.hint(
-                "restore the files (git status; git log -- migrations), and put the change into a \
-                 new migration",
-            );
+            failure = failure
+                .hint("git log -p -- migrations   shows what changed; undo that change")
+                .hint("devdb migrate new NAME     makes a new migration for the change");
         }
         if !out_of_order.is_empty() {
             failure = failure
                 .hint("give the file a newer timestamp")
                 .hint("or set `migrations.out_of_order: allow` in devdb.yaml");
         }
-        Some(failure.hint(
-            "devdb reset   builds a new database from the files; devdb undo brings the present \
-             data back",
-        ))
+        Some(
+            failure.hint(
+                "devdb reset   builds a new database from the files and keeps the present one",
+            ),
+        )
     }
 }
 
