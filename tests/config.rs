@@ -90,6 +90,13 @@ fn origin<'a>(config: &'a Config, key: &str) -> &'a Origin {
 }
 
 #[test]
+fn a_setting_in_two_spellings_is_there_twice() {
+    let case = Case::new("postgres:\n  settings: { jit: on, JIT: off }\n");
+    let error = case.run().unwrap_err();
+    assert!(error.message().contains("\"JIT\" is there twice"), "{error}");
+}
+
+#[test]
 fn an_empty_file_means_all_defaults() {
     for yaml in ["", "# nothing yet\n", "\u{feff}", "---\n", "postgres:\nseeds: ~\n"] {
         let case = Case::new(yaml);

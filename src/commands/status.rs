@@ -114,6 +114,9 @@ fn check(context: &Context, report: &StatusReport) -> u8 {
             (!seeds.pending.is_empty(), "seed files are pending"),
             (!seeds.changed.is_empty(), "seed files changed after they were applied"),
         ],
+        _ if report.state == "running" => {
+            vec![(true, "the database cannot be compared with the files")]
+        }
         _ => vec![(true, "the database does not run")],
     };
     let found: Vec<&str> =

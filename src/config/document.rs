@@ -182,16 +182,23 @@ impl Reader<'_> {
                 let items = items.iter().enumerate();
                 let items = items.map(|(index, item)| {
                     let path = format!("{}.{index}", key.name);
-                    match is_null(item) {
+                    let text = self.text(&path, item)?;
+                    // A word may be `null`; an item with nothing behind its dash is a slip.
+                    match text.text.is_empty() && is_null(item) {
                         true => Err(self.wrong_shape(&path, "a single value", item)),
-                        false => self.text(&path, item),
+                        false => Ok(text),
                     }
                 });
                 let items = items.collect::<Result<_>>()?;
                 self.values.lists.insert(key.name, List { place: place::of(node), items });
             }
             Shape::Settings => {
+                let mut seen = HashSet::new();
                 for (name, value) in self.entries(key.name, "keys with values", node)? {
+                    // PostgreSQL's names of settings are the same in capitals.
+                    if !seen.insert(name.text.to_ascii_lowercase()) {
+                        return Err(twice(self.source, name.place, &name.text));
+                    }
                     let path = format!("{}.{}", key.name, name.text);
                     let text = self.text(&path, value)?;
                     self.values.settings.push(ServerSetting {
