@@ -214,7 +214,7 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 2_b.sql is older than the newest applied migration, 5_e.sql
     hint: give the file a newer timestamp
     hint: or set `migrations.out_of_order: allow` in devdb.yaml
-    hint: devdb reset   builds a new database from the files; devdb undo brings the present data back
+    hint: devdb reset   builds a new database from the files and keeps the present one
     ");
     assert_eq!(value(&address, "SELECT count(*) FROM a").await, "0");
     let applied = run(&address, &set(&project), OutOfOrder::Allow, PATIENCE, &Events::silent())

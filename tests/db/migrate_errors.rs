@@ -34,7 +34,7 @@ async fn the_place_is_shown_and_earlier_ones_stay_applied() {
     4 |     groesse
       |     ^
     5 | FROM plants;
-    hint: the 2 migrations before it remain applied; 2 pending
+    note: the 2 migrations before it remain applied, and 2 are pending
     hint: correct the file, then run the command again
     "#);
     assert_eq!(value(&address, "SELECT max(version) FROM _sqlx_migrations").await, "2");
@@ -113,15 +113,16 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
     because CREATE INDEX CONCURRENTLY cannot run inside a transaction block (SQLSTATE 25001)
     1 | CREATE INDEX CONCURRENTLY a_n ON a (n);
       | ^
-    hint: move this statement into a file of its own, whose first line is `-- no-transaction`
     note: the migration before it remains applied, and 1 is pending
+    hint: move this statement into a file of its own, whose first line is `-- no-transaction`
+    hint: correct the file, then run the command again
     ");
     project.write("2_b.sql", "SELECT pg_catalog.set_config('search_path', '', false);");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
     Migration: /…/2_b.sql: the migration cannot be recorded
     because relation "_sqlx_migrations" does not exist (SQLSTATE 42P01)
-    hint: if the file sets search_path, write SET LOCAL search_path, or name the schema of each object
     note: no migration was applied, and 1 is pending
+    hint: if the file sets search_path, write SET LOCAL search_path, or name the schema of each object
     hint: correct the file, then run the command again
     "#);
 }

@@ -109,8 +109,8 @@ fn two_files_with_one_version_are_refused() {
 
 #[test]
 fn wrong_contents_are_refused() {
-    insta::assert_snapshot!(refused(&[("1_a.sql", b" \n")]), @"migrations/1_a.sql is empty: devdb would record a migration that does nothing as applied");
-    insta::assert_snapshot!(refused(&[("1_a.sql", b"-- later\n/* ; */;")]), @"migrations/1_a.sql has only comments: devdb would record a migration that does nothing as applied");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b" \n")]), @"migrations/1_a.sql is empty: a migration without SQL would count as applied");
+    insta::assert_snapshot!(refused(&[("1_a.sql", b"-- later\n/* ; */;")]), @"migrations/1_a.sql has only comments: a migration without SQL would count as applied");
     insta::assert_snapshot!(refused(&[("1_a.sql", b"\xef\xbb\xbfselect 1")]), @"migrations/1_a.sql begins with a byte order mark: PostgreSQL reads it as a part of the first statement");
     insta::assert_snapshot!(refused(&[("1_a.sql", b"select '\xe4'")]), @"migrations/1_a.sql:1:9: not UTF-8: no character begins with the byte 0xe4");
     insta::assert_snapshot!(refused(&[("1_a.sql", b"select 1;\0")]), @"migrations/1_a.sql:1:10: a NUL character: PostgreSQL reads it as the end of the file");
