@@ -19,7 +19,7 @@ impl Instance<'_> {
         if self.record.is_some() {
             return Err(Error::new(
                 Kind::Usage,
-                "--from makes a new instance, and this instance exists",
+                "--from creates a database, and this one exists already",
             )
             .hint("devdb up   starts this instance with its own data")
             .hint(

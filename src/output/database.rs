@@ -72,21 +72,24 @@ fn fate(report: &ResetReport) -> String {
 }
 
 fn applied(text: &mut String, applied: &Applied, style: Style) {
-    let mut done: Vec<String> =
-        applied.commands_run.iter().map(|command| format!("`{command}`")).collect();
+    let cached = applied.golden.as_ref().map(|golden| golden.cached);
+    let origin = match cached {
+        Some(Cached::Hit) => " (copied from the cache)",
+        Some(Cached::Prefix) => " (the first of them copied from the cache)",
+        Some(Cached::Miss) | None => "",
+    };
+    if !applied.commands_run.is_empty() {
+        _ = writeln!(text, "  ran {}{origin}", applied.commands_run.join(" and "));
+    }
+    let mut files = Vec::new();
     if !applied.migrations_applied.is_empty() {
-        done.push(count(applied.migrations_applied.len(), "migration"));
+        files.push(count(applied.migrations_applied.len(), "migration"));
     }
     if !applied.seeds_applied.is_empty() {
-        done.push(count(applied.seeds_applied.len(), "seed file"));
+        files.push(count(applied.seeds_applied.len(), "seed file"));
     }
-    if !done.is_empty() {
-        let how = match applied.golden.as_ref().map(|golden| golden.cached) {
-            Some(Cached::Hit) => "copied from the cache",
-            Some(Cached::Prefix) => "applied, the first of them copied from the cache",
-            Some(Cached::Miss) | None => "applied",
-        };
-        _ = writeln!(text, "  {} {how}", done.join(" and "));
+    if !files.is_empty() {
+        _ = writeln!(text, "  applied {}{origin}", files.join(" and "));
     }
     let left = [
         (&applied.migrations_pending, "not applied", "devdb migrate applies it"),

@@ -58,11 +58,11 @@ fn a_new_branch_can_begin_with_the_data_of_another(sandbox: &Sandbox) {
     git(&sandbox.work(), &["switch", "-q", "-c", "feature"]);
     sandbox.write("migrations/20260102000000_more.sql", "ALTER TABLE items ADD note text;\n");
     sandbox.run(&["up", "--from", "nowhere"]).exits(1).says("\"nowhere\"").says("devdb list");
-    sandbox.run(&["up", "--from", "main"]).ok().says("1 migration applied");
+    sandbox.run(&["up", "--from", "main"]).ok().says("applied 1 migration");
     assert_eq!(sandbox.sql("select count(*), count(note) from items"), "2|0");
     sandbox.sql("delete from items");
     assert_eq!(psql(&on_main, "select count(*) from items").ok().line(), "2");
-    sandbox.run(&["up", "--from", "main"]).exits(2).says("not there yet");
+    sandbox.run(&["up", "--from", "main"]).exits(2).says("exists already");
     git(&sandbox.work(), &["switch", "-q", "main"]);
     let list = sandbox.run(&["snapshot", "list", "--json"]).ok().json();
     assert_eq!(list["result"]["snapshots"].as_array().unwrap().len(), 0, "{list}");

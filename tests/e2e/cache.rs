@@ -198,7 +198,7 @@ fn a_new_migration_builds_on_what_is_cached(sandbox: &Sandbox) {
     assert_eq!(sandbox.sql("select count(*) from items"), "1");
     assert_eq!(cached(&sandbox.run(&["status", "--json"]).ok()), "hit");
     migration(sandbox, 2);
-    sandbox.run(&["reset"]).ok().says("the first of them from the cache");
+    sandbox.run(&["reset"]).ok().says("the first of them copied from the cache");
     sandbox.run(&["cache", "clear", "--yes"]).ok();
 }
 
@@ -385,7 +385,7 @@ fn what_is_not_exactly_that_state_is_refused(sandbox: &Sandbox) {
     std::fs::write(&bad, flipped).unwrap();
     refused("damaged");
     std::fs::write(&bad, &bytes[..bytes.len() / 2]).unwrap();
-    refused("not whole");
+    refused("damaged or incomplete");
     relabelled(&file, &bad, |label| label.platform = "another".into());
     refused("another server made it");
     relabelled(&file, &bad, |label| label.clean = false);

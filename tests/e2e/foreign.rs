@@ -103,7 +103,7 @@ fn holds(project: &Project<'_>, migrations: &[Migration; 3], seed_file: &str, se
     sandbox.write(seed_file, seeds[1]);
     project.devdb(&["up"]).ok().says(seed).says("changed since it was applied");
     project.devdb(&["status", "--check"]).exits(4).says("changed");
-    project.devdb(&["reset"]).ok().says(&format!("{migrate} ran, {seed} ran"));
+    project.devdb(&["reset"]).ok().says(&format!("ran {migrate} and {seed}"));
     assert_eq!(sandbox.sql("select string_agg(name, ',') from items"), "Second");
     assert_eq!(sandbox.url(), url);
     project.up_runs(&[]);
@@ -289,7 +289,7 @@ fn a_seed_that_fails_is_run_again(sandbox: &Sandbox) {
     sandbox.run(&["up"]).exits(22).says("seed.sql:").says("| now").says("devdb reset");
     sandbox.write("seed.sql", "insert into items (name) values ('x');\n");
     sandbox.run(&["up", "--no-seed"]).ok().says("devdb seed applies it");
-    sandbox.run(&["seed"]).ok().says("bin/seed now ran");
+    sandbox.run(&["seed"]).ok().says("ran bin/seed now");
     sandbox.run(&["seed"]).ok();
     sandbox.run(&["up"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items"), "1");

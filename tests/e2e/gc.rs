@@ -150,7 +150,7 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     sandbox.run(&["up"]).ok();
     for _ in 0..2 {
         sandbox.sql("insert into items (name) values ('mine')");
-        sandbox.run(&["reset"]).ok().says("kept for 1 day;");
+        sandbox.run(&["reset"]).ok().says("kept for up to 1 day\n");
     }
     let shown = sandbox.run(&["generations", "--json"]).ok();
     let rows = shown.json()["result"]["generations"].as_array().unwrap().clone();
@@ -221,7 +221,7 @@ fn an_expired_generation_is_shown_and_then_removed_and_only_it(sandbox: &Sandbox
     sandbox.run(&["up"]).ok();
     for name in ["oldest", "former"] {
         sandbox.sql(&format!("insert into items (name) values ('{name}')"));
-        sandbox.run(&["reset"]).ok().says("kept for 7 days");
+        sandbox.run(&["reset"]).ok().says("kept for up to 7 days");
     }
     sandbox.sql("insert into items (name) values ('current')");
     let before = sandbox.leftovers();

@@ -369,7 +369,7 @@ fn an_older_snapshot_gets_the_migrations_it_lacks(sandbox: &Sandbox) {
         .run(&["snapshot", "restore", "old"])
         .ok()
         .says("older than 20260102000000_note.sql")
-        .says("1 migration applied");
+        .says("applied 1 migration");
     assert_eq!(sandbox.sql("select count(note) from items"), "0");
     sandbox.write("devdb.yaml", "project: shop\npostgres: { database: another }\n");
     sandbox.run(&["snapshot", "restore", "old"]).exits(3).says("\"shop\" → \"another\"");
@@ -435,7 +435,7 @@ fn a_file_that_is_not_right_is_refused_and_nothing_made(sandbox: &Sandbox) {
         sandbox.run(&["snapshot", "import", name]).exits(23).says(name).says(why);
         assert_eq!((kept(sandbox), helpers(sandbox)), (0, String::new()), "{name}");
     };
-    refused("truncated.tar.zst", &bytes[..bytes.len() / 2], "not whole");
+    refused("truncated.tar.zst", &bytes[..bytes.len() / 2], "damaged or incomplete");
     let mut flipped = bytes.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0xff;
