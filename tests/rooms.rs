@@ -62,6 +62,25 @@ fn rooms() {
     );
 }
 
+/// A reader who follows ARCHITECTURE.md to a file finds it.
+#[test]
+fn every_path_in_architecture_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = 0;
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        // Every second part is code.
+        for code in text.split('`').skip(1).step_by(2) {
+            if ["src/", "tests/", "docs/", "templates/"].iter().any(|top| code.starts_with(top)) {
+                let path = code.split_whitespace().next().unwrap();
+                assert!(root.join(path).exists(), "{page}: there is no {path}");
+                paths += 1;
+            }
+        }
+    }
+    assert!(paths > 30, "only {paths} paths were found");
+}
+
 /// What stands in `source` against the rules, in the order of files.
 fn violations(source: &Path) -> Vec<String> {
     let mut found = Vec::new();
