@@ -29,13 +29,13 @@ pub enum CacheCommand {
     /// List the golden states: what each one holds, its size and its last use
     #[command(
         after_help = "A * marks the state that this directory's files make, a + the states on the way \
-        to it. FOR says what devdb does with a state:
+        to it. USE says what devdb does with a state:
   \
-        copy    new databases start as copies of it
+        final   new databases start as copies of it
   \
         local   the same, but its encryption key exists only on this machine
   \
-        build   devdb makes further states from it
+        step    devdb makes further states from it
 
 \
         Examples:

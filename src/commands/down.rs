@@ -19,11 +19,9 @@ pub async fn run(app: &App, args: DownArgs) -> Result<Outcome> {
     }
     let removed = Instance::open(&context).await?.down().await?;
     Ok(match removed {
-        true => said(
-            "down",
-            true,
-            "the database is down and its data is kept; devdb up starts it again",
-        ),
+        true => {
+            said("down", true, "stopped the server and kept its data\n  devdb up   starts it again")
+        }
         false => said("down", false, "there is nothing to stop"),
     })
 }
@@ -60,7 +58,7 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         ));
     }
     let message = "deleted the database, its data and its snapshots\n  \
-                   devdb cache clear   empties the cache of prepared databases, too";
+                   devdb cache clear   also deletes the prepared databases";
     Ok(said("down", true, message))
 }
 

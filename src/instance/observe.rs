@@ -39,7 +39,7 @@ pub fn record(context: &Context) -> Result<Record> {
                 _ if context.spec.of_branch => String::new(),
                 name => format!(" --instance {name}"),
             };
-            Error::new(Kind::NoInstance, format!("there is no database for {named}"))
+            Error::new(Kind::NoInstance, format!("{named} has no database"))
                 .hint(format!("devdb up{option}   creates it"))
                 .hint("devdb list   shows all databases on this machine")
         })

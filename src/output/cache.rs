@@ -50,7 +50,7 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* matches the files of this directory   + a step towards it";
+    let legend = "* matches the files of this directory   + a step on the way to *";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 
@@ -68,9 +68,9 @@ fn holds(state: &CachedState) -> String {
 /// What devdb does with it. The help of `devdb cache list` explains the words.
 fn purpose(state: &CachedState) -> &'static str {
     match (state.clean, state.local) {
-        (false, _) => "build",
-        (true, false) => "copy",
-        (true, true) => "local",
+        (false, _) => "step",
+        (true, false) => "final",
+        (true, true) => "final, local",
     }
 }
 

@@ -43,7 +43,7 @@ pub fn reset(report: &ResetReport, style: Style) -> String {
     applied(&mut text, &report.applied, style);
     _ = writeln!(
         text,
-        "  the database from before, generation {}, {}",
+        "  the previous database, generation {}, {}",
         report.former_generation,
         fate(report)
     );

@@ -9,7 +9,7 @@ use crate::state::Why;
 
 /// `devdb generations`
 pub fn render(report: &GenerationsReport, style: Style) -> String {
-    let mut table = table(&["", "GENERATION", "CREATED", "BY", "ON DISK", "CHANGED", "KEPT UNTIL"]);
+    let mut table = table(&["", "GENERATION", "CREATED", "BY", "ON DISK", "EDITED", "KEPT UNTIL"]);
     for row in &report.generations {
         table.add_row(vec![
             if row.current { "*".into() } else { String::new() },

@@ -10,7 +10,8 @@ use crate::outcome::{ConfigReport, InitReport};
 pub fn config(report: &ConfigReport, style: Style) -> String {
     let mut table = table(&["SETTING", "VALUE", "FROM"]);
     for row in &report.settings {
-        table.add_row(vec![row.key.clone(), row.value.clone(), row.origin.clone()]);
+        let value = if row.value.is_empty() { "none" } else { &row.value };
+        table.add_row(vec![&row.key, value, &row.origin]);
     }
     let place = match &report.directory {
         Some(directory) => directory.display().to_string(),

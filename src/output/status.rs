@@ -41,7 +41,7 @@ pub fn status(report: &StatusReport, style: Style) -> String {
     if let Some(generation) = report.generation {
         let kept = match report.kept_generations.len() {
             0 => String::new(),
-            number => format!(" ({} kept)", count(number, "former generation")),
+            number => format!(" ({} kept)", count(number, "other generation")),
         };
         say("generation", format!("{generation}{kept}"));
     }

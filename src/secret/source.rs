@@ -81,8 +81,8 @@ impl KeySource {
         if found.created {
             let name = &self.variable.0;
             events.note(format!(
-                "devdb made an encryption key for the values that your seeds encrypt, and keeps it \
-                 outside the project; `devdb env --with-key --write .env` writes it into .env as {name}"
+                "devdb made a key to encrypt values of your seeds, and keeps it outside the project; \
+                 `devdb env --with-key --write .env` writes it into .env as {name}"
             ));
         }
         Ok(found.key)

@@ -214,7 +214,7 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 2_b.sql is older than the newest applied migration, 5_e.sql
     hint: give the file a newer timestamp
     hint: or set `migrations.out_of_order: allow` in devdb.yaml
-    hint: devdb reset   builds a new database from the files and keeps the present one
+    hint: devdb reset   builds a new database from the files and keeps the old one
     ");
     assert_eq!(value(&address, "SELECT count(*) FROM a").await, "0");
     let applied = run(&address, &set(&project), OutOfOrder::Allow, PATIENCE, &Events::silent())
@@ -234,9 +234,9 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 3_c.sql has changed since it was applied
     because 5 (e) is applied, but its file is gone
     because 1_a.sql was begun by another tool and not finished
-    hint: git log -p -- migrations   shows what changed; undo that change
+    hint: git log -p -- migrations   shows the change; revert it
     hint: devdb migrate new NAME     makes a new migration for the change
-    hint: devdb reset   builds a new database from the files and keeps the present one
+    hint: devdb reset   builds a new database from the files and keeps the old one
     ");
     let now = status(&mut connect(&address).await, &set(&project)).await.unwrap();
     let json = serde_json::to_value(&now).unwrap();

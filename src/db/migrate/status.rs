@@ -87,7 +87,7 @@ impl MigrationStatus {
         }
         if !self.changed.is_empty() || !self.missing.is_empty() {
             failure = failure
-                .hint("git log -p -- migrations   shows what changed; undo that change")
+                .hint("git log -p -- migrations   shows the change; revert it")
                 .hint("devdb migrate new NAME     makes a new migration for the change");
         }
         if !out_of_order.is_empty() {
@@ -96,9 +96,8 @@ impl MigrationStatus {
                 .hint("or set `migrations.out_of_order: allow` in devdb.yaml");
         }
         Some(
-            failure.hint(
-                "devdb reset   builds a new database from the files and keeps the present one",
-            ),
+            failure
+                .hint("devdb reset   builds a new database from the files and keeps the old one"),
         )
     }
 }
