@@ -1,4 +1,4 @@
-//! Making, starting and removing containers, and what all of devdb's containers have in common.
+//! Creates, starts and removes containers, and configures them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -23,23 +23,24 @@ use crate::spec::{INITDB_OPTIONS, ServerSpec};
 /// PostgreSQL's port inside the container, as the API writes it.
 pub(super) const CONTAINER_PORT: &str = "5432/tcp";
 
-/// The only address devdb publishes on, and reaches servers at.
+/// The address that devdb publishes ports on when the daemon is on this machine.
 pub(super) const HOST: &str = "127.0.0.1";
 
-/// How long devdb waits for a name that a container still has: 20 seconds. A busy daemon may make a
-/// container that late, for a command that was killed.
+/// How long devdb waits for a name that a container still has: 20 seconds. A busy daemon may create
+/// a container late, after its command was killed.
 pub(super) const NAME_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Which container of devdb's may be removed, when another one needs its name.
+/// Which of devdb's containers may be removed when another container needs the name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evict {
-    /// Only one that was never started. A busy daemon made it late, for a command that was killed.
+    /// Only a container that was never started. A busy daemon created it late, after its command
+    /// was killed.
     NeverStarted,
-    /// Any. A command that was killed left it.
+    /// Any container. A command that was killed left it.
     Any,
 }
 
-/// Shared memory for parallel queries; Docker's own 64 MB is soon used up.
+/// Shared memory for parallel queries. Docker's default of 64 MB is soon used up.
 pub(super) const SHARED_MEMORY_BYTES: i64 = 256 << 20;
 
 /// A container that was created.
@@ -53,7 +54,7 @@ pub(super) struct Created {
 pub(super) struct Mounted {
     pub(super) id: String,
     pub(super) name: String,
-    /// Whether another container was there before, which may have filled the volume.
+    /// Whether another container had the name before. That container may have filled the volume.
     pub(super) displaced: bool,
 }
 
@@ -76,12 +77,13 @@ impl Docker {
         })
     }
 
-    /// Frees a name that was refused because something has it, so that the caller tries again. The
-    /// daemon takes a name when it begins to make a container, and shows the container when that is
+    /// Frees a name that another container has, so that the caller can try again. The daemon takes
+    /// the name when it begins to create a container, and shows the container only when that is
     /// done.
     ///
     /// # Errors
-    /// `NotOurs` when it is not devdb's; `Unexpected` when it stays, by `deadline` at the latest.
+    /// `NotOurs` when the container is not devdb's; `Unexpected` when `evict` protects it, or when
+    /// it is still there at `deadline`.
     pub(super) async fn make_room(
         &self,
         name: &str,
@@ -111,14 +113,14 @@ impl Docker {
         }
     }
 
-    /// Removes a container that is known to be ours. `v` takes anonymous volumes along, never a
-    /// named one.
+    /// Removes a container that is known to be devdb's. `v` removes its anonymous volumes; named
+    /// volumes stay.
     pub(super) async fn remove_container(&self, id: &str, name: &str) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.client.remove_container(id, Some(options)).await {
             Ok(()) => Ok(()),
             Err(refusal) if failure::is_missing(&refusal) => Ok(()),
-            // Somebody else's removal is under way: it is done when it is gone.
+            // Another client is removing the container, so wait until it is gone.
             Err(refusal) if failure::text(&refusal).contains("already in progress") => {
                 self.until_removed(id).await;
                 Ok(())
@@ -129,10 +131,10 @@ impl Docker {
         }
     }
 
-    /// Creates a container. One that has its name already makes room, if `evict` says so.
+    /// Creates a container. A container that has the name already is removed if `evict` allows it.
     ///
     /// # Errors
-    /// `NotOurs` when something else has the name, `Image` when there is no such image.
+    /// `NotOurs` when something else has the name, `Image` when the image is missing.
     pub(super) async fn create(
         &self,
         name: &str,
@@ -160,11 +162,11 @@ impl Docker {
         }
     }
 
-    /// Creates a container that mounts a generation's volume, for what can be done without starting
-    /// it. To be removed soon.
+    /// Creates a container that mounts a generation's volume and need not be started. The caller
+    /// removes it soon.
     ///
     /// # Errors
-    /// `Image` when there is no such image.
+    /// `Image` when the image is missing.
     pub(super) async fn mount(
         &self,
         generation: &Generation,
@@ -186,7 +188,7 @@ impl Docker {
         Ok(Mounted { id, name, displaced })
     }
 
-    /// Waits until a container that somebody is removing is gone.
+    /// Waits until a container that another client is removing is gone.
     pub(super) async fn until_removed(&self, id: &str) {
         let options = WaitContainerOptionsBuilder::new().condition("removed").build();
         let mut gone = std::pin::pin!(self.client.wait_container(id, Some(options)));
@@ -194,12 +196,12 @@ impl Docker {
     }
 }
 
-/// The generation's volume, and a tmpfs over each VOLUME of the image, where Docker would put an
-/// anonymous volume otherwise.
+/// Mounts the generation's volume, and a tmpfs over each VOLUME of the image. Without the tmpfs,
+/// Docker would create anonymous volumes.
 ///
-/// The labels are those of the volume: where it is gone by the time the daemon gets to it (the
-/// client was killed, its rubbish collected), the daemon makes it anew, and nobody would know whose
-/// it is.
+/// The mount carries the labels of the volume, because a client may be killed and its volume
+/// removed before the daemon creates the container. The daemon then creates the volume anew, and
+/// the labels say whose it is.
 pub(super) fn mounts(volume: &str, labels: Labels, image: &Image, read_only: bool) -> HostConfig {
     HostConfig {
         mounts: Some(vec![Mount {
@@ -220,7 +222,7 @@ pub(super) fn tmpfs(image: &Image) -> HashMap<String, String> {
     image.volumes.iter().map(|path| (path.clone(), String::new())).collect()
 }
 
-/// PostgreSQL's port, published at `port` on 127.0.0.1.
+/// Publishes PostgreSQL's port at `port` on 127.0.0.1.
 pub(super) fn port_bindings(port: u16) -> HashMap<String, Option<Vec<PortBinding>>> {
     let binding = PortBinding { host_ip: Some(HOST.to_owned()), host_port: Some(port.to_string()) };
     HashMap::from([(CONTAINER_PORT.to_owned(), Some(vec![binding]))])
@@ -233,10 +235,10 @@ pub(super) fn command(spec: &ServerSpec) -> Vec<String> {
     std::iter::once("postgres".to_owned()).chain(settings).collect()
 }
 
-/// The variables that the image's entrypoint reads. `initdb` has further options for initdb.
+/// The variables that the image's entrypoint reads. `initdb` adds options for initdb.
 pub(super) fn environment(spec: &ServerSpec, initdb: &[&str]) -> Vec<String> {
-    // initdb trusts every connection from the container's own 127.0.0.1 otherwise, and with
-    // rootless Podman those through the published port come from there.
+    // By default, initdb trusts every connection from 127.0.0.1 of the container. With rootless
+    // Podman, connections through the published port come from that address.
     let options = [INITDB_OPTIONS, &["--auth-host=scram-sha-256"], initdb].concat().join(" ");
     vec![
         format!("POSTGRES_USER={}", spec.user),

@@ -20,35 +20,36 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 /// How long devdb waits for a container that holds the volume and appears late: 10 seconds. A busy
-/// daemon makes it for a command that was killed.
+/// daemon creates a container even after the command that asked for it was killed.
 const LATE_HELPER_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often the daemon is asked to measure. It gives up on a volume when a file disappears
-/// meanwhile, as the temporary files of a running server do.
+/// How often devdb asks the daemon to measure. The daemon gives up on a volume when a file
+/// disappears meanwhile, and a running server deletes temporary files.
 const MEASURING_TRIES: usize = 5;
 
 /// How long devdb waits while the daemon measures for another client: 60 seconds.
 const MEASURING_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The mark's path inside a container.
+/// The path of the completion mark inside a container.
 const COMPLETE: &str = "/devdb/complete";
 
-/// The version of the mark.
+/// The schema version of the completion mark.
 const SCHEMA: u32 = 1;
 
-/// What the mark says. A copied volume carries the mark of another generation.
+/// The content of the completion mark. It names the generation, because a copied volume carries the
+/// mark of the original.
 #[derive(Serialize, Deserialize)]
 struct Completion {
     schema: u32,
     owner: Owner,
     generation: u32,
-    /// When, RFC 3339: for the person who looks.
+    /// The time in RFC 3339, for people who look into the file.
     completed: String,
 }
 
 impl Docker {
-    /// Every generation devdb made here, of one instance or of all. Those of a newer devdb are
-    /// left out, unless they belong to the instance asked for.
+    /// Lists the generations that devdb made here, of one instance or of all. It leaves out
+    /// generations of a newer devdb, unless they belong to the instance `key`.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -73,11 +74,11 @@ impl Docker {
         Ok(generations)
     }
 
-    /// Makes a generation's volume, empty and labelled. `origin` is the fingerprint of the golden
-    /// state that it is going to be filled with.
+    /// Creates an empty, labelled volume for a generation. `origin` is the fingerprint of the
+    /// golden state that will fill it.
     ///
     /// # Errors
-    /// `NotOurs` when another volume has its name; `Unexpected` when it exists already.
+    /// `NotOurs` when another volume has its name; `Unexpected` when the generation exists already.
     pub(super) async fn create_generation(
         &self,
         owner: &Owner,
@@ -102,8 +103,9 @@ impl Docker {
         let volume = self.client.create_volume(request).await.map_err(|refusal| {
             self.failed(&refusal, format!("cannot create the volume \"{name}\""))
         })?;
-        // Asked to create a volume that exists, Docker returns that one with its own labels. Ours
-        // carry the time of creation, so a volume that somebody made meanwhile is recognised.
+        // When the volume exists already, Docker returns it with its own labels. Our labels contain
+        // the time of creation, so they differ from the labels of a volume that another command
+        // made meanwhile.
         match read(&volume) {
             Reading::Ours(generation) if volume.labels == labels => Ok(generation),
             Reading::Ours(_) => Err(Error::new(
@@ -115,19 +117,19 @@ impl Docker {
         }
     }
 
-    /// Removes a generation's data for good. Nothing happens if it is gone already.
+    /// Removes a generation's data for good. Does nothing when the volume is gone already.
     ///
     /// # Errors
-    /// `NotOurs` without the labels; `Unexpected` while a container uses it.
+    /// `NotOurs` without the labels; `Unexpected` while a container uses the volume.
     pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
         self.remove_generation_within(generation, Duration::MAX).await.map(drop)
     }
 
-    /// See [`crate::engine::Engine::remove_generation_within`]: the daemon carries out a removal that it
-    /// has begun.
+    /// See [`crate::engine::Engine::remove_generation_within`]. The daemon completes a removal that
+    /// it has begun.
     ///
     /// # Errors
-    /// As [`Docker::remove_generation`].
+    /// The errors of [`Docker::remove_generation`].
     pub async fn remove_generation_within(
         &self,
         generation: &Generation,
@@ -146,8 +148,8 @@ impl Docker {
             match removed {
                 Ok(()) => return Ok(true),
                 Err(refusal) if failure::is_missing(&refusal) => return Ok(true),
-                // A daemon whose client was killed while it filled the volume makes the container
-                // for that all the same, late.
+                // When a client is killed while it fills the volume, the daemon may still create
+                // the container for that later.
                 Err(refusal)
                     if failure::status(&refusal) == Some(409)
                         && Instant::now() < deadline
@@ -163,8 +165,8 @@ impl Docker {
         }
     }
 
-    /// Removes containers that were made to look into a generation's volume, or to fill it, and
-    /// never started. False when something else uses it.
+    /// Removes containers that were made to read or fill a generation's volume and were never
+    /// started. Returns false when another container uses the volume.
     async fn remove_helpers(&self, generation: &Generation) -> Result<bool> {
         let servers = self.servers(Some(&generation.owner.key())).await?;
         let of_it = servers.iter().filter(|server| server.generation == generation.number);
@@ -177,7 +179,7 @@ impl Docker {
         Ok(true)
     }
 
-    /// The generation of that name, none if there is no such volume.
+    /// Finds a generation by name. None when there is no such volume.
     pub(super) async fn generation(&self, name: &str) -> Result<Option<Generation>> {
         let volume = match self.client.inspect_volume(name).await {
             Ok(volume) => volume,
@@ -193,11 +195,11 @@ impl Docker {
         }
     }
 
-    /// Whether a generation carries the mark: read through a throw-away container, which is
-    /// created, never started, and removed.
+    /// Whether a generation carries the completion mark. A throw-away container reads it; the
+    /// container is created, never started, and removed.
     ///
     /// # Errors
-    /// `Image` when the image is not there to make the container from.
+    /// `Image` when the image for the container is missing.
     pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
         if self.generation(&generation.handle).await?.is_none() {
             return Ok(false);
@@ -205,7 +207,7 @@ impl Docker {
         let Mounted { id, name, .. } = self.mount(generation, &spec.image, true).await?;
         let read = self.read_file(&id, COMPLETE).await;
         self.remove_container(&id, &name).await?;
-        // What cannot be read is no mark.
+        // A mark that cannot be read counts as missing.
         let mark: Option<Completion> = read?.and_then(|text| serde_json::from_slice(&text).ok());
         Ok(mark.is_some_and(|mark| {
             mark.owner == generation.owner && mark.generation == generation.number
@@ -220,8 +222,8 @@ impl Docker {
         self.upload(&server.handle, &server.name, archive.finish()?).await
     }
 
-    /// Bytes of every generation, of one instance or of all, by handle; without those that the
-    /// daemon does not know the size of. The daemon walks through the files: slow.
+    /// Measures the generations of one instance or of all: bytes by handle. It leaves out volumes
+    /// whose size the daemon does not know. It is slow, because the daemon looks at every file.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -251,7 +253,8 @@ impl Docker {
 
     async fn measured_volumes(&self) -> Result<Vec<Volume>> {
         let what = "cannot ask the engine for the sizes of volumes";
-        // bollard cannot write `type=volume`, without which images are measured too.
+        // Without `type=volume` the daemon measures images too, and bollard cannot write that
+        // parameter.
         let client = self.client.clone().with_request_modifier(|mut request| {
             let uri = request.uri().to_string();
             let end = uri.rfind("/system/df").or_else(|| uri.rfind("/volumes"));
@@ -265,7 +268,7 @@ impl Docker {
         loop {
             match measure(&client).await {
                 Ok(volumes) => return Ok(volumes),
-                // Daemons before API 1.42 measure for one client at a time and send others away.
+                // Daemons before API 1.42 measure for one client at a time and refuse the others.
                 Err(refusal)
                     if failure::text(&refusal).contains("already running")
                         && Instant::now() < deadline =>
@@ -282,7 +285,7 @@ fn read(volume: &Volume) -> Reading<Generation> {
     label::read_volume(&volume.name, &volume.labels)
 }
 
-/// The text of a generation's mark, one line.
+/// The text of a generation's completion mark, one line.
 pub(super) fn mark_of(owner: &Owner, generation: u32) -> Result<String> {
     let completion = Completion {
         schema: SCHEMA,
@@ -294,8 +297,9 @@ pub(super) fn mark_of(owner: &Owner, generation: u32) -> Result<String> {
         .or_fail(Kind::Unexpected, || "cannot write the mark of completion".into())
 }
 
-/// Daemons before API 1.52 answer in a shape that bollard no longer knows. It is that of the list of
-/// volumes, so it is read as one. They are asked first: with them it takes longest.
+/// Lists the volumes with their sizes. Daemons before API 1.52 answer in a shape that bollard reads
+/// only as a list of volumes. devdb tries this shape first, because these daemons take longest to
+/// measure.
 async fn measure(client: &bollard::Docker) -> Result<Vec<Volume>, Refusal> {
     let list = client.list_volumes(None::<ListVolumesOptions>).await?;
     if let Some(volumes) = list.volumes {

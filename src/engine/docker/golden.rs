@@ -1,5 +1,5 @@
-//! Golden states as images: `devdb/golden:<fingerprint>`, layered on each other and at last on the
-//! image of the server. Such an image is only ever copied from: instances run the server's own.
+//! Golden states as images: `devdb/golden:<fingerprint>`. Each is built on another golden state or
+//! on the server's image. devdb only copies from these images; instances run the server's image.
 
 use std::collections::HashMap;
 
@@ -21,14 +21,15 @@ use crate::spec::{Owner, ServerSpec};
 /// The repository of golden states.
 pub(super) const REPOSITORY: &str = "devdb/golden";
 
-/// How long a commit may take to name what it has made: the next thing that the daemon does.
+/// How many seconds a commit may take to name its image. The daemon does that right after the
+/// commit.
 const NAMELESS_SECONDS: i64 = 10;
 
 impl Docker {
-    /// The image's reference and machine, and its id.
+    /// The reference, the machine and the id of the server's image.
     ///
     /// # Errors
-    /// `Image` when it is not there.
+    /// `Image` when the image is missing.
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         let image = self.inspect_image(&spec.image).await?;
         let image = image.ok_or_else(|| missing_image(&spec.image))?;
@@ -36,7 +37,7 @@ impl Docker {
         Ok(Platform { name, exact: image.id, machine: image.machine })
     }
 
-    /// Every golden state.
+    /// Lists the golden states.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -44,14 +45,15 @@ impl Docker {
         Ok(states_among(&self.images().await?))
     }
 
-    /// Every image, those below others too: what is built on one is told by its size less that.
+    /// Lists the images, including those that other images are built on. The size of a golden state
+    /// is the size of its image without that of the image below.
     async fn images(&self) -> Result<Vec<ImageSummary>> {
         let options = ListImagesOptionsBuilder::new().all(true).build();
         let listed = self.client.list_images(Some(options)).await;
         listed.map_err(|refusal| self.failed(&refusal, "cannot list images"))
     }
 
-    /// Images in the repository of golden states whose label is no golden state's.
+    /// Lists images in the repository of golden states whose label cannot be read.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -59,17 +61,17 @@ impl Docker {
         Ok(self.images().await?.iter().flat_map(damaged).collect())
     }
 
-    /// Removes such an image.
+    /// Removes an image that [`Docker::damaged_golden`] found.
     ///
     /// # Errors
-    /// `Unexpected` while a container is made of it.
+    /// `Unexpected` while a container uses the image.
     pub async fn remove_damaged(&self, damaged: &DamagedGolden) -> Result<()> {
         self.remove_image(&damaged.handle).await
     }
 
-    /// Removes golden states without a name: two devdbs that baked the same at the same time leave
-    /// one, and so may one that was killed between the two steps of a commit. Not the young ones,
-    /// which may be about to get theirs.
+    /// Removes golden states without a name. Two commands that bake the same state at the same time
+    /// leave one, and so does a command that is killed between the two steps of a commit. Young
+    /// images stay, because a commit may be about to name them.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -109,7 +111,7 @@ impl Docker {
             .tag(&label.name())
             .pause(pause)
             .build();
-        // What is not said here the image inherits from the container.
+        // The image inherits every setting that is missing here from the container.
         let config = ContainerConfig {
             entrypoint: Some(image.entrypoint.clone()),
             cmd: Some(vec!["postgres".to_owned()]),
@@ -118,18 +120,18 @@ impl Docker {
         };
         let images = self.images().await?;
         if let Some(taken) = images.iter().flat_map(damaged).find(|one| one.handle == reference) {
-            // Its name would move to the new one, and nobody would find it any more.
+            // The new image would take the name, and nobody would find the damaged image any more.
             self.remove_damaged(&taken).await?;
         }
         let is_it = |state: &GoldenState| {
             state.handle == reference
                 && state.label.platform == label.platform
-                // One on too high a pile is to be replaced.
+                // An image with more layers is replaced.
                 && state.label.depth <= label.depth
         };
         if let Some(there) = states_among(&images).into_iter().find(is_it) {
-            // Another devdb was first, or the commit of one that was killed has come to its end. Its
-            // name would move, too.
+            // Another devdb was first, or the commit of a killed devdb has finished. A new image
+            // would take the name of that image.
             return Ok(there);
         }
         let before = image.bytes.unwrap_or_default();
@@ -142,11 +144,11 @@ impl Docker {
 
     /// Makes a volume that is a copy of a golden state.
     ///
-    /// Docker fills an empty volume when a container that mounts it over a directory of its image
-    /// is created. That container is never started, and removed.
+    /// Docker fills an empty volume when it creates a container that mounts the volume over a
+    /// directory of the image. devdb never starts that container, and removes it.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::clone_golden`].
     pub async fn clone_golden(
         &self,
         state: &GoldenState,
@@ -159,11 +161,12 @@ impl Docker {
             let generation = self.create_generation(owner, number, spec, origin).await?;
             match self.fill(&generation, state).await {
                 Ok(true) => return Ok(generation),
-                // Somebody else's late container may have filled it, with something else.
+                // A late container of another command may have filled the volume with something
+                // else.
                 Ok(false) => self.remove_generation(&generation).await?,
                 Err(error) => {
-                    // Half filled, it would never be filled again. The first failure is the one to
-                    // tell.
+                    // Docker never fills a volume again that is filled in part. Show the first
+                    // failure.
                     let _ = self.remove_generation(&generation).await;
                     return Err(error);
                 }
@@ -171,22 +174,23 @@ impl Docker {
         }
     }
 
-    /// False when somebody else may have filled the volume.
+    /// Fills the volume. Returns false when another command may have filled it.
     async fn fill(&self, generation: &Generation, state: &GoldenState) -> Result<bool> {
         let Mounted { id, name, displaced } = self.mount(generation, &state.handle, false).await?;
         self.remove_container(&id, &name).await?;
         Ok(!displaced)
     }
 
-    /// Removes the image's name, and its layers that no other image is built on.
+    /// Removes the image's name, and the layers that no other image is built on.
     ///
     /// # Errors
-    /// `Unexpected` while a container is made of it.
+    /// `Unexpected` while a container uses the image.
     pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
         self.remove_image(&state.handle).await
     }
 
-    /// Takes a name from an image, and removes it when that was its last and nothing needs it.
+    /// Removes a name of an image. Removes the image too when it has no other name and nothing
+    /// needs it.
     pub(super) async fn remove_image(&self, reference: &str) -> Result<()> {
         let options = RemoveImageOptionsBuilder::new().build();
         match self.client.remove_image(reference, Some(options), None).await {
@@ -204,8 +208,8 @@ fn states_among(images: &[ImageSummary]) -> Vec<GoldenState> {
     images.iter().filter_map(|image| golden_state(image, &sizes)).collect()
 }
 
-/// The names in the repository of golden states of an image whose label cannot be read. One without
-/// a label is somebody's own.
+/// The names of an image in the repository of golden states, when the label cannot be read. An
+/// image without the label belongs to a person.
 fn damaged(image: &ImageSummary) -> Vec<DamagedGolden> {
     let Some(text) = image.labels.get(GOLDEN) else { return Vec::new() };
     let Some(why) = unreadable(text) else { return Vec::new() };
@@ -214,7 +218,8 @@ fn damaged(image: &ImageSummary) -> Vec<DamagedGolden> {
     names.map(named).collect()
 }
 
-/// An image that carries a golden state's label and name; a layer that lost its name is none.
+/// Reads a golden state from an image that carries its label and its name. A layer that lost its
+/// name is no golden state.
 fn golden_state(image: &ImageSummary, sizes: &HashMap<&str, i64>) -> Option<GoldenState> {
     let label: GoldenLabel = serde_json::from_str(image.labels.get(GOLDEN)?).ok()?;
     let handle = format!("{REPOSITORY}:{}", label.name());

@@ -1,4 +1,4 @@
-//! The labels that say what is devdb's, and whose.
+//! The labels of devdb's objects: they say that devdb made an object, and for which instance.
 //!
 //! | label | value |
 //! | --- | --- |
@@ -13,15 +13,17 @@
 //! | `devdb.port` | containers: the fixed port on 127.0.0.1; empty without one |
 //! | `devdb.major`, `devdb.image`, `devdb.database`, `devdb.user` | volumes: [`MadeWith`] |
 //! | `devdb.created` | volumes: when, RFC 3339 |
-//! | `devdb.golden-origin` | volumes: the fingerprint of the golden state it is a copy of |
+//! | `devdb.golden-origin` | volumes: the fingerprint of the golden state that was copied |
 //! | `devdb.golden` | images: [`crate::engine::GoldenLabel`], JSON |
 //! | `devdb.snapshot` | volumes of snapshots, in place of `devdb.generation`: the snapshot's name |
 //!
-//! A container inherits the labels of its image, and an image those of the container it was
-//! committed from. So labels count only on an object that bears the name they carry
-//! (`devdb.name`), or, for a container, the one name devdb ever renames it to
-//! ([`aside_name`]). Whatever a person renames is the person's. And of what a container has none
-//! of, it says so: another's lease would have it removed when that one is over.
+//! A container inherits the labels of its image, and an image inherits the labels of the container
+//! that it was committed from. So labels count only on an object that has the name in its
+//! `devdb.name` label. A container may also have the name that devdb gives it when it is set aside
+//! ([`aside_name`]). An object that a person renames is no longer devdb's.
+//!
+//! A container without a lease or a port carries an empty label. Otherwise it could inherit the
+//! lease of another container, and would be removed when that lease is over.
 
 use std::collections::HashMap;
 
@@ -31,7 +33,7 @@ use crate::engine::{Generation, Lease, Role};
 use crate::error::{Error, Kind};
 use crate::spec::{MadeWith, Owner};
 
-/// The version of the labels that this devdb writes, and the newest it understands.
+/// The version of the labels that this devdb writes, and the newest that it understands.
 const SCHEMA_VERSION: u32 = 1;
 
 const SCHEMA: &str = "devdb.schema";
@@ -57,21 +59,21 @@ const SNAPSHOT: &str = "devdb.snapshot";
 /// On images: what a golden state holds.
 pub(super) const GOLDEN: &str = "devdb.golden";
 
-/// Labels, as the daemon has them.
+/// Labels as the daemon stores them.
 pub(super) type Labels = HashMap<String, String>;
 
-/// What an object's labels say.
+/// The meaning of an object's labels.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading<T> {
-    /// devdb made it.
+    /// devdb made the object.
     Ours(T),
-    /// A newer devdb made it: it is left alone.
+    /// A newer devdb made the object. It stays as it is.
     Newer,
-    /// Something else made it.
+    /// Something else made the object.
     Foreign,
 }
 
-/// What a container's labels say.
+/// The content of a container's labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) owner: Owner,
@@ -79,12 +81,12 @@ pub(super) struct Mark {
     pub(super) role: Role,
     pub(super) launch_digest: String,
     pub(super) port: Option<u16>,
-    /// Of a private server, and of a container that is made for one step.
+    /// The lease of a private server, or of a container that is made for one step.
     pub(super) lease: Option<Lease>,
 }
 
 impl Mark {
-    /// That of a container for one step of this devdb's.
+    /// The mark of a container that this devdb makes for one step.
     pub(super) fn of_step(owner: &Owner, generation: u32) -> Mark {
         Mark {
             owner: owner.clone(),
@@ -97,7 +99,7 @@ impl Mark {
     }
 }
 
-/// The filter for everything of devdb's, of one instance or of all.
+/// Finds all objects of devdb, or those of one instance.
 pub(super) fn filter(key: Option<&str>) -> HashMap<String, Vec<String>> {
     let mut wanted = vec![SCHEMA.to_owned()];
     if let Some(key) = key {
@@ -106,7 +108,7 @@ pub(super) fn filter(key: Option<&str>) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), wanted)])
 }
 
-/// The name under which a container waits while another has its place.
+/// The name of a container that was set aside while another has its place.
 pub(super) fn aside_name(owner: &Owner, generation: u32) -> String {
     format!("{}-aside", owner.generation_name(generation))
 }
@@ -116,21 +118,21 @@ pub(super) fn helper_name(owner: &Owner) -> String {
     format!("{}-helper", owner.base_name())
 }
 
-/// A container's labels; `name` is the one it is created under.
+/// A container's labels. The container is created under `name`.
 pub(super) fn of_container(name: &str, mark: &Mark) -> Labels {
     let mut labels = of_generation(name, &mark.owner, mark.generation);
     labels.insert(ROLE.into(), role_word(mark.role).into());
     labels.insert(LAUNCH.into(), mark.launch_digest.clone());
     let port = mark.port.map(|port| port.to_string());
     labels.insert(PORT.into(), port.unwrap_or_default());
-    // It has nothing that JSON could not say.
+    // A lease can always be written as JSON.
     let lease = mark.lease.as_ref().and_then(|lease| serde_json::to_string(lease).ok());
     labels.insert(LEASE.into(), lease.unwrap_or_default());
     labels
 }
 
-/// The labels of an image that holds a golden state: what is made of it inherits nothing of the
-/// container that it was made from.
+/// The labels of an image that holds a golden state. Empty labels replace those of the container
+/// that the image is committed from.
 pub(super) fn of_image(golden: String) -> Labels {
     let inherited = [
         SCHEMA, NAME, PROJECT_ID, PROJECT, DEVELOPER, INSTANCE, KEY, GENERATION, ROLE, LAUNCH,
@@ -142,13 +144,12 @@ pub(super) fn of_image(golden: String) -> Labels {
     labels
 }
 
-/// The labels that a volume has, or had.
+/// The labels of an existing volume, or of one that existed.
 pub(super) fn of_existing(generation: &Generation, now: DateTime<Utc>) -> Labels {
     let Generation { owner, number, made_with, created, origin, .. } = generation;
     of_volume(owner, *number, made_with, created.unwrap_or(now), origin.as_deref())
 }
 
-/// A volume's labels.
 pub(super) fn of_volume(
     owner: &Owner,
     number: u32,
@@ -214,7 +215,7 @@ fn of_owner(name: &str, owner: &Owner) -> Labels {
     .into()
 }
 
-/// Reads the labels of the container that is now called `name`.
+/// Reads the labels of the container that now has the name `name`.
 pub(super) fn read_container(name: &str, labels: &Labels) -> Reading<Mark> {
     if is_newer(name, labels) {
         return Reading::Newer;
@@ -268,7 +269,7 @@ fn generation(name: &str, labels: &Labels) -> Option<Generation> {
     })
 }
 
-/// Reads the labels of the volume `name`, which may be a snapshot's: the snapshot's name.
+/// Reads the snapshot's name from the labels of the volume `name`.
 pub(super) fn read_snapshot(name: &str, labels: &Labels) -> Reading<String> {
     if is_newer(name, labels) {
         return Reading::Newer;
@@ -295,7 +296,7 @@ fn owner_of(labels: &Labels) -> Option<Owner> {
     consistent.then_some(owner)
 }
 
-/// Only the two labels that every version must keep are looked at.
+/// Reads only the two labels that every version must keep.
 fn is_newer(name: &str, labels: &Labels) -> bool {
     let newer = schema(labels).is_some_and(|version| version > SCHEMA_VERSION);
     newer && labels.get(NAME).is_some_and(|label| label == name || name.ends_with("-aside"))
@@ -318,14 +319,14 @@ fn role_of(word: &str) -> Option<Role> {
     roles.into_iter().find(|role| role_word(*role) == word)
 }
 
-/// What kind of object an error is about.
+/// The kind of object that an error is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Object {
     Container,
     Volume,
 }
 
-/// Something has devdb's name but not its labels.
+/// The error when an object has a name of devdb's but not its labels.
 pub(super) fn not_ours(object: Object, name: &str) -> Error {
     let (noun, advice) = match object {
         Object::Container => {
@@ -341,7 +342,7 @@ pub(super) fn not_ours(object: Object, name: &str) -> Error {
         .hint(advice)
 }
 
-/// A newer devdb made it.
+/// The error when a newer devdb made the object.
 pub(super) fn too_new(object: Object, name: &str) -> Error {
     let noun = match object {
         Object::Container => "container",

@@ -1,10 +1,10 @@
-//! Private servers: containers whose life is tied to devdb's connection. The data directory lies in
-//! the container's own file system, so a commit captures it.
+//! Private servers: containers that end with devdb's connection. The data directory lies in the
+//! container's own file system, so a commit captures it.
 //!
-//! The container's first process is a small shell script (`scripts/private.sh`) that ends when its
-//! standard input does: when devdb is killed, the daemon closes it, and the container, which
-//! removes itself, is gone half a second later. One that was created and never started waits for
-//! the next command of its user.
+//! The container's first process is a small shell script (`scripts/private.sh`), which ends when
+//! its standard input is closed. When devdb is killed, the daemon closes that input, and the
+//! container is removed half a second later. A container that was created and never started is
+//! removed by the user's next command.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,11 +34,11 @@ use crate::spec::{EngineKind, Owner};
 
 const SCRIPT: &str = include_str!("scripts/private.sh");
 
-/// A tmpfs, where the script puts what must not get into an image.
+/// A tmpfs for the script. Its files must not get into an image.
 const SCRATCH: &str = "/run/devdb";
 
-/// After this time, a container that was not started is taken for abandoned: an hour. That matters for
-/// a devdb in another container, because nobody can tell from here whether it still runs.
+/// After this time, a container that was not started counts as abandoned: an hour. It matters for a
+/// devdb in another container, because nobody can tell from here whether that devdb still runs.
 const ABANDONED_SECONDS: i64 = 3600;
 
 /// How long a container on another machine goes on when it hears nothing from devdb: 180 seconds. A
@@ -50,12 +50,12 @@ pub struct PrivateServer {
     docker: Docker,
     server: Server,
     endpoint: Endpoint,
-    /// Closing it ends the container.
+    /// The container ends when this is closed.
     input: Input,
     /// Tells the container that devdb is still there, when the daemon is on another machine.
     beating: Option<JoinHandle<()>>,
     watched: Watched,
-    /// The image it was made from, whose configuration its own images get.
+    /// The image that the container was made from. Images of the container get its configuration.
     pub(super) image: Image,
 }
 
@@ -66,10 +66,10 @@ impl std::fmt::Debug for PrivateServer {
 }
 
 impl Docker {
-    /// Starts a builder. When it fails, no container is left behind.
+    /// Starts a private server. When that fails, no container is left behind.
     ///
     /// # Errors
-    /// `Image` when the image or the golden state is not there, and those of the daemon.
+    /// `Image` when the image or the golden state is missing, and the errors of the daemon.
     pub async fn start_private(&self, launch: &PrivateLaunch<'_>) -> Result<PrivateServer> {
         let reference = launch.from.map_or(launch.spec.image.as_str(), |state| &state.handle);
         let image = self.inspect_image(reference).await?.ok_or_else(|| missing_image(reference))?;
@@ -80,7 +80,7 @@ impl Docker {
         match self.bring_up_private(&id, &name, launch, image, &standpoint).await {
             Ok(server) => Ok(server),
             Err(error) => {
-                // The first failure is the one to tell; the container is labelled.
+                // Show the first failure. The next command finds the container by its labels.
                 let _ = self.remove_container(&id, &name).await;
                 Err(error)
             }
@@ -98,7 +98,7 @@ impl Docker {
         }
     }
 
-    /// See [`crate::engine::Engine::reap`]. Those that run end by themselves.
+    /// See [`crate::engine::Engine::reap`]. Containers that run end by themselves.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -161,7 +161,7 @@ impl Docker {
         let started = self.owned(id).await?.ok_or_else(|| gone(name))?;
         let server = started.server();
         let endpoint = standpoint.endpoint(&started.inspected).ok_or_else(|| {
-            // It ended before anybody could ask for its port.
+            // The container ended before devdb asked for its port.
             Error::new(Kind::NotReady, format!("the container \"{name}\" ended at once"))
                 .excerpt(watched.tail())
         })?;
@@ -171,12 +171,12 @@ impl Docker {
 }
 
 impl PrivateServer {
-    /// As the daemon described it when it was started.
+    /// The server as the daemon described it at its start.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Makes it outlive devdb for so long.
+    /// Lets the server outlive devdb for `time`.
     ///
     /// # Errors
     /// `Unexpected` when the connection is broken.
@@ -184,7 +184,7 @@ impl PrivateServer {
         send(&self.input, &format!("keep {}", time.as_secs()), &self.server.name).await
     }
 
-    /// Where it is reached.
+    /// The address of the server.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -195,12 +195,12 @@ impl PrivateServer {
         Exit { code, log_tail: self.watched.tail() }
     }
 
-    /// The last lines that it said.
+    /// The last lines of the server's output.
     pub fn log_tail(&self) -> String {
         self.watched.tail()
     }
 
-    /// Publishes its data as it is; the container is paused for that.
+    /// Publishes the data of the running server. The container is paused during the commit.
     ///
     /// # Errors
     /// When the daemon refuses.
@@ -208,19 +208,20 @@ impl PrivateServer {
         self.docker.commit(&self.server, &self.image, label, true).await.map(drop)
     }
 
-    /// Stops the server and publishes the data.
+    /// Stops the server and publishes its data.
     ///
     /// # Errors
-    /// `Unexpected` when it does not stop cleanly, and when the daemon refuses.
+    /// `Unexpected` when the server does not stop cleanly, and when the daemon refuses.
     pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
         self.stop().await?;
         self.docker.commit(&self.server, &self.image, label, false).await
     }
 
-    /// Stops the server and writes the data into a file.
+    /// Stops the server and writes its data into a file.
     ///
     /// # Errors
-    /// `Unexpected` when it does not stop cleanly, `Snapshot` when the file cannot be written.
+    /// `Unexpected` when the server does not stop cleanly, `Snapshot` when the file cannot be
+    /// written.
     pub async fn export(&mut self, writer: Writer) -> Result<()> {
         self.stop().await?;
         self.docker.download(&self.server.handle, writer, &Stop::default()).await
@@ -307,7 +308,7 @@ fn body(
 
 impl Drop for PrivateServer {
     fn drop(&mut self) {
-        // It holds the connection open.
+        // The task would keep the connection open.
         if let Some(beating) = &self.beating {
             beating.abort();
         }
