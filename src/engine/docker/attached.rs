@@ -13,13 +13,13 @@ use tokio::sync::{Mutex, watch};
 
 use crate::error::{Error, Kind, Result};
 
-/// What the script prints, before the exit code, when the server has ended.
+/// The script prints this line, followed by the exit code, when the server has ended.
 const ENDED: &str = "devdb: the server ended with code ";
 
 /// How often devdb tells a container on another machine that it is still there.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// How many of the last lines of its output explain why a server ended.
+/// How many of the last lines of output explain why a server ended.
 const TAIL_LINES: usize = 20;
 
 /// A container's standard input.
@@ -48,9 +48,10 @@ pub(super) async fn send(input: &Input, line: &str, name: &str) -> Result<()> {
     })
 }
 
-/// The output of a private server. It is read as it comes, so that the server never waits for a reader.
+/// The output of a private server. A task reads it at once, so that the server never waits for a
+/// reader.
 pub(super) struct Watched {
-    /// None while the server runs; then its exit code, where it was told.
+    /// None while the server runs. After that, its exit code, if the script printed one.
     end: watch::Receiver<Option<Option<i64>>>,
     lines: Arc<std::sync::Mutex<VecDeque<String>>>,
 }
@@ -64,7 +65,8 @@ impl Watched {
         let kept = Arc::clone(&lines);
         tokio::spawn(async move {
             let mut output = output;
-            // Both streams come in pieces of any length.
+            // The streams come in pieces of any length, so each needs a buffer for an incomplete
+            // line.
             let (mut said, mut complained) = (Vec::new(), Vec::new());
             while let Some(Ok(part)) = output.next().await {
                 let buffer = match &part {
@@ -74,7 +76,7 @@ impl Watched {
                 buffer.extend_from_slice(part.as_ref());
                 for line in whole_lines(buffer) {
                     match line.strip_prefix(ENDED) {
-                        // Nobody may be waiting.
+                        // It fails when nobody waits for the end.
                         Some(code) => drop(sender.send(Some(code.trim().parse().ok()))),
                         None => keep(&kept, line),
                     }
@@ -89,7 +91,7 @@ impl Watched {
         Watched { end, lines }
     }
 
-    /// Waits for the server's end; its exit code where it was told.
+    /// Waits for the server's end. Returns its exit code, if the script printed one.
     pub(super) async fn ended(&self) -> Option<i64> {
         let mut end = self.end.clone();
         match end.wait_for(Option::is_some).await {
@@ -104,7 +106,7 @@ impl Watched {
     }
 }
 
-/// Takes the lines that are complete.
+/// Takes the complete lines out of the buffer.
 fn whole_lines(buffer: &mut Vec<u8>) -> Vec<String> {
     let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let lines: Vec<u8> = buffer.drain(..end).collect();

@@ -1,4 +1,4 @@
-//! Running the server's own psql inside its container.
+//! Runs the server's own psql inside its container.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::{Docker, failure};
 use crate::engine::Server;
 use crate::error::{Error, Kind, Result};
 
-/// The OS user that owns the server. By name: its number differs from image to image.
+/// The OS user that owns the server. Its number differs between images, so devdb uses the name.
 const OS_USER: &str = "postgres";
 
-/// In Debian's images, the official one among them, `psql` and `pg_isready` are Perl scripts that
-/// look for the real ones: ten times slower to start. Where there is no such directory it does no
-/// harm.
+/// In Debian's images, such as the official one, `psql` and `pg_isready` are Perl scripts that look
+/// for the real programs. They take ten times as long to start. In other images the directory is
+/// missing, which does no harm.
 pub(super) const PROGRAMS_FIRST: &str = r#"PATH="/usr/lib/postgresql/$PG_MAJOR/bin:$PATH""#;
 
 /// How long a process may take to end after its output has ended: 5 seconds.
@@ -89,7 +89,7 @@ impl Docker {
     }
 }
 
-/// psql over the server's own socket.
+/// The command line of psql over the server's own socket.
 pub(super) fn psql_command(user: &str, database: &str, arguments: &[&str]) -> Vec<String> {
     let fixed = ["psql", "-U", user, "-d", database];
     fixed.iter().chain(arguments).map(|&word| word.to_owned()).collect()

@@ -1,11 +1,11 @@
-//! What a daemon's refusal means, in devdb's words.
+//! Turns the refusals of a daemon into devdb's errors.
 
 use bollard::errors::Error as Refusal;
 
 use super::Docker;
 use crate::error::{Error, Kind};
 
-/// The HTTP status with which the daemon itself said no.
+/// The HTTP status of a refusal. None when the daemon did not answer.
 pub(super) fn status(refusal: &Refusal) -> Option<u16> {
     match refusal {
         Refusal::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -20,11 +20,11 @@ pub(super) fn is_missing(refusal: &Refusal) -> bool {
 
 /// Whether the daemon says that another container has the name.
 pub(super) fn is_name_taken(refusal: &Refusal) -> bool {
-    // Podman says 500, in these words.
+    // Podman answers with status 500 and this text.
     status(refusal) == Some(409) || text(refusal).contains("already in use")
 }
 
-/// Whether the daemon did not answer at all, or stopped in the middle.
+/// Whether the daemon did not answer, or stopped in the middle of its answer.
 pub(super) fn is_silence(refusal: &Refusal) -> bool {
     !matches!(
         refusal,
@@ -36,7 +36,7 @@ pub(super) fn is_silence(refusal: &Refusal) -> bool {
     )
 }
 
-/// The daemon's own words, else the chain of what went wrong on the way to it.
+/// The daemon's own message. Without one, the innermost error on the way to the daemon.
 pub(super) fn text(refusal: &Refusal) -> String {
     match refusal {
         Refusal::DockerResponseServerError { message, .. } => message.trim().to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn text(refusal: &Refusal) -> String {
             let mut cause: Option<&dyn std::error::Error> = Some(other);
             while let Some(current) = cause {
                 let part = current.to_string();
-                // Several layers repeat their source's text in their own; once is enough.
+                // Several layers repeat the text of their source, so keep it once.
                 if let Some(last) = parts.last_mut()
                     && last.contains(&part)
                 {
@@ -56,15 +56,15 @@ pub(super) fn text(refusal: &Refusal) -> String {
                 }
                 cause = current.source();
             }
-            // The innermost says why (`Connection refused`); what wraps it is plumbing.
+            // The innermost error says why (`Connection refused`); the outer ones add nothing.
             parts.pop().unwrap_or_default()
         }
     }
 }
 
 impl Docker {
-    /// Turns a refusal into an error that says what was being done. A daemon that does not answer
-    /// is another kind of failure than one that says no.
+    /// Turns a refusal into an error. `what` names the failed action. A daemon that does not answer
+    /// gives another kind of error than a daemon that refuses.
     pub(super) fn failed(&self, refusal: &Refusal, what: impl Into<String>) -> Error {
         if is_silence(refusal) {
             Error::new(Kind::NoEngine, what)
@@ -77,9 +77,9 @@ impl Docker {
     }
 }
 
-/// Whether a start failed because another program (or container) holds the host port. The daemon
-/// has no code for it; these are the words of dockerd's port allocator, of its proxy and of
-/// Podman's.
+/// Whether a start failed because another program or container holds the host port. The daemon has
+/// no code for this failure. The texts come from dockerd's port allocator, from its proxy and from
+/// Podman.
 pub(super) fn is_port_busy(refusal: &Refusal) -> bool {
     let text = text(refusal);
     ["port is already allocated", "address already in use", "ports are not available"]

@@ -1,4 +1,4 @@
-//! Files into containers and out of them, also of containers that do not run.
+//! Writes files into containers and reads them. The containers need not run.
 
 use std::io::{Read, Write};
 
@@ -15,14 +15,14 @@ impl Docker {
     /// Unpacks a tar archive over the container's root directory.
     pub(super) async fn upload(&self, id: &str, name: &str, archive: Vec<u8>) -> Result<()> {
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
-        // As a stream: bollard writes other bodies to its trace log.
+        // bollard writes every body but a stream to its trace log.
         let body = bollard::body_stream(futures_util::stream::iter([archive.into()]));
         self.client.upload_to_container(id, Some(options), body).await.map_err(|refusal| {
             self.failed(&refusal, format!("cannot write into the container \"{name}\""))
         })
     }
 
-    /// A file of a container, which need not run; none when there is no such file.
+    /// Reads a file of a container, which need not run. None when there is no such file.
     pub(super) async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>> {
         let what = || format!("cannot read {path}");
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
@@ -42,10 +42,10 @@ impl Docker {
         unpack().map(Some).or_fail(Kind::Snapshot, what)
     }
 
-    /// Has the daemon unpack in a container what `write` writes as a tar stream.
+    /// Unpacks a tar stream in a container. `write` writes the stream.
     ///
     /// # Errors
-    /// That of `write`, and the daemon's own.
+    /// The errors of `write` and of the daemon.
     pub(super) async fn unpack(
         &self,
         id: &str,
@@ -58,24 +58,24 @@ impl Docker {
         let body = bollard::body_try_stream(chunks);
         let sent = self.client.upload_to_container(id, Some(options), body).await;
         let written = writing.await.or_fail(Kind::Unexpected, what)?;
-        // A stream that breaks off on this side fails on both.
+        // When `write` fails, the upload fails, too. The error of `write` says why.
         written.and_then(|()| sent.map_err(|refusal| self.failed(&refusal, what())))
     }
 }
 
-/// A mount point that an image whose processes are not root may write to.
+/// The mount point, writable for every user. Images whose processes are not root need that.
 pub(super) fn writable_mount_point() -> Result<Vec<u8>> {
     mount_point(0o1777)
 }
 
-/// The mount point, with these permissions.
+/// The mount point with the permissions `mode`.
 pub(super) fn mount_point(mode: u32) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
     archive.directory(MOUNT, mode)?;
     archive.finish()
 }
 
-/// A tar archive of root's files.
+/// A tar archive whose files belong to root.
 pub(super) struct Archive(tar::Builder<Vec<u8>>);
 
 impl Archive {

@@ -1,6 +1,6 @@
-//! Throw-away containers that work on volumes: from the instance's own image, with a POSIX shell
-//! script, as root, without network. A labelled builder, so that whatever happens the next command
-//! of the instance removes what is left of it.
+//! Throw-away containers that work on volumes. They run a POSIX shell script from the instance's
+//! own image, as root and without network. Each is labelled as a builder, so the instance's next
+//! command removes any that are left.
 
 use std::pin::Pin;
 
@@ -22,39 +22,39 @@ use crate::engine::snapshot::explained;
 use crate::error::{Error, Kind, Result};
 use crate::spec::Owner;
 
-/// How many of its last words explain why a script failed.
+/// How many bytes of a script's last output explain why it failed.
 const COMPLAINT_MAX: usize = 2000;
 
-/// What a helper is to do.
+/// The work of a helper.
 pub(super) struct Job<'a> {
-    /// Whose instance it works for.
+    /// The owner of the instance.
     pub(super) owner: &'a Owner,
-    /// The generation it works for, or on behalf of.
+    /// The number of the generation that the helper works for.
     pub(super) generation: u32,
     /// The image's reference.
     pub(super) image: &'a str,
     pub(super) volumes: Vec<Volume>,
     pub(super) script: &'a str,
-    /// `$1`, `$2` … of the script.
+    /// The arguments `$1`, `$2` … of the script.
     pub(super) arguments: Vec<String>,
 }
 
-/// A volume that a helper sees.
+/// A volume that a helper mounts.
 pub(super) struct Volume {
     pub(super) name: String,
-    /// What it is labelled with, or would be: see [`super::container::mounts`].
+    /// The labels of the volume. [`super::container::mounts`] says why a mount needs them.
     pub(super) labels: Labels,
     pub(super) at: String,
     pub(super) read_only: bool,
 }
 
-/// A container that exists and was not started yet.
+/// A container that was created and not started yet.
 pub(super) struct Helper {
     pub(super) id: String,
     pub(super) name: String,
 }
 
-/// A script that runs, and what it says.
+/// A running script, with its input and output.
 pub(super) struct Talk<'a> {
     docker: &'a Docker,
     helper: &'a Helper,
@@ -65,10 +65,10 @@ pub(super) struct Talk<'a> {
 }
 
 impl Docker {
-    /// Makes a helper, does `work` with it, and removes it.
+    /// Creates a helper, does `work` with it, and removes it.
     ///
     /// # Errors
-    /// `Image` without the image, and those of `work`.
+    /// `Image` when the image is missing, and the errors of `work`.
     pub(super) async fn with_helper<T>(
         &self,
         job: &Job<'_>,
@@ -81,7 +81,7 @@ impl Docker {
         let helper = Helper { id, name };
         let done = work(&helper).await;
         let removed = self.remove_container(&helper.id, &helper.name).await;
-        // The first failure is the one to tell.
+        // Show the first failure.
         let done = done?;
         removed?;
         Ok(done)
@@ -103,10 +103,10 @@ impl Docker {
 }
 
 impl Talk<'_> {
-    /// The next line that the script prints.
+    /// Waits for the next line that the script prints.
     ///
     /// # Errors
-    /// `Snapshot` with what it said on stderr when it has ended.
+    /// `Snapshot` when the script has ended; the error contains its stderr.
     pub(super) async fn hear(&mut self) -> Result<String> {
         loop {
             if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
@@ -119,14 +119,14 @@ impl Talk<'_> {
         }
     }
 
-    /// Gives the script lines to read, their number first.
+    /// Sends lines to the script, after a line with their number.
     pub(super) async fn say(&mut self, lines: &[&str]) {
         let mut text = format!("{}\n", lines.len());
         for line in lines {
             text.push_str(line);
             text.push('\n');
         }
-        // One that does not read it has ended, and its end says why.
+        // A script that does not read has ended. Its exit code and stderr say why.
         let _ = self.input.write_all(text.as_bytes()).await;
         let _ = self.input.flush().await;
     }
@@ -134,7 +134,7 @@ impl Talk<'_> {
     /// Waits for the end of the script.
     ///
     /// # Errors
-    /// `Snapshot` with what it said on stderr when it failed.
+    /// `Snapshot` when the script failed; the error contains its stderr.
     pub(super) async fn end(mut self) -> Result<()> {
         while self.listen().await? {}
         match self.exit_code().await? {
@@ -143,7 +143,7 @@ impl Talk<'_> {
         }
     }
 
-    /// Takes in more of what is said; false when there is no more.
+    /// Reads more of the script's output. Returns false at its end.
     async fn listen(&mut self) -> Result<bool> {
         match self.output.next().await {
             None => Ok(false),
@@ -193,7 +193,7 @@ fn body(job: &Job<'_>, name: &str, image_volumes: Vec<String>) -> ContainerCreat
         read_only: Some(volume.read_only),
         volume_options: Some(MountVolumeOptions {
             labels: Some(volume.labels.clone()),
-            // Filled by the script alone, whatever the image has there.
+            // Only the script fills the volume. Docker must not copy files of the image into it.
             no_copy: Some(true),
             ..Default::default()
         }),
@@ -203,7 +203,7 @@ fn body(job: &Job<'_>, name: &str, image_volumes: Vec<String>) -> ContainerCreat
         image: Some(job.image.to_owned()),
         entrypoint: Some(["sh", "-c", job.script, "devdb"].map(str::to_owned).into()),
         cmd: Some(job.arguments.clone()),
-        // Files keep their owners only if root copies them.
+        // Only root can keep the owners of files in a copy.
         user: Some("0:0".to_owned()),
         labels: Some(label::of_container(name, &mark)),
         open_stdin: Some(true),

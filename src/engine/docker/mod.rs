@@ -1,11 +1,12 @@
-//! The docker engine: any daemon that speaks the Docker API, 1.41 or newer, on this machine.
+//! The docker engine: a daemon that speaks the Docker API, version 1.41 or newer. It usually runs
+//! on this machine.
 //!
-//! A generation is a named volume, a server a container; both carry the labels of [`label`].
-//! PGDATA lies in a volume of devdb's own at `/devdb`, outside every VOLUME of the image, and
-//! over each of those lies a tmpfs, so that no anonymous volume ever appears.
+//! A generation is a named volume, and a server is a container. Both carry the labels of [`label`].
+//! PGDATA lies in a volume of devdb's own at `/devdb`, outside every VOLUME of the image. A tmpfs
+//! covers each VOLUME, so that Docker creates no anonymous volume.
 //!
-//! bollard is known here and nowhere else. It sends requests without a version, so the daemon
-//! answers each in its own newest; nothing here needs more than 1.41.
+//! No other module uses bollard. It sends requests without an API version, so the daemon answers in
+//! its newest version. devdb needs nothing newer than 1.41.
 
 mod attached;
 mod container;
@@ -38,38 +39,38 @@ use self::daemon::Standpoint;
 use crate::error::{Error, Kind, Result};
 use crate::spec::digest;
 
-/// The oldest API that has all devdb asks for: Docker 20.10's.
+/// The oldest API version that devdb can use: that of Docker 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
 
 /// Where a generation's volume is mounted.
 const MOUNT: &str = "/devdb";
-/// The data directory in it. A directory below the mount point, because initdb refuses one that
-/// is not empty, and a fresh file system may hold a `lost+found`.
+/// The data directory. It lies below the mount point, because initdb needs an empty directory, and
+/// a fresh file system may contain a `lost+found`.
 const PGDATA: &str = "/devdb/pgdata";
 
-/// A daemon that answered. Cheap to clone.
+/// A daemon that answered. A clone is cheap.
 #[derive(Debug, Clone)]
 pub struct Docker {
     client: bollard::Docker,
-    /// As a person would write it into `DOCKER_HOST`.
+    /// The address, as in `DOCKER_HOST`.
     address: String,
-    /// Where the Docker command line keeps its configuration, with the registry logins.
+    /// The directory of the Docker configuration, which contains the registry logins.
     config_dir: Option<PathBuf>,
-    /// What the daemon said about itself, asked once.
+    /// The daemon's version. devdb asks for it once.
     version: Arc<OnceCell<Version>>,
-    /// The daemon's machine, when it is another one.
+    /// The host of the daemon, when it is another machine.
     remote: Option<String>,
     standpoint: Arc<OnceCell<Standpoint>>,
 }
 
-/// What a daemon says about itself.
+/// The version of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// The engine's own version: `20.10.24`.
+    /// The version of the engine: `20.10.24`.
     pub engine: String,
-    /// The newest API it speaks: `1.41`.
+    /// The newest API that the engine speaks: `1.41`.
     pub api: String,
-    /// Whether it is Podman.
+    /// Whether the engine is Podman.
     pub is_podman: bool,
 }
 
@@ -97,16 +98,16 @@ impl Version {
 }
 
 impl Docker {
-    /// Where it listens, as a person would write it into `DOCKER_HOST`.
+    /// The daemon's address, as in `DOCKER_HOST`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What the daemon says about itself. Slow (10–20 ms: it runs programs to find out), so no
-    /// part of the fast path.
+    /// The daemon's version. It takes 10–20 ms, because the daemon runs programs to find it out. So
+    /// the fast path does not ask.
     ///
     /// # Errors
-    /// `NoEngine` when it does not answer.
+    /// `NoEngine` when the daemon does not answer.
     pub async fn version(&self) -> Result<Version> {
         self.version.get_or_try_init(|| self.ask_version()).await.cloned()
     }
@@ -127,7 +128,7 @@ impl Docker {
     /// The time on the daemon's machine.
     ///
     /// # Errors
-    /// `NoEngine` when it does not answer, `Unexpected` when it does not say.
+    /// `NoEngine` when the daemon does not answer, `Unexpected` when its answer contains no time.
     pub async fn clock(&self) -> Result<DateTime<Utc>> {
         let info = self.client.info().await;
         let info =
@@ -137,12 +138,12 @@ impl Docker {
             .ok_or_else(|| Error::new(Kind::Unexpected, "the engine does not tell its time"))
     }
 
-    /// The daemon's own stable id: of its own id and its storage directory, because two daemons of
-    /// one machine share the first. Podman makes up a new id for each answer; for it the host's
-    /// name takes its place.
+    /// A stable id of the daemon. It is made from the daemon's id and its storage directory,
+    /// because two daemons on one machine share the id. Podman reports a new id with each answer,
+    /// so the host's name is used for it.
     ///
     /// # Errors
-    /// `NoEngine` when it does not answer.
+    /// `NoEngine` when the daemon does not answer.
     pub async fn id(&self) -> Result<String> {
         let (info, version) = tokio::join!(self.client.info(), self.version());
         let info =

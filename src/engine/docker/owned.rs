@@ -18,7 +18,7 @@ pub(super) struct Owned {
 }
 
 impl Docker {
-    /// The container of that id or name, none if there is none.
+    /// Finds a container by its id or name. None when there is no such container.
     ///
     /// # Errors
     /// `NotOurs` when it lacks the labels; `Unexpected` when a newer devdb made it.
@@ -61,22 +61,22 @@ impl Docker {
 }
 
 impl Owned {
-    /// The daemon's word for what it is doing.
+    /// The container's state, as the daemon reports it.
     pub(super) fn state(&self) -> Option<ContainerStateStatusEnum> {
         self.inspected.state.as_ref().and_then(|state| state.status)
     }
 
-    /// When its process was started last.
+    /// The time of the last start.
     pub(super) fn started_at(&self) -> Option<DateTime<Utc>> {
         self.inspected.state.as_ref().and_then(started_at)
     }
 
-    /// How its process ended last.
+    /// The exit code of the last run.
     pub(super) fn exit_code(&self) -> Option<i64> {
         self.inspected.state.as_ref().and_then(|state| state.exit_code)
     }
 
-    /// As the contract describes it.
+    /// Describes the container as a server.
     pub(super) fn server(&self) -> Server {
         Server {
             handle: self.id.clone(),
@@ -103,7 +103,7 @@ impl Owned {
         }
     }
 
-    /// The port the daemon has published it on; none while it does not run.
+    /// The port that the daemon publishes. None while the container does not run.
     fn published_port(&self) -> Option<u16> {
         let ports = self.inspected.network_settings.as_ref()?.ports.as_ref()?;
         let bindings = ports.get(CONTAINER_PORT)?.as_ref()?;
@@ -111,7 +111,8 @@ impl Owned {
     }
 }
 
-/// A container between two automatic restarts does not run, whatever `Running` says.
+/// Between two automatic restarts a container does not run, although the daemon's `Running` is
+/// true.
 fn status(state: &ContainerState) -> Status {
     match state.status {
         Some(ContainerStateStatusEnum::RUNNING) => Status::Running {
@@ -131,7 +132,7 @@ fn status(state: &ContainerState) -> Status {
     }
 }
 
-/// Docker says year 1 for a container that was never started.
+/// The time of the last start. Docker reports year 1 for a container that was never started.
 fn started_at(state: &ContainerState) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(state.started_at.as_deref()?).ok()?;
     (time.timestamp() > 0).then(|| time.with_timezone(&Utc))

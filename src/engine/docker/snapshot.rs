@@ -1,5 +1,5 @@
-//! Snapshots: volumes like those of generations, with labels of their own and a manifest beside the
-//! data directory.
+//! Snapshots: volumes with labels of their own. Each contains a data directory and a manifest
+//! beside it.
 
 use std::future::Future;
 
@@ -21,15 +21,15 @@ const SAVE: &str = concat!(include_str!("scripts/common.sh"), include_str!("scri
 const RESTORE: &str =
     concat!(include_str!("scripts/common.sh"), include_str!("scripts/restore.sh"));
 
-/// The manifest's name in the volume.
+/// The name of the manifest in the volume.
 const MANIFEST: &str = "snapshot.json";
 
-/// See [`crate::engine::Engine`] for what each verb promises.
+/// See [`crate::engine::Engine`] for the contract of each method.
 impl Docker {
     /// Copies a generation's volume in a container, and writes the manifest.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::save_snapshot`].
     pub async fn save_snapshot(
         &self,
         generation: &Generation,
@@ -65,10 +65,10 @@ impl Docker {
         .await
     }
 
-    /// Reads the manifests, through one container that sees all snapshots and is never started.
+    /// Reads the manifests through one container, which mounts all snapshots and is never started.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::snapshots`].
     pub async fn snapshots(
         &self,
         owner: &Owner,
@@ -118,18 +118,19 @@ impl Docker {
         .await
     }
 
-    /// Lists the volumes.
+    /// Lists the names of an instance's snapshots.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::snapshot_names`].
     pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
         Ok(self.snapshot_volumes(owner).await?.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// Copies a snapshot's volume into that of a new generation, and marks it complete.
+    /// Copies a snapshot's volume into the volume of a new generation, and marks the generation as
+    /// complete.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::create_generation_from_snapshot`].
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
@@ -154,10 +155,10 @@ impl Docker {
         Ok(generation)
     }
 
-    /// Removes a volume, and the container that may still work on it.
+    /// Removes a snapshot's volume, and the container that may still work on it.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::remove_snapshot`].
     pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
         let helper = label::helper_name(owner);
         if let Some(left) = self.owned(&helper).await?
@@ -181,7 +182,8 @@ impl Docker {
         Ok(())
     }
 
-    /// The volumes of an instance's snapshots, with the snapshots' names, by name.
+    /// Lists the volumes of an instance's snapshots with the names of the snapshots, sorted by
+    /// name.
     async fn snapshot_volumes(
         &self,
         owner: &Owner,
@@ -202,7 +204,7 @@ impl Docker {
         Ok(found)
     }
 
-    /// The volume of a snapshot, to be read at `/from`.
+    /// Finds the volume of a snapshot, to mount it at `/from`.
     pub(super) async fn snapshot_source(
         &self,
         owner: &Owner,
@@ -223,15 +225,15 @@ impl Docker {
         }
     }
 
-    /// Makes a snapshot's volume, without a manifest, to be filled at `/to`.
+    /// Creates a snapshot's volume without a manifest, to fill it at `/to`.
     pub(super) async fn create_snapshot(
         &self,
         owner: &Owner,
         manifest: &Manifest,
     ) -> Result<Volume> {
         let name = label::snapshot_name(owner, &manifest.name);
-        // Distinct from those of a volume that somebody makes at the same time, see
-        // `create_generation`.
+        // The time distinguishes these labels from those of a volume that another command makes at
+        // the same time. See `create_generation`.
         let labels = label::of_snapshot(owner, &manifest.name, &manifest.made_with, Utc::now());
         let request = VolumeCreateRequest {
             name: Some(name.clone()),
@@ -254,7 +256,7 @@ impl Docker {
     }
 }
 
-/// A generation's volume, to be read at `/from`.
+/// A generation's volume, to mount it at `/from`.
 fn source(generation: &Generation) -> Volume {
     let Generation { handle, .. } = generation;
     Volume {
@@ -269,7 +271,7 @@ fn place_of(index: usize) -> String {
     format!("/snapshots/{index}")
 }
 
-/// Whether a copy is worth a wait for the disk: as much as the database itself.
+/// Whether a copy waits for the disk. It is as durable as the database.
 pub(super) fn sync_word(spec: &ServerSpec) -> &'static str {
     match spec.durability {
         Durability::None => "no-sync",

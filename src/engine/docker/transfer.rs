@@ -1,5 +1,5 @@
-//! Snapshots into files and out of them: their data directory as a tar stream that the daemon packs
-//! and unpacks.
+//! Writes snapshots and golden states into files, and reads them back. The daemon packs and unpacks
+//! the data directory as a tar stream.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -25,15 +25,16 @@ use crate::spec::{Owner, ServerSpec};
 
 const IMPORT: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/import.sh"));
 
-/// The name of the data directory in a volume, and the first name in a tar stream of it.
+/// The name of the data directory in a volume, and the first name in its tar stream.
 const DATA: &str = "pgdata";
 
-/// See [`crate::engine::Engine`] for what each verb promises.
+/// See [`crate::engine::Engine`] for the contract of each method.
 impl Docker {
-    /// Copies what the daemon packs, through a container that is never started.
+    /// Copies the tar stream that the daemon packs from a container. The container is never
+    /// started.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::export_snapshot`].
     pub async fn export_snapshot(
         &self,
         owner: &Owner,
@@ -69,10 +70,10 @@ impl Docker {
         .await
     }
 
-    /// Gives the daemon a tar stream to unpack into a new volume, and writes the manifest.
+    /// Sends a tar stream, which the daemon unpacks into a new volume, and writes the manifest.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`crate::engine::Engine::import_snapshot`].
     pub async fn import_snapshot(
         &self,
         owner: &Owner,
@@ -93,7 +94,8 @@ impl Docker {
         self.with_helper(&job, async |helper| {
             let mut talk = self.talk(helper).await?;
             talk.hear().await?;
-            // Whose it is there only the container knows.
+            // Only the script in the container knows the user of the server, and it changes the
+            // owner later.
             let write =
                 move |out: &mut dyn Write| from.write_tar(Path::new(DATA), FileOwner::ROOT, out);
             let options = UploadToContainerOptionsBuilder::new().path("/to").build();
@@ -111,10 +113,12 @@ impl Docker {
         .await
     }
 
-    /// Writes the data directory of a golden state, or of what a registry sent as one, into a file.
+    /// Writes the data directory of a golden state into a file. The golden state may come from a
+    /// registry.
     ///
     /// # Errors
-    /// As the contract has it. The container, which is never started, is gone.
+    /// See [`crate::engine::Engine::export_golden`]. The container, which is never started, is
+    /// removed.
     pub async fn export_golden(
         &self,
         state: &GoldenState,
@@ -159,7 +163,7 @@ impl Docker {
         .await
     }
 
-    /// Unpacks the data directory of a file into a container that has not been started yet.
+    /// Unpacks the data directory of a file into a container that was not started yet.
     pub(super) async fn unpack_golden(
         &self,
         id: &str,
@@ -168,8 +172,8 @@ impl Docker {
     ) -> Result<()> {
         self.upload(id, name, files::mount_point(0o755)?).await?;
         let archive = Arc::clone(archive);
-        // Whose it is decides the image: its entrypoint gives it to the server's user where it
-        // starts as root, and the daemon to the image's user where not.
+        // The owner changes later. When the image starts as root, its entrypoint gives the files to
+        // the server's user. Otherwise the daemon gives them to the image's user.
         let write =
             move |out: &mut dyn Write| archive.write_tar(Path::new(DATA), FileOwner::ROOT, out);
         let options =

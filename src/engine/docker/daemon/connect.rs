@@ -1,4 +1,4 @@
-//! A client for the address of a daemon.
+//! Makes a client for the address of a daemon.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use url::{Host, Url};
 
 use crate::engine::docker::failure;
 
-/// How long, in seconds, any later answer may take to begin: a daemon on a busy disk is slow.
+/// How many seconds the daemon may take to begin a later answer. A daemon on a busy disk is slow.
 const ANSWER_SECONDS: u64 = 120;
 
-/// A client for an address as `DOCKER_HOST` takes it. Nothing is sent yet.
+/// Makes a client for an address as in `DOCKER_HOST`. It sends nothing yet.
 pub(super) fn connect(address: &str, tls: Option<&Path>) -> Result<bollard::Docker, String> {
     let (scheme, rest) = address.split_once("://").unwrap_or(("tcp", address));
     match scheme {
@@ -54,13 +54,13 @@ fn connect_tls(authority: &str, dir: &Path) -> Result<bollard::Docker, String> {
     .map_err(|refusal| failure::text(&refusal))
 }
 
-/// A daemon's host and port, with Docker's own where none is named.
+/// Reads a daemon's host and port. The default is Docker's port.
 fn authority(rest: &str, encrypted: bool) -> Result<Authority, String> {
     let rest = rest.trim_end_matches('/');
     let url = Url::parse(&format!("docker://{rest}"))
         .map_err(|error| format!("\"{rest}\" is no host and port: {error}"))?;
     let is_local = match url.host() {
-        // url reads an address as such only where the scheme is one of the web's.
+        // The url crate recognises an IPv4 address only in URLs with a web scheme.
         Some(Host::Domain(name)) => {
             name == "localhost"
                 || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
@@ -74,16 +74,16 @@ fn authority(rest: &str, encrypted: bool) -> Result<Authority, String> {
     Ok(Authority { address: format!("{host}:{port}"), remote: (!is_local).then_some(host) })
 }
 
-/// Where a daemon listens.
+/// The host and port of a daemon.
 #[derive(Debug, PartialEq, Eq)]
 struct Authority {
     /// Host and port.
     address: String,
-    /// The host, when it is not this machine.
+    /// The host, when it is another machine.
     remote: Option<String>,
 }
 
-/// The machine of a daemon's address, when it is another one.
+/// The host in a daemon's address, when it is another machine.
 pub(super) fn remote(address: &str) -> Option<String> {
     let (scheme, rest) = address.split_once("://").unwrap_or(("tcp", address));
     ["tcp", "http", "https"]

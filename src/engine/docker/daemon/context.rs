@@ -1,5 +1,5 @@
-//! Docker contexts and the command line's configuration file, as far as they say where a daemon
-//! is. The layout is that of docker/cli: `contexts/meta/<sha256 of the name>/meta.json` and
+//! Reads from the Docker configuration and its contexts where the daemon is. The layout is that of
+//! docker/cli: `contexts/meta/<sha256 of the name>/meta.json` and
 //! `contexts/tls/<sha256>/docker/{ca,cert,key}.pem`.
 
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::nearest;
 
-/// Where a context's daemon is.
+/// The daemon of a context.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Context {
     pub(super) host: String,
-    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, where the context has one.
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, if the context has one.
     pub(super) tls: Option<PathBuf>,
 }
 
@@ -42,10 +42,10 @@ struct DockerEndpoint {
     host: Option<String>,
 }
 
-/// The context that `docker context use` chose; none when there is none, or `default`.
+/// The context that `docker context use` chose. None when no context was chosen, or `default`.
 ///
 /// # Errors
-/// Says why the configuration cannot be read.
+/// The reason why the configuration cannot be read.
 pub(super) fn current(config_dir: &Path) -> Result<Option<String>, String> {
     let path = config_dir.join("config.json");
     let text = match std::fs::read_to_string(&path) {
@@ -58,10 +58,10 @@ pub(super) fn current(config_dir: &Path) -> Result<Option<String>, String> {
     Ok(config.current_context.filter(|name| !name.is_empty() && name != "default"))
 }
 
-/// Where the daemon of the context `name` is.
+/// Finds the daemon of the context `name`.
 ///
 /// # Errors
-/// Says why that is not known.
+/// The reason why it cannot be found.
 pub(super) fn load(config_dir: &Path, name: &str) -> Result<Context, String> {
     let id = id(name);
     let path = config_dir.join("contexts/meta").join(&id).join("meta.json");
@@ -90,7 +90,7 @@ fn unknown(config_dir: &Path, name: &str) -> String {
     text
 }
 
-/// The names of all contexts, in order.
+/// The names of all contexts, sorted.
 pub(super) fn names(config_dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(config_dir.join("contexts/meta")) else {
         return Vec::new();
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_context_is_found_under_the_digest_of_its_name() {
-        // What `docker context create colima` writes; `printf colima | sha256sum`.
+        // `docker context create colima` uses this name, and `printf colima | sha256sum` prints it.
         assert_eq!(
             id("colima"),
             "f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16"

@@ -1,8 +1,8 @@
-//! Finding a daemon, as people who use Docker expect it.
+//! Finds a daemon where people who use Docker expect it.
 //!
 //! devdb looks in this order: `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of the Docker
 //! configuration, the well-known sockets. A person chooses the first three. When the chosen daemon
-//! does not answer, devdb takes no other, because another daemon has other instances.
+//! does not answer, devdb uses no other, because another daemon has other instances.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::context;
 use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind};
 
-/// How long a daemon may take to answer the first request: 2 seconds. It is on this machine, as a
-/// rule, and several places are tried one after the other.
+/// How long a daemon may take to answer the first request: 2 seconds. The daemon is usually on this
+/// machine, and devdb tries several places one after the other.
 const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What of the environment decides where the daemon is. Empty strings count as unset.
+/// The environment that decides where the daemon is. Empty strings count as unset.
 #[derive(Debug, Clone, Default)]
 pub struct DockerEnvironment {
     /// `DOCKER_HOST`.
@@ -28,12 +28,12 @@ pub struct DockerEnvironment {
     pub docker_context: Option<String>,
     /// `DOCKER_CONFIG`; without it `~/.docker`.
     pub docker_config: Option<PathBuf>,
-    /// `DOCKER_TLS_VERIFY`: anything that is not empty means yes, as in the Docker command line.
+    /// `DOCKER_TLS_VERIFY`. Any text that is not empty means yes, as in the Docker command line.
     pub docker_tls_verify: Option<String>,
     /// `DOCKER_CERT_PATH`; without it the configuration directory.
     pub docker_cert_path: Option<PathBuf>,
-    /// `DEVDB_PUBLISH`: anything that is not empty means that ephemeral databases may be published on
-    /// all addresses of the machine of a remote daemon.
+    /// `DEVDB_PUBLISH`. Any text that is not empty allows devdb to publish ephemeral databases on
+    /// all addresses of a remote daemon's machine.
     pub publish: Option<String>,
     /// `XDG_RUNTIME_DIR`.
     pub xdg_runtime_dir: Option<PathBuf>,
@@ -47,14 +47,14 @@ impl DockerEnvironment {
         chosen.or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
     }
 
-    /// Where TLS material is, when the environment asks for TLS.
+    /// The directory of the TLS files, when the environment asks for TLS.
     fn tls(&self) -> Option<PathBuf> {
         set(self.docker_tls_verify.as_deref())?;
         let chosen = self.docker_cert_path.clone().filter(|dir| !dir.as_os_str().is_empty());
         chosen.or_else(|| self.config_dir())
     }
 
-    /// The sockets of the engines people use, the system's first.
+    /// The sockets of common engines. The system's socket comes first.
     fn sockets(&self) -> Vec<PathBuf> {
         let runtime = self.xdg_runtime_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let below = |dir: Option<&Path>, rest: &str| dir.map(|dir| dir.join(rest));
@@ -80,14 +80,14 @@ fn set(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.is_empty())
 }
 
-/// One place where a daemon was looked for.
+/// A place where devdb looked for a daemon.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// What named it: `DOCKER_HOST`, `context colima`, `socket`.
+    /// What named the place: `DOCKER_HOST`, `context colima`, `socket`.
     pub source: String,
-    /// As one would write it into `DOCKER_HOST`; empty when it is not known.
+    /// The address, as in `DOCKER_HOST`. Empty when it is not known.
     pub address: String,
-    /// What answered, or why nothing did.
+    /// The daemon's answer, or the reason why there is none.
     pub result: Result<String, String>,
 }
 
@@ -102,12 +102,12 @@ impl std::fmt::Display for Candidate {
     }
 }
 
-/// What the search for a daemon found.
+/// The result of the search for a daemon.
 #[derive(Debug, Clone)]
 pub struct Discovery {
-    /// Where it was looked for, in order.
+    /// The places where devdb looked, in order.
     pub tried: Vec<Candidate>,
-    /// The first that answered.
+    /// The first daemon that answered.
     pub engine: Option<Docker>,
 }
 
@@ -122,14 +122,14 @@ impl Discovery {
     }
 }
 
-/// A place where a daemon may be. Nobody has asked it yet.
+/// A place where a daemon may be. devdb has not asked it yet.
 struct PossibleDaemon {
     source: String,
     address: String,
     tls: Option<PathBuf>,
-    /// Whether a person chose it, so that no other daemon takes its place.
+    /// Whether a person chose it. Then devdb uses no other daemon.
     chosen: bool,
-    /// Why it cannot be asked at all.
+    /// The reason why the daemon cannot be asked at all.
     problem: Option<String>,
 }
 
@@ -139,7 +139,7 @@ impl PossibleDaemon {
     }
 }
 
-/// Looks for a daemon and stops at the first that answers. One ping where all is well.
+/// Looks for a daemon and stops at the first that answers. Usually that takes one ping.
 pub async fn discover(env: &DockerEnvironment) -> Discovery {
     let mut places = places(env);
     if places.iter().any(|place| place.chosen) {
@@ -158,8 +158,8 @@ pub async fn discover(env: &DockerEnvironment) -> Discovery {
     Discovery { tried, engine: None }
 }
 
-/// Looks everywhere and asks each daemon for its version: for `devdb doctor`. The engine is the
-/// one that [`discover`] finds.
+/// Asks the daemons in all places for their versions, for `devdb doctor`. The engine in the result
+/// is the one that [`discover`] finds.
 pub async fn discover_all(env: &DockerEnvironment) -> Discovery {
     let places = places(env);
     let only_chosen = places.iter().any(|place| place.chosen);
@@ -193,7 +193,8 @@ fn places(env: &DockerEnvironment) -> Vec<PossibleDaemon> {
     }
     let mut seen: Vec<PathBuf> = Vec::new();
     for socket in env.sockets() {
-        // /var/run is /run, and Docker Desktop links its socket to the usual place.
+        // Two paths may lead to one socket: `/var/run` links to `/run`, and Docker Desktop links
+        // its socket to the usual path.
         let real = socket.canonicalize().unwrap_or_else(|_| socket.clone());
         if !seen.contains(&real) {
             seen.push(real);
@@ -220,7 +221,7 @@ fn context_place(env: &DockerEnvironment) -> Option<PossibleDaemon> {
         problem: Some(problem),
     };
     let name = match set(env.docker_context.as_deref()) {
-        // What it means is the system's socket, which comes next anyhow.
+        // The context `default` stands for the system's socket, which devdb tries next anyway.
         Some("default") => return None,
         Some(name) => name.to_owned(),
         None => match context::current(config_dir.as_deref()?) {
@@ -244,12 +245,12 @@ fn context_place(env: &DockerEnvironment) -> Option<PossibleDaemon> {
     })
 }
 
-/// What to ask a daemon first.
+/// The first question to a daemon.
 #[derive(Clone, Copy)]
 enum Question {
-    /// Whether it is there: a millisecond.
+    /// Whether the daemon answers. This takes a millisecond.
     Ping,
-    /// What it is.
+    /// The daemon's version.
     Version,
 }
 

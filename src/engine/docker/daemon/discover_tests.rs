@@ -1,6 +1,6 @@
 use super::*;
 
-/// An environment that no socket of this machine but the system's own can be in.
+/// An environment without a daemon. Only the system's own socket can be found in it.
 fn nowhere() -> (tempfile::TempDir, DockerEnvironment) {
     let dir = tempfile::tempdir().unwrap();
     let env = DockerEnvironment { home: Some(dir.path().to_owned()), ..Default::default() };

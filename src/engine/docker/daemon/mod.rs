@@ -1,4 +1,4 @@
-//! Finding a daemon, and how devdb gets to it and to what its containers publish.
+//! Finds a daemon, and decides how devdb reaches the daemon and its containers.
 
 mod connect;
 mod context;

@@ -1,5 +1,6 @@
-//! Where devdb runs, as seen from the daemon: on the daemon's machine, in a container beside its own
-//! (a CI job with the daemon's socket), or on another machine. It decides how devdb reaches a port.
+//! Where devdb runs, as seen from the daemon: on the daemon's machine, in a container of the same
+//! daemon (a CI job with the daemon's socket), or on another machine. This decides how devdb
+//! reaches a port.
 
 use bollard::models::{ContainerInspectResponse, PortBinding};
 
@@ -11,23 +12,23 @@ use crate::error::{Error, Kind, Result};
 /// PostgreSQL's port inside a container.
 const PORT: u16 = 5432;
 
-/// The network that a container is on when nobody says otherwise.
+/// Docker's default network.
 const USUAL_NETWORK: &str = "bridge";
 
 /// Where devdb runs, as seen from the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standpoint {
-    /// On the daemon's machine: ports are published on its 127.0.0.1.
+    /// devdb runs on the daemon's machine. Ports are published on its 127.0.0.1.
     Host,
-    /// In a container of the same daemon, on this network: nothing is published.
+    /// devdb runs in a container of the same daemon, on this network. No port is published.
     Beside(String),
-    /// On another machine. It reaches the daemon's machine by this name, and ports are published there
-    /// on all addresses, because a person asked for that.
+    /// devdb runs on another machine, and reaches the daemon's machine by this name. Ports are
+    /// published there on all addresses, because a person asked for it.
     Remote(String),
 }
 
 impl Standpoint {
-    /// The network for a container; none: the daemon's usual one.
+    /// The network for a container. None means the daemon's default network.
     pub(crate) fn network(&self) -> Option<String> {
         match self {
             Standpoint::Beside(network) => Some(network.clone()),
@@ -40,7 +41,7 @@ impl Standpoint {
         matches!(self, Standpoint::Remote(_))
     }
 
-    /// How a container publishes its port: one that the daemon draws.
+    /// How a container publishes its port. The daemon chooses the host port.
     pub(crate) fn binding(&self) -> Option<PortBinding> {
         let host_ip = match self {
             Standpoint::Host => HOST,
@@ -50,7 +51,7 @@ impl Standpoint {
         Some(PortBinding { host_ip: Some(host_ip.to_owned()), host_port: Some("0".to_owned()) })
     }
 
-    /// Where a running container is reached; none when it does not run any more.
+    /// The address of a running container. None when the container does not run any more.
     pub(crate) fn endpoint(&self, inspected: &ContainerInspectResponse) -> Option<Endpoint> {
         let settings = inspected.network_settings.as_ref()?;
         let published = || {
@@ -69,10 +70,10 @@ impl Standpoint {
 }
 
 impl Docker {
-    /// Finds out, once, where devdb runs.
+    /// Where devdb runs. The answer is found once and kept.
     ///
     /// # Errors
-    /// `NoEngine` when a container cannot be reached from here.
+    /// `NoEngine` when this machine or container cannot reach the daemon's containers.
     pub(crate) async fn standpoint(&self) -> Result<Standpoint> {
         self.standpoint.get_or_try_init(|| self.find_standpoint()).await.cloned()
     }
@@ -80,7 +81,7 @@ impl Docker {
     /// See [`crate::engine::Engine::keeps_instances`].
     ///
     /// # Errors
-    /// `NoEngine` on another machine than the daemon's, and in a container of its own.
+    /// `NoEngine` when devdb runs on another machine than the daemon, or in a container.
     pub async fn keeps_instances(&self) -> Result<()> {
         let what = match self.standpoint().await? {
             Standpoint::Host => return Ok(()),
@@ -105,7 +106,8 @@ impl Docker {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let Some(id) = own_container(&mounts) else { return Ok(Standpoint::Host) };
         match self.container_network(&id).await? {
-            // A container of another daemon, or one that shares the machine's network.
+            // devdb runs in a container of another daemon, or in a container that shares the
+            // machine's network.
             None => Ok(Standpoint::Host),
             Some(network) if network == "none" => {
                 Err(Error::new(Kind::NoEngine, "this container has no network")
@@ -116,8 +118,8 @@ impl Docker {
         }
     }
 
-    /// The network that a container is on; a person's own before the usual one. None when there is
-    /// no such container, or it has the machine's.
+    /// The network of a container. A network that a person made comes before the default one. None
+    /// when there is no such container, or when it shares the machine's network.
     async fn container_network(&self, id: &str) -> Result<Option<String>> {
         let mut id = id.to_owned();
         loop {
@@ -130,7 +132,7 @@ impl Docker {
             };
             let mode = inspected.host_config.and_then(|host| host.network_mode).unwrap_or_default();
             match mode.strip_prefix("container:") {
-                // It shares that one's.
+                // The container shares the network of this other container.
                 Some(other) => other.clone_into(&mut id),
                 None if mode == "host" => return Ok(None),
                 None => {
@@ -145,8 +147,8 @@ impl Docker {
     }
 }
 
-/// The id of the container that this process is in: engines mount files of its own over `/etc`,
-/// from a directory that is named after it.
+/// The id of the container that this process runs in. Engines mount files over `/etc` from a
+/// directory with that id in its name.
 fn own_container(mounts: &str) -> Option<String> {
     let of_etc = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ');
@@ -173,7 +175,7 @@ mod tests {
             "3 1 0:2 /containers/overlay-containers/{id}/userdata/hostname /etc/hostname rw - x x rw\n"
         );
         assert_eq!(own_container(&podman), Some(id.clone()));
-        // The daemon's machine has such mounts too, of others.
+        // The daemon's machine has such mounts for its containers, too.
         let host =
             format!("3 1 0:2 /containers/{id}/shm /var/lib/docker/containers/{id}/shm rw - x\n");
         assert_eq!(own_container(&host), None);

@@ -1,8 +1,8 @@
-//! Registry logins, from where `docker login` puts them: `auths` of the Docker configuration, or
-//! the credential helper it names (`credHelpers`, `credsStore`).
+//! Finds registry logins where `docker login` stores them: in `auths` of the Docker configuration,
+//! or in the credential helper that the configuration names (`credHelpers`, `credsStore`).
 //!
-//! Without a login that can be read the pull goes on without one: the image may be public, and
-//! the registry's answer says more than devdb could.
+//! When no login can be read, the pull goes on without a login. The image may be public, and the
+//! registry's own answer explains more than devdb could.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,10 +16,10 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// Under which name Docker Hub's login is kept.
+/// The name under which Docker Hub's login is stored.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// A helper may ask a key ring, but no person.
+/// How long a credential helper may take. It may ask a key ring, but it must not wait for a person.
 const HELPER_DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize, Default)]
@@ -44,7 +44,7 @@ struct HelperAnswer {
     secret: String,
 }
 
-/// The registry an image comes from, as one would give it to `docker login`.
+/// The registry of an image, as `docker login` takes it.
 pub(crate) fn registry(reference: &str) -> &str {
     match reference.split_once('/') {
         Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
@@ -52,7 +52,7 @@ pub(crate) fn registry(reference: &str) -> &str {
     }
 }
 
-/// The login for the registry of `reference`, where there is one.
+/// Finds the login for the registry of `reference`. None when there is no login.
 pub(crate) async fn find(config_dir: &Path, reference: &str) -> Option<DockerCredentials> {
     let text = tokio::fs::read_to_string(config_dir.join("config.json")).await.ok()?;
     let config: ConfigFile = serde_json::from_str(&text).ok()?;
@@ -67,7 +67,7 @@ pub(crate) async fn find(config_dir: &Path, reference: &str) -> Option<DockerCre
     from_auth(auth, server)
 }
 
-/// Old entries are URLs, new ones plain hosts.
+/// The host of an entry. Old entries are URLs; new entries are plain hosts.
 fn host(key: &str) -> &str {
     let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
@@ -85,7 +85,8 @@ fn from_auth(auth: &Auth, server: &str) -> Option<DockerCredentials> {
     })
 }
 
-/// The protocol of docker-credential-helpers: the server on stdin, JSON on stdout.
+/// Asks a credential helper. In its protocol, the server goes to stdin, and the login comes as JSON
+/// from stdout.
 async fn ask(helper: &str, server: &str) -> Option<DockerCredentials> {
     let mut child = Command::new(format!("docker-credential-{helper}"))
         .arg("get")
@@ -106,7 +107,7 @@ async fn ask(helper: &str, server: &str) -> Option<DockerCredentials> {
     let answer: HelperAnswer = serde_json::from_slice(&output.stdout).ok()?;
     let mut login =
         DockerCredentials { serveraddress: Some(server.to_owned()), ..Default::default() };
-    // By that name helpers mark an identity token.
+    // With this user name, helpers mark an identity token.
     if answer.username == "<token>" {
         login.identitytoken = Some(answer.secret);
     } else {

@@ -1,4 +1,5 @@
-//! Images: are they there, and do they keep the conventions of the official `postgres` image?
+//! Images: devdb checks that an image is present, and that it follows the conventions of the
+//! official `postgres` image.
 
 mod credentials;
 mod pull;
@@ -18,26 +19,27 @@ use crate::spec::ServerSpec;
 pub struct Image {
     /// Its content-addressed id: `sha256:…`.
     pub id: String,
-    /// Its size in bytes, where the daemon tells.
+    /// Its size in bytes, if the daemon reports it.
     pub bytes: Option<u64>,
-    /// `PG_MAJOR` of its environment: what the official image says it holds.
+    /// The major version of PostgreSQL. The official image sets it as `PG_MAJOR` in its
+    /// environment.
     pub major: Option<u16>,
     /// Its operating system and processor: `linux/amd64`.
     pub machine: String,
-    /// What starts its command.
+    /// The entrypoint: the program that starts the image's command.
     pub(crate) entrypoint: Vec<String>,
-    /// The directories it declares as VOLUME.
+    /// The directories that the image declares as VOLUME.
     pub(crate) volumes: Vec<String>,
-    /// Whether its processes start as root, as the official image's do.
+    /// Whether its processes start as root, like those of the official image.
     pub(crate) starts_as_root: bool,
     exposes_postgres: bool,
 }
 
-/// Why no server can be launched from an image. `auto` decides by `pull` whether another engine
-/// may take over.
+/// The reason why no server can be launched from an image. With `auto`, `pull` decides whether
+/// another engine may be used instead.
 #[derive(Debug)]
 pub struct PrepareError {
-    /// How the pull failed; none when it was not the pull that failed.
+    /// How the pull failed. None when something else failed.
     pub pull: Option<PullFailure>,
     /// The error to show.
     pub error: Error,
@@ -50,19 +52,20 @@ impl From<Error> for PrepareError {
 }
 
 impl Docker {
-    /// Makes sure that the image is there (pulls it where it is not) and is what `spec` says.
+    /// Makes sure that the image is present and fits `spec`. It pulls the image if it is missing.
     ///
     /// # Errors
-    /// `Image` when it cannot be had or is no PostgreSQL, `Config` when it holds another major
-    /// version, `NoEngine` when the daemon is too old or does not answer.
+    /// `Image` when the image cannot be pulled or is no PostgreSQL, `Config` when it contains
+    /// another major version, `NoEngine` when the daemon is too old or does not answer.
     pub async fn prepare(&self, spec: &ServerSpec, events: &Events) -> Result<()> {
         self.prepare_detailed(spec, events).await.map_err(|failure| failure.error)
     }
 
-    /// [`Docker::prepare`], telling how a pull failed. Dropping the future ends the pull.
+    /// Does the same as [`Docker::prepare`], and also reports how a pull failed. Dropping the
+    /// future ends the pull.
     ///
     /// # Errors
-    /// As [`Docker::prepare`].
+    /// The errors of [`Docker::prepare`].
     pub async fn prepare_detailed(
         &self,
         spec: &ServerSpec,
@@ -77,7 +80,7 @@ impl Docker {
         Ok(image.check(spec)?)
     }
 
-    /// The image of that reference, none if it is not on the daemon's machine.
+    /// Finds an image by its reference. None when the image is not on the daemon's machine.
     ///
     /// # Errors
     /// `Config` when the reference is malformed, `NoEngine` when the daemon does not answer.
@@ -96,10 +99,10 @@ impl Docker {
         }
     }
 
-    /// Whether the image's registry has it, as the daemon finds when it asks. Nothing is pulled.
+    /// Checks that the registry has the image. The daemon asks the registry and pulls nothing.
     ///
     /// # Errors
-    /// What the registry, or the way to it, says.
+    /// The answer of the registry, or the reason why the daemon cannot reach it.
     pub async fn registry_has(&self, reference: &str) -> Result<()> {
         match self.client.inspect_registry_image(reference, None).await {
             Ok(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Pulling an image: with progress, a deadline, and a failure that says whose fault it is.
+//! Pulls an image. It shows the progress, keeps a deadline, and reports what caused a failure.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind};
 use crate::event::{Event, Events};
 
-/// How long a pull or a push may go on without progress: 60 seconds. There is no deadline for all of
-/// it, because a large image on a slow line takes its time.
+/// How long a pull or a push may go on without progress: 60 seconds. The whole transfer has no
+/// deadline, because a large image takes long on a slow line.
 pub(crate) const PROGRESS_DEADLINE: Duration = Duration::from_secs(60);
 
-/// In which direction an image goes.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Pull,
@@ -27,12 +27,12 @@ pub(crate) enum Way {
 pub enum PullFailure {
     /// The registry cannot be reached at all.
     Unreachable,
-    /// The registry answers, with an error of its own (429, 5xx, a bad certificate).
+    /// The registry answers with an error of its own (429, 5xx, a bad certificate).
     RegistryError,
-    /// The registry has no such repository or tag, or not for this platform.
+    /// The registry has no such repository or tag, or none for this platform.
     NotFound,
-    /// The registry wants a login, or another one. Registries say the same of repositories that
-    /// do not exist.
+    /// The registry requires a login, or another login. Registries answer the same for repositories
+    /// that do not exist.
     Denied,
     /// The daemon went away during the pull.
     DaemonLost,
@@ -41,12 +41,13 @@ pub enum PullFailure {
 }
 
 impl PullFailure {
-    /// Tells failures apart by the words of the daemon (classic and containerd image store) and
-    /// of Podman: there is one HTTP status for all of them. What is not known is taken for an
-    /// answer of the registry, from which no other engine may be inferred.
+    /// Recognises a failure by the text of the message, because all failures have the same HTTP
+    /// status. It knows the texts of Docker (classic and containerd image store) and Podman. Any
+    /// other text counts as an answer of the registry, for which devdb never switches to another
+    /// engine.
     fn of(text: &str) -> Self {
         const WORDS: &[(PullFailure, &[&str])] = &[
-            // Only a daemon that is stopping cancels what nobody else has.
+            // devdb does not cancel the request itself, so the daemon is stopping.
             (PullFailure::DaemonLost, &["context canceled"]),
             (PullFailure::DaemonError, &["no space left on device", "read-only file system"]),
             (
@@ -98,7 +99,7 @@ impl PullFailure {
         found.map_or(PullFailure::RegistryError, |(failure, _)| *failure)
     }
 
-    /// What to type next.
+    /// The hint: what to type next.
     fn hint(self, reference: &str) -> String {
         match self {
             PullFailure::Unreachable => {
@@ -139,7 +140,7 @@ impl Docker {
             Some(dir) => credentials::find(dir, reference).await,
             None => None,
         };
-        // Without a tag the daemon would pull every tag there is.
+        // Without a tag the daemon would pull every tag of the repository.
         let options = CreateImageOptionsBuilder::new().from_image(&with_tag(reference)).build();
         let stream = self.client.create_image(Some(options), None, login);
         self.follow(stream, reference, events, PROGRESS_DEADLINE, Way::Pull).await?;
@@ -149,7 +150,7 @@ impl Docker {
                 events.emit(Event::Pulled { image: image_name, took: started.elapsed() });
                 Ok(image)
             }
-            // A daemon that stops in good order ends the answer as if all were well.
+            // A daemon that stops properly ends its answer without an error.
             Err(error) if error.kind() == Kind::NoEngine => {
                 Err(failed(Way::Pull, PullFailure::DaemonLost, reference, &error.to_string()))
             }
@@ -163,7 +164,7 @@ impl Docker {
         }
     }
 
-    /// Shows the progress of a pull or a push, to its end.
+    /// Shows the progress of a pull or a push until it ends.
     pub(crate) async fn follow(
         &self,
         stream: impl Stream<Item = Result<CreateImageInfo, bollard::errors::Error>>,
@@ -190,8 +191,8 @@ impl Docker {
                 Err(_) => {
                     let text =
                         format!("no progress within {}", humantime::format_duration(deadline));
-                    // A daemon that hangs looks the same from here; a registry that answers with
-                    // an error does not.
+                    // Both a registry that does not answer and a daemon that hangs look like this.
+                    // The ping tells them apart.
                     let failure = match self.client.ping().await {
                         Ok(_) => PullFailure::Unreachable,
                         Err(_) => PullFailure::DaemonLost,
@@ -215,7 +216,7 @@ fn failed(way: Way, failure: PullFailure, reference: &str, text: &str) -> Prepar
     let error = Error::new(kind, format!("cannot {verb} the image \"{reference}\""))
         .because(failure.text())
         .because(text);
-    // The hints of a pull lead to a database; a push is wanted for itself.
+    // The hints for a pull name `devdb up`, which makes no sense after a push.
     let error = match (way, failure) {
         (Way::Push, PullFailure::Denied) => {
             error.hint(format!("docker login {}", credentials::registry(reference)))
@@ -226,7 +227,8 @@ fn failed(way: Way, failure: PullFailure, reference: &str, text: &str) -> Prepar
     PrepareError { pull: Some(failure), error }
 }
 
-/// Lines about no layer (`Digest: …`, `Status: …`) are no progress to show.
+/// Turns a line of the daemon into progress. Lines without a layer (`Digest: …`, `Status: …`) are
+/// left out.
 fn events_of(step: CreateImageInfo) -> Option<Event> {
     let (layer, status) = (step.id?, step.status?);
     if status.starts_with("Pulling from") {
@@ -255,7 +257,7 @@ fn with_tag(reference: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As dockerd 20.10 and 28 and Podman 4 put it.
+    /// The texts are those of dockerd 20.10 and 28, and of Podman 4.
     #[test]
     fn failures_are_told_apart_by_the_daemons_words() {
         let cases = [

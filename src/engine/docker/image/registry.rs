@@ -1,7 +1,7 @@
-//! Golden states on their way to a registry and back.
+//! Sends golden states to a registry, and fetches them.
 //!
-//! What a registry sends is an image, and nothing of it ever runs: only its data directory is taken,
-//! as from a file.
+//! A golden state from a registry is an image, but devdb never runs the image. It takes only the
+//! data directory, as it does from a file.
 
 use std::time::Instant;
 
@@ -19,10 +19,10 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
 impl Docker {
-    /// Remembers who has a name.
+    /// Remembers which image has a name.
     ///
     /// # Errors
-    /// `Usage` when it cannot be one.
+    /// `Usage` when the name is malformed.
     pub async fn reserve_tag(&self, reference: &str) -> Result<ReservedTag> {
         let former = self.inspect_image(reference).await;
         let former = former.map_err(|error| match error.kind() {
@@ -35,7 +35,7 @@ impl Docker {
     /// Sends a golden state to a registry.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// `Image` when the registry does not take it; `Usage` when the tag is malformed.
     pub async fn push_golden(
         &self,
         state: &GoldenState,
@@ -65,7 +65,7 @@ impl Docker {
     /// Fetches a golden state from a registry.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// `Image` when the registry does not have it, or has something else.
     pub async fn pull_golden(&self, reference: &str, events: &Events) -> Result<GoldenState> {
         self.pull(reference, events).await.map_err(|failure| failure.error)?;
         let label = self.label_of(reference).await?.ok_or_else(|| {
@@ -75,7 +75,7 @@ impl Docker {
         Ok(GoldenState { handle: reference.to_owned(), label, bytes: 0 })
     }
 
-    /// What an image says that it holds; none when it says nothing.
+    /// Reads the golden state's label of an image. None when the image has no such label.
     async fn label_of(&self, reference: &str) -> Result<Option<GoldenLabel>> {
         let inspected = self.client.inspect_image(reference).await.map_err(|refusal| {
             self.failed(&refusal, format!("cannot inspect the image \"{reference}\""))
@@ -102,7 +102,7 @@ impl Docker {
         })
     }
 
-    /// Gives a name back.
+    /// Gives a name back to the image that had it.
     ///
     /// # Errors
     /// When the daemon refuses.
@@ -131,7 +131,7 @@ impl Docker {
     }
 }
 
-/// The parts of a reference; a port is no tag.
+/// The name and the tag of a reference. A port is no tag.
 fn name_and_tag(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
@@ -139,7 +139,8 @@ fn name_and_tag(reference: &str) -> (&str, &str) {
     }
 }
 
-/// A push tells no layer's id (bollard leaves it out): one bar for all of them.
+/// Progress of a push as progress of a pull. bollard leaves out the layer's id, so all layers share
+/// one bar.
 fn of_push(step: PushImageInfo) -> CreateImageInfo {
     let PushImageInfo { error_detail, status, progress_detail } = step;
     let has_numbers = progress_detail.as_ref().is_some_and(|detail| detail.total.is_some());

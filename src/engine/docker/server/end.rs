@@ -1,4 +1,4 @@
-//! Watching a server end, and ending it.
+//! Stops a server, and waits for the end of its process.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,32 +15,31 @@ use crate::engine::docker::{Docker, failure};
 use crate::engine::{Exit, STOP_DEADLINE, Server, Status};
 use crate::error::{Error, Kind, Result};
 
-/// How often the daemon is asked for the state of a server, while devdb waits for the event of its end.
+/// How often devdb asks for the state of a server while it waits for the event of the server's end.
 const CHECK: Duration = Duration::from_millis(400);
 
-/// When the daemon is asked for the first time, so that a server that has ended already is reported at
-/// once.
+/// When devdb asks for the state first, so that it reports at once a server that has ended already.
 const FIRST_CHECK: Duration = Duration::from_millis(30);
 
-/// How long a server may take to end before the signal is sent again: 500 milliseconds.
+/// How long a server may take to end before devdb sends the signal again: 500 milliseconds.
 const HEARING: Duration = Duration::from_millis(500);
 
-/// What became of the process that was started at a given time.
+/// The state of a process that was started at a given time.
 enum ProcessState {
     Runs,
     Ended(Option<i64>),
-    /// Its end cannot be found out, for this reason.
+    /// devdb cannot find out how the process ended, for this reason.
     Lost(String),
 }
 
 impl Docker {
     /// Waits until the server's process ends.
     ///
-    /// Docker starts a dead `unless-stopped` container again, after 100 ms at first, and then its
-    /// state says `running` and no exit code, also to `wait`, which needs the same lock as the
-    /// start. What tells the truth is the `die` event: the daemon remembers recent ones, so none
-    /// is missed. Where events are late or lost, the time of the start gives it away: the process
-    /// that `server` describes has ended as soon as the container was started at another time.
+    /// Docker restarts a dead `unless-stopped` container, at first after 100 ms. The state is then
+    /// `running` and has no exit code, and `wait` returns the same, because it needs the lock that
+    /// the start holds. The `die` event has the exit code, and the daemon remembers recent events,
+    /// so none is missed. When the event is late or lost, the start time shows the end: a container
+    /// with another start time than `server` has a new process.
     pub async fn exited(&self, server: &Server) -> Exit {
         match self.end_of(&server.handle, started_at(server)).await {
             Ok(code) => Exit { code, log_tail: self.log_tail(&server.handle).await },
@@ -54,8 +53,8 @@ impl Docker {
         tokio::time::timeout(patience, fate).await.is_ok()
     }
 
-    /// Waits for the end of the process that was started at `since`: its exit code, or why that
-    /// cannot be known.
+    /// Waits for the end of the process that was started at `since`. Returns its exit code, or the
+    /// reason why the end cannot be known.
     async fn end_of(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Option<i64>, String> {
         loop {
             let mut deaths = std::pin::pin!(self.client.events(Some(deaths_of(id, since))));
@@ -67,7 +66,7 @@ impl Docker {
                     self.look(id, since).await
                 };
                 tokio::select! {
-                    // A death that is told is better than what the state says by now.
+                    // The event has the exit code; the state may have lost it.
                     biased;
                     death = deaths.next(), if deaths_come => match death {
                         Some(Ok(death)) => return Ok(exit_code(&death)),
@@ -77,7 +76,7 @@ impl Docker {
                         ProcessState::Ended(code) => return Ok(code),
                         ProcessState::Lost(reason) => return Err(reason),
                         ProcessState::Runs if deaths_come => {}
-                        // A daemon that answers again can be asked for events again.
+                        // The event stream has ended. The daemon answers, so ask for events again.
                         ProcessState::Runs => break,
                     },
                 }
@@ -94,7 +93,7 @@ impl Docker {
         };
         match owned.state() {
             Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => {
-                // Its state tells nothing any more of the process that ended before this one.
+                // A new process runs, so the exit code of the old process is lost.
                 let another = since.is_some() && owned.started_at() != since;
                 if another { ProcessState::Ended(None) } else { ProcessState::Runs }
             }
@@ -102,15 +101,15 @@ impl Docker {
         }
     }
 
-    /// Ends a server cleanly and waits `patience` for it.
+    /// Stops a server cleanly and waits for as long as `patience`.
     ///
-    /// It sends SIGINT, PostgreSQL's fast shutdown, whatever stop signal the image names. It does
-    /// not use the API's stop, which kills after its time is up (and with an infinite time at
-    /// once, on Podman). Docker counts a container that was signalled as stopped by hand, so that
-    /// `unless-stopped` does not start it again; also when it ends after `patience`.
+    /// It sends SIGINT, PostgreSQL's fast shutdown, even if the image names another stop signal.
+    /// The API's stop would kill the server after its time limit; Podman kills at once when the
+    /// limit is infinite. Docker does not restart an `unless-stopped` container that was signalled,
+    /// even when the container ends after `patience`.
     ///
     /// # Errors
-    /// `Unexpected` when it still runs after `patience`.
+    /// `Unexpected` when the server still runs after `patience`.
     pub async fn stop(&self, server: &Server, patience: Duration) -> Result<()> {
         let Some(owned) = self.owned(&server.handle).await? else { return Ok(()) };
         match owned.state() {
@@ -135,8 +134,8 @@ impl Docker {
         }
     }
 
-    /// Sends SIGINT until `end`. More than once: the entrypoint's shell, the container's first
-    /// process before the server is, loses it, and PostgreSQL minds only the first.
+    /// Sends SIGINT until the server ends. One signal may be lost, because the first process is the
+    /// entrypoint's shell until the server replaces it. PostgreSQL ignores further signals.
     async fn interrupted_until(
         &self,
         owned: &Owned,
@@ -148,11 +147,11 @@ impl Docker {
             let options = KillContainerOptionsBuilder::new().signal("SIGINT").build();
             match self.client.kill_container(&owned.id, Some(options)).await {
                 Ok(()) => is_told = true,
-                // It ended by itself meanwhile.
+                // The server has ended meanwhile.
                 Err(refusal) if matches!(failure::status(&refusal), Some(404 | 409)) => {
                     return Ok(());
                 }
-                // Podman calls it an error of its own when there is no process to signal any more.
+                // Podman reports an error when there is no process left to signal.
                 Err(_) if is_told => {}
                 Err(refusal) => {
                     let what = format!("cannot stop the container \"{}\"", owned.name);
@@ -165,8 +164,8 @@ impl Docker {
         }
     }
 
-    /// Ends a container that Docker starts again and again. There is no process between two
-    /// restarts, so nothing is killed.
+    /// Ends a container that Docker restarts again and again. Between two restarts there is no
+    /// process, so nothing is killed.
     pub(super) async fn end_restarts(&self, owned: &Owned) -> Result<()> {
         let stop_seconds = i32::try_from(STOP_DEADLINE.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::new().t(stop_seconds).build();
@@ -180,7 +179,7 @@ impl Docker {
     }
 }
 
-/// The deaths of a container since its process was started, told ones included.
+/// The `die` events of a container since its process was started, also past ones.
 fn deaths_of(id: &str, since: Option<DateTime<Utc>>) -> EventsOptions {
     let filters = [("container", id), ("type", "container"), ("event", "die")];
     let filters: HashMap<_, _> =
@@ -195,7 +194,7 @@ fn deaths_of(id: &str, since: Option<DateTime<Utc>>) -> EventsOptions {
     }
 }
 
-/// Docker's name for it, and Podman's.
+/// Reads the exit code. Docker and Podman name the attribute differently.
 fn exit_code(death: &EventMessage) -> Option<i64> {
     let attributes = death.actor.as_ref()?.attributes.as_ref()?;
     attributes.get("exitCode").or_else(|| attributes.get("containerExitCode"))?.parse().ok()

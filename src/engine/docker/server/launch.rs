@@ -1,4 +1,4 @@
-//! Launching a server: a container on a generation's volume.
+//! Launches a server: a container on a generation's volume.
 
 use std::time::Duration;
 
@@ -18,36 +18,37 @@ use crate::engine::{Generation, Launch, Role, STOP_DEADLINE, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::EngineKind;
 
-/// The interval of the HEALTHCHECK that `docker ps` shows: 4 seconds. A check every second would cost
-/// 8 % of a core. Engines before version 25 check for the first time after this interval, so it must
-/// not be long.
+/// The interval of the HEALTHCHECK that `docker ps` shows: 4 seconds. A check every second would
+/// cost 8 % of a core. Docker before version 25 waits for this interval before its first check, so
+/// it must be short.
 const HEALTHCHECK_INTERVAL: Duration = Duration::from_secs(4);
 
 /// How long one HEALTHCHECK may take: 3 seconds.
 const HEALTHCHECK_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How many checks in a row have to fail before the container is unhealthy.
+/// How many checks in a row must fail before the container is unhealthy.
 const HEALTHCHECK_RETRIES: i64 = 3;
 
 /// How long failed checks do not count after a start: 60 seconds. A recovery may take that long.
 const HEALTHCHECK_START_PERIOD: Duration = Duration::from_secs(60);
 
-/// The interval of the HEALTHCHECK during that time: 1 second. Engines before version 25 ignore it.
+/// The interval of the HEALTHCHECK during the start period: 1 second. Docker before version 25
+/// ignores it.
 const HEALTHCHECK_START_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Docker {
-    /// Launches a server on an existing generation. When it fails, no container is left behind;
-    /// when the future is dropped, one may be, labelled, which [`Docker::servers`] lists.
+    /// Launches a server on an existing generation. When it fails, no container is left behind.
+    /// When the future is dropped, a labelled container may stay, and [`Docker::servers`] lists it.
     ///
     /// # Errors
-    /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name
-    /// or the volume's, `Image` when the image is not there.
+    /// `PortBusy` when another program holds the port, `NotOurs` when something else has the
+    /// container's or the volume's name, `Image` when the image is missing.
     pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
         self.keeps_instances().await?;
         let name = launch.owner.base_name();
         let volume = launch.owner.generation_name(launch.generation);
         let (generation, image) = tokio::join!(
-            // Docker would create a volume that is missing, without labels.
+            // If the volume were missing, Docker would create it without labels.
             self.generation(&volume),
             self.inspect_image(&launch.spec.image)
         );
@@ -60,8 +61,8 @@ impl Docker {
         match self.bring_up(&id, &name, launch).await {
             Ok(server) => Ok(server),
             Err(error) => {
-                // The first failure is the one to tell; a container that stays is labelled and
-                // collected by the next command.
+                // Show the first failure. If the container stays, the next command finds it by its
+                // labels.
                 let _ = self.remove_container(&id, &name).await;
                 Err(error)
             }
@@ -72,7 +73,7 @@ impl Docker {
         self.start_created(id, name, Some(launch.port)).await?;
         let server = self.server(id).await?.ok_or_else(|| gone(name))?;
         let Some(verifier) = launch.verifier else { return Ok(server) };
-        // Side by side: each of them costs the daemon 40 ms and more.
+        // Run both at the same time, because each takes the daemon 40 ms or more.
         tokio::try_join!(
             self.give_password(&server, launch.spec, verifier),
             self.mark_complete(&server)
@@ -119,8 +120,8 @@ fn body(
     }
 }
 
-/// The check asks over TCP, because the image's entrypoint may run a server of its own that listens on
-/// the socket only.
+/// Checks over TCP. The image's entrypoint may run a server of its own, which listens on the socket
+/// only.
 fn healthcheck() -> HealthConfig {
     let probe = r#"pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB""#;
     let test = format!("{PROGRAMS_FIRST}; {probe}");
@@ -134,7 +135,7 @@ fn healthcheck() -> HealthConfig {
     }
 }
 
-/// A time as the API takes it.
+/// A duration in nanoseconds, as the API takes it.
 fn nanoseconds(time: Duration) -> Option<i64> {
     i64::try_from(time.as_nanos()).ok()
 }

@@ -1,4 +1,4 @@
-//! A server's log.
+//! Reads a server's log.
 
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
@@ -12,15 +12,15 @@ use crate::error::Result;
 /// How long reading the last lines of a log may take: 2 seconds. They only explain an error.
 const TAIL_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How many lines tell why a server ended.
+/// How many of the last log lines explain why a server ended.
 const TAIL_LINES: &str = "20";
 
 impl Docker {
-    /// The last `tail` lines of both streams (all when none), and what follows when `follow`,
-    /// until the server ends.
+    /// Reads the last `tail` lines of both streams, or all lines. With `follow`, it goes on until
+    /// the server ends.
     ///
     /// # Errors
-    /// When the log cannot be read: the daemon's logging driver may keep none.
+    /// When the log cannot be read. Some logging drivers of the daemon keep no log.
     pub async fn logs(
         &self,
         server: &Server,
@@ -53,7 +53,7 @@ impl Docker {
                 tail.extend_from_slice(line.as_ref());
             }
         };
-        // A log that cannot be read in full still says something.
+        // Part of a log still helps, so ignore a failure.
         let _ = tokio::time::timeout(TAIL_DEADLINE, read).await;
         String::from_utf8_lossy(&tail).trim_end().to_owned()
     }

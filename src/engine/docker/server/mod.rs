@@ -21,8 +21,8 @@ use crate::engine::{Role, Server, pg_control};
 use crate::error::Result;
 
 impl Docker {
-    /// Every server devdb made here, of one instance or of all. Those of a newer devdb are left
-    /// out, unless they belong to the instance asked for.
+    /// Lists the servers that devdb made here, of one instance or of all. It leaves out servers of
+    /// a newer devdb, unless they belong to the instance `key`.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -34,7 +34,7 @@ impl Docker {
             .list_containers(Some(options))
             .await
             .map_err(|refusal| self.failed(&refusal, "cannot list containers"))?;
-        // A list tells neither health nor exit code nor, on a stopped container, the port.
+        // The list contains no health, no exit code and, for stopped containers, no port.
         let reads = listed.into_iter().filter_map(|summary| summary.id).map(|id| async move {
             match self.read(&id).await? {
                 Some((_, Reading::Ours(owned))) => Ok(Some(owned.server())),
@@ -49,7 +49,7 @@ impl Docker {
         Ok(servers)
     }
 
-    /// One server by its container id, none if it is gone or not ours. One call.
+    /// Finds a server by its container id, with one request. None when it is gone or not devdb's.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -67,7 +67,7 @@ impl Docker {
     /// Starts a stopped server as it was launched.
     ///
     /// # Errors
-    /// `PortBusy` when another program holds the port; the server is left stopped.
+    /// `PortBusy` when another program holds the port; the server stays stopped.
     pub async fn start(&self, server: &Server) -> Result<Server> {
         let owned = self.owned(&server.handle).await?.ok_or_else(|| gone(&server.name))?;
         match owned.state() {
@@ -80,7 +80,8 @@ impl Docker {
                     )
                 })?;
             }
-            // Docker takes one that waits for its next automatic restart for running.
+            // Docker counts a container that waits for its next automatic restart as running, and
+            // would not start it.
             Some(ContainerStateStatusEnum::RESTARTING) => {
                 self.end_restarts(&owned).await?;
                 self.start_created(&owned.id, &owned.name, owned.mark.port).await?;
@@ -90,10 +91,10 @@ impl Docker {
         self.server(&owned.id).await?.ok_or_else(|| gone(&owned.name))
     }
 
-    /// Renames a stopped server, so that another can be launched in its place.
+    /// Renames a stopped server, so that another server can be launched in its place.
     ///
     /// # Errors
-    /// `NotOurs` when something else has the name it would get.
+    /// `NotOurs` when something else has the new name.
     pub async fn set_aside(&self, server: &Server) -> Result<Server> {
         let owned = self.owned(&server.handle).await?.ok_or_else(|| gone(&server.name))?;
         let name = label::aside_name(&owned.mark.owner, owned.mark.generation);
@@ -104,7 +105,7 @@ impl Docker {
     /// Gives a server that was set aside its name back.
     ///
     /// # Errors
-    /// `NotOurs` when something else has its name; `Unexpected` when another server has.
+    /// `NotOurs` when something else has the name; `Unexpected` when another server has it.
     pub async fn reinstate(&self, server: &Server) -> Result<Server> {
         let owned = self.owned(&server.handle).await?.ok_or_else(|| gone(&server.name))?;
         if owned.mark.role != Role::Instance {
@@ -136,7 +137,8 @@ impl Docker {
         }
     }
 
-    /// Removes a server, running or not, with everything it brought but its generation.
+    /// Removes a server and all that belongs to it, except its generation. A running server is
+    /// killed.
     ///
     /// # Errors
     /// When the daemon refuses.
@@ -147,7 +149,7 @@ impl Docker {
         }
     }
 
-    /// Read from `pg_control`.
+    /// Reads the next transaction id from `pg_control`.
     ///
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
@@ -158,8 +160,8 @@ impl Docker {
     }
 }
 
-/// Whether this may be a container's id. Anything else, put into a request's path, would ask
-/// another question.
+/// Whether `handle` may be a container's id. Other text in the path of a request could make another
+/// request of it.
 fn is_id(handle: &str) -> bool {
     !handle.is_empty() && handle.chars().all(|c| c.is_ascii_hexdigit())
 }

@@ -1,4 +1,4 @@
-//! Giving a user a password, over the server's own socket.
+//! Sets a user's password over the server's own socket.
 
 use std::time::Duration;
 
@@ -11,22 +11,23 @@ use crate::engine::docker::exec::{PROGRAMS_FIRST, psql_command};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Durability, ServerSpec};
 
-/// How often the server on a copy is asked whether it accepts connections: 3000 times, for a minute
-/// or more. It has nothing to recover. Without a limit, a server that never answers would block the
-/// instance.
+/// How often devdb asks the server on a copy whether it accepts connections: 3000 times, for a
+/// minute or more. The server has nothing to recover. Without a limit, a server that never answers
+/// would block the instance.
 const ASK_MAX: u32 = 3000;
 
 /// The message when the server never answers.
 const SILENT: &str =
     "it does not answer on its port; a migration may have changed that (ALTER SYSTEM)";
 
-/// How long after the processes of a container have died the daemon may take to notice. On a busy
-/// machine it has been seen to say `running` at that moment.
+/// How long the daemon may take to notice that the processes of a container have died. A busy
+/// daemon may still report `running` at that moment.
 const DEATH_IS_KNOWN: Duration = Duration::from_secs(2);
 
 impl Docker {
-    /// Gives `user` a new password by its verifier, over the server's own socket, which the image
-    /// lets the postgres user through. The statement goes in on stdin.
+    /// Gives `user` the password that `verifier` stands for. psql connects over the server's own
+    /// socket, because the image trusts the postgres user there. The statement goes in on stdin, so
+    /// it appears in no argument list.
     ///
     /// # Errors
     /// `NotRunning` when the server does not run, `Unexpected` when it refuses.
@@ -35,7 +36,7 @@ impl Docker {
         self.alter_password(server, command, user, verifier).await
     }
 
-    /// `command` ends up as psql.
+    /// Sets the password. `command` must become psql in the end.
     async fn alter_password(
         &self,
         server: &Server,
@@ -45,7 +46,7 @@ impl Docker {
     ) -> Result<()> {
         let what = || format!("cannot set the password of \"{user}\" in \"{}\"", server.name);
         let mut process = self.spawn(server, command, false).await?;
-        // The server's log may show statements; not this one.
+        // The server may log statements, but must not log the verifier.
         let statement = format!(
             "SET log_statement TO 'none';\nALTER ROLE {} PASSWORD {};\n",
             identifier(user),
@@ -72,17 +73,17 @@ impl Docker {
         }
     }
 
-    /// Gives the user of a generation that has just been copied a password, as soon as the server
-    /// is up; until then nobody gets in. That the server dies instead is no error here: whoever waits
-    /// for it finds out why.
+    /// Gives the user of a copied generation a password as soon as the server is up. Until then
+    /// nobody can log in. It is no error here when the server dies: the caller also waits for the
+    /// server's end and reports it.
     pub(crate) async fn give_password(
         &self,
         server: &Server,
         spec: &ServerSpec,
         verifier: &str,
     ) -> Result<()> {
-        // One process for all of it: each costs the daemon 50 ms and more. The copy was made by the
-        // daemon, which syncs nothing.
+        // One process does all of it, because each process costs the daemon 50 ms or more. The
+        // script syncs the copy, because the daemon did not.
         let sync = match spec.durability {
             Durability::Full | Durability::Relaxed => "sync -f \"$PGDATA\" &&",
             Durability::None => "",
@@ -102,12 +103,12 @@ impl Docker {
     }
 }
 
-/// An identifier as SQL quotes it.
+/// Quotes an identifier for SQL.
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A string as SQL quotes it. A backslash would need another form; verifiers have none.
+/// Quotes a string for SQL. A backslash would need another form, but verifiers contain none.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,4 +1,4 @@
-//! psql inside the container, on this process's own terminal or pipes.
+//! Runs psql inside the container, on the terminal or the pipes of this process.
 
 use bollard::container::LogOutput;
 use bollard::exec::ResizeExecOptions;
@@ -16,7 +16,8 @@ impl Docker {
     /// Runs the image's psql and returns its exit code.
     ///
     /// # Errors
-    /// `NotRunning` when the server does not run; when the connection to it breaks.
+    /// `NotRunning` when the server does not run; `Unexpected` or `NoEngine` when its connection
+    /// breaks.
     pub async fn psql(
         &self,
         server: &Server,
@@ -29,7 +30,7 @@ impl Docker {
         let interactive = terminal::is_interactive();
         let process = self.spawn(server, command, interactive).await?;
         let id = process.id.clone();
-        // Held until the end of psql; dropping it restores the terminal, whatever happens.
+        // Dropping this value restores the terminal, on every way out.
         let _raw = interactive
             .then(RawMode::enter)
             .transpose()
@@ -68,7 +69,7 @@ impl Docker {
                             input.shutdown().await
                         }
                     };
-                    // psql may end without reading all of its input; its output tells the rest.
+                    // psql may end without reading all of its input. Its output still follows.
                     input_open &= sent.is_ok();
                 },
                 _ = resized.recv(), if interactive => self.resize(&id).await,
@@ -76,7 +77,7 @@ impl Docker {
         }
     }
 
-    /// A terminal of the wrong size is no reason to end psql.
+    /// Adjusts the size of the terminal. A failure must not end psql.
     async fn resize(&self, id: &str) {
         if let Some((height, width)) = terminal::size() {
             let _ = self.client.resize_exec(id, ResizeExecOptions { height, width }).await;

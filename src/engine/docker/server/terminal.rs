@@ -1,20 +1,20 @@
-//! This process's terminal, handed to a program elsewhere.
+//! The terminal of this process, for a program that runs elsewhere.
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::sync::mpsc;
 
-/// Whether a person sits at both ends.
+/// Whether both stdin and stdout are terminals.
 pub(super) fn is_interactive() -> bool {
     isatty(rustix::stdio::stdin()) && isatty(rustix::stdio::stdout())
 }
 
-/// Rows and columns.
+/// Rows and columns of the terminal.
 pub(super) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(rustix::stdio::stdout()).ok()?;
     (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }
 
-/// The terminal in raw mode; dropping it gives back the mode it had, on every way out.
+/// The terminal in raw mode. Dropping this value restores the former mode, on every way out.
 pub(super) struct RawMode(Termios);
 
 impl RawMode {
@@ -32,14 +32,14 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // The terminal may be gone; then there is nothing to restore.
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
-/// What arrives on stdin, until its end.
+/// Receives the bytes of stdin until its end.
 ///
-/// A thread of its own: tokio's stdin would hold up the end of the runtime until a person
+/// It uses a thread of its own. tokio's stdin would delay the end of the runtime until a person
 /// presses a key.
 pub(super) fn stdin() -> mpsc::Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel(8);
