@@ -21,8 +21,7 @@ use crate::spec::{Owner, ServerSpec};
 /// The repository of golden states.
 pub(super) const REPOSITORY: &str = "devdb/golden";
 
-/// How many seconds a commit may take to name its image. The daemon does that right after the
-/// commit.
+/// How many seconds the daemon may take to name a new image. It does that right after the commit.
 const NAMELESS_SECONDS: i64 = 10;
 
 impl Docker {
@@ -126,7 +125,7 @@ impl Docker {
         let is_it = |state: &GoldenState| {
             state.handle == reference
                 && state.label.platform == label.platform
-                // An image with more layers is replaced.
+                // An image that is built on more golden states is replaced.
                 && state.label.depth <= label.depth
         };
         if let Some(there) = states_among(&images).into_iter().find(is_it) {
@@ -165,8 +164,8 @@ impl Docker {
                 // else.
                 Ok(false) => self.remove_generation(&generation).await?,
                 Err(error) => {
-                    // Docker never fills a volume again that is filled in part. Show the first
-                    // failure.
+                    // Docker does not fill a volume that has files already, so remove it. Show the
+                    // first failure.
                     let _ = self.remove_generation(&generation).await;
                     return Err(error);
                 }
@@ -208,8 +207,8 @@ fn states_among(images: &[ImageSummary]) -> Vec<GoldenState> {
     images.iter().filter_map(|image| golden_state(image, &sizes)).collect()
 }
 
-/// The names of an image in the repository of golden states, when the label cannot be read. An
-/// image without the label belongs to a person.
+/// Lists the names of an image that are in the repository of golden states, when its label cannot
+/// be read. An image without the label belongs to a person.
 fn damaged(image: &ImageSummary) -> Vec<DamagedGolden> {
     let Some(text) = image.labels.get(GOLDEN) else { return Vec::new() };
     let Some(why) = unreadable(text) else { return Vec::new() };

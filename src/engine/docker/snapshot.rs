@@ -271,7 +271,7 @@ fn place_of(index: usize) -> String {
     format!("/snapshots/{index}")
 }
 
-/// Whether a copy waits for the disk. It is as durable as the database.
+/// Tells the script whether to wait for the disk. A copy is as durable as the database.
 pub(super) fn sync_word(spec: &ServerSpec) -> &'static str {
     match spec.durability {
         Durability::None => "no-sync",

@@ -18,7 +18,8 @@ use crate::error::{Error, Kind, Result};
 /// How often devdb asks for the state of a server while it waits for the event of the server's end.
 const CHECK: Duration = Duration::from_millis(400);
 
-/// When devdb asks for the state first, so that it reports at once a server that has ended already.
+/// When devdb asks for the state for the first time. A server that has ended already is reported at
+/// once.
 const FIRST_CHECK: Duration = Duration::from_millis(30);
 
 /// How long a server may take to end before devdb sends the signal again: 500 milliseconds.
@@ -179,7 +180,7 @@ impl Docker {
     }
 }
 
-/// The `die` events of a container since its process was started, also past ones.
+/// Selects the `die` events of a container since its process was started, including past events.
 fn deaths_of(id: &str, since: Option<DateTime<Utc>>) -> EventsOptions {
     let filters = [("container", id), ("type", "container"), ("event", "die")];
     let filters: HashMap<_, _> =
