@@ -3,10 +3,14 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::disk;
 use crate::sandbox::{docker, eventually};
+
+/// How many private daemons for containers this process has started.
+static DAEMONS: AtomicU32 = AtomicU32::new(0);
 
 /// It leaves the firewall alone, and takes the bridge of the machine's as somebody else's: with
 /// `--bridge=none` it would remove that.
@@ -49,11 +53,14 @@ impl PrivateDaemon {
     }
 
     fn for_containers(data_root: &Path, image: &str, tcp: Option<String>) -> PrivateDaemon {
-        // Addresses that the machine's daemon, which counts up from the lowest, gives to nobody.
+        // Addresses that no other daemon gives to its containers: not the machine's, which counts up
+        // from the lowest, and not another private one of a test that runs at the same time. All of
+        // them share one bridge, and two containers with one address are taken for each other.
+        let nth = DAEMONS.fetch_add(1, Ordering::Relaxed);
         let address = bridge_address();
         let octets: Vec<&str> = address.split('.').collect();
         let [a, b, ..] = octets.as_slice() else { panic!("the bridge's address is {address}") };
-        let third = 128 + std::process::id() % 100;
+        let third = 128 + (std::process::id() + nth) % 100;
         let addresses = format!("--fixed-cidr={a}.{b}.{third}.0/24");
         let mut more = vec!["--storage-driver=overlay2", &addresses];
         more.extend(tcp.iter().flat_map(|tcp| ["--host", tcp]));
