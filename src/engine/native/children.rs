@@ -22,7 +22,6 @@ impl Children {
     ///
     /// # Errors
     /// When the system gives no thread.
-    /// When the system gives no thread.
     pub fn adopt(&self, directory: &Path, mut child: Child) -> io::Result<()> {
         let (sender, receiver) = watch::channel(None);
         std::thread::Builder::new().name("server-exit".into()).spawn(move || {

@@ -99,8 +99,8 @@ impl Native {
     /// Copies a snapshot and marks the copy as a complete generation.
     ///
     /// # Errors
-    /// `NotOurs` when something else has the name of the generation. `Unexpected` when the generation
-    /// exists. `Snapshot` when the copy fails.
+    /// `NotOurs` when something else has the name of the generation. `Unexpected` when the
+    /// generation exists. `Snapshot` when the copy fails.
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
