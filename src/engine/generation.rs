@@ -46,9 +46,9 @@ impl Engine {
         each!(self.sizes(key))
     }
 
-    /// Whether a generation is marked as complete. A launch with a verifier marks it, and so does the
-    /// copy of a snapshot. A generation that has no mark and is in no record may be deleted. This may
-    /// be slow, so devdb asks only when a record is lost.
+    /// Whether a generation is marked as complete. A launch with a verifier marks it, and so does
+    /// the copy of a snapshot. A generation that has no mark and is in no record may be deleted.
+    /// This may be slow, so devdb asks only when a record is lost.
     ///
     /// # Errors
     /// When the mark cannot be read.

@@ -60,8 +60,8 @@ impl Lease {
         self.world != world()
     }
 
-    /// Whether certainly nobody needs the server any more. Then the time of the lease is over, or
-    /// the process ran under this user on this machine and has ended.
+    /// Whether the server is certainly not needed any more: the time of the lease is over, or the
+    /// process ran under this user on this machine and has ended.
     pub fn is_over(&self) -> bool {
         if !self.is_of_this_user() {
             return false;

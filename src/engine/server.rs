@@ -99,7 +99,7 @@ pub struct Launch<'a> {
     /// The SCRAM-SHA-256 verifier of the user's new password (`SCRAM-SHA-256$4096:…`, see
     /// `db::scram`). The first launch on a copy of a golden state needs it. PostgreSQL stores a
     /// verifier unchanged, so the password itself never enters the container. None when the user
-    /// has a password.
+    /// already has a password.
     pub verifier: Option<&'a str>,
 }
 

@@ -47,7 +47,6 @@ impl Account {
     }
 }
 
-/// Whether this process is root.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -57,7 +57,7 @@ pub(super) fn give(path: &Path, account: account::Account) -> Result<()> {
     })
 }
 
-/// Deletes what an interrupted removal or creation left behind. The caller holds the lock of the
+/// Deletes the leftovers of interrupted removals and creations. The caller holds the lock of the
 /// instance or of the golden states, so no other process works on it. A later sweep deletes what
 /// this one cannot delete.
 pub(super) fn sweep(parent: &Path) {

@@ -54,7 +54,7 @@ impl Native {
             .or_fail(Kind::Unexpected, || format!("cannot remove {}", generation.handle))?
     }
 
-    /// Deletes what interrupted work on an instance's generations left behind.
+    /// Deletes the leftovers of interrupted work on an instance's generations.
     ///
     /// # Errors
     /// Never. A later sweep deletes what this one cannot delete.

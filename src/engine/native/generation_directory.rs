@@ -9,7 +9,6 @@ use crate::disk;
 use crate::engine::Generation;
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// The file with the mark.
 const GENERATION: &str = "generation.json";
 
 /// The end of the handle of a server that was set aside.

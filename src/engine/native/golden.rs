@@ -24,7 +24,6 @@ use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platfor
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
-/// The file with the label.
 pub(super) const LABEL: &str = "golden.json";
 
 /// The contents of `golden.json`.

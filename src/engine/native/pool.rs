@@ -108,7 +108,7 @@ pub(super) fn clear(store: &Store, golden: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the copy that has waited longest.
+/// Removes the oldest copy.
 fn make_room(store: &Store) -> io::Result<()> {
     let pool = store.pool();
     let age = |name: &String| fs::metadata(pool.join(name)).map_or(0, |found| found.mtime());

@@ -28,7 +28,7 @@ pub struct PrivateServer {
     native: Native,
     server: Server,
     endpoint: Endpoint,
-    /// The golden state that an ephemeral server runs on a copy of.
+    /// The golden state that the data of an ephemeral server was copied from.
     golden: Option<PathBuf>,
 }
 

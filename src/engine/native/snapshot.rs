@@ -25,7 +25,7 @@ use crate::spec::{Durability, Owner, ServerSpec};
 pub(super) const MANIFEST: &str = "snapshot.json";
 pub(super) const PGDATA: &str = "pgdata";
 
-/// [`Engine`](crate::engine::Engine) documents what each method promises.
+/// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
     /// Copies a generation, then writes the manifest.
     ///
@@ -122,7 +122,7 @@ impl Native {
         Ok(place.generation(record))
     }
 
-    /// Removes the directory of a snapshot.
+    /// Removes the directory of a snapshot. It disappears at once.
     ///
     /// # Errors
     /// `Snapshot` when the directory cannot be removed.

@@ -204,7 +204,7 @@ impl Store {
         deleted
     }
 
-    /// Deletes what interrupted work on an instance's generations left behind. The caller holds the
+    /// Deletes the leftovers of interrupted work on an instance's generations. The caller holds the
     /// lock of the instance.
     pub fn sweep_instance(&self, key: &str) {
         let home = self.root.join(key);
@@ -279,7 +279,7 @@ impl Store {
         self.discard_whole(&self.root.join(key))
     }
 
-    /// Deletes what interrupted removals left in the root, and the abandoned directories of owners.
+    /// Deletes the leftovers of removals in the root, and the abandoned directories of owners.
     pub fn sweep_root(&self) {
         for name in names(&self.root).unwrap_or_default() {
             let directory = self.root.join(&name);

@@ -12,7 +12,7 @@ use crate::engine::{GoldenLabel, GoldenState, Manifest, Snapshot, Stop};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
-/// [`Engine`](crate::engine::Engine) documents what each method promises.
+/// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
     /// Writes the data directory of a snapshot into a file.
     ///

@@ -31,7 +31,6 @@ pub(super) fn working_on(pgdata: &Path) -> Vec<Process> {
         .collect()
 }
 
-/// Lists the children of a process.
 pub(super) fn children(parent: Pid) -> Vec<Process> {
     let parent = parent.as_raw_nonzero().get().to_string();
     everyone()

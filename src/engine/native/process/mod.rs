@@ -68,7 +68,6 @@ pub(in crate::engine) fn started(pid: Pid) -> Option<String> {
     table::started(pid)
 }
 
-/// A running postmaster.
 #[derive(Debug, Clone)]
 pub(super) struct Postmaster {
     pub process: Process,

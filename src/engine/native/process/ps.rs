@@ -29,7 +29,6 @@ pub(super) fn working_on(pgdata: &Path) -> Vec<Process> {
         .collect()
 }
 
-/// Lists the children of a process.
 pub(super) fn children(parent: Pid) -> Vec<Process> {
     let parent = parent.to_string();
     table("pid=,ppid=")

@@ -32,7 +32,7 @@ pub(crate) struct DirectoryLaunch<'a> {
     pub(crate) spec: &'a ServerSpec,
     /// The port. None: any free port.
     pub(crate) port: Option<u16>,
-    /// The verifier of the password that the user gets. None when the user has a password.
+    /// The verifier of the password that the user gets. None when the user already has one.
     pub(crate) verifier: Option<&'a str>,
 }
 

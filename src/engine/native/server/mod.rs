@@ -14,7 +14,7 @@ use super::record::{GenerationRecord, ServerNote};
 use crate::engine::{Endpoint, Role, Server, Status, pg_control};
 use crate::error::{Error, Kind, Result};
 
-/// [`Engine`](crate::engine::Engine) documents what each method promises.
+/// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
     /// Lists the servers that have a note.
     ///
