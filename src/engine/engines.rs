@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::{EngineChoice, EngineKind, InstanceSpec, ServerSpec};
 
-/// What is needed to find each engine.
+/// The environment in which devdb looks for each engine.
 #[derive(Debug, Clone)]
 pub struct Engines {
     /// Where a Docker daemon may be.
@@ -17,15 +17,16 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// The engine of this kind, for an instance that lives on it. It has to answer: an instance
-    /// does not move to another engine because its own is down.
+    /// Opens the engine of this kind for an instance that lives on it. The engine must answer: an
+    /// instance does not move to another engine because its own is down.
     ///
     /// # Errors
-    /// `NoEngine` when it does not answer.
+    /// `NoEngine` when the engine does not answer.
     pub async fn open(&self, kind: EngineKind, spec: &ServerSpec) -> Result<Engine> {
         match kind {
             EngineKind::Docker => self.docker().await.map_err(|error| {
-                // Its own hints help to choose an engine, and an instance has one already.
+                // The hints of this error help to choose an engine, but the instance already has
+                // one.
                 let why = "this instance lives on docker, and its engine does not answer";
                 Error::new(Kind::NoEngine, why)
                     .because(error.message())
@@ -37,11 +38,11 @@ impl Engines {
         }
     }
 
-    /// Chooses the engine for a new server, and prepares it. `role` says what the server is for: the
-    /// server of an instance has to stay reachable from here.
+    /// Chooses the engine for a new server, and prepares it. `role` matters because this process
+    /// has to reach the server of an instance later.
     ///
     /// # Errors
-    /// `NoEngine` with everything that was tried, `Image` when the image cannot be had.
+    /// `NoEngine` with every engine that was tried. `Image` when the image cannot be pulled.
     pub async fn choose(&self, spec: &InstanceSpec, role: Role, events: &Events) -> Result<Engine> {
         match spec.engine {
             EngineChoice::Docker => {
@@ -59,17 +60,17 @@ impl Engines {
         }
     }
 
-    /// Lists the engines that answer. The native engine is always among them, because what it made
-    /// can be found when its programs are gone.
+    /// Lists the engines that answer. The native engine is always among them, because it can find
+    /// its data even when the programs are gone.
     pub async fn reachable(&self, spec: &ServerSpec) -> Vec<Engine> {
         let docker = docker::discover(&self.docker).await.engine.map(Engine::Docker);
         docker.into_iter().chain(self.native(spec).ok()).collect()
     }
 
-    /// The docker engine. The error lists the places where devdb looked for a daemon.
+    /// Finds the docker engine.
     ///
     /// # Errors
-    /// `NoEngine`.
+    /// `NoEngine` with the places where devdb looked for a daemon.
     pub async fn docker(&self) -> Result<Engine> {
         let discovery = docker::discover(&self.docker).await;
         match discovery.engine {
@@ -78,7 +79,7 @@ impl Engines {
         }
     }
 
-    /// The native engine, with programs of the major version of `spec` if there are any.
+    /// Opens the native engine, with programs of the major version of `spec` if there are any.
     ///
     /// # Errors
     /// `Config` when devdb's data directory cannot be used.
@@ -88,7 +89,7 @@ impl Engines {
             .map(Engine::Native)
     }
 
-    /// The native engine without programs. It finds and removes what it made.
+    /// Opens the native engine without programs. It can find and remove its data.
     ///
     /// # Errors
     /// `Config` when devdb's data directory cannot be used.
@@ -121,7 +122,7 @@ impl Engines {
         }
     }
 
-    /// The docker engine, prepared. With an inner error the native engine may take its place.
+    /// Prepares the docker engine. The inner error means that the native engine may take its place.
     async fn prepared(
         &self,
         docker: Docker,
@@ -140,8 +141,8 @@ impl Engines {
                 Some(
                     PullFailure::Unreachable | PullFailure::NotFound | PullFailure::DaemonLost,
                 ) => Ok(Err(failure.error)),
-                // The registry answers with an error that may be over soon. The instance would
-                // stay on the native engine for good, which would be a surprise.
+                // The registry may soon work again, but the instance would stay on the native
+                // engine for good.
                 _ => Err(failure.error),
             },
         }
@@ -165,7 +166,7 @@ impl Engines {
     }
 }
 
-/// Why docker was not chosen, in one line.
+/// The reason why docker was not chosen, in one line.
 fn reason(refusal: &Error) -> String {
     match refusal.kind() {
         Kind::NoEngine => {

@@ -21,7 +21,7 @@ pub struct Generation {
     pub number: u32,
     /// When it was made.
     pub created: Option<DateTime<Utc>>,
-    /// The version, the image, the database and the user that it was made with.
+    /// The version, the image, the database and the user of the data directory.
     pub made_with: MadeWith,
     /// The fingerprint of the golden state that it is a copy of. None for a copy of a snapshot.
     pub origin: Option<String>,
@@ -36,8 +36,9 @@ impl Engine {
         each!(self.generations(key))
     }
 
-    /// Measures the generations that devdb made on this engine: bytes on the disk, by handle. Leaves
-    /// out those that the engine cannot measure. This is slow, because it looks at every file.
+    /// Measures the generations that devdb made on this engine, in bytes on the disk, by handle.
+    /// Leaves out generations that the engine cannot measure. This is slow, because it looks at
+    /// every file.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -45,9 +46,9 @@ impl Engine {
         each!(self.sizes(key))
     }
 
-    /// Whether a generation is marked as complete. A launch with a verifier marks it, and so does the
-    /// copy of a snapshot. A generation that is not marked and is in no record is rubbish. This may be
-    /// slow, so devdb asks only when a record is lost.
+    /// Whether a generation is marked as complete. A launch with a verifier marks it, and so does
+    /// the copy of a snapshot. A generation that has no mark and is in no record may be deleted.
+    /// This may be slow, so devdb asks only when a record is lost.
     ///
     /// # Errors
     /// When the mark cannot be read.
@@ -55,19 +56,19 @@ impl Engine {
         each!(self.is_complete(generation, spec))
     }
 
-    /// Removes a generation and its data for good. Does nothing when it is gone already.
+    /// Removes a generation and its data for good. Does nothing when it is gone.
     ///
     /// # Errors
-    /// `NotOurs` without the labels; `Unexpected` while a server uses it.
+    /// `NotOurs` when it does not carry devdb's label. `Unexpected` while a server uses it.
     pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
         each!(self.remove_generation(generation))
     }
 
-    /// Removes a generation, and waits for that no longer than `patience`: a daemon goes on with a
-    /// removal by itself. Returns false when the generation was not gone by then.
+    /// Removes a generation, and waits no longer than `patience`, because a daemon finishes a
+    /// removal by itself. Returns false when the generation still exists then.
     ///
     /// # Errors
-    /// As [`Engine::remove_generation`].
+    /// The errors of [`Engine::remove_generation`].
     pub async fn remove_generation_within(
         &self,
         generation: &Generation,
@@ -79,14 +80,14 @@ impl Engine {
         }
     }
 
-    /// Deletes what is left of generations whose making or removal was interrupted. The caller holds
-    /// the lock of the instance.
+    /// Deletes the leftovers of generations whose making or removal was interrupted. The caller
+    /// holds the lock of the instance.
     ///
     /// # Errors
     /// When the engine refuses.
     pub async fn sweep(&self, key: &str) -> Result<()> {
         match self {
-            // A volume is never half made.
+            // A volume appears in one step.
             Engine::Docker(_) => Ok(()),
             Engine::Native(native) => native.sweep(key).await,
         }

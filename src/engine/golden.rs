@@ -1,8 +1,8 @@
-//! Golden states: complete data directories that are cached under a fingerprint of everything that
-//! went into them. Private servers bake them ([`super::private`]).
+//! Golden states: complete data directories in a cache. The key is a fingerprint of everything that
+//! the data directory was made from. Private servers bake golden states ([`super::private`]).
 //!
-//! A golden state has no owner: every instance on the engine may start from it. Its label says what
-//! it contains. No password opens it.
+//! A golden state has no owner: every instance on the engine may start from it. Its label describes
+//! its contents. No password opens it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,30 +11,31 @@ use super::{Engine, Generation};
 use crate::error::Result;
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
-/// The version of [`GoldenLabel`] that this devdb writes, and the newest it understands.
+/// The version of [`GoldenLabel`] that this devdb writes. It is also the newest version that it
+/// reads.
 pub const LABEL_SCHEMA: u32 = 1;
 
-/// What a data directory depends on besides its contents.
+/// Properties of the machine and the server that a data directory depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
-    /// Goes into the fingerprint. It is the same on all machines that can share golden states.
+    /// A part of the fingerprint. It is the same on all machines that can share golden states.
     pub name: String,
-    /// Names the exact server: the id of an image, or the build of the programs. Golden states of
-    /// another server are not used, because its libraries may sort text differently.
+    /// The exact server: the id of an image, or the build of the programs. devdb does not use
+    /// golden states of another server, because its libraries may sort text differently.
     pub exact: String,
     /// Operating system and processor: `linux/amd64`.
     pub machine: String,
 }
 
-/// What a golden state's label says.
+/// The label of a golden state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoldenLabel {
     /// The label's version.
     pub schema: u32,
-    /// The digest of everything that went into it: 64 hexadecimal digits.
+    /// The digest of everything that the state was made from: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// Whether its server was stopped cleanly, so that instances may start from it. A state that was
-    /// copied from a running server needs a recovery at the start; only builders start from it.
+    /// Whether its server was stopped cleanly, so that instances may start from it. A copy of a
+    /// running server needs a recovery at the start, so only builders start from it.
     pub clean: bool,
     /// How many golden states it is built on.
     pub depth: u32,
@@ -42,24 +43,25 @@ pub struct GoldenLabel {
     pub platform: String,
     /// Version, database and user.
     pub made_with: MadeWith,
-    /// The project it was first made for, for people.
+    /// The project that it was first made for. People read this.
     pub project: String,
-    /// How many migrations are in it.
+    /// The number of migrations in it.
     pub migrations: usize,
-    /// How many seed files are in it.
+    /// The number of seed files in it.
     pub seeds: usize,
     /// When it was made.
     pub created: DateTime<Utc>,
-    /// The server's next transaction id. Giving an instance its password takes one more. As long as
-    /// the instance's next transaction id is that number, nobody has written to it.
+    /// The server's next transaction id. Giving an instance its password takes one transaction. As
+    /// long as the instance's next transaction id is this number plus one, nobody has written to
+    /// the instance.
     pub next_transaction: u64,
-    /// Whether it contains values that were encrypted with a key of this machine. Then it is never
-    /// sent anywhere.
+    /// Whether it contains values that were encrypted with a key of this machine. devdb never sends
+    /// such a state anywhere.
     pub local: bool,
 }
 
 impl GoldenLabel {
-    /// The name that it is stored under. A state for builders has another name than a clean one.
+    /// The name of the state in the store. A state for builders has another name than a clean one.
     pub fn name(&self) -> String {
         let short = &self.fingerprint[..24.min(self.fingerprint.len())];
         if self.clean { short.to_owned() } else { format!("{short}-live") }
@@ -85,9 +87,9 @@ pub(super) fn unreadable(text: &str) -> Option<String> {
 pub struct GoldenState {
     /// The engine's handle: an image's reference; native: a directory.
     pub handle: String,
-    /// What is in it.
+    /// The label, which describes its contents.
     pub label: GoldenLabel,
-    /// What it takes on the disk beyond the state it is built on, in bytes.
+    /// The bytes that it takes on the disk beyond the state that it is built on.
     pub bytes: u64,
 }
 
@@ -101,15 +103,15 @@ pub struct DamagedGolden {
 }
 
 impl Engine {
-    /// What data directories made here depend on.
+    /// The platform of data directories that this engine makes.
     ///
     /// # Errors
-    /// When the image or the programs are not there: [`Engine::prepare`] first.
+    /// When the image or the programs are missing. Call [`Engine::prepare`] first.
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         each!(self.platform(spec))
     }
 
-    /// Every golden state that is complete.
+    /// Lists the complete golden states.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -117,12 +119,12 @@ impl Engine {
         each!(self.golden_states())
     }
 
-    /// Makes a generation that is a copy of a clean golden state. Its first launch needs a verifier,
-    /// because the user has no password yet.
+    /// Makes a generation that is a copy of a clean golden state. Its first launch needs a
+    /// verifier, because the user has no password yet.
     ///
     /// # Errors
-    /// `NotOurs` when something else has its name; `Unexpected` when the generation exists already or
-    /// the engine refuses. Nothing is left behind.
+    /// `NotOurs` when something else has the name of the generation. `Unexpected` when the
+    /// generation exists or the engine refuses. Nothing is left behind.
     pub async fn clone_golden(
         &self,
         state: &GoldenState,
@@ -133,8 +135,8 @@ impl Engine {
         each!(self.clone_golden(state, owner, number, spec))
     }
 
-    /// Lists everything that has the name of a golden state and a label that cannot be read, except
-    /// what a newer devdb made.
+    /// Lists the objects that are named like a golden state but have no readable label. Leaves out
+    /// golden states of a newer devdb.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -142,7 +144,7 @@ impl Engine {
         each!(self.damaged_golden())
     }
 
-    /// Removes something that [`Engine::damaged_golden`] found.
+    /// Removes an object that [`Engine::damaged_golden`] found.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -150,8 +152,8 @@ impl Engine {
         each!(self.remove_damaged(damaged))
     }
 
-    /// Removes golden states that are half made because their command was killed. The caller sees to
-    /// it that no other command of this user makes one meanwhile.
+    /// Removes golden states that are incomplete because their command was killed. The caller
+    /// ensures that no other command of this user makes a golden state meanwhile.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -159,8 +161,8 @@ impl Engine {
         each!(self.sweep_golden())
     }
 
-    /// Whether [`Engine::sweep_golden`] may find something. This is a quick look, so it may say yes
-    /// when there is nothing.
+    /// Whether [`Engine::sweep_golden`] may find an incomplete state. This is quick and may be
+    /// wrong: the sweep may find nothing.
     pub fn may_have_half_made_golden(&self) -> bool {
         match self {
             Engine::Docker(_) => true,
@@ -168,11 +170,10 @@ impl Engine {
         }
     }
 
-    /// Removes a golden state. Generations that were copied from it stay. Does nothing when it is gone
-    /// already.
+    /// Removes a golden state. Copies of it stay. Does nothing when it is gone.
     ///
     /// # Errors
-    /// When the engine refuses because it is in use.
+    /// When the engine refuses because the state is in use.
     pub async fn remove_golden(&self, state: &GoldenState) -> Result<()> {
         each!(self.remove_golden(state))
     }

@@ -1,4 +1,4 @@
-//! Leases: they tell which devdb process a private server belongs to, and when nobody needs the
+//! Leases. A lease tells which devdb process a private server belongs to, and when nobody needs the
 //! server any more.
 
 use std::fs;
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 
 use super::native;
 
-/// The claim of a devdb process on a private server. It is kept in a label or in the directory's mark.
+/// The claim of a devdb process on a private server. A label or the directory's mark contains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The machine's boot and the namespace of its processes. In another one, the same number belongs
-    /// to another process.
+    /// The boot of the machine and the namespace of its processes. In another one, the same number
+    /// belongs to another process.
     world: String,
     /// The user who runs devdb.
     user: u32,
     /// The number of devdb's process.
     pid: i32,
-    /// When that process started, as the system writes it.
+    /// The start time of the process, in the format of the system.
     started: Option<String>,
-    /// When it is over at the latest. None when only devdb's process counts.
+    /// The time at which the lease ends at the latest. None when it ends only with the process.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
-    /// Whether it goes on until that time when devdb's process has ended.
+    /// Whether the lease lasts until this time although the process has ended.
     #[serde(default)]
     is_kept: bool,
 }
 
 impl Lease {
-    /// The lease of this process. `until`: when it is over at the latest.
+    /// The lease of this process. It ends at `until` at the latest.
     pub fn of_this_process(until: Option<DateTime<Utc>>) -> Lease {
         let me = rustix::process::getpid();
         Lease {
@@ -49,19 +49,19 @@ impl Lease {
         Lease { until: Some(until), is_kept: true, ..self }
     }
 
-    /// Whether devdb's process belongs, or belonged, to this user.
+    /// Whether the devdb process belongs, or belonged, to this user.
     pub fn is_of_this_user(&self) -> bool {
         self.user == rustix::process::getuid().as_raw()
     }
 
-    /// Whether devdb's process is on another machine, of another boot or in another container, so that
-    /// it cannot be seen from here.
+    /// Whether the devdb process belongs to another machine, boot or container, so that this
+    /// process cannot see it.
     pub fn is_from_elsewhere(&self) -> bool {
         self.world != world()
     }
 
-    /// Whether certainly nobody needs the server any more: the lease's time is over, or its process
-    /// was this user's on this machine and has ended.
+    /// Whether the server is certainly not needed any more: the time of the lease is over, or the
+    /// process ran under this user on this machine and has ended.
     pub fn is_over(&self) -> bool {
         if !self.is_of_this_user() {
             return false;
@@ -77,7 +77,8 @@ impl Lease {
     }
 }
 
-/// Names the boot and the namespace. Only Linux has such names; elsewhere it is the host's name.
+/// Names the boot and the namespace. Systems other than Linux have no such names, so the host's
+/// name stands in.
 fn world() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let processes = fs::read_link(Path::new("/proc/self/ns/pid")).unwrap_or_default();
@@ -107,7 +108,7 @@ mod tests {
         let until = |seconds| Utc::now() + TimeDelta::seconds(seconds);
         assert!(!Lease::of_this_process(Some(until(60))).is_over());
         assert!(Lease::of_this_process(Some(until(-1))).is_over());
-        // Until it is kept, it goes with its process all the same.
+        // A lease that is not kept ends with its process.
         let ended = Lease { pid, ..Lease::of_this_process(Some(until(60))) };
         assert!(ended.is_over());
         assert!(!ended.clone().kept_until(until(60)).is_over());

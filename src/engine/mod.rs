@@ -1,8 +1,8 @@
-//! Engines run PostgreSQL servers. This room says what devdb asks of an engine, and has the two
-//! engines that exist: [`docker`] and [`native`].
+//! Engines run PostgreSQL servers. This module defines the tasks of an engine, and contains the two
+//! engines: [`docker`] and [`native`].
 //!
-//! The set of engines is closed, so [`Engine`] is an enum. Its methods are spread over six files,
-//! and each engine has the same six:
+//! The set of engines is closed, so [`Engine`] is an enum. Its methods are in six files, and each
+//! engine has the same six:
 //!
 //! | file | subject |
 //! | --- | --- |
@@ -11,16 +11,16 @@
 //! | `golden` | A cached state that generations are copied from: an image, or a directory. |
 //! | `snapshot` | A copy of a generation that a person asked for. No server runs on it. |
 //! | `private` | A server that ends with devdb: it bakes a golden state or serves one command. |
-//! | `transfer` | Golden states and snapshots on their way into files, out of them and to registries. |
+//! | `transfer` | Golden states and snapshots, to and from files and registries. |
 //!
-//! Both engines pass the same conformance suite (`tests/conformance.rs`). Nothing outside of
-//! `engine/docker` knows bollard.
+//! Both engines pass the same conformance suite (`tests/conformance.rs`). Only `engine/docker` uses
+//! bollard.
 //!
-//! Servers, generations and snapshots are labelled with their [`Owner`](crate::spec::Owner). An
-//! engine touches only what carries devdb's label. When something else has a name that devdb needs,
+//! Servers, generations and snapshots carry a label with their [`Owner`](crate::spec::Owner). An
+//! engine touches only objects with devdb's label. When another object has a name that devdb needs,
 //! the error is of kind [`Kind::NotOurs`](crate::error::Kind::NotOurs) and names the object.
 
-/// Calls the method of the same name of the engine that it is.
+/// Calls the method of the same name on the engine.
 macro_rules! each {
     ($self:ident.$method:ident($($argument:expr),*)) => {
         match $self {
@@ -67,7 +67,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Which engine it is.
+    /// The kind of the engine.
     pub fn kind(&self) -> EngineKind {
         match self {
             Engine::Docker(_) => EngineKind::Docker,
@@ -76,19 +76,19 @@ impl Engine {
     }
 
     /// The id of the daemon, or of the native engine's store. It never changes. A record keeps it,
-    /// so that an instance is not taken for lost when another daemon answers.
+    /// so that devdb does not take an instance for lost when another daemon answers.
     ///
     /// # Errors
-    /// [`Kind::NoEngine`](crate::error::Kind::NoEngine) when it does not answer.
+    /// [`Kind::NoEngine`](crate::error::Kind::NoEngine) when the engine does not answer.
     pub async fn id(&self) -> Result<String> {
         each!(self.id())
     }
 
-    /// Checks that the server of an instance can be reached from here. Its port is published on
-    /// 127.0.0.1 of the engine's machine and nowhere else.
+    /// Checks that this process can reach the server of an instance. The engine publishes the port
+    /// only on 127.0.0.1 of its own machine.
     ///
     /// # Errors
-    /// `NoEngine` when it cannot be reached, with what is possible from here.
+    /// `NoEngine` when the server cannot be reached. The error tells what is possible.
     pub async fn keeps_instances(&self) -> Result<()> {
         match self {
             Engine::Docker(docker) => docker.keeps_instances().await,
@@ -96,12 +96,11 @@ impl Engine {
         }
     }
 
-    /// Makes sure that a server can be launched that `spec` describes. Docker pulls the image when it
-    /// is missing, and shows the progress. The native engine looks for programs of the right major
-    /// version.
+    /// Prepares the launch of a server with `spec`. Docker pulls a missing image and shows the
+    /// progress. The native engine looks for programs of the right major version.
     ///
     /// # Errors
-    /// `Image` or `NoEngine`, with what to do. Nothing is left behind.
+    /// `Image` or `NoEngine`, with a hint. Nothing is left behind.
     pub async fn prepare(&self, spec: &ServerSpec, events: &Events) -> Result<()> {
         each!(self.prepare(spec, events))
     }

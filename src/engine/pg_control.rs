@@ -3,17 +3,17 @@
 /// `DB_SHUTDOWNED`: the server was stopped cleanly (catalog/pg_control.h).
 const SHUT_DOWN: u32 = 1;
 
-/// The layouts that are known: those of PostgreSQL 13 to 16, 17 and 18.
+/// The known layouts: PostgreSQL 13 to 16, 17, and 18.
 const VERSIONS: [u32; 3] = [1300, 1700, 1800];
 
-/// The transaction id that the next writer gets. None when the server was not stopped cleanly, or
-/// when the layout is not known.
+/// Reads the transaction id that the next writer gets. None when the server was not stopped
+/// cleanly, or when the layout is not known.
 ///
 /// The layout (catalog/pg_control.h, `ControlFileData` and `CheckPoint`): system identifier (8
 /// bytes), version (4), catalog version (4), state (4) and padding, time (8), location of the
 /// checkpoint (8); then the checkpoint: its redo location (8), two timelines (4 each), a flag and
-/// padding (8), the next transaction id (8). In the machine's own byte order, which is little endian
-/// on every machine that devdb runs on.
+/// padding (8), the next transaction id (8). The file has the byte order of the machine, and every
+/// machine that devdb runs on is little endian.
 pub(super) fn next_transaction(control: &[u8]) -> Option<u64> {
     let word = |at: usize| Some(u32::from_le_bytes(control.get(at..at + 4)?.try_into().ok()?));
     if !VERSIONS.contains(&word(8)?) || word(16)? != SHUT_DOWN {

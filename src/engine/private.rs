@@ -1,5 +1,5 @@
-//! Private servers: they listen on any free port, keep nothing for certain, and end with devdb's own
-//! process. One bakes a golden state, another serves the command of a person.
+//! Private servers listen on any free port, need not save their data, and end with devdb's process.
+//! One kind bakes a golden state; the other serves a person's command.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::archive::{Verified, Writer};
 use crate::error::Result;
 use crate::spec::{Owner, ServerSpec};
 
-/// How long a private server may take to stop: 120 seconds. It has written nothing to the disk for
-/// certain before, so it may have much to write when its data is published.
+/// How long a private server may take to stop: 120 seconds. It syncs nothing while it runs, so it
+/// may have much to write when its data is published.
 pub(super) const PRIVATE_STOP_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How to start a private server.
@@ -22,15 +22,15 @@ pub struct PrivateLaunch<'a> {
     pub owner: &'a Owner,
     /// [`Role::Builder`] or [`Role::Ephemeral`].
     pub role: Role,
-    /// How devdb finds out that nobody needs it any more.
+    /// Its lease. devdb learns from it when nobody needs the server any more.
     pub lease: &'a Lease,
     /// Its image or programs, its settings, the database and the user. The data need not survive a
     /// crash.
     pub spec: &'a ServerSpec,
     /// The golden state to start from. None: the server starts from an empty data directory.
     pub from: Option<&'a GoldenState>,
-    /// A file with a data directory to start from, in place of a golden state. Its checksum is good,
-    /// but nothing is known of what it contains.
+    /// A file with a data directory to start from, in place of a golden state. Its checksum is
+    /// good, but its contents are not known.
     pub unpack: Option<&'a Arc<Verified<GoldenLabel>>>,
     /// The SCRAM verifier of the password that the user gets on this server.
     pub verifier: &'a str,
@@ -46,8 +46,8 @@ pub enum PrivateServer {
 }
 
 impl Engine {
-    /// Removes the private server of an owner, with its data, whichever process started it. Does
-    /// nothing when it is gone already.
+    /// Removes the private server of an owner, with its data. Any process may have started the
+    /// server. Does nothing when it is gone.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -58,8 +58,8 @@ impl Engine {
         }
     }
 
-    /// Removes the private servers of this user that certainly nobody needs any more: their devdb was
-    /// killed, or their time is over.
+    /// Removes the private servers of this user that nobody needs any more: their devdb was killed,
+    /// or their time is over.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -70,8 +70,8 @@ impl Engine {
         }
     }
 
-    /// Lists the owners of builders that are left of a devdb that was killed. When an instance has no
-    /// record, none of its own commands removes them.
+    /// Lists the owners of builders that a killed devdb left behind. When an instance has no
+    /// record, its own commands do not remove its builder.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -83,10 +83,10 @@ impl Engine {
         }
     }
 
-    /// Starts a private server. When that fails, nothing is left behind.
+    /// Starts a private server. A start that fails leaves nothing behind.
     ///
     /// # Errors
-    /// Those of [`Engine::launch`].
+    /// The errors of [`Engine::launch`].
     pub async fn start_private(&self, launch: &PrivateLaunch<'_>) -> Result<PrivateServer> {
         match self {
             Engine::Docker(docker) => {
@@ -100,7 +100,7 @@ impl Engine {
 }
 
 impl PrivateServer {
-    /// What the engine said about it when it was started.
+    /// The server as the engine reported it at the start.
     pub fn server(&self) -> &Server {
         match self {
             PrivateServer::Docker(server) => server.server(),
@@ -108,8 +108,8 @@ impl PrivateServer {
         }
     }
 
-    /// Lets it go on for `time` from now on, also without devdb. A container then ends by itself; a
-    /// process has to be ended with [`Engine::remove_private`] or [`Engine::reap`].
+    /// Lets the server go on for `time` from now on, also without devdb. Then a container ends by
+    /// itself; [`Engine::remove_private`] or [`Engine::reap`] has to end a process.
     ///
     /// # Errors
     /// When the engine cannot be told.
@@ -120,7 +120,7 @@ impl PrivateServer {
         }
     }
 
-    /// Where it is reached.
+    /// The address of the server.
     pub fn endpoint(&self) -> &Endpoint {
         match self {
             PrivateServer::Docker(server) => server.endpoint(),
@@ -144,11 +144,12 @@ impl PrivateServer {
         }
     }
 
-    /// Publishes its data as it is now, as a golden state for builders, whose label is not
-    /// [`GoldenLabel::clean`]. The server goes on. It has to have written a checkpoint just before.
+    /// Publishes the present data as a golden state for builders, which is not
+    /// [`GoldenLabel::clean`]. The server goes on. It must have written a checkpoint just before.
     ///
     /// # Errors
-    /// When the engine refuses, for instance because the disk is full. Nothing half made is left.
+    /// When the engine refuses, for instance because the disk is full. Nothing incomplete is left
+    /// behind.
     pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
         match self {
             PrivateServer::Docker(server) => server.publish_live(label).await,
@@ -156,10 +157,10 @@ impl PrivateServer {
         }
     }
 
-    /// Stops it cleanly, and publishes its data as a golden state.
+    /// Stops the server cleanly, and publishes its data as a golden state.
     ///
     /// # Errors
-    /// When it does not stop, and as [`PrivateServer::publish_live`].
+    /// When the server does not stop, and the errors of [`PrivateServer::publish_live`].
     pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
         match self {
             PrivateServer::Docker(server) => server.publish(label).await,
@@ -167,10 +168,12 @@ impl PrivateServer {
         }
     }
 
-    /// Stops it cleanly, and writes its data directory into a file, which is complete after that.
+    /// Stops the server cleanly, and writes its data directory into a file. This completes the
+    /// file.
     ///
     /// # Errors
-    /// When it does not stop, and `Snapshot` when the file cannot be written. No file is left.
+    /// When the server does not stop. `Snapshot` when the file cannot be written. No file is left
+    /// behind.
     pub async fn export(&mut self, writer: Writer) -> Result<()> {
         match self {
             PrivateServer::Docker(server) => server.export(writer).await,
@@ -178,10 +181,10 @@ impl PrivateServer {
         }
     }
 
-    /// Removes it, whether it runs or not.
+    /// Removes the server, whether it runs or not.
     ///
     /// # Errors
-    /// When the engine refuses. The next command of the instance removes it then.
+    /// When the engine refuses. The next command of the instance then removes the server.
     pub async fn discard(self) -> Result<()> {
         match self {
             PrivateServer::Docker(server) => server.discard().await,

@@ -1,4 +1,4 @@
-//! Servers: what they are for, how they are launched, how they are and how they end.
+//! Servers: their purposes, their launch, their status and their end.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::spec::{Owner, ServerSpec};
 
 /// How long a server may take to stop when its data is kept: 60 seconds. Before it ends, it writes
-/// everything that is in its memory to the disk. `docker stop` waits as long before it kills.
+/// its memory to the disk. `docker stop` waits as long before it kills the server.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a server is for.
+/// The purpose of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -25,7 +25,7 @@ pub enum Role {
     Ephemeral,
 }
 
-/// Where a server is reached.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     /// A host name or address.
@@ -40,9 +40,9 @@ pub struct Endpoint {
 pub enum Status {
     /// It runs. It may not accept logins yet.
     Running {
-        /// Since when.
+        /// When it started.
         since: Option<DateTime<Utc>>,
-        /// What the engine says about its health, if anything: `starting`, `healthy`, `unhealthy`.
+        /// The health that the engine reports, if any: `starting`, `healthy`, `unhealthy`.
         health: Option<String>,
     },
     /// It does not run.
@@ -55,7 +55,7 @@ pub enum Status {
 /// A server that devdb made, as the engine reports it now.
 #[derive(Debug, Clone, Serialize)]
 pub struct Server {
-    /// The engine's handle: a container id; native: the generation's directory.
+    /// The engine's handle: the id of a container, or the directory of a generation.
     pub handle: String,
     /// Its name, for people.
     pub name: String,
@@ -63,13 +63,13 @@ pub struct Server {
     pub owner: Owner,
     /// The number of the generation that it runs on.
     pub generation: u32,
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
     /// Whether it runs.
     pub status: Status,
-    /// Where it is reached, or would be if it ran. None while the port of a builder is not known.
+    /// Its address, also while it does not run. None while the port of a builder is not known.
     pub endpoint: Option<Endpoint>,
-    /// [`ServerSpec::launch_digest`] of what it was launched with.
+    /// The [`ServerSpec::launch_digest`] of its launch.
     pub launch_digest: String,
     /// The image that it runs. On the native engine: `PostgreSQL 15.18`.
     pub image: String,
@@ -90,20 +90,20 @@ impl Server {
 pub struct Launch<'a> {
     /// The owner of the instance.
     pub owner: &'a Owner,
-    /// The number of the generation that it runs on. The generation has to exist.
+    /// The number of the generation that it runs on. The generation must exist.
     pub generation: u32,
     /// Its image or programs, its settings, the database and the user.
     pub spec: &'a ServerSpec,
     /// Its port on 127.0.0.1.
     pub port: u16,
-    /// The SCRAM-SHA-256 verifier of the password that the user is to get
-    /// (`SCRAM-SHA-256$4096:…`, see `db::scram`), for the first launch on a copy of a golden state.
-    /// PostgreSQL stores a verifier as it is, so the password itself never enters the container.
-    /// None when the user has a password.
+    /// The SCRAM-SHA-256 verifier of the user's new password (`SCRAM-SHA-256$4096:…`, see
+    /// `db::scram`). The first launch on a copy of a golden state needs it. PostgreSQL stores a
+    /// verifier unchanged, so the password itself never enters the container. None when the user
+    /// already has a password.
     pub verifier: Option<&'a str>,
 }
 
-/// How a server ended.
+/// The end of a server.
 #[derive(Debug, Clone)]
 pub struct Exit {
     /// The exit code, if it is known.
@@ -113,8 +113,8 @@ pub struct Exit {
 }
 
 impl Engine {
-    /// Lists the servers that devdb made on this engine: those of one instance, whose
-    /// [`Owner::key`] is `key`, or all.
+    /// Lists the servers that devdb made on this engine. `key` is the [`Owner::key`] of an
+    /// instance; None lists the servers of all instances.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -122,8 +122,8 @@ impl Engine {
         each!(self.servers(key))
     }
 
-    /// Finds a server by its handle. None when it is gone, or when devdb did not make it. This is a
-    /// single request, because `up` is to be fast when nothing has changed.
+    /// Finds a server by its handle. None when the server is gone, or when devdb did not make it.
+    /// This takes a single request, because `up` has to be fast when nothing has changed.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -131,8 +131,8 @@ impl Engine {
         each!(self.server(handle))
     }
 
-    /// Launches the server of an instance on a generation that exists. A launch with a verifier marks
-    /// the generation as complete. When a launch fails, no server is left behind.
+    /// Launches the server of an instance on a generation that exists. A launch with a verifier
+    /// marks the generation as complete. A launch that fails leaves no server behind.
     ///
     /// # Errors
     /// `PortBusy` when another program holds the port, `NotOurs` when something else has the name.
@@ -140,10 +140,10 @@ impl Engine {
         each!(self.launch(launch))
     }
 
-    /// Starts a stopped server as it was launched. Does nothing when it runs.
+    /// Starts a stopped server with the settings of its launch. Does nothing when it runs.
     ///
     /// # Errors
-    /// `PortBusy` when another program holds the port; the server is left stopped.
+    /// `PortBusy` when another program holds the port. The server then stays stopped.
     pub async fn start(&self, server: &Server) -> Result<Server> {
         each!(self.start(server))
     }
@@ -154,18 +154,18 @@ impl Engine {
         each!(self.exited(server))
     }
 
-    /// Stops a server cleanly: its clients are disconnected, and everything is written to the disk.
-    /// Waits for as long as `patience`, usually [`STOP_DEADLINE`], and fails after that. It does not
-    /// kill the server, because its data is kept.
+    /// Stops a server cleanly: it disconnects its clients and writes all data to the disk. Fails
+    /// when the server still runs after `patience`, usually [`STOP_DEADLINE`]. It is not killed,
+    /// because its data is kept.
     ///
     /// # Errors
-    /// `Unexpected` when it still runs after `patience`.
+    /// `Unexpected` when the server still runs after `patience`.
     pub async fn stop(&self, server: &Server, patience: Duration) -> Result<()> {
         each!(self.stop(server, patience))
     }
 
-    /// Reads the transaction id that the next writer gets, of a server that was stopped cleanly.
-    /// While the id stays the same, nobody has written. None when the id cannot be read.
+    /// Reads the next transaction id of a server that was stopped cleanly. As long as the id stays
+    /// the same, nobody has written to the server. None when the id cannot be read.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -173,9 +173,9 @@ impl Engine {
         each!(self.next_transaction(server))
     }
 
-    /// Gives a stopped server another name, so that another server can be launched in its place, also
-    /// on the same generation. The handle may change, too. Until [`Engine::reinstate`] gives it its
-    /// name back, the server can only be removed.
+    /// Gives a stopped server another name, so that another server can be launched in its place,
+    /// also on the same generation. The handle may change. Until [`Engine::reinstate`] restores the
+    /// name, the server can only be removed.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -183,29 +183,29 @@ impl Engine {
         each!(self.set_aside(server))
     }
 
-    /// Undoes [`Engine::set_aside`]; `server` is what that returned. Does nothing when the server was
-    /// not set aside.
+    /// Undoes [`Engine::set_aside`], which returned `server`. Does nothing when the server was not
+    /// set aside.
     ///
     /// # Errors
-    /// When the engine refuses, or the name is taken.
+    /// When the engine refuses, or when another server has the name.
     pub async fn reinstate(&self, server: &Server) -> Result<Server> {
         each!(self.reinstate(server))
     }
 
-    /// Removes a server with all that belongs to it, except its generation. A server that runs is
-    /// killed: call [`Engine::stop`] first when its data matters.
+    /// Removes a server, but not its generation. A server that runs is killed: call
+    /// [`Engine::stop`] first when its data matters. Does nothing when the server is gone.
     ///
     /// # Errors
-    /// When the engine refuses. A server that is gone already is no error.
+    /// When the engine refuses.
     pub async fn remove_server(&self, server: &Server) -> Result<()> {
         each!(self.remove_server(server))
     }
 
-    /// Gives `sink` the log of a server: its last `tail` lines, or all of it. With `follow` it goes on
-    /// with what is written next, until the server ends.
+    /// Gives `sink` the log of a server: its last `tail` lines, or all lines. With `follow`, `sink`
+    /// also gets each later line until the server ends.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the log cannot be read.
     pub async fn logs(
         &self,
         server: &Server,
@@ -216,8 +216,8 @@ impl Engine {
         each!(self.logs(server, tail, follow, sink))
     }
 
-    /// Gives `user` the password that `verifier` stands for. The old password is not needed. The
-    /// verifier does not appear in an argument list.
+    /// Gives `user` the password of `verifier`. The old password is not needed. The verifier
+    /// appears in no argument list.
     ///
     /// # Errors
     /// When the server refuses.
@@ -225,11 +225,11 @@ impl Engine {
         each!(self.set_password(server, user, verifier))
     }
 
-    /// Runs the psql of the server's image, on devdb's terminal if there is one, and returns its exit
-    /// code. None when the engine has no psql of its own.
+    /// Runs the psql of the server's image, on devdb's terminal if there is one, and returns its
+    /// exit code. None when the engine has no psql of its own.
     ///
     /// # Errors
-    /// When it cannot be run.
+    /// When psql cannot be run.
     pub async fn psql(
         &self,
         server: &Server,

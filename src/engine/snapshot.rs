@@ -1,5 +1,5 @@
-//! Snapshots: copies of a generation's data directory, each with a manifest that is written last. A
-//! copy without a manifest is what is left of a save that was interrupted.
+//! Snapshots: copies of a generation's data directory. Each has a manifest, which is written last.
+//! An interrupted save leaves a copy without a manifest.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::disk::sealed::{self, Broken};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
-/// The layout of manifests that this devdb writes, and the newest it understands.
+/// The layout of the manifests that this devdb writes. It is also the newest layout that it reads.
 const SCHEMA: u32 = 1;
 
 /// The longest name of a snapshot, in characters.
 const NAME_MAX: usize = 100;
 
-/// The name of a snapshot. It is fit for volumes, directories and files.
+/// The name of a snapshot. Volumes, directories and files can have this name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct SnapshotName(String);
@@ -29,7 +29,7 @@ impl SnapshotName {
     /// Checks the name that a person typed.
     ///
     /// # Errors
-    /// `Usage` when it is not fit.
+    /// `Usage` when it contains other characters than a name may have, or too many.
     pub fn parse(text: &str) -> Result<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -44,12 +44,12 @@ impl SnapshotName {
             .hint("devdb snapshot save before-the-import"))
     }
 
-    /// The name of a snapshot that is saved without one: the present time, `20261125-101500`.
+    /// The name of a snapshot that a person did not name: the present time, `20261125-101500`.
     pub fn of_now() -> Self {
         SnapshotName(chrono::Local::now().format("%Y%m%d-%H%M%S").to_string())
     }
 
-    /// As text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -92,13 +92,13 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The layout's version of a new manifest.
+    /// The version of the layout of a new manifest.
     pub const SCHEMA: u32 = SCHEMA;
 
     /// Reads the manifest of the snapshot `name`.
     ///
     /// # Errors
-    /// Why it cannot be read, or that it belongs to another snapshot.
+    /// The reason why the manifest cannot be read, or that it belongs to another snapshot.
     pub fn parse(text: &[u8], name: &str) -> std::result::Result<Self, String> {
         let manifest: Manifest = sealed::open(text, SCHEMA).map_err(|broken| match broken {
             Broken::Newer(schema) => {
@@ -131,8 +131,8 @@ pub struct Snapshot {
 pub enum State {
     /// It can be used.
     Complete(Box<Manifest>),
-    /// Its manifest cannot be read, for this reason. devdb neither restores it nor removes it by
-    /// itself.
+    /// Its manifest cannot be read, for this reason. devdb never restores it, and removes it only
+    /// on request.
     Damaged(String),
     /// It has no manifest: it is being saved, or its save was interrupted.
     Unfinished,
@@ -164,13 +164,13 @@ impl Stop {
 
 impl Engine {
     /// Copies the data directory of a generation into a new snapshot, and writes the manifest last.
-    /// `manifest` lacks only the platform and the size on the disk, which are filled in. When a
-    /// server runs on the generation, `end` ends its backup: it is awaited after the files are
-    /// copied, and what it gives is added to the copy. None when no server changes the files.
+    /// This fills in the platform and the size on the disk. When a server runs on the generation,
+    /// `end` ends its backup: this awaits `end` after the copy, and adds the result to the copy.
+    /// None when no server changes the files.
     ///
     /// # Errors
-    /// `Snapshot`, and those of `end`. An unfinished snapshot stays then, and also when the future is
-    /// dropped.
+    /// `Snapshot`, and the errors of `end`. An error leaves an unfinished snapshot. Dropping the
+    /// future leaves one, too.
     pub async fn save_snapshot(
         &self,
         generation: &Generation,
@@ -181,12 +181,12 @@ impl Engine {
         each!(self.save_snapshot(generation, manifest, spec, end))
     }
 
-    /// Lists the snapshots of an instance by name, also those that cannot be used; or finds the one
-    /// with the name `only`.
+    /// Lists the snapshots of an instance by name, or finds the snapshot with the name `only`. The
+    /// list includes snapshots that cannot be used.
     ///
     /// # Errors
     /// When the engine does not answer. `Image` on docker when the image is missing, because a
-    /// container is needed to read the manifests.
+    /// container reads the manifests.
     pub async fn snapshots(
         &self,
         owner: &Owner,
@@ -204,12 +204,12 @@ impl Engine {
         each!(self.snapshot_names(owner))
     }
 
-    /// Makes a generation that is a copy of a snapshot, of this instance or another, and marks it as
-    /// complete. The server recovers at its first launch.
+    /// Makes a generation from a snapshot of any instance, and marks it as complete. The server
+    /// recovers at its first launch.
     ///
     /// # Errors
-    /// `NotOurs` when something else has its name; `Snapshot` when the copy fails. An incomplete
-    /// generation stays then, and also when the future is dropped.
+    /// `NotOurs` when something else has the name of the generation. `Snapshot` when the copy
+    /// fails. An error leaves an incomplete generation. Dropping the future leaves one, too.
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
@@ -220,8 +220,8 @@ impl Engine {
         each!(self.create_generation_from_snapshot(owner, number, snapshot, spec))
     }
 
-    /// Removes a snapshot of an instance, finished or not, and ends what is still at work on it. Does
-    /// nothing when it is gone already.
+    /// Removes a snapshot of an instance, finished or not. Ends a save that is still at work on it.
+    /// Does nothing when the snapshot is gone.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -230,8 +230,8 @@ impl Engine {
     }
 }
 
-/// Directories that are copied empty from a running server. See the PostgreSQL manual, "Making a Base
-/// Backup Using the Low Level API", on what may be omitted.
+/// Directories whose contents are left out of the copy of a running server. The PostgreSQL manual
+/// lists them in "Making a Base Backup Using the Low Level API".
 pub(super) const EMPTIED: [&str; 8] = [
     "pg_dynshmem",
     "pg_notify",
@@ -243,7 +243,7 @@ pub(super) const EMPTIED: [&str; 8] = [
     "pg_wal",
 ];
 
-/// Adds hints on how to make room, when a copy failed because the disk is full.
+/// Adds hints on how to make room to the error of a copy that failed on a full disk.
 pub(super) fn explained(error: Error, excerpt: &str) -> Error {
     match excerpt.contains("No space left on device") {
         true => error

@@ -1,5 +1,5 @@
-//! Golden states and snapshots on their way into files and out of them, and golden states on their
-//! way to a registry and back.
+//! Writing golden states and snapshots into files and reading them back. Sending golden states to a
+//! registry and fetching them.
 
 use super::{Engine, GoldenState, Manifest, Snapshot, Stop, docker};
 use crate::archive::{Verified, Writer};
@@ -17,12 +17,13 @@ pub struct ReservedTag {
 }
 
 impl Engine {
-    /// Writes the data directory of a golden state into a file, which is complete after that. What is
-    /// left of it when devdb is killed belongs to `owner`. It fails soon after `stop` was asked.
+    /// Writes the data directory of a golden state into a file, and completes the file. When devdb
+    /// is killed meanwhile, the leftovers belong to `owner`. A call of [`Stop::ask`] ends this
+    /// early.
     ///
     /// # Errors
-    /// `Snapshot` when the file cannot be written, `Interrupted`, and those of the engine. No file is
-    /// left.
+    /// `Snapshot` when the file cannot be written, `Interrupted`, and the errors of the engine. No
+    /// file is left behind.
     pub async fn export_golden(
         &self,
         state: &GoldenState,
@@ -33,8 +34,8 @@ impl Engine {
         each!(self.export_golden(state, owner, writer, stop))
     }
 
-    /// Writes the data directory of a snapshot into a file that was begun, and returns the file, so
-    /// that the caller finishes it. It fails soon after `stop` was asked.
+    /// Writes the data directory of a snapshot into a file that the caller began, and returns the
+    /// file. The caller completes it. A call of [`Stop::ask`] ends this early.
     ///
     /// # Errors
     /// `Snapshot` when the data cannot be read or written.
@@ -49,12 +50,12 @@ impl Engine {
         each!(self.export_snapshot(owner, snapshot, spec, to, stop))
     }
 
-    /// Makes a snapshot from a file whose checksum is good. `manifest` has the name that the snapshot
-    /// is to have on this engine.
+    /// Makes a snapshot from a file whose checksum is good. `manifest` has the name of the new
+    /// snapshot.
     ///
     /// # Errors
-    /// `Snapshot` when the copy fails. An unfinished snapshot stays then, and also when the future is
-    /// dropped.
+    /// `Snapshot` when the copy fails. An error leaves an unfinished snapshot. Dropping the future
+    /// leaves one, too.
     pub async fn import_snapshot(
         &self,
         owner: &Owner,
@@ -73,8 +74,8 @@ impl Engine {
         self.registry()?.reserve_tag(reference).await
     }
 
-    /// Gives a tag back to the image that had it. The image that has it now is removed, unless it has
-    /// another tag.
+    /// Gives a tag back to the image that had it. Removes the image that has it now, unless this
+    /// image has another tag.
     ///
     /// # Errors
     /// When the engine refuses.
@@ -95,11 +96,11 @@ impl Engine {
         self.registry()?.push_golden(state, reference, events).await
     }
 
-    /// Fetches the golden state that a registry has under a tag that was reserved. Its label is not
-    /// verified: it is what the image says about itself.
+    /// Fetches the golden state that a registry has under a reserved tag. The label comes from the
+    /// image and is not verified.
     ///
     /// # Errors
-    /// `Image` when the registry does not have it, or has something else.
+    /// `Image` when the registry does not have the tag, or when the tag is no golden state.
     pub async fn pull_golden(&self, reference: &str, events: &Events) -> Result<GoldenState> {
         self.registry()?.pull_golden(reference, events).await
     }

@@ -1,5 +1,6 @@
-//! Under which account server programs run. PostgreSQL refuses to run as root, so a devdb that is
-//! root hands everything to the `postgres` account; any other devdb runs servers as itself.
+//! The account that server programs run under. PostgreSQL refuses to run as root, so a devdb that
+//! runs as root gives everything to the `postgres` account. Otherwise servers run as devdb's own
+//! user.
 
 use std::fs;
 use std::io;
@@ -8,15 +9,15 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Error, Kind, Result};
 
-/// The account's name: what every packaging of PostgreSQL calls it.
+/// The name of the account. Every package of PostgreSQL uses it.
 const NAME: &str = "postgres";
 
-/// The user and group that server programs get when devdb is root.
+/// The user and group of server programs when devdb runs as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Account {
-    /// The user's number.
+    /// The number of the user.
     pub uid: u32,
-    /// Its primary group's number.
+    /// The number of the user's primary group.
     pub gid: u32,
 }
 
@@ -24,7 +25,7 @@ impl Account {
     /// Gives a file or a directory to this account.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub fn own(self, path: &Path) -> io::Result<()> {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
     }
@@ -32,7 +33,7 @@ impl Account {
     /// Gives a directory and everything in it to this account.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub fn own_tree(self, directory: &Path) -> io::Result<()> {
         self.own(directory)?;
         for entry in fs::read_dir(directory)? {
@@ -46,16 +47,15 @@ impl Account {
     }
 }
 
-/// Whether this process is root.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The account that servers must run under; none when devdb itself may run them.
+/// The account that servers must run under. None when they run as devdb's own user.
 ///
 /// # Errors
-/// `NoEngine` when devdb is root and there is no such account: initdb wants one with a passwd
-/// entry, so a bare number would not do.
+/// `NoEngine` when devdb runs as root and the account does not exist. A number without an account
+/// is not enough, because initdb needs an entry in passwd.
 pub(super) fn for_servers() -> Result<Option<Account>> {
     if !is_root() {
         return Ok(None);
@@ -76,7 +76,7 @@ pub(super) fn for_servers() -> Result<Option<Account>> {
     }
 }
 
-/// Accounts that are not in the file: LDAP and the like.
+/// Finds an account that is not in the file, for instance in LDAP.
 fn from_name_service() -> Option<Account> {
     let output =
         Command::new("getent").args(["passwd", NAME]).stdin(Stdio::null()).output().ok()?;
@@ -92,7 +92,7 @@ fn in_passwd(text: &str) -> Option<Account> {
         }
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        // An entry that maps the name to root would not help.
+        // PostgreSQL would refuse an account that is root under another name.
         (uid != 0).then_some(Account { uid, gid })
     })
 }

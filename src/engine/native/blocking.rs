@@ -1,8 +1,8 @@
-//! Work on thousands of files, away from the runtime's own threads.
+//! Blocking work on a thread outside of the runtime.
 
 use crate::error::{Kind, Result, ResultExt};
 
-/// Thousands of files: not on the runtime's own threads.
+/// Runs work that blocks, such as deleting thousands of files, away from the runtime's threads.
 pub(super) async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

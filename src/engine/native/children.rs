@@ -1,5 +1,5 @@
-//! Servers that this very process started: it must collect them when they end, or they stay as
-//! zombies, and it alone learns their exit codes.
+//! Servers that this process started. Only this process can collect them when they end, so that no
+//! zombies stay, and only this process learns their exit codes.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-/// How a child ended; none while it runs.
+/// The exit code of a child. None while it runs.
 type Ending = watch::Receiver<Option<i64>>;
 
 /// The latest child of each generation.
@@ -17,8 +17,8 @@ type Ending = watch::Receiver<Option<i64>>;
 pub(super) struct Children(Arc<Mutex<HashMap<PathBuf, Ending>>>);
 
 impl Children {
-    /// Collects `child` when it ends. A thread of its own, because the server outlives whatever
-    /// runtime started it.
+    /// Collects `child` when it ends. This takes a thread, because a server may outlive the runtime
+    /// that started it.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -26,30 +26,31 @@ impl Children {
         let (sender, receiver) = watch::channel(None);
         std::thread::Builder::new().name("server-exit".into()).spawn(move || {
             let code = child.wait().map_or(-1, code_of);
-            // Nobody may be interested any more.
+            // The send fails when the generation was forgotten. Nobody needs the code then.
             let _ = sender.send(Some(code));
         })?;
         self.map(|endings| endings.insert(directory.to_owned(), receiver));
         Ok(())
     }
 
-    /// Forgets the child of a generation that is removed or started anew.
+    /// Forgets the child of a generation.
     pub fn forget(&self, directory: &Path) {
         self.map(|endings| endings.remove(directory));
     }
 
-    /// Whether a child was started here and still runs.
+    /// Whether this process started a child that still runs.
     pub fn is_running(&self, directory: &Path) -> bool {
         self.ending(directory).is_some_and(|ending| ending.borrow().is_none())
     }
 
-    /// The exit code of a child that was started here and has ended; 128 and the signal's number
-    /// where a signal ended it, as shells have it.
+    /// The exit code of a child that this process started. When a signal ended the child, the code
+    /// is 128 plus the number of the signal, as in a shell. None while the child runs.
     pub fn exit_code(&self, directory: &Path) -> Option<i64> {
         self.ending(directory).and_then(|ending| *ending.borrow())
     }
 
-    /// Waits until a child that was started here has ended; none to wait for is no wait.
+    /// Waits for the end of a child that this process started. Returns at once when there is no
+    /// child.
     pub async fn ended(&self, directory: &Path) {
         if let Some(mut ending) = self.ending(directory) {
             let _ = ending.wait_for(Option::is_some).await;
@@ -61,7 +62,7 @@ impl Children {
     }
 
     fn map<T>(&self, act: impl FnOnce(&mut HashMap<PathBuf, Ending>) -> T) -> T {
-        // A panic elsewhere leaves the map as good as it was.
+        // The map stays usable when another thread panicked.
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

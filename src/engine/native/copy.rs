@@ -1,5 +1,5 @@
-//! Copying a data directory: the files share their blocks where the file system can do that
-//! (btrfs, XFS), and are read and written elsewhere.
+//! Copying a data directory. Copies share the blocks of the files where the file system can do that
+//! (btrfs, XFS). Elsewhere the files are read and written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,31 +9,31 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// Most files of a database are smaller.
+/// The size of the buffer for copying: 256 KiB. Most files of a database are smaller.
 const BUFFER: usize = 256 << 10;
 
-/// What making a file costs, in bytes that could be written in that time.
+/// The cost of making a file, as the number of bytes that could be written in the same time.
 const EACH: u64 = 128 << 10;
 
-/// More of them only wait for the file system's journal.
+/// The limit of threads. More threads would only wait for the journal of the file system.
 const THREADS_MAX: usize = 4;
 
-/// What is not copied, by its path relative to the directory. Asked from several threads.
+/// Tells by its relative path whether an entry is left out. Several threads call this.
 pub(super) type Skip<'a> = &'a (dyn Fn(&Path) -> bool + Sync);
 
-/// Copies the directory `from` to `to`, which must not exist: modes and owners too, and symbolic
-/// links as links. `skip` is asked for each path relative to `from`; what it skips is not copied,
-/// nor what is below it. A file that disappears meanwhile is passed over: a running server's
-/// temporary files do. Nothing is synced; see [`sync`].
+/// Copies the directory `from` to `to`, which must not exist. The copy keeps modes, owners and
+/// symbolic links. `skip` gets each path relative to `from`; an entry that it skips is left out
+/// with everything below it. A file that disappears during the copy is no error, because a running
+/// server removes its temporary files. Nothing is synced; see [`sync`].
 ///
 /// # Errors
-/// The file system's own. What was copied by then stays.
+/// The errors of the file system. An incomplete copy stays.
 pub(super) fn tree(from: &Path, to: &Path, skip: Skip<'_>) -> io::Result<()> {
     let copy = Copy::new(skip);
     let mut found = Found::default();
     copy.directory(from, to, PathBuf::new(), &mut found)?;
     copy.all(&found.entries)?;
-    // Those in others first, and after their files: a mode may forbid to write.
+    // A mode may forbid writing, so each directory gets its mode after its contents have theirs.
     for (from, to) in found.directories.iter().rev() {
         match fs::metadata(from) {
             Err(error) if is_gone(&error, from) => {}
@@ -47,26 +47,26 @@ pub(super) fn tree(from: &Path, to: &Path, skip: Skip<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies one file, which must not exist there: mode and owner too.
+/// Copies one file with its mode and owner to a path that must not exist.
 ///
 /// # Errors
-/// The file system's own.
+/// The errors of the file system.
 pub(super) fn file(from: &Path, to: &Path) -> io::Result<()> {
     Copy::new(&|_| false).file(from, to, &mut vec![0; BUFFER])
 }
 
 struct Copy<'a> {
     skip: Skip<'a>,
-    /// Until the file system refuses the first time.
+    /// True until the file system refuses for the first time.
     shares_blocks: AtomicBool,
-    /// Only root can; for others both are their own.
+    /// Only root can give files to others. Other users own both files.
     gives_owners: bool,
 }
 
-/// What is to be copied.
+/// The directories and files to copy.
 #[derive(Default)]
 struct Found {
-    /// From where to where; those in others after them.
+    /// Pairs of source and target. A directory comes before the directories in it.
     directories: Vec<(PathBuf, PathBuf)>,
     entries: Vec<Entry>,
 }
@@ -86,7 +86,7 @@ impl<'a> Copy<'a> {
         Copy { skip, shares_blocks: AtomicBool::new(true), gives_owners }
     }
 
-    /// Makes the directories, and finds what is to be copied into them.
+    /// Makes the directories and collects the files to copy into them.
     fn directory(
         &self,
         from: &Path,
@@ -107,7 +107,7 @@ impl<'a> Copy<'a> {
                     done => done?,
                 }
             } else if kind.is_file() || kind.is_symlink() {
-                // One that is gone by now is passed over later.
+                // The size of a file that is gone does not matter: the copy passes over it later.
                 let bytes = entry.metadata().map_or(0, |found| found.len());
                 let is_link = kind.is_symlink();
                 found.entries.push(Entry { from, to, relative, is_link, bytes });
@@ -116,8 +116,8 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Several at a time, each in directories of its own as far as can be: making a file takes longer
-    /// than writing it, and for that the file system locks the directory.
+    /// Copies on several threads, each with directories of its own if possible. Making a file takes
+    /// longer than writing it, and the file system locks the directory meanwhile.
     fn all(&self, entries: &[Entry]) -> io::Result<()> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
         let failed = AtomicBool::new(false);
@@ -155,8 +155,8 @@ impl<'a> Copy<'a> {
         self.file(from, to, buffer)
     }
 
-    /// Not `fs::copy`: on ext4, the kernel's copy_file_range takes five times as long for a
-    /// thousand small files as reading and writing them.
+    /// Copies one file. `fs::copy` is not used: on ext4 the kernel's `copy_file_range` takes five
+    /// times as long for a thousand small files as reading and writing them.
     fn file(&self, from: &Path, to: &Path, buffer: &mut [u8]) -> io::Result<()> {
         let mut source = File::open(from)?;
         let metadata = source.metadata()?;
@@ -187,7 +187,7 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Parts of about equal cost, each of neighbours.
+/// Splits the entries into parts of about equal cost. Each part contains neighbours.
 fn parts(entries: &[Entry], number: usize) -> Vec<&[Entry]> {
     let cost = |entries: &[Entry]| entries.iter().map(|entry| entry.bytes + EACH).sum::<u64>();
     let (mut parts, mut rest) = (Vec::new(), entries);
@@ -206,12 +206,12 @@ fn parts(entries: &[Entry], number: usize) -> Vec<&[Entry]> {
     parts
 }
 
-/// Whether the reason is that it is not there any more.
+/// Whether the error means that the file does not exist any more.
 fn is_gone(error: &io::Error, from: &Path) -> bool {
     error.kind() == io::ErrorKind::NotFound && from.symlink_metadata().is_err()
 }
 
-/// Makes `target` share the blocks of `source`. False where the file system has no such thing.
+/// Makes `target` share the blocks of `source`. False when the file system cannot do that.
 #[cfg(target_os = "linux")]
 fn share_blocks(source: &File, target: &File) -> io::Result<bool> {
     use rustix::io::Errno;
@@ -224,16 +224,16 @@ fn share_blocks(source: &File, target: &File) -> io::Result<bool> {
     }
 }
 
-/// Elsewhere the files are read and written.
+/// Without the call of Linux, the files are read and written.
 #[cfg(not(target_os = "linux"))]
 fn share_blocks(_source: &File, _target: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Bytes of the files in a directory and below it.
+/// The sum of the file sizes in a directory and below it, in bytes.
 ///
 /// # Errors
-/// The file system's own.
+/// The errors of the file system.
 pub(super) fn size(directory: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
@@ -244,11 +244,11 @@ pub(super) fn size(directory: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Waits until everything that was written to the file system of `path` is on disk. One call for a
-/// thousand files takes a fraction of syncing each.
+/// Waits until the disk has everything that was written to the file system of `path`. One call
+/// takes a fraction of the time of syncing a thousand files.
 ///
 /// # Errors
-/// The file system's own.
+/// The errors of the file system.
 pub(super) fn sync(path: &Path) -> io::Result<()> {
     let file = fs::File::open(path)?;
     #[cfg(target_os = "linux")]
@@ -298,7 +298,7 @@ mod tests {
                 assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), entries.len());
             }
         }
-        // One big table beside many small files has a thread of its own.
+        // One big table beside many small files gets a thread of its own.
         let mut entries: Vec<Entry> = (0..800).map(|_| entry(8192)).collect();
         entries.push(entry(110 << 20));
         let lengths: Vec<usize> = parts(&entries, 2).iter().map(|part| part.len()).collect();

@@ -1,5 +1,5 @@
-//! Making and deleting directories, in steps that can be interrupted at any point: what is being made
-//! or removed has a name that nobody looks at.
+//! Making and deleting directories in steps that may be interrupted at any point. A directory that
+//! is being made or removed has a name that no other code reads.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -9,13 +9,13 @@ use std::path::Path;
 use super::account;
 use crate::error::{Kind, Result, ResultExt};
 
-/// What is being removed: nobody looks at it any more.
+/// The prefix of a directory that is being removed.
 pub(super) const TRASH: &str = ".trash-";
 
-/// What is being made: nobody looks at it yet.
+/// The prefix of a directory that is being made.
 pub(super) const NEW: &str = ".new-";
 
-/// The names of what is in a directory, sorted; none when there is no such directory.
+/// The sorted names in a directory. Empty when the directory does not exist.
 pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = match fs::read_dir(directory) {
         Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect(),
@@ -33,13 +33,13 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes a directory with exactly these permissions, if it is not there.
+/// Makes a directory with exactly this mode. Does nothing when the directory exists.
 ///
 /// # Errors
 /// `Unexpected` when it cannot be made.
 pub(super) fn make(directory: &Path, mode: u32) -> Result<()> {
     let made = match DirBuilder::new().mode(mode).create(directory) {
-        // The umask must not take away what the servers' account needs.
+        // The umask must not take away a permission that the account of the servers needs.
         Ok(()) => fs::set_permissions(directory, Permissions::from_mode(mode)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
         Err(error) => Err(error),
@@ -47,7 +47,7 @@ pub(super) fn make(directory: &Path, mode: u32) -> Result<()> {
     made.or_fail(Kind::Unexpected, || format!("cannot make the directory {}", directory.display()))
 }
 
-/// Hands a file or directory to the account that servers run under.
+/// Gives a file or directory to the account that servers run under.
 ///
 /// # Errors
 /// `Unexpected` when the file system refuses.
@@ -57,16 +57,17 @@ pub(super) fn give(path: &Path, account: account::Account) -> Result<()> {
     })
 }
 
-/// Deletes what an interrupted removal or creation left behind. The caller holds the lock of the
-/// instance, or of the golden states, so nobody is at work on it; what cannot be deleted now will be
-/// another time.
+/// Deletes the leftovers of interrupted removals and creations. The caller holds the lock of the
+/// instance or of the golden states, so no other process works on it. A later sweep deletes what
+/// this one cannot delete.
 pub(super) fn sweep(parent: &Path) {
     for name in names(parent).unwrap_or_default().into_iter().filter(is_left) {
         let _ = delete(&parent.join(name));
     }
 }
 
-/// Whether there is anything to [`sweep`], or somebody is at work.
+/// Whether the directory has work for [`sweep`], or another process is making or removing
+/// something.
 pub(super) fn has_left(parent: &Path) -> bool {
     names(parent).unwrap_or_default().iter().any(is_left)
 }
@@ -76,17 +77,18 @@ pub(super) fn is_left(name: &String) -> bool {
     name.starts_with(TRASH) || name.starts_with(NEW)
 }
 
-/// Deletes what an interrupted removal or creation left in a directory that nobody else works in.
+/// Sweeps a directory that no other process works in.
 ///
 /// # Errors
-/// `Unexpected` when it cannot be read.
+/// `Unexpected` when the directory cannot be read.
 pub(super) fn sweep_in(directory: &Path) -> Result<()> {
     names(directory)?;
     sweep(directory);
     Ok(())
 }
 
-/// Deletes a directory that a process which is just ending may still write to.
+/// Deletes a directory. A process that is just ending may still write to it, so this tries again
+/// for a second.
 pub(super) fn delete(directory: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {

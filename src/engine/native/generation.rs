@@ -1,4 +1,4 @@
-//! Generations: directories with a mark.
+//! Generations as directories that carry devdb's mark.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,27 +16,27 @@ use crate::spec::ServerSpec;
 const BLOCK: u64 = 512;
 
 impl Native {
-    /// The generations with a mark.
+    /// Lists the generations that carry devdb's mark.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::generations`](crate::engine::Engine::generations).
     pub async fn generations(&self, key: Option<&str>) -> Result<Vec<Generation>> {
         let found = self.store.list(key)?;
         Ok(found.into_iter().map(|(place, record)| place.generation(record)).collect())
     }
 
-    /// Looks for the last mark.
+    /// Looks for the mark of completeness.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::is_complete`](crate::engine::Engine::is_complete).
     pub async fn is_complete(&self, generation: &Generation, _spec: &ServerSpec) -> Result<bool> {
         Ok(self.store.place_of(&generation.handle).is_some_and(|place| place.is_complete()))
     }
 
-    /// Removes a directory.
+    /// Removes the directory of a generation.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::remove_generation`](crate::engine::Engine::remove_generation).
     pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
         let place = self.store.place(&generation.owner, generation.number);
         let has_note = place.note()?.is_some() || place.with_aside(true).note()?.is_some();
@@ -48,16 +48,16 @@ impl Native {
             .because("a server uses it"));
         }
         let store = Arc::clone(&self.store);
-        // Thousands of files.
+        // Deleting thousands of files would block the runtime's thread.
         tokio::task::spawn_blocking(move || store.remove(&place))
             .await
             .or_fail(Kind::Unexpected, || format!("cannot remove {}", generation.handle))?
     }
 
-    /// Removes what interrupted work on an instance's generations left.
+    /// Deletes the leftovers of interrupted work on an instance's generations.
     ///
     /// # Errors
-    /// Never: what cannot be deleted now will be another time.
+    /// Never. A later sweep deletes what this one cannot delete.
     pub async fn sweep(&self, key: &str) -> Result<()> {
         let (store, key) = (Arc::clone(&self.store), key.to_owned());
         blocking("tidy up", move || {
@@ -67,11 +67,11 @@ impl Native {
         .await
     }
 
-    /// Bytes of every generation, of one instance or of all, by handle. What copies share counts
-    /// in each.
+    /// The size of each generation on the disk, of one instance or of all, by handle. Blocks that
+    /// copies share count for each copy.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::sizes`](crate::engine::Engine::sizes).
     pub async fn sizes(&self, key: Option<&str>) -> Result<BTreeMap<String, u64>> {
         let places = self.store.list(key)?;
         let measure = move || {
@@ -81,14 +81,14 @@ impl Native {
             });
             sizes.collect()
         };
-        // Thousands of files: not on a thread that others wait for.
+        // Measuring thousands of files would block the runtime's thread.
         tokio::task::spawn_blocking(measure)
             .await
             .or_fail(Kind::Unexpected, || "cannot measure generations".into())
     }
 }
 
-/// What is allocated. Files that a running server removes meanwhile do not count.
+/// The size on the disk, in bytes. Files that a running server removes meanwhile do not count.
 fn size(path: &Path) -> u64 {
     let Ok(found) = fs::symlink_metadata(path) else { return 0 };
     let inside = match found.is_dir() {

@@ -1,4 +1,4 @@
-//! The directory of one generation, and what is in it.
+//! The directory of one generation, with its mark, its data and the note of its server.
 
 use std::fs;
 use std::io;
@@ -9,22 +9,21 @@ use crate::disk;
 use crate::engine::Generation;
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// The file with the mark.
 const GENERATION: &str = "generation.json";
 
-/// What the handle of a server that was set aside ends with.
+/// The end of the handle of a server that was set aside.
 pub(super) const ASIDE: &str = "/aside";
 
 /// The directory of one generation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GenerationDirectory {
     directory: PathBuf,
-    /// Whether it stands for the server that was set aside. That has a note of its own.
+    /// Whether this value stands for the server that was set aside, which has a note of its own.
     aside: bool,
 }
 
 impl GenerationDirectory {
-    /// A generation that is, or is to be, in this directory.
+    /// The generation in this directory, whether it exists or not.
     pub fn new(directory: PathBuf) -> Self {
         GenerationDirectory { directory, aside: false }
     }
@@ -33,23 +32,24 @@ impl GenerationDirectory {
         &self.directory
     }
 
-    /// The contract's handle. The store's path is UTF-8, so nothing is lost.
+    /// The handle of the generation or server. The path of the store is UTF-8, so the conversion
+    /// loses nothing.
     pub fn handle(&self) -> String {
         let directory = self.directory.to_string_lossy();
         if self.aside { format!("{directory}{ASIDE}") } else { directory.into_owned() }
     }
 
-    /// Whether it stands for the server that was set aside.
+    /// Whether this value stands for the server that was set aside.
     pub fn is_aside(&self) -> bool {
         self.aside
     }
 
-    /// The same generation, as the place of its server or of the one set aside.
+    /// The same generation. `aside` chooses between its server and the server that was set aside.
     pub fn with_aside(&self, aside: bool) -> GenerationDirectory {
         GenerationDirectory { directory: self.directory.clone(), aside }
     }
 
-    /// Turns the note of one into the note of the other.
+    /// Renames the note of this server to the note of `to`.
     ///
     /// # Errors
     /// `Unexpected` when the file system refuses.
@@ -66,7 +66,7 @@ impl GenerationDirectory {
         self.directory.join("log")
     }
 
-    /// The key of its owner: the name of the directory above.
+    /// The key of the owner, which is the name of the parent directory.
     pub fn key(&self) -> String {
         self.parent().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -83,10 +83,10 @@ impl GenerationDirectory {
         self.directory.join("complete")
     }
 
-    /// devdb's mark on it; none when it lacks one that names exactly this place.
+    /// Reads devdb's mark. None when there is no mark, or when the mark names another place.
     ///
     /// # Errors
-    /// `Unexpected` when a newer devdb wrote it.
+    /// `Unexpected` when the mark cannot be read or a newer devdb wrote it.
     pub fn record(&self) -> Result<Option<GenerationRecord>> {
         let record: Option<GenerationRecord> = record::read(&self.directory.join(GENERATION))?;
         Ok(record.filter(|record| {
@@ -94,10 +94,11 @@ impl GenerationDirectory {
         }))
     }
 
-    /// The same, for someone who is about to use or change it; none when there is nothing.
+    /// Reads devdb's mark before the generation is used or changed. None when the directory does
+    /// not exist.
     ///
     /// # Errors
-    /// `NotOurs` when something is there without the mark.
+    /// `NotOurs` when the directory exists without the mark. `Unexpected` as [`Self::record`].
     pub fn require(&self) -> Result<Option<GenerationRecord>> {
         let record = self.record()?;
         if record.is_none() && fs::symlink_metadata(&self.directory).is_ok() {
@@ -119,10 +120,10 @@ impl GenerationDirectory {
         record::write(&self.directory.join(GENERATION), record)
     }
 
-    /// The note of its server, if it has one.
+    /// Reads the note of the server. None when there is no note.
     ///
     /// # Errors
-    /// `Unexpected` when it cannot be read.
+    /// `Unexpected` when the note cannot be read.
     pub fn note(&self) -> Result<Option<ServerNote>> {
         record::read(&self.note_file())
     }
@@ -135,10 +136,10 @@ impl GenerationDirectory {
         record::write(&self.note_file(), note)
     }
 
-    /// Removes the note. Nothing happens if there is none.
+    /// Removes the note. Does nothing when there is no note.
     ///
     /// # Errors
-    /// `Unexpected` when it cannot be removed.
+    /// `Unexpected` when the note cannot be removed.
     pub fn remove_note(&self) -> Result<()> {
         match fs::remove_file(self.note_file()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)
@@ -149,21 +150,21 @@ impl GenerationDirectory {
         }
     }
 
-    /// Whether it carries the mark of completeness.
+    /// Whether the generation has the mark of completeness.
     pub fn is_complete(&self) -> bool {
         self.complete_file().exists()
     }
 
-    /// Gives it that mark, durably.
+    /// Writes the mark of completeness and syncs it to the disk.
     ///
     /// # Errors
-    /// `Unexpected` when it cannot be written.
+    /// `Unexpected` when the mark cannot be written.
     pub fn mark_complete(&self) -> Result<()> {
         let file = self.complete_file();
         disk::mark(&file).or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
-    /// What the contract says about it.
+    /// Describes the generation for [`Engine::generations`](crate::engine::Engine::generations).
     pub fn generation(&self, record: GenerationRecord) -> Generation {
         Generation {
             handle: self.handle(),

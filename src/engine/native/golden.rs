@@ -1,4 +1,4 @@
-//! Golden states as directories, beside the instances of the same store:
+//! Golden states as directories in the same store as the instances.
 //!
 //! ```text
 //! <root>/golden/<fingerprint>/
@@ -6,7 +6,7 @@
 //!     pgdata/                     the data directory
 //! ```
 //!
-//! One appears whole, with its label, or not at all.
+//! A golden state appears with its label or not at all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,23 +24,23 @@ use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platfor
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
-/// The file with the label.
 pub(super) const LABEL: &str = "golden.json";
 
-/// `golden.json`.
+/// The contents of `golden.json`.
 #[derive(Serialize, Deserialize)]
 struct Mark {
     schema: u32,
     label: GoldenLabel,
-    /// Bytes of its files.
+    /// The size of the files, in bytes.
     bytes: u64,
 }
 
 impl Native {
-    /// The version of the programs, the machine, and what sorts text; the very build.
+    /// The platform: the version and the build of the programs, the machine, and the C library,
+    /// which sorts text.
     ///
     /// # Errors
-    /// `NoEngine` when there are no such programs.
+    /// `NoEngine` when there are no programs of this version.
     pub async fn platform(&self, spec: &ServerSpec) -> Result<Platform> {
         let programs = self.programs_for(spec.major, spec.bin_dir.as_deref())?;
         let machine = machine();
@@ -49,7 +49,7 @@ impl Native {
         Ok(Platform { name: of(&programs.version), exact: of(&programs.build), machine })
     }
 
-    /// Every golden state of this store.
+    /// Lists the golden states of this store.
     ///
     /// # Errors
     /// `Unexpected` when the directory cannot be read.
@@ -70,7 +70,7 @@ impl Native {
     /// Makes a generation that is a copy of a golden state.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::clone_golden`](crate::engine::Engine::clone_golden).
     pub async fn clone_golden(
         &self,
         state: &GoldenState,
@@ -89,7 +89,8 @@ impl Native {
         match cloned {
             Ok(()) => Ok(place.generation(record)),
             Err(error) => {
-                // Half a copy is of no use. The first failure is the one to tell.
+                // An incomplete copy is useless. A failure of the removal would hide the first
+                // error.
                 let store = Arc::clone(&self.store);
                 let _ = blocking("remove it", move || store.remove(&place)).await;
                 Err(error)
@@ -105,20 +106,20 @@ impl Native {
         let store = Arc::clone(&self.store);
         let place = PathBuf::from(&state.handle);
         blocking("remove a golden state", move || {
-            // What stays there is removed to make room for others.
+            // The pool removes leftover copies later, to make room for others.
             drop(pool::clear(&store, &place));
             store.discard(&place)
         })
         .await
     }
 
-    /// Directories among the golden states whose label is missing or cannot be read.
+    /// Lists the directories of golden states whose label is missing or cannot be read.
     ///
     /// # Errors
     /// `Unexpected` when the directory cannot be read.
     pub async fn damaged_golden(&self) -> Result<Vec<DamagedGolden>> {
         let directory = self.store.golden();
-        // What begins with a dot is being made or removed.
+        // A name with a dot in front belongs to a state that is being made or removed.
         let named = names(&directory)?.into_iter().filter(|name| !name.starts_with('.'));
         Ok(named
             .filter_map(|name| {
@@ -129,7 +130,7 @@ impl Native {
             .collect())
     }
 
-    /// Removes such a directory.
+    /// Removes a directory that [`Native::damaged_golden`] found.
     ///
     /// # Errors
     /// `Unexpected` when its files cannot be removed.
@@ -139,7 +140,7 @@ impl Native {
         blocking("remove a golden state", move || store.discard(&place)).await
     }
 
-    /// Removes what was being made or removed when its devdb was killed.
+    /// Removes the golden states that a killed devdb was making or removing.
     ///
     /// # Errors
     /// `Unexpected` when the directory cannot be read.
@@ -148,13 +149,13 @@ impl Native {
         blocking("remove half-made golden states", move || directory::sweep_in(&directory)).await
     }
 
-    /// Whether there are any.
+    /// Whether [`Native::sweep_golden`] would find something.
     pub fn has_half_made_golden(&self) -> bool {
         directory::has_left(&self.store.golden())
     }
 }
 
-/// Operating system and processor, as Docker writes them.
+/// Operating system and processor, spelled as Docker spells them.
 pub(super) fn machine() -> String {
     let processor = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -186,26 +187,26 @@ pub(super) fn publish(
     };
     taken.or_fail(Kind::Unexpected, what).map_err(|error| with_room(error, &target))?;
     let bytes = copy::size(&data.1).or_fail(Kind::Unexpected, what)?;
-    // The builder wrote without syncing anything: all of it before the name that vouches for it.
+    // The builder synced nothing, so the data is synced before the label vouches for it.
     copy::sync(draft.path()).or_fail(Kind::Unexpected, what)?;
     record::write(
         &draft.path().join(LABEL),
         &Mark { schema: SCHEMA, label: label.clone(), bytes },
     )?;
     if damage(&target).is_some() {
-        // Never used, and in the way of what will be.
+        // A damaged state is never used, but its directory has the name of the new one.
         store.discard(&target)?;
     }
     match fs::rename(draft.path(), &target) {
         Ok(()) => {}
-        // Another process was first: the same fingerprint, the same state.
+        // Another process was faster. The same fingerprint means the same state.
         Err(_) if matches!(read_mark(&target), Ok(Some(_))) => {}
         Err(error) => return Err(error).or_fail(Kind::Unexpected, what),
     }
     Ok(GoldenState { handle: target.to_string_lossy().into_owned(), label, bytes })
 }
 
-/// A state whose label is there, is understood, and names this directory.
+/// Reads the state in a directory. None when the label is missing or names another directory.
 pub(super) fn read_mark(place: &Path) -> Result<Option<GoldenState>> {
     let mark: Option<Mark> = record::read(&place.join(LABEL))?;
     Ok(mark
@@ -242,8 +243,8 @@ fn with_room(error: Error, place: &Path) -> Error {
     error
 }
 
-/// What is wrong with the label of a golden state; none when nothing is, when there is no such
-/// directory, or when a newer devdb wrote it.
+/// The damage of a golden state's label. None when the label is good, when the directory does not
+/// exist, or when a newer devdb wrote the label.
 fn damage(place: &Path) -> Option<String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]

@@ -1,8 +1,8 @@
-//! The engine without containers: local PostgreSQL server programs, a directory a generation, a
-//! process a server. It keeps every verb of the contract in [`crate::engine`].
+//! The engine without containers. It runs the PostgreSQL programs of this machine: a generation is
+//! a directory, and a server is a process. [`Engine`](crate::engine::Engine) documents its methods.
 //!
-//! Databases are made with locale `C.UTF-8` (`C` where the system lacks it): text is compared by
-//! code point, alike on every machine.
+//! Databases have the locale `C.UTF-8`, or `C` where the system lacks it. Both compare text by code
+//! point, so text sorts alike on every machine.
 
 mod account;
 mod blocking;
@@ -39,26 +39,26 @@ use crate::error::Result;
 use crate::event::Events;
 use crate::spec::{Owner, ServerSpec};
 
-/// How many lines of its log explain a server's end.
+/// The number of log lines that explain the end of a server.
 const LOG_TAIL: usize = 20;
 
-/// What this engine needs to know of the environment.
+/// The environment that this engine depends on.
 #[derive(Debug, Clone)]
 pub struct NativeEnvironment {
-    /// `postgres.bin_dir`: the only place to look for programs, when there is one.
+    /// `postgres.bin_dir`. When it is set, devdb looks for programs nowhere else.
     pub bin_dir: Option<PathBuf>,
-    /// `PATH`.
+    /// The value of `PATH`.
     pub path: Option<OsString>,
     /// The user's home directory.
     pub home: Option<PathBuf>,
-    /// devdb's data directory of this user, absolute: `~/.local/share/devdb`.
+    /// The absolute path of this user's data directory of devdb: `~/.local/share/devdb`.
     pub data_dir: PathBuf,
-    /// `XDG_RUNTIME_DIR`: for sockets when the data directory's path is too long.
+    /// `XDG_RUNTIME_DIR`. Sockets are here when the path of the data directory is too long.
     pub runtime_dir: Option<PathBuf>,
 }
 
-/// Local PostgreSQL server programs and the store of what they made. Cheap to clone; the clones
-/// know of each other's servers.
+/// The native engine: local server programs, and the store of everything that they made. A clone is
+/// cheap and knows the servers that the original started.
 #[derive(Debug, Clone)]
 pub struct Native {
     environment: Arc<NativeEnvironment>,
@@ -68,21 +68,21 @@ pub struct Native {
 }
 
 impl Native {
-    /// The engine with server programs of one major version.
+    /// Opens the engine with server programs of one major version.
     ///
     /// # Errors
-    /// `NoEngine` with every place that was tried; `Config` as [`Native::store_only`].
+    /// `NoEngine` with every place that was tried. `Config` as [`Native::store_only`].
     pub fn find(environment: &NativeEnvironment, major: u16) -> Result<Self> {
         account::for_servers()?;
         let programs = programs::find(environment, major)?;
         Ok(Native { programs: Some(Arc::new(programs)), ..Native::store_only(environment)? })
     }
 
-    /// The engine for what is there already: lists, stops, removes. Programs are looked for when
-    /// something needs them.
+    /// Opens the engine without looking for programs. It can list, stop and remove. It looks for
+    /// programs when a method needs them.
     ///
     /// # Errors
-    /// `Config` when the data directory's path cannot be used.
+    /// `Config` when the path of the data directory cannot be used.
     pub fn store_only(environment: &NativeEnvironment) -> Result<Self> {
         Ok(Native {
             environment: Arc::new(environment.clone()),
@@ -92,30 +92,30 @@ impl Native {
         })
     }
 
-    /// The directory that holds everything this engine makes, sockets perhaps excepted.
+    /// The directory of everything that this engine makes. Sockets may be elsewhere.
     pub fn store_path(&self) -> &Path {
         self.store.root()
     }
 
-    /// Where a generation is, or would be.
+    /// The directory of a generation, whether it exists or not.
     pub fn generation_path(&self, owner: &Owner, number: u32) -> PathBuf {
         self.store.place(owner, number).directory().to_owned()
     }
 
-    /// The version of the programs that were found: `15.18`.
+    /// The version of the programs: `15.18`. None without programs.
     pub fn version(&self) -> Option<&str> {
         self.programs.as_ref().map(|programs| programs.version.as_str())
     }
 
-    /// Whether the programs that were found have an extension.
+    /// Whether the programs have an extension.
     pub fn has_extension(&self, name: &str) -> bool {
         self.programs.as_ref().is_some_and(|programs| programs.has_extension(name))
     }
 
-    /// The store's id.
+    /// The id of the store.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// `Unexpected` when the id can be neither read nor written.
     pub async fn id(&self) -> Result<String> {
         self.store.id()
     }
@@ -123,13 +123,14 @@ impl Native {
     /// Finds the programs.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// `NoEngine` when there are no programs for `spec`.
     pub async fn prepare(&self, spec: &ServerSpec, _events: &Events) -> Result<()> {
         account::for_servers()?;
         self.programs_for(spec.major, spec.bin_dir.as_deref()).map(drop)
     }
 
-    /// Programs of one major version: those at `bin`, if they are still there, else what is found.
+    /// Finds programs of one major version. With `bin`, only the programs in this directory will
+    /// do.
     fn programs_for(&self, major: u16, bin: Option<&Path>) -> Result<Programs> {
         let fits = |programs: &&Arc<Programs>| {
             programs.major == major && bin.is_none_or(|bin| bin == programs.bin)
@@ -147,7 +148,8 @@ impl Native {
         programs::find(&self.environment, major)
     }
 
-    /// Those a server was launched with, or, when an update has moved them, what is found.
+    /// Finds the programs that a server was launched with. An update may have moved them, so any
+    /// programs of the same major version will do.
     fn programs_of(&self, record: &GenerationRecord, note: &ServerNote) -> Result<Programs> {
         let major = record.made_with.major;
         self.programs_for(major, Some(&note.bin)).or_else(|_| self.programs_for(major, None))

@@ -1,16 +1,16 @@
-//! Copies of golden states that ephemeral servers have used, kept for the next one. A new copy means
-//! that more than a thousand files are made and later deleted. Restoring a used copy only rewrites the
-//! files that were changed.
+//! Used copies of golden states, kept for the next ephemeral server. A new copy means that more
+//! than a thousand files are made and later deleted. Restoring a used copy rewrites only the files
+//! that were changed.
 //!
 //! ```text
 //! <root>/pool/<name of the golden state>-<uuid>/
-//!     pgdata/                     the same as the golden state's
-//!     made                        when it became that, under which boot of the machine, of which bake
+//!     pgdata/                     the same contents as the golden state's
+//!     made                        when the contents became the same (see `Made`)
 //! ```
 //!
-//! A file has changed when its inode has (`ctime`). No program can set that time, but it comes from
-//! the machine's clock, so a copy is of no use after the clock was set back. Nothing is synced, so a
-//! copy is of no use after the machine was started again.
+//! A file has changed when its inode has a later `ctime`. No program can set `ctime`, but it comes
+//! from the machine's clock, so a copy is useless after the clock was set back. Nothing is synced,
+//! so a copy is useless after the machine was started again.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,48 +25,49 @@ use super::directory::names;
 use super::golden::LABEL;
 use super::store::Store;
 
-/// How many copies are kept, of all golden states together.
+/// The limit of copies, of all golden states together.
 const MOST: usize = 4;
 
 const MADE: &str = "made";
 
 const DATA: &str = "pgdata";
 
-/// What a copy is called on its way into the pool and out of it.
+/// The name of a copy on its way into the pool and out of it.
 const WAY: &str = "pooled";
 
-/// Takes a copy of the golden state `golden` out of the pool into `place`. False when there is
+/// Moves a copy of the golden state `golden` from the pool into `place`. False when the pool has
 /// none.
 pub(super) fn take(store: &Store, golden: &Path, place: &Path) -> bool {
     let Some(prefix) = prefix(golden) else { return false };
     let pool = store.pool();
     let entries = names(&pool).unwrap_or_default();
     entries.iter().filter(|name| name.starts_with(&prefix)).any(|name| {
-        // Whoever renames it has it.
+        // A rename succeeds for one process only, so two processes never take the same copy.
         let mine = place.join(WAY);
         let taken = fs::rename(pool.join(name), &mine).is_ok()
             && Made::is_good(&mine, golden)
             && fs::rename(mine.join(DATA), place.join(DATA)).is_ok()
             && fs::rename(mine.join(MADE), place.join(MADE)).is_ok();
-        // Empty, or not to be used.
+        // The directory is empty now, or its copy cannot be used.
         let _ = fs::remove_dir_all(&mine);
         taken
     })
 }
 
-/// Notes that the data in `place` is the same as its golden state's from now on.
+/// Records that the data in `place` is the same as the golden state's at this moment.
 ///
 /// # Errors
-/// The file system's own.
+/// The errors of the file system.
 pub(super) fn mark(golden: &Path, place: &Path) -> io::Result<()> {
     fs::write(place.join(MADE), serde_json::to_vec(&Made::now(golden)?)?)
 }
 
-/// Makes the data in `place` the same as in `golden` again and puts it into the pool. The server
-/// has ended.
+/// Restores the data in `place` to the data in `golden`, and puts the copy into the pool. The
+/// server has ended before.
 ///
 /// # Errors
-/// The file system's own; what is in `place` is then of no use. Also when it was never marked.
+/// The errors of the file system, and `Unsupported` when the copy was never marked or its mark is
+/// not good any more. The data in `place` is then useless.
 pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Result<()> {
     let Some(prefix) = prefix(golden).filter(|_| Made::is_good(place, golden)) else {
         return Err(io::ErrorKind::Unsupported.into());
@@ -79,7 +80,7 @@ pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Resul
     let mut again = Again { made: (made.ctime(), made.ctime_nsec()) };
     again.directory(&golden.join(DATA), &place.join(DATA))?;
     if !Made::is_good(place, golden) {
-        // Baked again while it was copied from.
+        // Another process baked the golden state again during the copy.
         return Err(io::ErrorKind::Unsupported.into());
     }
     mark(golden, place)?;
@@ -88,14 +89,14 @@ pub(super) fn give_back(store: &Store, golden: &Path, place: &Path) -> io::Resul
     fs::create_dir(&whole)?;
     fs::rename(place.join(MADE), whole.join(MADE))?;
     fs::rename(place.join(DATA), whole.join(DATA))?;
-    // It is there as a whole or not at all.
+    // The rename puts the complete copy into the pool in one step.
     fs::rename(whole, pool.join(format!("{prefix}{}", uuid::Uuid::new_v4().simple())))
 }
 
-/// Removes what is of a golden state that goes, or of all.
+/// Removes the copies of a golden state from the pool.
 ///
 /// # Errors
-/// The file system's own.
+/// The errors of the file system.
 pub(super) fn clear(store: &Store, golden: &Path) -> io::Result<()> {
     let Some(prefix) = prefix(golden) else { return Ok(()) };
     let pool = store.pool();
@@ -107,7 +108,7 @@ pub(super) fn clear(store: &Store, golden: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the copy that has waited longest.
+/// Removes the oldest copy.
 fn make_room(store: &Store) -> io::Result<()> {
     let pool = store.pool();
     let age = |name: &String| fs::metadata(pool.join(name)).map_or(0, |found| found.mtime());
@@ -121,24 +122,25 @@ fn prefix(golden: &Path) -> Option<String> {
     Some(format!("{}-", golden.file_name()?.to_str()?))
 }
 
-/// What has to be so for the time of a copy to mean anything.
+/// The conditions under which the time of a copy was recorded. The time tells which files changed
+/// only as long as they hold.
 #[derive(Serialize, Deserialize)]
 struct Made {
-    /// Which start of the machine it was; nothing but Linux tells, and nothing is pooled elsewhere.
+    /// The id of the machine's boot. Only Linux has one, so copies are pooled only on Linux.
     boot: String,
-    /// Seconds since then, which no clock changes.
+    /// Seconds since the boot. Setting the clock does not change them.
     uptime: f64,
     /// Seconds of the clock.
     clock: f64,
-    /// The label of the golden state: another bake of the same state has other files.
+    /// The label of the golden state. Another bake of the same state has other files.
     label: String,
 }
 
 impl Made {
-    /// How much a clock that is only made to run slower loses of a second: the kernel's limit is half
-    /// of it.
+    /// The part of a second that a clock may lose when the system slows it down: twice the limit of
+    /// the kernel.
     const SLOWER: f64 = 0.001;
-    /// As exact as `/proc/uptime` is, in seconds, twice. A server takes longer to start.
+    /// Twice the resolution of `/proc/uptime`, in seconds. A server takes longer to start.
     const INEXACT: f64 = 0.02;
 
     fn now(golden: &Path) -> io::Result<Made> {
@@ -153,7 +155,7 @@ impl Made {
         })
     }
 
-    /// Whether what was changed in `place` since it was made can be told.
+    /// Whether the time of the copy in `place` still tells which files changed.
     fn is_good(place: &Path, golden: &Path) -> bool {
         let then =
             fs::read(place.join(MADE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -172,7 +174,8 @@ impl Made {
 }
 
 struct Again {
-    /// Seconds and nanoseconds. What was changed in the same moment counts as changed later.
+    /// The time of the copy, in seconds and nanoseconds. A file with the same time counts as
+    /// changed.
     made: (i64, i64),
 }
 
@@ -213,7 +216,7 @@ impl Again {
             }
             Err(error) => return Err(error),
         }
-        // In place: its inode is what is dear.
+        // Writing into the old file is cheaper than making a new inode.
         let mut target = File::options().write(true).truncate(true).open(to)?;
         io::copy(&mut File::open(from)?, &mut target)?;
         fs::set_permissions(to, wanted.permissions())
@@ -243,7 +246,8 @@ mod tests {
             data_dir: root.join("data"),
             runtime_dir: None,
         };
-        // Not where root's stores are: that can be another file system, and files are renamed.
+        // The tests rename files, so the store has to be on the file system of `root`. Root's
+        // stores may be on another one.
         let mut store = Store::new(&environment).unwrap();
         store.root = root.join("store");
         store
@@ -282,7 +286,8 @@ mod tests {
         for round in 0..3 {
             std::thread::sleep(Duration::from_millis(20));
             let data = place.join(DATA);
-            // Same size, more, less, gone, new, another kind, another mode.
+            // One change of each sort: same size, longer, shorter, deleted, new, another kind,
+            // another mode.
             fs::write(data.join("base/1/10"), "TEN").unwrap();
             fs::write(data.join("base/1/11"), "eleven").unwrap();
             match round {
@@ -303,7 +308,7 @@ mod tests {
             assert!(take(&store, &golden, &place));
             assert_eq!(contents(&place.join(DATA)), wanted, "{round}");
         }
-        // After another start of the machine it counts for nothing.
+        // A copy from before a start of the machine is not used.
         give_back(&store, &golden, &place).unwrap();
         let entry = fs::read_dir(store.pool()).unwrap().flatten().next().unwrap().path();
         fs::write(entry.join(MADE), "another boot").unwrap();

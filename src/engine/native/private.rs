@@ -19,7 +19,7 @@ use crate::engine::{
 use crate::error::{Error, Kind, Result};
 use crate::spec::Owner;
 
-/// The number of the directory that it works in: no generation of an instance has it.
+/// The number of the directory of a private server. No generation of an instance has it.
 const NUMBER: u32 = 0;
 
 /// A process on a directory of its own.
@@ -28,21 +28,22 @@ pub struct PrivateServer {
     native: Native,
     server: Server,
     endpoint: Endpoint,
-    /// What an ephemeral one is a copy of.
+    /// The golden state that the data of an ephemeral server was copied from.
     golden: Option<PathBuf>,
 }
 
 impl Native {
-    /// Starts one.
+    /// Starts a private server.
     ///
     /// # Errors
-    /// Those of launching; nothing is left behind.
+    /// The errors of [`Native::launch`], and `Unexpected` when the data cannot be copied. Nothing
+    /// is left behind.
     pub async fn start_private(&self, launch: &PrivateLaunch<'_>) -> Result<PrivateServer> {
         let PrivateLaunch { owner, role, lease, spec, from, unpack, verifier } = launch;
         self.remove_private(owner, *role).await?;
         let record = GenerationRecord {
             initialised: from.is_some() || unpack.is_some(),
-            // Nobody knows yet what a file holds that is being unpacked.
+            // The contents of an unpacked file are not known yet.
             origin: from
                 .map(|state| state.label.fingerprint.clone())
                 .or_else(|| unpack.map(|_| "unpacked".to_owned())),
@@ -78,37 +79,38 @@ impl Native {
                 Ok(PrivateServer { native: self.clone(), server, endpoint, golden })
             }
             Err(error) => {
-                // The first failure is the one to tell; the directory has the instance's mark.
+                // A failure of the removal would hide the first error. A later command finds the
+                // directory by its mark.
                 let _ = self.remove_private(owner, *role).await;
                 Err(error)
             }
         }
     }
 
-    /// A copy of a golden state: one that has been used, or a new one.
+    /// Copies a golden state: takes a used copy from the pool, or makes a new one.
     async fn copy_golden(&self, golden: &Path, to: &Path) -> Result<()> {
         let (store, from, place) = (Arc::clone(&self.store), golden.to_owned(), to.to_owned());
         if blocking("take a copy", move || Ok(pool::take(&store, &from, &place))).await? {
             return Ok(());
         }
         clone_data(golden, to, false).await?;
-        // Without the mark it is not used again.
+        // Without the mark, the pool does not take the copy back.
         drop(pool::mark(golden, to));
         Ok(())
     }
 
-    /// See [`crate::engine::Engine::reap`].
+    /// See [`Engine::reap`](crate::engine::Engine::reap).
     ///
     /// # Errors
-    /// `Unexpected` when something does not go away.
+    /// `Unexpected` when a process does not end or files cannot be removed.
     pub async fn reap(&self) -> Result<()> {
         for (_, record) in self.store.list(None)? {
-            // What shares its directory with an instance is for whoever holds the instance's lock.
+            // Only the holder of an instance's lock may remove a builder of this instance.
             if record.owner.is_ephemeral() && record.lease.is_some_and(|lease| lease.is_over()) {
                 self.remove_private(&record.owner, Role::Ephemeral).await?;
             }
         }
-        // What somebody's time was too short for.
+        // A removal that was cut short leaves files in the root.
         let store = Arc::clone(&self.store);
         blocking("remove what is left", move || {
             store.sweep_root();
@@ -117,7 +119,7 @@ impl Native {
         .await
     }
 
-    /// See [`crate::engine::Engine::abandoned_builders`].
+    /// See [`Engine::abandoned_builders`](crate::engine::Engine::abandoned_builders).
     ///
     /// # Errors
     /// `Unexpected` when the store cannot be read.
@@ -130,10 +132,10 @@ impl Native {
         Ok(builders.map(|(_, record)| record.owner).collect())
     }
 
-    /// See [`crate::engine::Engine::remove_private`].
+    /// See [`Engine::remove_private`](crate::engine::Engine::remove_private).
     ///
     /// # Errors
-    /// `Unexpected` when its process does not end or its files cannot be removed.
+    /// `Unexpected` when the process does not end or the files cannot be removed.
     pub async fn remove_private(&self, owner: &Owner, role: Role) -> Result<()> {
         let place = self.store.place(owner, NUMBER);
         let is_there = place.require()?.is_some();
@@ -142,7 +144,8 @@ impl Native {
         }
         let store = Arc::clone(&self.store);
         blocking("remove a private server", move || match role {
-            // Its owner has nothing else; it may have been killed before its mark was there.
+            // The owner of an ephemeral server owns nothing else. A devdb that was killed early
+            // leaves a directory without a mark.
             Role::Ephemeral => store.discard_owner(&place.key()),
             _ if is_there => store.remove(&place),
             _ => Ok(()),
@@ -152,15 +155,15 @@ impl Native {
 }
 
 impl PrivateServer {
-    /// As it was when it was started.
+    /// The server as it was when it started.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Notes that it outlives devdb for so long.
+    /// Records that the server goes on for `time` without devdb.
     ///
     /// # Errors
-    /// `Unexpected` when that cannot be written.
+    /// `Unexpected` when the record cannot be written.
     pub fn keep(&self, time: Duration) -> Result<()> {
         let place = self.native.store.place(&self.server.owner, NUMBER);
         let Some(record) = place.record()? else { return Ok(()) };
@@ -168,27 +171,27 @@ impl PrivateServer {
         place.write_record(&GenerationRecord { lease: Some(lease), ..record })
     }
 
-    /// Where it is reached.
+    /// The address of the server.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Waits until it ends.
+    /// Waits until the server ends.
     pub async fn exited(&self) -> Exit {
         self.native.exited(&self.server).await
     }
 
-    /// The last lines of its log.
+    /// The last lines of the server's log.
     pub fn log_tail(&self) -> String {
         let place = self.native.store.place(&self.server.owner, NUMBER);
         log::tail(&place.log(), 0, LOG_TAIL)
     }
 
-    /// Publishes a copy of its data. A running server's files change while they are copied, so it
-    /// is stopped for that and started again.
+    /// Publishes a copy of the data. The server is stopped for the copy and started again, because
+    /// a running server changes its files.
     ///
     /// # Errors
-    /// `Unexpected` with what the file system, or the server, says.
+    /// `Unexpected` when the server does not stop or start, or when the copy fails.
     pub async fn publish_live(&mut self, label: &GoldenLabel) -> Result<()> {
         self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
         self.capture(label, Capture::Copy).await?;
@@ -196,19 +199,20 @@ impl PrivateServer {
         Ok(())
     }
 
-    /// Stops the server and publishes its data directory, which it has no more after that.
+    /// Stops the server and publishes its data directory. The directory moves, so the server cannot
+    /// start again.
     ///
     /// # Errors
-    /// `Unexpected` when it does not stop, and with what the file system says.
+    /// `Unexpected` when the server does not stop, or when the directory cannot be moved.
     pub async fn publish(&mut self, label: &GoldenLabel) -> Result<GoldenState> {
         self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
         self.capture(label, Capture::Move).await
     }
 
-    /// Stops the server and writes the data into a file.
+    /// Stops the server and writes its data into a file.
     ///
     /// # Errors
-    /// `Unexpected` when it does not stop, `Snapshot` when the file cannot be written.
+    /// `Unexpected` when the server does not stop. `Snapshot` when the file cannot be written.
     pub async fn export(&mut self, mut writer: Writer) -> Result<()> {
         self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
         let data = self.native.store.place(&self.server.owner, NUMBER).pgdata();
@@ -219,10 +223,10 @@ impl PrivateServer {
         .await
     }
 
-    /// Removes it.
+    /// Removes the server and its data.
     ///
     /// # Errors
-    /// `Unexpected` when its process does not end or its files cannot be removed.
+    /// `Unexpected` when the process does not end or the files cannot be removed.
     pub async fn discard(self) -> Result<()> {
         if let Some(golden) = self.golden {
             let place = self.native.store.place(&self.server.owner, NUMBER);

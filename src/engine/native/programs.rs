@@ -1,4 +1,4 @@
-//! Finding PostgreSQL's server programs.
+//! Finding the server programs of PostgreSQL.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -9,54 +9,55 @@ use super::NativeEnvironment;
 use super::account::{self, Account};
 use crate::error::{Error, Kind, Result};
 
-/// What must be there together: `pg_ctl` is not used to run servers, but a directory without it
-/// is some client package's, with wrappers that look like the real thing.
+/// The programs that a directory must have. devdb does not run servers with `pg_ctl`, but a
+/// directory without it belongs to a client package, whose wrappers only look like server programs.
 const NEEDED: [&str; 3] = ["postgres", "initdb", "pg_ctl"];
 
-/// A place where server programs were looked for, and what was there.
+/// A place where devdb looked for server programs, and the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
     /// A directory, or `PATH`.
     pub place: String,
-    /// The version found there, of whatever major: `15.18`.
+    /// The version in this place, whatever its major version: `15.18`.
     pub found: Option<String>,
-    /// Why it cannot be used; none when it can.
+    /// Why the programs cannot be used. None when they can.
     pub why_not: Option<String>,
 }
 
 impl Looked {
-    /// Whether the programs there can be used.
+    /// Whether the programs in this place can be used.
     pub fn is_usable(&self) -> bool {
         self.why_not.is_none()
     }
 }
 
-/// The server programs of one PostgreSQL.
+/// The server programs of one PostgreSQL installation.
 #[derive(Debug, Clone)]
 pub(super) struct Programs {
-    /// Where they are.
+    /// The directory of the programs.
     pub bin: PathBuf,
-    /// `15.18`.
+    /// The version: `15.18`.
     pub version: String,
-    /// Which build of it, as it says itself: `15.18 (Debian 15.18-0+deb12u1)`.
+    /// The build, as the programs report it: `15.18 (Debian 15.18-0+deb12u1)`.
     pub build: String,
-    /// 15.
+    /// The major version: 15.
     pub major: u16,
-    /// Passed on to them: a wrapper script needs it.
+    /// The PATH for the programs. A wrapper script needs it.
     path: Option<OsString>,
 }
 
 impl Programs {
-    /// One of the programs, with nothing of devdb's own environment: neither its secrets, which
-    /// as root would reach another account, nor the PG* variables that would redirect it. English
-    /// messages, because devdb reads some; UTC, as in the official image, so that both engines
-    /// give timestamps alike. It starts in `/`: the account may not enter the current directory.
+    /// Prepares a command that runs one of the programs. It gets nothing of devdb's environment: as
+    /// root, devdb would give its secrets to another account, and PG* variables would redirect the
+    /// program. Messages are in English because devdb reads some of them. The time zone is UTC, as
+    /// in the official image, so that both engines give the same timestamps. The command starts in
+    /// `/`, because the account may not be allowed to enter the current directory.
     pub fn command(&self, program: &str, account: Option<Account>) -> Command {
         command(&self.bin.join(program), self.path.as_ref(), account)
     }
 
-    /// The C library by whose collations the server sorts text: `glibc 2.36`. macOS has one with each
-    /// version of the system. Others, musl among them, sort by code point.
+    /// The C library that sorts text for the server: `glibc 2.36`. On macOS it is the version of
+    /// the system. Other libraries, such as musl, sort by code point.
     pub fn c_library(&self) -> String {
         let asked = [("getconf", "GNU_LIBC_VERSION"), ("sw_vers", "-productVersion")];
         let said = asked.iter().find_map(|(program, about)| {
@@ -67,7 +68,7 @@ impl Programs {
         said.unwrap_or_else(|| "by code point".to_owned())
     }
 
-    /// Whether `name`'s control file is among the extensions of these programs.
+    /// Whether these programs have the extension `name`. This looks for its control file.
     pub fn has_extension(&self, name: &str) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         !name.is_empty()
@@ -79,7 +80,7 @@ impl Programs {
     }
 
     fn share_directories(&self) -> Vec<PathBuf> {
-        // A directory on the PATH often has links into the real one.
+        // A directory on the PATH often has links into the real directory.
         let postgres = self.bin.join("postgres");
         let real = postgres.canonicalize().unwrap_or(postgres);
         let bin = real.parent().unwrap_or(&self.bin);
@@ -116,8 +117,8 @@ fn command(program: &Path, path: Option<&OsString>, account: Option<Account>) ->
     command
 }
 
-/// Every place where programs of `major` are looked for, with what is there. For the doctor and
-/// for the error when there are none.
+/// Lists the places where devdb looks for programs of `major`, and the results. `devdb doctor`
+/// shows them, and so does the error when there are no programs.
 pub fn search(environment: &NativeEnvironment, major: u16) -> Vec<Looked> {
     let account = account::for_servers().ok().flatten();
     let mut looked: Vec<Looked> = candidates(environment, major)
@@ -135,10 +136,10 @@ pub fn search(environment: &NativeEnvironment, major: u16) -> Vec<Looked> {
     looked
 }
 
-/// The first usable programs of `major`.
+/// Finds the first usable programs of `major`.
 ///
 /// # Errors
-/// `NoEngine` with every place that was tried.
+/// `NoEngine`, with every place that was tried.
 pub(super) fn find(environment: &NativeEnvironment, major: u16) -> Result<Programs> {
     let account = account::for_servers().ok().flatten();
     let found = candidates(environment, major)
@@ -164,8 +165,8 @@ fn missing(environment: &NativeEnvironment, major: u16) -> Error {
         .hint("postgres.bin_dir in devdb.yaml   when they are somewhere else")
 }
 
-/// Where to look, in order. A directory that the project names is the only one: taking another
-/// silently would not be what it asked for.
+/// The places to look at, in order. When the project names a directory, devdb looks nowhere else,
+/// because the project did not ask for other programs.
 fn candidates(environment: &NativeEnvironment, major: u16) -> Vec<PathBuf> {
     if let Some(bin) = &environment.bin_dir {
         return vec![bin.clone()];
@@ -195,8 +196,8 @@ fn candidates(environment: &NativeEnvironment, major: u16) -> Vec<PathBuf> {
     unique
 }
 
-/// The directories of PATH with a `postgres`. Relative ones are left out: what they hold depends
-/// on where devdb is started.
+/// The directories of PATH that contain `postgres`. Relative directories are left out, because they
+/// depend on the directory in which devdb is started.
 fn in_path(environment: &NativeEnvironment) -> Vec<PathBuf> {
     let path = environment.path.clone().unwrap_or_default();
     std::env::split_paths(&path)
@@ -240,8 +241,8 @@ fn examine(
     (Looked { place, found: Some(version), why_not: None }, Some(programs))
 }
 
-/// Runs `postgres --version` as the server would run: what the account may not execute, or what
-/// lacks a library, is of no use. The version, and the build.
+/// Runs `postgres --version` under the account of the servers, and returns the version and the
+/// build. This fails when the account may not execute the program, or when a library is missing.
 fn version(
     bin: &Path,
     environment: &NativeEnvironment,
@@ -262,13 +263,14 @@ fn version(
     })
 }
 
-/// `15.18` and `15.18 (Debian 15.18-0+deb12u1)` from `postgres (PostgreSQL) 15.18 (Debian …)`.
+/// Reads `15.18` and `15.18 (Debian 15.18-0+deb12u1)` from `postgres (PostgreSQL) 15.18 (Debian
+/// …)`.
 fn version_in(text: &str) -> Option<(String, String)> {
     let build = text.lines().next()?.strip_prefix("postgres (PostgreSQL) ")?;
     Some((build.split_whitespace().next()?.to_owned(), build.to_owned()))
 }
 
-/// 15 from `15.18`, and from `15devel`, `15beta1`.
+/// Reads 15 from `15.18`, `15devel` or `15beta1`.
 fn major_of(version: &str) -> Option<u16> {
     let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
     version.get(..digits)?.parse().ok()
@@ -291,7 +293,7 @@ mod tests {
         }
     }
 
-    /// A directory with scripts that answer `--version` with `line`, readable by any account.
+    /// Makes a directory with scripts that answer `--version` with `line`. Any account can read it.
     fn fake(line: &str, programs: &[&str]) -> tempfile::TempDir {
         let bin = tempfile::tempdir().unwrap();
         fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();

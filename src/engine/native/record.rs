@@ -1,4 +1,4 @@
-//! What is written beside a data directory: whose it is, and how its server was launched.
+//! Records beside a data directory: who owns it, and how its server was launched.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::engine::{Lease, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
-/// The version of everything in this file.
+/// The version of all records in this file.
 pub(super) const SCHEMA: u32 = 1;
 
 /// `generation.json`: devdb's mark on a generation.
@@ -26,12 +26,12 @@ pub(super) struct GenerationRecord {
     pub number: u32,
     pub created: DateTime<Utc>,
     pub made_with: MadeWith,
-    /// Set when initdb and the database are done: what lacks it is never started.
+    /// Whether initdb is done and the database exists. A server never starts without this.
     pub initialised: bool,
-    /// The fingerprint of the golden state it is a copy of.
+    /// The fingerprint of the golden state that the generation is a copy of.
     #[serde(default)]
     pub origin: Option<String>,
-    /// Of a private server's: until when it is needed.
+    /// The lease of a private server.
     #[serde(default)]
     pub lease: Option<Lease>,
 }
@@ -52,39 +52,40 @@ impl GenerationRecord {
     }
 }
 
-/// `server.json`: the note of a server, which exists from before its first process until it is
-/// removed. What a container is to the other engine.
+/// `server.json`: the note of a server. devdb writes it before the first process starts and deletes
+/// it when the server is removed. It corresponds to a container on the docker engine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ServerNote {
     pub schema: u32,
     pub role: Role,
     pub port: u16,
     pub launch_digest: String,
-    /// Where its programs were.
+    /// The directory of the programs at the launch.
     pub bin: PathBuf,
-    /// Of its programs: `15.18`.
+    /// The version of the programs: `15.18`.
     pub version: String,
-    /// What it is started with, besides what devdb itself needs.
+    /// The settings that the server starts with. devdb adds its own at each start.
     pub settings: BTreeMap<String, String>,
-    /// The process of its latest start.
+    /// The process number of the latest start.
     pub pid: Option<i32>,
-    /// Bytes in the log before its latest start.
+    /// The length of the log before the latest start, in bytes.
     pub log_start: u64,
 }
 
-/// `store.json`: what tells this store from every other.
+/// `store.json`: the identity of the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoreRecord {
     pub schema: u32,
     pub id: String,
-    /// The data directory that the store belongs to, for people who find it as root.
+    /// The data directory that the store belongs to. It helps people who find the store of root.
     pub belongs_to: PathBuf,
 }
 
-/// Reads a record; none when there is no such file.
+/// Reads a record. None when the file does not exist.
 ///
 /// # Errors
-/// `Unexpected` when it is a newer devdb's, or unreadable, or not what devdb writes.
+/// `Unexpected` when a newer devdb wrote the record, or when the record is damaged or cannot be
+/// read.
 pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     let text = match fs::read(file) {
         Ok(text) => text,
@@ -111,20 +112,20 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     })
 }
 
-/// Writes a record in place of the old one: whole or not at all. Its writers hold the same lock.
+/// Replaces a record in one step. All writers of a record hold the same lock.
 ///
 /// # Errors
-/// `Unexpected` when it cannot be written; the old record is then unchanged.
+/// `Unexpected` when the record cannot be written. The old record then stays.
 pub(super) fn write<T: Serialize>(file: &Path, record: &T) -> Result<()> {
     let text = sealed::to_text(record).map_err(io::Error::from);
     text.and_then(|text| disk::replace(file, &text))
         .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
 }
 
-/// Writes a record unless one is there; returns whether it was written.
+/// Writes a record unless the file exists. Returns whether it wrote the record.
 ///
 /// # Errors
-/// `Unexpected` when it cannot be written.
+/// `Unexpected` when the record cannot be written.
 pub(super) fn write_new<T: Serialize>(file: &Path, record: &T) -> Result<bool> {
     let text = sealed::to_text(record).map_err(io::Error::from);
     match text.and_then(|text| disk::Draft::new(file, &text)?.create()) {

@@ -25,12 +25,12 @@ use crate::spec::{Durability, Owner, ServerSpec};
 pub(super) const MANIFEST: &str = "snapshot.json";
 pub(super) const PGDATA: &str = "pgdata";
 
-/// See [`crate::engine::Engine`] for what each verb promises.
+/// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
-    /// Copies a generation, and writes the manifest.
+    /// Copies a generation, then writes the manifest.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::save_snapshot`](crate::engine::Engine::save_snapshot).
     pub async fn save_snapshot(
         &self,
         generation: &Generation,
@@ -64,10 +64,10 @@ impl Native {
         Ok(manifest)
     }
 
-    /// Reads the manifests.
+    /// Reads the manifests of an instance's snapshots.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::snapshots`](crate::engine::Engine::snapshots).
     pub async fn snapshots(
         &self,
         owner: &Owner,
@@ -87,19 +87,20 @@ impl Native {
             .collect()
     }
 
-    /// Lists the directories.
+    /// Lists the directories of an instance's snapshots.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::snapshot_names`](crate::engine::Engine::snapshot_names).
     pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
         let names = names(&self.store.snapshots_directory(owner))?;
         Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
     }
 
-    /// Copies a snapshot, and marks the copy as a complete generation.
+    /// Copies a snapshot and marks the copy as a complete generation.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// `NotOurs` when something else has the name of the generation. `Unexpected` when the
+    /// generation exists. `Snapshot` when the copy fails.
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
@@ -121,10 +122,10 @@ impl Native {
         Ok(place.generation(record))
     }
 
-    /// Removes a directory.
+    /// Removes the directory of a snapshot. It disappears at once.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// `Snapshot` when the directory cannot be removed.
     pub async fn remove_snapshot(&self, owner: &Owner, name: &str) -> Result<()> {
         let directory = self.store.snapshot(owner, name);
         let parent = self.store.snapshots_directory(owner);
@@ -137,7 +138,7 @@ impl Native {
         let removal = move || {
             let gone = delete(&trash);
             sweep(&parent);
-            // Fails while another is there, which is right.
+            // Each call fails on purpose when the directory is not empty.
             let _ = fs::remove_dir(&parent);
             let _ = parent.parent().map(fs::remove_dir);
             gone
@@ -150,17 +151,18 @@ impl Native {
 }
 
 impl Store {
-    /// Where an instance's snapshots are, or would be.
+    /// The directory of an instance's snapshots, whether it exists or not.
     fn snapshots_directory(&self, owner: &Owner) -> PathBuf {
         self.root().join(owner.key()).join(SNAPSHOTS)
     }
 
-    /// Where a snapshot is, or would be. The name is one that was checked, or found there.
+    /// The directory of a snapshot, whether it exists or not. The caller has checked `name` or
+    /// found it in a listing.
     pub(super) fn snapshot(&self, owner: &Owner, name: &str) -> PathBuf {
         self.snapshots_directory(owner).join(name)
     }
 
-    /// Makes a snapshot's directory, without a manifest.
+    /// Makes the directory of a snapshot, without a manifest.
     pub(super) fn new_snapshot(&self, owner: &Owner, name: &str) -> Result<PathBuf> {
         let directory = self.snapshot(owner, name);
         self.make_directory(&self.snapshots_directory(owner))?;
@@ -187,8 +189,8 @@ fn state(directory: &Path, name: &str) -> Result<State> {
     }
 }
 
-/// What is not copied of a running server's files: what belongs to the running process, and what
-/// is in the directories of [`EMPTIED`], directories there excepted.
+/// Whether a file is left out of the copy of a running server: a file of the running process, or a
+/// file in one of the [`EMPTIED`] directories. Directories in `pg_wal` are copied.
 fn of_running(from: &Path, path: &Path) -> bool {
     let Some(first) = path.iter().next().and_then(|first| first.to_str()) else { return false };
     let below = path.iter().count() > 1;
@@ -205,7 +207,7 @@ fn of_stopped(_from: &Path, path: &Path) -> bool {
     path == Path::new("postmaster.pid")
 }
 
-/// Copies a data directory on a thread of its own, which ends when nobody waits for it any more.
+/// Copies a data directory on another thread. The thread ends early when the future is dropped.
 async fn copy_tree(from: &Path, to: &Path, skip: fn(&Path, &Path) -> bool) -> Result<()> {
     let stop = Stop::default();
     let _until_dropped = Unwanted(stop.clone());
@@ -237,9 +239,9 @@ pub(super) async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Fails before anything is written when there is no room for so many bytes at `to`: on a disk that
-/// is full, if only for a moment, a running server cannot write its log, and dies. A copy of the
-/// data directory `from` may share its blocks.
+/// Fails before the copy starts when there is no room for `needed` bytes at `to`. A running server
+/// dies on a full disk, because it cannot write its log. A copy of the data directory `from` needs
+/// no room when it can share the blocks.
 pub(super) fn ensure_room(to: &Path, needed: u64, from: Option<&Path>) -> io::Result<()> {
     let parent = to.parent().unwrap_or(to);
     let free = rustix::fs::statvfs(parent)?;
@@ -259,7 +261,7 @@ pub(super) fn ensure_room(to: &Path, needed: u64, from: Option<&Path>) -> io::Re
     ))
 }
 
-/// Whether a copy of this file shares its blocks, so that it needs next to no room.
+/// Whether a copy of this file shares its blocks and so needs almost no room.
 #[cfg(target_os = "linux")]
 fn shares_blocks(file: &Path, directory: &Path) -> bool {
     let clone = || -> io::Result<()> {
@@ -271,7 +273,7 @@ fn shares_blocks(file: &Path, directory: &Path) -> bool {
 
 #[cfg(not(target_os = "linux"))]
 fn shares_blocks(_file: &Path, _directory: &Path) -> bool {
-    // APFS always does; on other file systems the copy itself says when there is no room.
+    // APFS always shares blocks. On another file system the copy itself reports a full disk.
     true
 }
 
@@ -285,7 +287,7 @@ pub(super) fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
         });
         match taken {
             Ok(taken) => bytes += taken,
-            // A running server's temporary files disappear.
+            // A running server removes its temporary files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -293,7 +295,7 @@ pub(super) fn bytes_on_disk(directory: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Adds the log from the start to the end of the backup, and the label that makes PostgreSQL read it.
+/// Adds the WAL of the backup, and the label that makes PostgreSQL replay it.
 fn add_end(from: &Path, to: &Path, end: &BackupEnd) -> io::Result<()> {
     let account = account::for_servers().map_err(io::Error::other)?;
     let own = |path: &Path| match account {

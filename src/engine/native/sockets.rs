@@ -1,4 +1,4 @@
-//! Where the sockets of servers are: in a path that is short enough, in a directory that is private.
+//! The directories of the servers' sockets. The path has to be short, and the directory private.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,14 +10,14 @@ use super::directory::{give, make};
 use super::store::Store;
 use crate::error::{Error, Kind, Result, ResultExt};
 
-/// What a socket's path may take (`sun_path` is 104 bytes on macOS), less `/.s.PGSQL.65535.lock`.
+/// The limit of a socket's path (`sun_path` has 104 bytes on macOS), less `/.s.PGSQL.65535.lock`.
 const SOCKET_DIRECTORY_MAX: usize = 103 - 20;
 
 impl Store {
-    /// A directory for the sockets of an instance's servers, private and short enough.
+    /// Makes the directory for the sockets of an instance's servers.
     ///
     /// # Errors
-    /// `Unexpected` when it cannot be made, or when it is somebody else's.
+    /// `Unexpected` when it cannot be made. `NotOurs` when another user can write to it.
     pub fn make_socket_directory(&self, key: &str) -> Result<PathBuf> {
         let directory = self.socket_directory(key);
         let parent = directory.parent().unwrap_or(&directory);
@@ -34,7 +34,7 @@ impl Store {
         Ok(directory)
     }
 
-    /// Where [`Store::make_socket_directory`] makes it.
+    /// The directory that [`Store::make_socket_directory`] makes.
     pub fn socket_directory(&self, key: &str) -> PathBuf {
         let usual = self.root.join("s").join(key);
         if usual.as_os_str().len() <= SOCKET_DIRECTORY_MAX {
@@ -49,7 +49,7 @@ impl Store {
             })
     }
 
-    /// Removes what a server may have left there, and the directory when it is empty then.
+    /// Removes the files that a server may have left, and the directory when it is empty.
     pub fn clear_sockets(&self, key: &str, port: u16) {
         let directory = self.socket_directory(key);
         for name in [format!(".s.PGSQL.{port}"), format!(".s.PGSQL.{port}.lock")] {
@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// Refuses a directory that others could have put there, or can write to: `/tmp` is everybody's.
+/// Refuses a directory that another user made or can write to. Anyone can make one in `/tmp`.
 fn private(directory: &Path) -> Result<()> {
     let cannot = || format!("cannot use {} for the server's socket", directory.display());
     let found = fs::symlink_metadata(directory).or_fail(Kind::Unexpected, cannot)?;
@@ -74,7 +74,8 @@ fn private(directory: &Path) -> Result<()> {
         .hint(format!("ls -ld {}        shows whose it is", directory.display())))
 }
 
-/// The value of `unix_socket_directories`: a list, so a path with a comma or a blank is quoted.
+/// The value of `unix_socket_directories`. It is a list, so the path is quoted for commas and
+/// blanks.
 pub(super) fn socket_setting(directory: &Path) -> String {
     let path = String::from_utf8_lossy(directory.as_os_str().as_bytes()).replace('"', "\"\"");
     format!("\"{path}\"")

@@ -1,5 +1,5 @@
-//! What is done to a data directory while no server runs on it: initdb, and statements through
-//! PostgreSQL's single-user mode, which needs no password and opens no port or socket.
+//! Work on a data directory without a running server: initdb, and statements in PostgreSQL's
+//! single-user mode, which needs no password and opens no port or socket.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,15 +18,15 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::process_group::ProcessGroup;
 use crate::spec::{Durability, INITDB_OPTIONS, MadeWith};
 
-/// The same order and case rules on every machine, whatever languages it has. The second is for
-/// systems that lack the first.
+/// The locales for new databases. They sort and compare text alike on every machine, whatever
+/// languages it has. The second one is for systems without the first.
 const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 
-/// Fills an empty data directory: a cluster whose superuser has the password of `verifier` from
-/// the first moment, and the database.
+/// Fills an empty data directory: makes a cluster and the database. The superuser has the password
+/// of `verifier` from the first moment.
 ///
 /// # Errors
-/// `Unexpected` with what the programs said. The data directory is then useless.
+/// `Unexpected` with the messages of the programs. The data directory is then useless.
 pub(super) async fn initialise(
     programs: &Programs,
     place: &GenerationDirectory,
@@ -57,7 +57,7 @@ async fn initdb(
     let mut output = None;
     for locale in LOCALES {
         let mut command = programs.command("initdb", account);
-        // Beginning with `-D <path>`: that is how a straggler is recognised.
+        // devdb recognises a leftover process by `-D <path>` at the beginning of its arguments.
         command.arg("-D").arg(place.pgdata()).arg(format!("--username={user}"));
         command.arg(option("--pwfile=", password.path())).args(INITDB_OPTIONS);
         command.args(["--auth-local=scram-sha-256", "--auth-host=scram-sha-256"]);
@@ -85,7 +85,7 @@ fn option(name: &str, path: &Path) -> std::ffi::OsString {
     option
 }
 
-/// A file that only the server's account can read, gone when it is dropped.
+/// Makes a file that only the account of the server can read. Dropping the value removes it.
 fn password_file(
     place: &GenerationDirectory,
     verifier: &str,
@@ -109,7 +109,7 @@ fn password_file(
 /// Gives a user the password of `verifier`.
 ///
 /// # Errors
-/// `Unexpected` when there is no such user, or a server is in the way.
+/// `Unexpected` when the user does not exist, or when a server runs on the data directory.
 pub(super) async fn set_password(
     programs: &Programs,
     pgdata: &Path,
@@ -126,8 +126,8 @@ pub(super) async fn set_password(
 async fn statement(programs: &Programs, pgdata: &Path, sql: &str) -> Result<()> {
     let mut command = programs.command("postgres", account::for_servers()?);
     command.args(["--single", "-D"]).arg(pgdata);
-    // A failure must end it with a code, and must not repeat the statement, which may have a
-    // verifier in it.
+    // An error has to end the program with an exit code. Messages must not repeat the statement,
+    // because it may contain a verifier.
     command.args(["-c", "exit_on_error=on", "-c", "log_min_error_statement=panic"]);
     command.args(["-c", "logging_collector=off", "-c", "log_destination=stderr"]);
     command.args(["-c", "log_statement=none", "-c", "log_min_duration_statement=-1"]);
@@ -140,17 +140,16 @@ async fn statement(programs: &Programs, pgdata: &Path, sql: &str) -> Result<()> 
     }
 }
 
-/// Lets PostgreSQL start although the number in a lock file that outlived its server belongs to
-/// another process by now. It takes a process of its own account for a postmaster, unless it is
-/// the number it was told to be its grandparent's (miscinit.c, CreateLockFile); that way its
-/// further check, for shared memory still in use, stays in force.
+/// Lets PostgreSQL start when the number in an old lock file belongs to another process. PostgreSQL
+/// takes a process of its own account for a postmaster, except the one that is named as its
+/// grandparent (miscinit.c, `CreateLockFile`). PostgreSQL still checks for shared memory in use.
 pub(super) fn pardon_reused_pid(command: &mut Command, pgdata: &Path) {
     if let Some(pid) = process::reused_pid(pgdata) {
         command.env("PG_GRANDPARENT_PID", pid.to_string());
     }
 }
 
-/// A program that refused, in its own words.
+/// The error for a program that failed, with the program's own message.
 fn refused(program: &str, directory: &Path, output: Option<&Output>) -> Error {
     let said = output.map(|o| String::from_utf8_lossy(&o.stderr).into_owned()).unwrap_or_default();
     let reason = said
@@ -170,8 +169,8 @@ fn refused(program: &str, directory: &Path, output: Option<&Output>) -> Error {
     error
 }
 
-/// Runs a program to its end, with `input` on its standard input. Dropped before that, it is
-/// killed with everything it started.
+/// Runs a program to its end, with `input` on its standard input. When the future is dropped, the
+/// program and all processes that it started are killed.
 async fn run(mut command: Command, input: &str) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let cannot = || format!("cannot run {name}");
@@ -182,7 +181,7 @@ async fn run(mut command: Command, input: &str) -> Result<Output> {
         .or_fail(Kind::Unexpected, cannot)?;
     let mut group = ProcessGroup::led_by(child.id());
     if let Some(mut stdin) = child.stdin.take() {
-        // One that does not read it will say why not.
+        // A program that does not read its input fails and reports why.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
     let output = child.wait_with_output().await.or_fail(Kind::Unexpected, cannot)?;
@@ -190,8 +189,8 @@ async fn run(mut command: Command, input: &str) -> Result<Output> {
     Ok(output)
 }
 
-/// A quoted identifier in ASCII on one line, whatever is in the name: single-user mode takes a
-/// line for a statement. PostgreSQL manual, 4.1.1, "Unicode escapes".
+/// Quotes an identifier in ASCII and on one line, because single-user mode takes each line for a
+/// statement. See the PostgreSQL manual, 4.1.1, "Unicode escapes".
 fn identifier(name: &str) -> String {
     let mut quoted = String::from("U&\"");
     for c in name.chars() {

@@ -1,20 +1,20 @@
-//! Where generations are on disk:
+//! The store: where generations are on the disk.
 //!
 //! ```text
-//! <root>/store.json               the store's id
+//! <root>/store.json               the id of the store
 //! <root>/<key>/g<N>/              a generation of the instance with this key
-//!     generation.json             devdb's mark: without it nothing here is touched
+//!     generation.json             devdb's mark: devdb touches nothing here without it
 //!     pgdata/                     the data directory
-//!     log                         what its servers said
-//!     server.json                 the note of its server, while there is one
-//!     complete                    written last
+//!     log                         the log of its servers
+//!     server.json                 the note of its server, while it has one
+//!     complete                    the mark of completeness, written last
 //! <root>/golden/                  golden states (see [`super::golden`])
 //! <root>/<key>/snapshots/<name>/  a snapshot of the instance
 //! <root>/s/<key>/                 the sockets of the instance's servers, where the path is short
 //! ```
 //!
-//! The root is `<data directory>/native`; when devdb is root it is below `/var/lib/devdb`, because
-//! root's home is closed to the account that servers run under.
+//! The root is `<data directory>/native`. When devdb runs as root, it is below `/var/lib/devdb`,
+//! because the account that servers run under cannot enter root's home.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -31,13 +31,13 @@ use crate::disk;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{self, Owner};
 
-/// Where root's stores are.
+/// Where the stores of root are.
 const SYSTEM_ROOT: &str = "/var/lib/devdb";
 
-/// Where an instance's snapshots are, in its directory.
+/// The directory of snapshots in the directory of an instance.
 pub(super) const SNAPSHOTS: &str = "snapshots";
 
-/// After this time nobody goes on with making the first thing of an owner.
+/// An owner's directory with nothing finished in it is abandoned after this time: 600 seconds.
 const ABANDONED: Duration = Duration::from_secs(600);
 
 /// The directories of one user's native servers.
@@ -50,10 +50,10 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The store that belongs to a data directory. Nothing is made yet.
+    /// The store for a data directory. This makes no files.
     ///
     /// # Errors
-    /// `Config` when the data directory's path cannot be used.
+    /// `Config` when the path of the data directory cannot be used.
     pub fn new(environment: &NativeEnvironment) -> Result<Self> {
         let data_dir = resolve(&environment.data_dir);
         let unusable = |why: &str| {
@@ -72,22 +72,22 @@ impl Store {
         };
         let is_root = account::is_root();
         let root = match is_root {
-            // Two homes never meet: each data directory has a store of its own.
+            // Each data directory has a store of its own, so two homes of root share nothing.
             true => Path::new(SYSTEM_ROOT).join(&spec::digest([text])[..8]),
             false => data_dir.join("native"),
         };
         Ok(Store { root, data_dir, runtime_dir: environment.runtime_dir.clone(), is_root })
     }
 
-    /// The directory that everything is in.
+    /// The directory that contains the whole store.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The store's own id, made at the first call. Safe for several callers at once.
+    /// The id of the store. The first call makes it. Several processes may call this at once.
     ///
     /// # Errors
-    /// `Unexpected` when it can be neither read nor written.
+    /// `Unexpected` when the id can be neither read nor written.
     pub fn id(&self) -> Result<String> {
         let file = self.root.join("store.json");
         if let Some(StoreRecord { id, .. }) = record::read(&file)? {
@@ -111,12 +111,12 @@ impl Store {
         }
     }
 
-    /// Where a generation is, or would be.
+    /// The place of a generation, whether it exists or not.
     pub fn place(&self, owner: &Owner, number: u32) -> GenerationDirectory {
         GenerationDirectory::new(self.root.join(owner.key()).join(format!("g{number}")))
     }
 
-    /// The place that a handle names; none when it is not one of this store's.
+    /// The place that a handle names. None when the handle does not belong to this store.
     pub fn place_of(&self, handle: &str) -> Option<GenerationDirectory> {
         let inside = Path::new(handle).strip_prefix(&self.root).ok()?.to_str()?;
         let (inside, aside) = match inside.strip_suffix(ASIDE) {
@@ -129,11 +129,11 @@ impl Store {
         })
     }
 
-    /// Every generation with devdb's mark, of one instance or of all, by key and number.
+    /// Lists the generations that carry devdb's mark, of one instance or of all.
     ///
     /// # Errors
-    /// `Unexpected` when one of the asked instance cannot be read. When all are asked for, such a
-    /// one is left out instead: one newer project must not hide all others.
+    /// `Unexpected` when a mark of the given instance cannot be read. Without an instance, such a
+    /// generation is left out, because one project with a newer devdb must not hide all others.
     pub fn list(&self, key: Option<&str>) -> Result<Vec<(GenerationDirectory, GenerationRecord)>> {
         let keys = match key {
             Some(key) => vec![key.to_owned()],
@@ -160,10 +160,11 @@ impl Store {
         Ok(found)
     }
 
-    /// Makes a generation's directory. It appears whole, with its mark, or not at all.
+    /// Makes the directory of a generation. The directory appears with its mark or not at all.
     ///
     /// # Errors
-    /// `NotOurs` when something without devdb's mark has its name; `Unexpected` when it exists.
+    /// `NotOurs` when a directory without devdb's mark has the name. `Unexpected` when the
+    /// generation exists.
     pub fn create(&self, record: &GenerationRecord) -> Result<GenerationDirectory> {
         let place = self.place(&record.owner, record.number);
         if place.require()?.is_some() {
@@ -186,11 +187,11 @@ impl Store {
         Ok(place)
     }
 
-    /// Removes a generation's directory: it is gone for everyone at once, and from the disk when
-    /// this returns.
+    /// Removes the directory of a generation. The directory disappears at once, and its files are
+    /// deleted when this returns.
     ///
     /// # Errors
-    /// `NotOurs` without the mark; `Unexpected` when it cannot be removed.
+    /// `NotOurs` when the directory has no mark. `Unexpected` when it cannot be removed.
     pub fn remove(&self, place: &GenerationDirectory) -> Result<()> {
         if place.require()?.is_none() {
             return Ok(());
@@ -198,12 +199,13 @@ impl Store {
         let parent = place.parent();
         let deleted = self.discard(place.directory());
         sweep(parent);
-        // Fails while another generation is there, which is right.
+        // This fails on purpose when the instance has another generation.
         let _ = fs::remove_dir(parent);
         deleted
     }
 
-    /// Deletes what interrupted work on an instance's generations left. The caller holds its lock.
+    /// Deletes the leftovers of interrupted work on an instance's generations. The caller holds the
+    /// lock of the instance.
     pub fn sweep_instance(&self, key: &str) {
         let home = self.root.join(key);
         let snapshots = home.join(SNAPSHOTS);
@@ -213,26 +215,26 @@ impl Store {
             let directory = home.join(&generation);
             let drafts = names(&directory).unwrap_or_default().into_iter();
             for draft in drafts.filter(|name| name.ends_with(disk::DRAFT)) {
-                // Small, and the next writer's at the latest.
+                // A failure does no harm: a draft is small, and the next writer replaces it.
                 let _ = fs::remove_file(directory.join(draft));
             }
         }
-        // Each fails while something is in it, which is right.
+        // Each call fails on purpose when the directory is not empty.
         let _ = fs::remove_dir(snapshots);
         let _ = fs::remove_dir(home);
     }
 
-    /// Where copies of golden states wait for their next use.
+    /// The directory of copies of golden states that wait for their next use.
     pub fn pool(&self) -> PathBuf {
         self.root.join("pool")
     }
 
-    /// Where golden states are.
+    /// The directory of golden states.
     pub fn golden(&self) -> PathBuf {
         self.root.join("golden")
     }
 
-    /// A directory for a golden state that is being made: gone when it is dropped.
+    /// Makes a directory for a golden state that is being made. Dropping the value removes it.
     ///
     /// # Errors
     /// `Unexpected` when it cannot be made.
@@ -248,8 +250,8 @@ impl Store {
         Ok(fresh)
     }
 
-    /// Removes a directory below the root: gone for everyone at once, and from the disk when this
-    /// returns.
+    /// Removes a directory below the root. The directory disappears at once, and its files are
+    /// deleted when this returns.
     ///
     /// # Errors
     /// `Unexpected` when it cannot be removed.
@@ -257,8 +259,9 @@ impl Store {
         self.discard_by(directory, directory.parent().unwrap_or(&self.root))
     }
 
-    /// The same, where nobody comes back to the directory that it is in: whatever this is interrupted
-    /// at, [`Store::sweep_root`] finds the rest.
+    /// Removes a directory as [`Store::discard`] does, but by way of the root. Use it when no
+    /// command will sweep the parent: [`Store::sweep_root`] deletes what an interrupted removal
+    /// leaves.
     ///
     /// # Errors
     /// `Unexpected` when it cannot be removed.
@@ -266,18 +269,17 @@ impl Store {
         self.discard_by(directory, &self.root)
     }
 
-    /// The same for all that an owner has.
+    /// Removes everything that belongs to an owner.
     ///
     /// # Errors
     /// `Unexpected` when it cannot be removed.
     pub fn discard_owner(&self, key: &str) -> Result<()> {
-        // Not there when no server was ever started.
+        // The directory does not exist when no server was ever started.
         let _ = delete(&self.socket_directory(key));
         self.discard_whole(&self.root.join(key))
     }
 
-    /// Deletes what interrupted removals left in the root, and the directories of owners who have
-    /// made nothing in them for long.
+    /// Deletes the leftovers of removals in the root, and the abandoned directories of owners.
     pub fn sweep_root(&self) {
         for name in names(&self.root).unwrap_or_default() {
             let directory = self.root.join(&name);
@@ -297,7 +299,7 @@ impl Store {
         delete(&trash).or_fail(Kind::Unexpected, || format!("cannot remove {}", trash.display()))
     }
 
-    /// Makes the empty data directory of a generation, for the account that its server runs under.
+    /// Makes the empty data directory of a generation and gives it to the account of the servers.
     ///
     /// # Errors
     /// `Unexpected` when it cannot be made.
@@ -319,14 +321,15 @@ impl Store {
         Ok(())
     }
 
-    /// Of the directories above the data: as root, the servers' account must pass through.
+    /// The mode of the directories above the data. When devdb is root, the account of the servers
+    /// has to pass through them.
     fn mode(&self) -> Permissions {
         Permissions::from_mode(if self.is_root { 0o711 } else { 0o700 })
     }
 }
 
-/// The path as the system knows it, as far as it exists: one store has one name, however one got
-/// there.
+/// Resolves the part of the path that exists, so that a store has one name whatever links lead to
+/// it.
 fn resolve(path: &Path) -> PathBuf {
     let existing = path.ancestors().find_map(|a| Some((a, a.canonicalize().ok()?)));
     match existing {
@@ -338,18 +341,18 @@ fn resolve(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether a name is an [`Owner::key`]'s.
+/// Whether a name is an [`Owner::key`].
 fn is_key(name: &str) -> bool {
     name.len() == 12 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn number_in(name: &str) -> Option<u32> {
     let number = name.strip_prefix('g')?.parse().ok()?;
-    // One spelling only: `g01` and `g+1` are not ours.
+    // Each number has one spelling: devdb does not make `g01` or `g+1`.
     (name == format!("g{number}")).then_some(number)
 }
 
-/// Whether nothing is in the directory of an owner but what was being made some time ago.
+/// Whether the directory of an owner is old and contains only unfinished work.
 fn is_abandoned(directory: &Path) -> bool {
     let is_old = fs::metadata(directory)
         .and_then(|found| found.modified())

@@ -1,4 +1,4 @@
-//! Golden states and snapshots into files and out of them.
+//! Writing golden states and snapshots into files, and reading them from files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::engine::{GoldenLabel, GoldenState, Manifest, Snapshot, Stop};
 use crate::error::{Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
-/// See [`crate::engine::Engine`] for what each verb promises.
+/// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
-    /// Reads a directory.
+    /// Writes the data directory of a snapshot into a file.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::export_snapshot`](crate::engine::Engine::export_snapshot).
     pub async fn export_snapshot(
         &self,
         owner: &Owner,
@@ -35,10 +35,10 @@ impl Native {
         .or_fail(Kind::Snapshot, || format!("cannot export {}", snapshot.handle))?
     }
 
-    /// Unpacks into a directory, and writes the manifest.
+    /// Unpacks a file into a new snapshot, then writes the manifest.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::import_snapshot`](crate::engine::Engine::import_snapshot).
     pub async fn import_snapshot(
         &self,
         owner: &Owner,
@@ -74,10 +74,10 @@ impl Native {
         Ok(manifest)
     }
 
-    /// Writes a golden state's data directory into a file.
+    /// Writes the data directory of a golden state into a file.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::export_golden`](crate::engine::Engine::export_golden).
     pub async fn export_golden(
         &self,
         state: &GoldenState,
@@ -94,7 +94,7 @@ impl Native {
         .await
     }
 
-    /// Unpacks the data directory of a file into a place that has none.
+    /// Unpacks a file into the directory `place`, which has no data directory yet.
     pub(super) async fn unpack(
         &self,
         archive: &Arc<Verified<GoldenLabel>>,

@@ -1,5 +1,5 @@
-//! The process table as Linux shows it. Only files that everyone may read: in a container root
-//! may lack the right to look at another account's `cwd` and `exe` links.
+//! The process table of Linux. devdb reads only files that everyone may read, because root in a
+//! container may lack the right to read the `cwd` and `exe` links of another account.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +9,13 @@ use rustix::process::Pid;
 
 use super::Process;
 
-/// When a process started (ticks since boot); none when it has ended, waited for or not.
+/// When a process started, in ticks since the boot. None when it has ended, even as a zombie.
 pub(super) fn started(pid: Pid) -> Option<String> {
     let stat = Stat::of(pid)?;
     (!matches!(stat.state.as_str(), "Z" | "X")).then_some(stat.started)
 }
 
-/// Whether this is the postmaster of `pgdata`. Its children carry other titles.
+/// Whether the process is the postmaster of `pgdata`. Its children have other titles.
 pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
     let arguments = arguments(pid);
     let alone = |argument: &Vec<u8>| argument.starts_with(b"--");
@@ -23,7 +23,7 @@ pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
         && !arguments.get(1).is_some_and(alone)
 }
 
-/// Every process that has `pgdata` among its arguments: initdb, a standalone server, a postmaster.
+/// Finds every process with `pgdata` in its arguments: initdb, a standalone server, a postmaster.
 pub(super) fn working_on(pgdata: &Path) -> Vec<Process> {
     everyone()
         .filter(|pid| arguments(*pid).windows(2).any(|w| w[0] == b"-D" && names(&w[1], pgdata)))
@@ -31,7 +31,6 @@ pub(super) fn working_on(pgdata: &Path) -> Vec<Process> {
         .collect()
 }
 
-/// The children of a process.
 pub(super) fn children(parent: Pid) -> Vec<Process> {
     let parent = parent.as_raw_nonzero().get().to_string();
     everyone()
@@ -57,7 +56,7 @@ fn arguments(pid: Pid) -> Vec<Vec<u8>> {
     text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
-/// What is needed of `/proc/<pid>/stat`, proc(5).
+/// The fields of `/proc/<pid>/stat` that devdb needs. See proc(5).
 struct Stat {
     state: String,
     parent: String,
@@ -68,11 +67,12 @@ impl Stat {
     fn of(pid: Pid) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         let text = String::from_utf8_lossy(&text);
-        // The second field, the name, may hold blanks and parentheses; what follows may not.
+        // The second field, the name, may contain blanks and parentheses. Later fields contain
+        // neither.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace().map(str::to_owned);
         let state = fields.next()?;
         let parent = fields.next()?;
-        // The 22nd field; state and parent were the third and the fourth.
+        // This is the 22nd field. The state and the parent were the third and the fourth.
         let started = fields.nth(17)?;
         Some(Stat { state, parent, started })
     }

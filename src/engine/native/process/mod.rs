@@ -1,7 +1,7 @@
-//! Telling devdb's own server processes from all others. A process number alone proves nothing:
-//! numbers are used again, and a file that holds one outlives a reboot. What proves it is the
-//! argument list, which names the data directory; and while a process is waited for, its start
-//! time, which no later process of the same number shares.
+//! Telling devdb's server processes from all other processes. A process number alone proves
+//! nothing: the system uses numbers again, and a file with a number outlives a reboot. devdb checks
+//! the argument list, which names the data directory. While it waits for a process, it also checks
+//! the start time, which no later process of the same number shares.
 
 use std::fs;
 use std::path::Path;
@@ -20,26 +20,26 @@ mod table;
 #[path = "ps.rs"]
 mod table;
 
-/// How often a process is looked at while devdb waits for it.
+/// The interval at which devdb looks at a process that it waits for.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long a server may take to end after SIGQUIT: 7 seconds. It kills what is left of its own
-/// children after 5.
+/// How long a server may take to end after SIGQUIT: 7 seconds. After 5 seconds the server kills its
+/// remaining children.
 const QUIT_DEADLINE: Duration = Duration::from_secs(7);
 
 /// How long a process may take to end after SIGKILL: 5 seconds.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
 
-/// One particular process, now and later.
+/// One particular process. A later process with the same number is another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub pid: Pid,
-    /// When it started, in whatever form the system tells it.
+    /// The start time, in the format of the system.
     pub started: String,
 }
 
 impl Process {
-    /// The process of this number, if there is one that has not ended.
+    /// Finds the running process with this number.
     fn of(pid: Pid) -> Option<Self> {
         Some(Process { pid, started: table::started(pid)? })
     }
@@ -49,7 +49,7 @@ impl Process {
         table::started(self.pid).as_ref() == Some(&self.started)
     }
 
-    /// Sends `signal`, unless it has ended.
+    /// Sends a signal to the process. Does nothing when the process has ended.
     fn signal(&self, signal: Signal) -> Result<()> {
         if !self.is_alive() {
             return Ok(());
@@ -63,26 +63,25 @@ impl Process {
     }
 }
 
-/// When a process started, in whatever form the system tells it; none when it has ended.
+/// The start time of a process, in the format of the system. None when the process has ended.
 pub(in crate::engine) fn started(pid: Pid) -> Option<String> {
     table::started(pid)
 }
 
-/// A running postmaster.
 #[derive(Debug, Clone)]
 pub(super) struct Postmaster {
     pub process: Process,
-    /// Since when it runs.
+    /// When it started.
     pub since: Option<DateTime<Utc>>,
-    /// Whether it has its TCP port.
+    /// Whether it listens on its TCP port.
     pub is_listening: bool,
-    /// Its own word in the lock file: `starting`, `ready`, `stopping`.
+    /// The state in its lock file: `starting`, `ready`, `stopping`.
     pub state: Option<String>,
 }
 
-/// The postmaster of exactly this data directory, if one runs. `remembered` is the number of the
-/// process that devdb started last: it closes the gap until the lock file is written, and the one
-/// between the file's removal and the end of the process.
+/// Finds the running postmaster of exactly this data directory. `remembered` is the number of the
+/// process that devdb started last. It helps while there is no lock file: before the server writes
+/// the file, and between the removal of the file and the end of the process.
 pub(super) fn postmaster(pgdata: &Path, remembered: Option<i32>) -> Option<Postmaster> {
     let lock = LockFile::read(pgdata);
     if let Some(lock) = lock
@@ -104,9 +103,9 @@ fn postmaster_process(pid: i32, pgdata: &Path) -> Option<Process> {
     table::serves(process.pid, pgdata).then_some(process)
 }
 
-/// The number in the lock file when another process has it by now, or a dead one that nobody has
-/// waited for: in a container there may be nobody who ever does. PostgreSQL would take that process
-/// for a postmaster and refuse to start.
+/// The number in the lock file, when it belongs to another process or to a zombie. In a container
+/// nobody may ever collect a zombie. PostgreSQL would take this process for a postmaster and refuse
+/// to start.
 pub(super) fn reused_pid(pgdata: &Path) -> Option<i32> {
     let number = LockFile::read(pgdata)?.pid;
     let pid = Pid::from_raw(number)?;
@@ -114,9 +113,9 @@ pub(super) fn reused_pid(pgdata: &Path) -> Option<i32> {
     (is_there && postmaster_process(number, pgdata).is_none()).then_some(number)
 }
 
-/// `postmaster.pid`. Its lines (miscadmin.h, `LOCK_FILE_LINE_*`): process number, data directory,
-/// start time (seconds), port, socket directory, listen address (empty until the port is bound),
-/// shared memory key, state.
+/// The lock file `postmaster.pid`. Its lines (miscadmin.h, `LOCK_FILE_LINE_*`): process number,
+/// data directory, start time (seconds), port, socket directory, listen address (empty until the
+/// port is bound), shared memory key, state.
 struct LockFile {
     pid: i32,
     since: Option<DateTime<Utc>>,
@@ -133,7 +132,7 @@ impl LockFile {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let line = |number: usize| lines.get(number - 1).copied().filter(|line| !line.is_empty());
         Some(LockFile {
-            // A standalone server writes its number negated; it is no postmaster.
+            // A standalone server writes its number with a minus sign. It is no postmaster.
             pid: line(1)?.parse().ok().filter(|pid| *pid > 0)?,
             since: line(3).and_then(|at| DateTime::from_timestamp(at.parse().ok()?, 0)),
             is_listening: line(6).is_some(),
@@ -142,22 +141,21 @@ impl LockFile {
     }
 }
 
-/// Asks the postmaster to disconnect everyone, write everything and end; waits for `patience`.
-/// Returns whether it ended.
+/// Asks the postmaster for a fast shutdown, and waits for `patience`. Returns whether it ended.
 pub(super) async fn stop(postmaster: &Process, patience: Duration) -> Result<bool> {
     postmaster.signal(Signal::INT)?;
     Ok(gone(std::slice::from_ref(postmaster), patience).await)
 }
 
-/// Ends everything that works on this data directory, whatever it costs the data.
+/// Ends every process that works on this data directory. The data may be damaged.
 ///
 /// # Errors
-/// `Unexpected` when something does not go away.
+/// `Unexpected` when a process does not end.
 pub(super) async fn end(pgdata: &Path, remembered: Option<i32>) -> Result<()> {
     if let Some(Postmaster { process, .. }) = postmaster(pgdata, remembered) {
         let mut family = table::children(process.pid);
         family.push(process.clone());
-        // On SIGQUIT it ends its children first.
+        // On SIGQUIT the postmaster ends its children first.
         process.signal(Signal::QUIT)?;
         if !gone(&family, QUIT_DEADLINE).await {
             family.extend(table::children(process.pid));
@@ -166,7 +164,8 @@ pub(super) async fn end(pgdata: &Path, remembered: Option<i32>) -> Result<()> {
     }
     let rest = table::working_on(pgdata);
     for process in &rest {
-        // devdb gives each program a group of its own: initdb's helpers are in it too.
+        // devdb starts each program in a process group of its own, so the group includes initdb's
+        // helpers.
         if rustix::process::getpgid(Some(process.pid)) == Ok(process.pid) {
             let _ = rustix::process::kill_process_group(process.pid, Signal::KILL);
         }

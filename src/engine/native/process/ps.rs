@@ -1,4 +1,4 @@
-//! The process table as ps(1) shows it, where there is no /proc: macOS and the BSDs.
+//! The process table of systems without /proc, macOS and the BSDs. devdb asks ps(1).
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,20 +7,20 @@ use rustix::process::Pid;
 
 use super::Process;
 
-/// When a process started; none when it has ended, waited for or not.
+/// When a process started. None when it has ended, even as a zombie.
 pub(super) fn started(pid: Pid) -> Option<String> {
     let line = ps(&["-o", "stat=,lstart=", "-p", &pid.to_string()]);
     let (state, started) = line.trim().split_once(char::is_whitespace)?;
     (!state.starts_with('Z')).then(|| started.trim().to_owned())
 }
 
-/// Whether this is the postmaster of `pgdata`. Its children carry other titles.
+/// Whether the process is the postmaster of `pgdata`. Its children have other titles.
 pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
     let line = ps(&["-ww", "-o", "args=", "-p", &pid.to_string()]);
     names(&line, pgdata) && !line.contains(" --single ")
 }
 
-/// Every process that has `pgdata` among its arguments: initdb, a standalone server, a postmaster.
+/// Finds every process with `pgdata` in its arguments: initdb, a standalone server, a postmaster.
 pub(super) fn working_on(pgdata: &Path) -> Vec<Process> {
     table("pid=,args=")
         .into_iter()
@@ -29,7 +29,6 @@ pub(super) fn working_on(pgdata: &Path) -> Vec<Process> {
         .collect()
 }
 
-/// The children of a process.
 pub(super) fn children(parent: Pid) -> Vec<Process> {
     let parent = parent.to_string();
     table("pid=,ppid=")
@@ -39,7 +38,8 @@ pub(super) fn children(parent: Pid) -> Vec<Process> {
         .collect()
 }
 
-/// ps joins arguments with blanks, so the end of the path is where the next option begins.
+/// Whether the arguments name `pgdata`. ps joins arguments with blanks, so the path ends where the
+/// next option begins.
 fn names(arguments: &str, pgdata: &Path) -> bool {
     let wanted = format!(" -D {}", pgdata.display());
     arguments

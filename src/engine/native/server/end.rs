@@ -1,4 +1,4 @@
-//! How a server ends, and ending it.
+//! Stopping a server, and waiting for its end.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use crate::engine::native::{LOG_TAIL, Native, process};
 use crate::engine::{Exit, Server};
 use crate::error::{Error, Kind, Result};
 
-/// How often devdb looks at a server that another process started.
+/// The interval at which devdb looks at a server that another process started.
 const WATCH: Duration = Duration::from_millis(50);
 
 impl Native {
-    /// Waits for a process.
+    /// Waits until the process of a server ends. See
+    /// [`Engine::exited`](crate::engine::Engine::exited).
     pub async fn exited(&self, server: &Server) -> Exit {
         let Ok(Some((place, _, note))) = self.look_up(&server.handle) else {
             return Exit { code: None, log_tail: String::new() };
@@ -29,10 +30,10 @@ impl Native {
         }
     }
 
-    /// Stops a process with SIGINT: PostgreSQL's fast shutdown.
+    /// Stops a server with SIGINT, which is PostgreSQL's fast shutdown.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::stop`](crate::engine::Engine::stop).
     pub async fn stop(&self, server: &Server, patience: Duration) -> Result<()> {
         let Some((place, _, note)) = self.look_up(&server.handle)? else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Launching a server. The note is written first, so that the server can be found and removed
-//! whatever happens; then the data directory is made ready; then the process is started.
+//! Launching a server. devdb writes the note first, so that it can find and remove the server
+//! whatever happens. Then it prepares the data directory and starts the process.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -15,14 +15,14 @@ use crate::engine::{Launch, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, Owner, ServerSpec};
 
-/// How long a server may take to listen on its port after a start: 10 seconds. It does that before
-/// anything that may take long, also before a recovery.
+/// How long a server may take to listen on its port after a start: 10 seconds. It listens before it
+/// begins a recovery or other long work.
 pub(super) const LISTENING_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often a free port is picked anew when another program was faster.
+/// How many free ports devdb tries when other programs take them first.
 const PORT_TRIES: usize = 5;
 
-/// What it takes to launch a server on a directory: an instance's, or a private one.
+/// How to launch a server on the directory of an instance or of a private server.
 #[derive(Debug)]
 pub(crate) struct DirectoryLaunch<'a> {
     pub(crate) owner: &'a Owner,
@@ -30,18 +30,18 @@ pub(crate) struct DirectoryLaunch<'a> {
     pub(crate) number: u32,
     pub(crate) role: Role,
     pub(crate) spec: &'a ServerSpec,
-    /// None: any free port.
+    /// The port. None: any free port.
     pub(crate) port: Option<u16>,
-    /// The verifier of the password that the user is to get; none when the user has one.
+    /// The verifier of the password that the user gets. None when the user already has one.
     pub(crate) verifier: Option<&'a str>,
 }
 
 impl Native {
     /// See [`Engine::launch`](crate::engine::Engine::launch). When a server dies for another reason
-    /// than its port, it is returned as a stopped one, and [`Native::exited`] tells the reason.
+    /// than its port, this returns it as stopped, and [`Native::exited`] tells the reason.
     ///
     /// # Errors
-    /// Those of the contract.
+    /// See [`Engine::launch`](crate::engine::Engine::launch).
     pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
         let Launch { owner, generation, spec, port, verifier } = *launch;
         self.launch_on_directory(&DirectoryLaunch {
@@ -58,7 +58,7 @@ impl Native {
     /// Launches a server on a directory of the store.
     ///
     /// # Errors
-    /// Those of [`Native::launch`].
+    /// The errors of [`Native::launch`].
     pub(crate) async fn launch_on_directory(&self, launch: &DirectoryLaunch<'_>) -> Result<Server> {
         let DirectoryLaunch { owner, number, spec, .. } = launch;
         let place = self.store.place(owner, *number);
@@ -93,8 +93,8 @@ impl Native {
         }
     }
 
-    /// Refuses a second server on a generation, and a second one of an instance unless the first is
-    /// set aside.
+    /// Refuses a second server on a generation. Refuses a second server of an instance unless the
+    /// first one is set aside.
     fn refuse_second(
         &self,
         launch: &DirectoryLaunch<'_>,
@@ -149,12 +149,13 @@ impl Native {
         }
     }
 
-    /// Makes the data directory fit for a start: initialises that of a private server that starts
-    /// from nothing, and gives the user of an instance's the password. The user of a private server
-    /// that runs on a copy gets the password when the server runs.
+    /// Prepares the data directory for a start. The empty directory of a private server is
+    /// initialised. The user of an instance gets the password. The user of a private server on a
+    /// copy gets the password later, when the server runs.
     ///
     /// # Errors
-    /// `Unexpected` when a program fails, and when the directory was never completed.
+    /// `Unexpected` when a program fails, or when the copy that fills the directory was
+    /// interrupted.
     async fn make_ready(
         &self,
         launch: &DirectoryLaunch<'_>,
@@ -165,7 +166,7 @@ impl Native {
         let pgdata = place.pgdata();
         match (launch.role, launch.verifier) {
             (Role::Instance, Some(verifier)) if record.initialised => {
-                // A launch that lost its port in the last moment is repeated, and so is this.
+                // This may run twice: a launch that lost its port at the last moment is repeated.
                 standalone::set_password(programs, &pgdata, &record.made_with.user, verifier).await
             }
             _ if record.initialised => Ok(()),
@@ -185,11 +186,11 @@ impl Native {
         }
     }
 
-    /// Starts the server of a note and waits until it has its port, or has died.
+    /// Starts the server of a note, and waits until it listens on its port or has died.
     ///
     /// # Errors
-    /// `PortBusy` when another program has the port; `Unexpected` when it cannot be started at
-    /// all. A server that died for its own reasons is no error here.
+    /// `PortBusy` when another program has the port. `Unexpected` when the process cannot be
+    /// started. A server that dies for another reason is no error here.
     pub(super) async fn spawn(
         &self,
         place: &GenerationDirectory,
@@ -197,13 +198,13 @@ impl Native {
         note: &mut ServerNote,
         programs: &Programs,
     ) -> Result<()> {
-        // Held until the last moment: what takes it now is another program.
+        // devdb holds the port until the start, so only another program can take it now.
         let (_, held) = pick_port(Some(note.port))?;
         let sockets = self.store.make_socket_directory(&record.owner.key())?;
         let cannot = || format!("cannot start PostgreSQL on {}", place.directory().display());
         let (output, log_start) = log::open(&place.log()).or_fail(Kind::Unexpected, cannot)?;
         let mut command = programs.command("postgres", account::for_servers()?);
-        // Beginning with `-D <path>`: that is how it is recognised.
+        // devdb recognises the process by `-D <path>` at the beginning of its arguments.
         command.arg("-D").arg(place.pgdata());
         for (name, value) in &note.settings {
             command.arg("-c").arg(format!("{name}={value}"));
@@ -211,7 +212,7 @@ impl Native {
         if note.role != Role::Instance {
             command.arg("-c").arg(private_way_in(place).or_fail(Kind::Unexpected, cannot)?);
         }
-        // Last, so that they win: where devdb finds it, and that its log is here.
+        // The last setting wins, so a user's setting cannot move the port, the socket or the log.
         for (name, value) in [
             ("listen_addresses", "127.0.0.1"),
             ("port", &note.port.to_string()),
@@ -224,7 +225,8 @@ impl Native {
         }
         standalone::pardon_reused_pid(&mut command, &place.pgdata());
         let errors = output.try_clone().or_fail(Kind::Unexpected, cannot)?;
-        // A group of its own: Ctrl-C is devdb's.
+        // In a process group of its own, the server does not get the Ctrl-C that is meant for
+        // devdb.
         command.process_group(0).stdout(output).stderr(errors);
         drop(held);
         let child = command.spawn().or_fail(Kind::Unexpected, cannot)?;
@@ -254,8 +256,8 @@ impl Native {
     }
 }
 
-/// The setting by which the socket of a private server asks for no password. Its directory is closed
-/// to everybody but the account that the server, and with it the data, belongs to.
+/// The setting by which a private server asks for no password on its socket. Only the account that
+/// owns the server and its data can enter the directory of the socket.
 fn private_way_in(place: &GenerationDirectory) -> std::io::Result<String> {
     let file = place.directory().join("pg_hba.conf");
     std::fs::write(&file, "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
@@ -270,7 +272,7 @@ fn lost_its_port(place: &GenerationDirectory, note: &ServerNote) -> bool {
     said.lines().any(|line| line.contains("could not bind") && line.contains("already in use"))
 }
 
-/// The port, or a free one, and what holds it as long as it lives.
+/// Reserves the wanted port, or any free one. The listener holds the port until it is dropped.
 fn pick_port(wanted: Option<u16>) -> Result<(u16, TcpListener)> {
     let port = wanted.unwrap_or(0);
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {

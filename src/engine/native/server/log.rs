@@ -1,4 +1,4 @@
-//! A server's log: one file a generation, to which every start appends.
+//! The log of a server. Each generation has one file, and every start appends to it.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -11,20 +11,20 @@ use crate::engine::Server;
 use crate::engine::native::Native;
 use crate::error::{Kind, Result, ResultExt};
 
-/// How often a followed log is read.
+/// The interval at which devdb reads a log that it follows.
 const FOLLOW: Duration = Duration::from_millis(200);
 
-/// A log that is longer is put aside at the next start.
+/// The size above which the next start puts the log aside: 10 MiB.
 const ROTATE_AT: u64 = 10 * 1024 * 1024;
 
-/// How much is read at a time.
+/// The number of bytes that devdb reads at a time.
 const CHUNK: usize = 64 * 1024;
 
 impl Native {
     /// Reads the log file.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::logs`](crate::engine::Engine::logs).
     pub async fn logs(
         &self,
         server: &Server,
@@ -39,7 +39,8 @@ impl Native {
             return Ok(());
         };
         loop {
-            // Asked first: what it writes before it ends must not be missed.
+            // This comes before the read, so that the last lines of a server that ends are not
+            // missed.
             let runs = follow
                 && self.server(&server.handle).await?.is_some_and(|server| server.is_running());
             log.drain(sink).or_fail(Kind::Unexpected, cannot)?;
@@ -51,10 +52,11 @@ impl Native {
     }
 }
 
-/// Opens the log for a start, and says where that start's lines begin. One old log is kept.
+/// Opens the log for a start, and returns the position at which the lines of this start begin. One
+/// old log is kept.
 ///
 /// # Errors
-/// The file system's own.
+/// The errors of the file system.
 pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
     if fs::metadata(path).is_ok_and(|log| log.len() > ROTATE_AT) {
         fs::rename(path, path.with_extension("1"))?;
@@ -64,7 +66,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((log, start))
 }
 
-/// The last `count` lines of what comes after the first `from` bytes.
+/// The last `count` lines after the first `from` bytes.
 pub(crate) fn tail(path: &Path, from: u64, count: usize) -> String {
     let read = || -> io::Result<String> {
         let mut log = File::open(path)?;
@@ -74,16 +76,16 @@ pub(crate) fn tail(path: &Path, from: u64, count: usize) -> String {
     read().unwrap_or_default()
 }
 
-/// A log being read from some place on.
+/// Reads a log from a position onwards.
 struct Reader {
     log: File,
 }
 
 impl Reader {
-    /// At the last `tail` lines, or at the beginning. None when there is no log yet.
+    /// Opens the log at its last `tail` lines, or at the beginning. None when there is no log yet.
     ///
     /// # Errors
-    /// The file system's own.
+    /// The errors of the file system.
     pub fn open(path: &Path, tail: Option<usize>) -> io::Result<Option<Self>> {
         let mut log = match File::open(path) {
             Ok(log) => log,
@@ -97,10 +99,10 @@ impl Reader {
         Ok(Some(Reader { log }))
     }
 
-    /// Hands on what has been written since the last call.
+    /// Gives `sink` everything that was written since the last call.
     ///
     /// # Errors
-    /// The file system's own.
+    /// The errors of the file system.
     pub fn drain(&mut self, sink: &mut (dyn FnMut(&[u8]) + Send)) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -112,12 +114,12 @@ impl Reader {
     }
 }
 
-/// The last `count` lines after the first `from` bytes, and where they begin. Read backwards: a
-/// log may have millions of lines.
+/// The last `count` lines after the first `from` bytes, and their position. The log may have
+/// millions of lines, so this reads backwards.
 fn last_lines(log: &mut File, from: u64, count: usize) -> io::Result<(u64, Vec<u8>)> {
     let mut at = log.metadata()?.len();
     let mut text: VecDeque<u8> = VecDeque::new();
-    // The newline at the very end closes the last line; it does not begin another.
+    // The newline at the very end closes the last line and begins no other.
     let enough = |text: &VecDeque<u8>| {
         text.iter().rev().skip(1).filter(|byte| **byte == b'\n').count() >= count
     };
@@ -139,7 +141,8 @@ fn last_lines(log: &mut File, from: u64, count: usize) -> io::Result<(u64, Vec<u
         .collect();
     let skip = match count {
         0 => text.len(),
-        // Before the last `count` lines there are `count` newlines, if there are more lines.
+        // When there are more than `count` lines, `count` newlines come before the last `count`
+        // lines.
         _ => ends.len().checked_sub(count).and_then(|index| ends.get(index)).copied().unwrap_or(0),
     };
     Ok((at + skip as u64, text.get(skip..).unwrap_or_default().to_vec()))

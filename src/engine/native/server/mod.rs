@@ -1,4 +1,4 @@
-//! Servers: processes, each with a note of how it was launched.
+//! Servers are processes. The note of a server records how it was launched.
 
 mod end;
 mod launch;
@@ -14,12 +14,12 @@ use super::record::{GenerationRecord, ServerNote};
 use crate::engine::{Endpoint, Role, Server, Status, pg_control};
 use crate::error::{Error, Kind, Result};
 
-/// See [`crate::engine::Engine`] for what each verb promises.
+/// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
-    /// The servers with a note.
+    /// Lists the servers that have a note.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::servers`](crate::engine::Engine::servers).
     pub async fn servers(&self, key: Option<&str>) -> Result<Vec<Server>> {
         let mut servers = Vec::new();
         for (place, record) in self.store.list(key)? {
@@ -37,19 +37,19 @@ impl Native {
         Ok(servers)
     }
 
-    /// One server.
+    /// Finds a server by its handle.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::server`](crate::engine::Engine::server).
     pub async fn server(&self, handle: &str) -> Result<Option<Server>> {
         let found = self.look_up(handle)?;
         Ok(found.map(|(place, record, note)| self.describe(&place, record, &note)))
     }
 
-    /// Starts a process by its note.
+    /// Starts a stopped server with the settings in its note.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::start`](crate::engine::Engine::start).
     pub async fn start(&self, server: &Server) -> Result<Server> {
         let (place, record, mut note) = self.expect(server)?;
         if !matches!(self.status(&place, &note), Status::Running { .. }) {
@@ -61,20 +61,20 @@ impl Native {
         Ok(self.describe(&place, record, &note))
     }
 
-    /// Read from `pg_control`.
+    /// Reads the next transaction id from `pg_control`.
     ///
     /// # Errors
-    /// Never: what cannot be read tells nothing.
+    /// Never. The id is None when it cannot be read.
     pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
         let Some(place) = self.store.place_of(&server.handle) else { return Ok(None) };
         let control = std::fs::read(place.pgdata().join("global/pg_control"));
         Ok(control.ok().and_then(|control| pg_control::next_transaction(&control)))
     }
 
-    /// Gives its note another name.
+    /// Renames the note of the server.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::set_aside`](crate::engine::Engine::set_aside).
     pub async fn set_aside(&self, server: &Server) -> Result<Server> {
         let (place, record, note) = self.expect(server)?;
         let aside = place.with_aside(true);
@@ -84,10 +84,10 @@ impl Native {
         Ok(self.describe(&aside, record, &note))
     }
 
-    /// Takes that back.
+    /// Gives the note of the server its old name again.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::reinstate`](crate::engine::Engine::reinstate).
     pub async fn reinstate(&self, server: &Server) -> Result<Server> {
         let (place, record, note) = self.expect(server)?;
         if !place.is_aside() {
@@ -105,20 +105,20 @@ impl Native {
         Ok(self.describe(&back, record, &note))
     }
 
-    /// Ends a process and removes its note.
+    /// Ends the process of a server and removes the note.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::remove_server`](crate::engine::Engine::remove_server).
     pub async fn remove_server(&self, server: &Server) -> Result<()> {
         match self.look_up(&server.handle)? {
-            // Whatever runs there is the server in its place.
+            // A process on this generation belongs to the server that took the place.
             Some((place, ..)) if place.is_aside() => place.remove_note(),
             Some((place, ..)) => self.clear_away(&place).await,
             None => Ok(()),
         }
     }
 
-    /// None: a native psql is on the PATH, or there is none.
+    /// Always None: this engine has no psql of its own. The caller looks for one on the PATH.
     ///
     /// # Errors
     /// Never.
@@ -132,7 +132,7 @@ impl Native {
         Ok(None)
     }
 
-    /// A server's place, mark and note; none when it is gone or not ours.
+    /// Finds the place, the mark and the note of a server. None when devdb has no such server.
     fn look_up(
         &self,
         handle: &str,
@@ -146,7 +146,7 @@ impl Native {
         Ok(place.note()?.map(|note| (place, record, note)))
     }
 
-    /// The same, for what must be there.
+    /// Finds the place, the mark and the note of a server, and fails when the server is gone.
     fn expect(
         &self,
         server: &Server,
@@ -183,7 +183,7 @@ impl Native {
 
     fn status(&self, place: &GenerationDirectory, note: &ServerNote) -> Status {
         if place.is_aside() {
-            // Whatever runs on this generation is the server in its place.
+            // A process on this generation belongs to the server that took the place.
             return Status::Stopped { exit_code: None };
         }
         match process::postmaster(&place.pgdata(), note.pid) {
@@ -201,7 +201,7 @@ impl Native {
         }
     }
 
-    /// The generation whose server has the instance's name.
+    /// Finds the generation whose server has the name of the instance.
     fn holder_of_the_name(&self, key: &str) -> Result<Option<GenerationDirectory>> {
         for (place, _) in self.store.list(Some(key))? {
             if place.note()?.is_some_and(|note| note.role == Role::Instance) {
@@ -211,7 +211,7 @@ impl Native {
         Ok(None)
     }
 
-    /// Ends whatever works on a generation, and removes its server's note.
+    /// Ends every process on a generation, and removes the note of its server.
     pub(in crate::engine::native) async fn clear_away(
         &self,
         place: &GenerationDirectory,

@@ -14,10 +14,10 @@ use crate::engine::{STOP_DEADLINE, Server, Status};
 use crate::error::{Kind, Result, ResultExt};
 
 impl Native {
-    /// Sets a password in single-user mode. A running server is stopped for it and started again.
+    /// Sets a password in single-user mode. A running server is stopped before and started after.
     ///
     /// # Errors
-    /// As the contract has it.
+    /// See [`Engine::set_password`](crate::engine::Engine::set_password).
     pub async fn set_password(&self, server: &Server, user: &str, verifier: &str) -> Result<()> {
         let (place, record, mut note) = self.expect(server)?;
         let programs = self.programs_of(&record, &note)?;
@@ -30,8 +30,9 @@ impl Native {
         set
     }
 
-    /// Gives the user of a private server that runs on a copy its password, over the socket that
-    /// nobody else gets at. That the server ends before is for whoever waits for it to find out.
+    /// Gives the user of a private server on a copy the password, over a socket that nobody else
+    /// can reach. A server that ends meanwhile is no error here: the caller waits for a login and
+    /// notices.
     pub(super) async fn give_password(
         &self,
         place: &GenerationDirectory,
