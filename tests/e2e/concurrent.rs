@@ -55,7 +55,7 @@ fn eight_developers_get_eight(sandbox: &Sandbox) {
         let url = sandbox.run(&["--instance", name, "url"]).ok().line();
         assert_eq!(&psql(&url, "select name from items").ok().line(), name);
     }
-    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    sandbox.clear_cache();
 }
 
 fn a_slow_bake_holds_nobody_up(sandbox: &Sandbox) {

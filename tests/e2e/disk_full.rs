@@ -86,7 +86,7 @@ fn is_said(ran: Ran) -> Ran {
 /// Of a state that is not there; its instance is.
 fn a_pull_fails_and_recovers(sandbox: &Sandbox, disk: &SmallDisk) {
     std::fs::remove_file(sandbox.path("migrations").join(LARGE_NAME)).unwrap();
-    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    sandbox.clear_cache();
     let url = sandbox.url();
     let before = (sandbox.leftovers(), states(sandbox), files(sandbox));
     // The data takes 35 MB.

@@ -173,7 +173,7 @@ fn what_was_written_into_a_copy_of_an_earlier_bake_counts() {
     sandbox.write("more", "");
     sandbox.run(&["up"]).ok();
     sandbox.run(&["reset"]).ok();
-    sandbox.run(&["cache", "clear", "--yes"]).ok();
+    sandbox.clear_cache();
     sandbox.write("more", "1 2 3");
     sandbox.run(&["reset"]).ok();
     // As many as the new bake took more than the one that this is a copy of.

@@ -57,7 +57,7 @@ fn many_resets_keep_no_more_than_the_retention_allows(sandbox: &Sandbox) {
         On::Docker => remove_golden_images(sandbox),
         // On docker another home may have removed a state that is noted here.
         On::Native => {
-            sandbox.run(&["cache", "clear", "--yes"]).ok();
+            sandbox.clear_cache();
             let files = self::files(sandbox);
             assert!(files.len() <= 3, "more than the locks: {files:#?}");
         }

@@ -216,6 +216,16 @@ impl Sandbox {
         self.write("seeds/010_items.yaml", "items:\n  first:\n    name: First\n");
     }
 
+    /// Clears the cache of this project on every engine. Docker's states are shared, so one on which
+    /// another test runs may stay.
+    #[track_caller]
+    pub fn clear_cache(&self) {
+        let cleared = self.run(&["cache", "clear", "--yes"]);
+        if !cleared.stdout.contains("it is in use") {
+            drop(cleared.ok());
+        }
+    }
+
     /// The binary with a cleared environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_in(&self.work(), arguments)
