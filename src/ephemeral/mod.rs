@@ -180,8 +180,8 @@ impl Ephemeral {
         self.server.discard().await
     }
 
-    /// Saves the server's log and its data in a directory, so that a person can find out why a
-    /// command failed. `devdb snapshot import` reads the data. The server is stopped first.
+    /// Saves the server's data and its log in a directory, so that a person can find out why a
+    /// command failed. `devdb snapshot import` reads the data. The server is stopped.
     ///
     /// # Errors
     /// `Snapshot` when a file cannot be written.
@@ -189,19 +189,28 @@ impl Ephemeral {
         std::fs::create_dir_all(directory).or_fail(Kind::Snapshot, || {
             format!("cannot make the directory {}", directory.display())
         })?;
-        let mut log = Vec::new();
-        let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
-        self.engine.logs(self.server.server(), None, false, &mut sink).await?;
-        let file = directory.join(LOG);
-        std::fs::write(&file, log)
-            .or_fail(Kind::Snapshot, || format!("cannot write {}", file.display()))?;
+        let saved = self.save_data(&directory.join(DATA)).await;
+        // A daemon writes the log some moments after the server does, so read it after the stop.
+        self.save_log(&directory.join(LOG)).await?;
+        saved
+    }
+
+    async fn save_data(&mut self, file: &Path) -> Result<()> {
         let manifest = self.manifest().await?;
-        let file = directory.join(DATA);
+        let file = file.to_owned();
         let writer = tokio::task::spawn_blocking(move || {
             Writer::create(&file, ArchiveKind::Snapshot, &manifest, IfExists::Replace)
         });
         let writer = writer.await.or_fail(Kind::Snapshot, || "cannot write the data".into())??;
         self.server.export(writer).await
+    }
+
+    async fn save_log(&self, file: &Path) -> Result<()> {
+        let mut log = Vec::new();
+        let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
+        self.engine.logs(self.server.server(), None, false, &mut sink).await?;
+        std::fs::write(file, log)
+            .or_fail(Kind::Snapshot, || format!("cannot write {}", file.display()))
     }
 
     async fn manifest(&self) -> Result<Manifest> {
