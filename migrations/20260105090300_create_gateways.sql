@@ -30,7 +30,7 @@ COMMENT ON COLUMN gateways.id IS 'Primary key: a random UUID, version 4; uuidv7(
 COMMENT ON COLUMN gateways.factory_id IS 'The factory where the gateway is; its deletion deletes the gateway';
 COMMENT ON COLUMN gateways.gateway_id IS 'The device''s own identifier; unique among gateways that are not deleted';
 COMMENT ON COLUMN gateways.name IS 'The name that people read';
-COMMENT ON COLUMN gateways.url IS 'Address of the gateway''s own web interface';
+COMMENT ON COLUMN gateways.url IS 'The WebSocket address of the gateway: ws:// or wss://, host, port';
 COMMENT ON COLUMN gateways.email IS 'The account with which an application logs in to the gateway';
 COMMENT ON COLUMN gateways.password_encrypted IS 'That account''s password: base64 of salt, iv, tag and AES-256-GCM ciphertext';
 COMMENT ON COLUMN gateways.model IS 'The manufacturer''s name for the model; null when it is unknown';

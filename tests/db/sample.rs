@@ -43,6 +43,13 @@ async fn it_has_what_it_promises() {
           WHERE g.deleted_at IS NULL AND d.deleted_at IS NOT NULL",
             "1",
         ),
+        ("SELECT count(*) FROM gateways WHERE url !~ '^wss?://'", "0"),
+        ("SELECT count(*) FROM gateways WHERE url = 'ws://192.168.1.100:8080'", "1"),
+        (
+            "SELECT col_description('gateways'::regclass, attnum) ~ 'WebSocket' FROM pg_attribute \
+          WHERE attrelid = 'gateways'::regclass AND attname = 'url'",
+            "true",
+        ),
         ("SELECT count(*) > 2 FROM gateways WHERE name ~ '[^ -~]'", "true"),
         ("SELECT count(*) > 2 FROM gateways WHERE metadata = '{}'", "true"),
         (

@@ -141,6 +141,35 @@ async fn rows_refer_to_each_other_by_label() {
     );
 }
 
+/// How often sessions that have ended looked into the catalog of constraints.
+async fn looks_at_constraints(address: &Address) -> u64 {
+    let scans = "SELECT (SELECT coalesce(sum(seq_scan), 0) FROM pg_stat_all_tables \
+                         WHERE relid = 'pg_constraint'::regclass) \
+                      + (SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_all_indexes \
+                         WHERE relid = 'pg_constraint'::regclass)";
+    value(address, scans).await.parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_catalog_is_asked_once_for_each_target_of_references() {
+    let Some(address) = database().await else { return };
+    let tables = "CREATE TABLE orgs (id int PRIMARY KEY, slug text UNIQUE);
+        CREATE TABLE devices (id int PRIMARY KEY, org int REFERENCES orgs,
+            slug text REFERENCES orgs (slug))";
+    execute(&address, tables).await;
+    let rows: String = (0..300)
+        .map(|n| format!("  d{n}: {{id: {n}, org: !ref acme, slug: !ref acme}}\n"))
+        .collect();
+    let text = format!("orgs:\n  acme: {{id: 1, slug: ac}}\ndevices:\n{rows}");
+    let project = Project::new(&[("1.yaml", &text)]);
+    let before = looks_at_constraints(&address).await;
+    seed(&address, &project, "dev").await.unwrap();
+    let looks = looks_at_constraints(&address).await - before;
+    assert!(looks < 200, "{looks} for 600 references to one table");
+    let found = "SELECT count(*) FROM devices WHERE org = 1 AND slug = 'ac'";
+    assert_eq!(value(&address, found).await, "300");
+}
+
 #[tokio::test]
 async fn nothing_is_applied_twice_and_changes_are_told() {
     let Some(address) = database().await else { return };

@@ -14,7 +14,7 @@ INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, password_enc
 SELECT ('6f1c1c5e-0003-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
        ('6f1c1c5e-0002-4000-8000-' || lpad(factory::text, 12, '0'))::uuid,
        gateway_id, name,
-       'https://' || lower(gateway_id) || '.gateways.example', lower(gateway_id) || '@gateways.example',
+       'ws://' || lower(gateway_id) || '.gateways.example:8080', lower(gateway_id) || '@gateways.example',
        translate(encode(sha256(convert_to(gateway_id, 'UTF8')) || sha256(convert_to(name, 'UTF8')) || sha256('password'), 'base64'), E'\n', ''),
        model, firmware, now() - age, metadata::jsonb, now() - deleted
 FROM (VALUES

@@ -9,7 +9,7 @@ use super::diagnose::SAVEPOINT;
 use super::encrypt::{Encrypted, Encrypting};
 use super::load::SeedContent;
 use super::record::{self, Labels};
-use super::rows::Writer;
+use super::rows::{Referred, Writer};
 use super::{SeedFile, SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
@@ -128,7 +128,8 @@ async fn apply_file(
                 },
             )?;
             let source = &file.source;
-            Writer { connection: transaction, source, labels, encrypted }.write(tables).await
+            let referred = Referred::default();
+            Writer { connection: transaction, source, labels, encrypted, referred }.write(tables).await
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Writes the rows of a YAML seed.
 
+use std::collections::HashMap;
+
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -58,6 +60,17 @@ pub(super) struct Writer<'a> {
     pub labels: &'a mut Labels,
     /// The file's encrypted values.
     pub encrypted: &'a Encrypted,
+    /// What the database said about references, so that devdb asks once for each target.
+    pub referred: Referred,
+}
+
+/// The answers of the database to questions about `!ref`.
+#[derive(Default)]
+pub(super) struct Referred {
+    /// The only column of a table's primary key, by the table's name.
+    keys: HashMap<String, Option<String>>,
+    /// The value of a column in a row: by table, column, and primary key of the row.
+    values: HashMap<(String, String, String), Option<String>>,
 }
 
 /// The error when devdb cannot read the catalog.
@@ -225,29 +238,52 @@ impl Writer<'_> {
         key: String,
         place: Place,
     ) -> Result<String> {
-        let table = catalog::table(self.connection, &target.table)
-            .await
-            .map_err(|error| schema_error(&error))?;
-        let own_key = table.as_ref().and_then(|table| table.key.clone());
+        let own_key = self.key_of(&target.table).await.map_err(|error| schema_error(&error))?;
         let Some(own_key) = own_key.filter(|own| *own != target.column) else { return Ok(key) };
-        let query = format!(
-            "SELECT {}::text FROM {} WHERE {}::text = $1",
-            quote(&target.column),
-            target.sql_name,
-            quote(&own_key)
-        );
-        let value: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(query))
-            .bind(key)
-            .fetch_optional(&mut *self.connection)
-            .await
-            .map_err(|error| schema_error(&error))?;
-        value.flatten().ok_or_else(|| {
+        let value = self.value_of(target, &own_key, key).await;
+        value.map_err(|error| schema_error(&error))?.ok_or_else(|| {
             let Target { table, column, .. } = target;
             self.error(
                 place,
                 format!("this refers to the column {column} of {table}, which has no value there"),
             )
         })
+    }
+
+    /// The only column of a table's primary key.
+    async fn key_of(&mut self, table: &str) -> Result<Option<String>, sqlx::Error> {
+        if let Some(known) = self.referred.keys.get(table) {
+            return Ok(known.clone());
+        }
+        let key = catalog::table(self.connection, table).await?.and_then(|table| table.key);
+        self.referred.keys.insert(table.to_owned(), key.clone());
+        Ok(key)
+    }
+
+    /// The target's column in the row that has this primary key.
+    async fn value_of(
+        &mut self,
+        target: &Target,
+        own_key: &str,
+        key: String,
+    ) -> Result<Option<String>, sqlx::Error> {
+        let asked = (target.table.clone(), target.column.clone(), key);
+        if let Some(known) = self.referred.values.get(&asked) {
+            return Ok(known.clone());
+        }
+        let query = format!(
+            "SELECT {}::text FROM {} WHERE {}::text = $1",
+            quote(&target.column),
+            target.sql_name,
+            quote(own_key)
+        );
+        let value: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(query))
+            .bind(&asked.2)
+            .fetch_optional(&mut *self.connection)
+            .await?;
+        let value = value.flatten();
+        self.referred.values.insert(asked, value.clone());
+        Ok(value)
     }
 }
 
