@@ -316,11 +316,13 @@ impl<T, E: std::error::Error> ResultExt<T> for std::result::Result<T, E> {
     }
 }
 
-/// The nearest of `known` to a mistyped `word`, when one is near enough to be meant.
+/// The nearest of `known` to a mistyped `word`, when one is near enough to be meant. Case and
+/// surrounding blanks do not count.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.trim().to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
@@ -329,6 +331,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_in_capitals_or_with_blanks_has_a_near_one() {
+        let known = ["id", "gateway_id", "name"];
+        assert_eq!(nearest("GATEWAY_ID", known), Some("gateway_id"));
+        assert_eq!(nearest(" Name ", known), Some("name"));
+        assert_eq!(nearest("zzz", known), None);
+    }
 
     #[test]
     fn a_full_disk_is_hinted_at_once_wherever_it_is_said() {

@@ -230,9 +230,10 @@ fn reap(app: &App) -> Option<JoinHandle<()>> {
     let engines = app.engines(data_dir.clone(), None);
     Some(tokio::spawn(async move {
         let native = async {
+            let store = Store::open(&data_dir)?;
+            store.remove_drafts()?;
             let native = engines.native_store()?;
             native.reap().await?;
-            let store = Store::open(&data_dir)?;
             for owner in native.abandoned_builders().await? {
                 let lock = store.try_lock(Guards::Instance(&owner.key()))?;
                 if lock.is_some() && store.load(&owner.key())?.is_none() {

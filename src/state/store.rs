@@ -127,6 +127,29 @@ impl Store {
             .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
+    /// Removes the drafts of records that killed commands left. Skips an instance that another
+    /// command has locked, because the draft may be that command's.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or a lock's file cannot be opened.
+    pub fn remove_drafts(&self) -> Result<()> {
+        let directory = self.root.join("instances");
+        let entries = fs::read_dir(&directory)
+            .or_fail(Kind::Unexpected, || format!("cannot read {}", directory.display()))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let record = name.strip_suffix(disk::DRAFT);
+            let Some(key) = record.and_then(|record| record.strip_suffix(".json")) else {
+                continue;
+            };
+            if let Some(_lock) = self.try_lock(Guards::Instance(key))? {
+                // A draft that stays is overwritten by the next writer.
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+        Ok(())
+    }
+
     /// The instance of the same project and developer whose name is nearest to `owner`'s, for a
     /// hint.
     pub fn nearest_instance(&self, owner: &Owner) -> Option<String> {
@@ -245,6 +268,23 @@ mod tests {
         store.remove(&key).unwrap();
         assert!(store.load(&key).unwrap().is_none());
         store.remove(&key).unwrap();
+    }
+
+    #[test]
+    fn a_draft_goes_unless_somebody_works_on_its_instance() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path()).unwrap();
+        let record = sample("anna", 20_000);
+        let key = record.owner.key();
+        store.save(&record).unwrap();
+        let draft = disk::draft_of(&store.file(&key));
+        fs::write(&draft, "{").unwrap();
+        let working = store.try_lock(Guards::Instance(&key)).unwrap();
+        Store::open(home.path()).unwrap().remove_drafts().unwrap();
+        assert!(working.is_some() && draft.exists());
+        drop(working);
+        store.remove_drafts().unwrap();
+        assert!(!draft.exists() && store.load(&key).unwrap().is_some());
     }
 
     #[test]

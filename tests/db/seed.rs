@@ -141,6 +141,24 @@ async fn rows_refer_to_each_other_by_label() {
     );
 }
 
+#[tokio::test]
+async fn the_tags_of_yaml_itself_are_honoured() {
+    let Some(address) = database().await else { return };
+    execute(&address, "CREATE TABLE t (id text PRIMARY KEY, raw bytea, word text, data jsonb)")
+        .await;
+    let project = Project::new(&[(
+        "1.yaml",
+        "t:\n  a:\n    id: !!str 007\n    raw: !!binary |\n      AP\n      8=\n    word: !!null \"\"\n    data: {n: !!int \"5\", s: !!str 5}\n  \
+         b: !!map {id: b, raw: !!null ~, word: !!int 12, data: !!seq [!!bool 'true', !!float '1.5']}\n",
+    )]);
+    seed(&address, &project, "dev").await.unwrap();
+    let rows = "SELECT string_agg(concat_ws('|', id, raw, word IS NULL, word, data), ' ' ORDER BY id) FROM t";
+    assert_eq!(
+        value(&address, rows).await,
+        r#"007|\x00ff|t|{"n": 5, "s": "5"} b|f|12|[true, 1.5]"#
+    );
+}
+
 /// How often sessions that have ended looked into the catalog of constraints.
 async fn looks_at_constraints(address: &Address) -> u64 {
     let scans = "SELECT (SELECT coalesce(sum(seq_scan), 0) FROM pg_stat_all_tables \

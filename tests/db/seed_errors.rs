@@ -14,6 +14,7 @@ const SCHEMA: &str = "
     CREATE TABLE sites (id serial PRIMARY KEY, org_id uuid NOT NULL REFERENCES orgs, code text,
         CONSTRAINT one_code UNIQUE (org_id, code));
     CREATE UNIQUE INDEX live_code ON sites (lower(code)) WHERE code <> '';
+    CREATE TABLE lines (word text, raw bytea);
     CREATE TABLE readings (at date, celsius real)";
 
 async fn fails(address: &Address, files: &[(&str, &str)]) -> String {
@@ -141,6 +142,19 @@ async fn values_that_their_column_refuses() {
 }
 
 #[tokio::test]
+async fn bytes_belong_into_bytea_only() {
+    let Some(address) = database().await else { return };
+    execute(&address, SCHEMA).await;
+    insta::assert_snapshot!(yaml_fails(&address, "lines:\n  a: {word: !!binary AP8=}\n").await, @r#"
+    Seed: /…/2.yaml:2:13: the column "word" of type text cannot hold bytes
+    1 | lines:
+    2 |   a: {word: !!binary AP8=}
+      |             ^
+    hint: use !!binary for a bytea column only
+    "#);
+}
+
+#[tokio::test]
 async fn constraints() {
     let Some(address) = database().await else { return };
     execute(&address, SCHEMA).await;
@@ -236,6 +250,23 @@ async fn sql_and_csv_files() {
     1 | at,"celcius"
       |    ^
     hint: did you mean "celsius"?
+    "#);
+    insta::assert_snapshot!(fails(&address, &[("1_readings.csv", "AT, Celsius\n2026-01-01,1\n")]).await, @r#"
+    Seed: /…/1_readings.csv:1:1: the table readings has no column "AT"
+    1 | AT, Celsius
+      | ^
+    2 | 2026-01-01,1
+    hint: did you mean "at"?
+    "#);
+    insta::assert_snapshot!(fails(&address, &[("1_lines.csv", "word\none\n\\.\ntwo\n")]).await, @r#"
+    Seed: /…/1_lines.csv:3:1: the server takes this line for the end of the data
+    because the file has more rows
+    1 | word
+    2 | one
+    3 | \.
+      | ^
+    4 | two
+    hint: write the value in quotes: "\."
     "#);
     insta::assert_snapshot!(fails(&address, &[("1_readings.csv", "at;celsius\n1;2\n")]).await, @r#"
     Seed: /…/1_readings.csv:1:1: the table readings has no column "at;celsius"

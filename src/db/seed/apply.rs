@@ -129,7 +129,9 @@ async fn apply_file(
             )?;
             let source = &file.source;
             let referred = Referred::default();
-            Writer { connection: transaction, source, labels, encrypted, referred }.write(tables).await
+            Writer { connection: transaction, source, labels, encrypted, referred }
+                .write(tables)
+                .await
         }
     }
 }

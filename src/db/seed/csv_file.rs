@@ -12,6 +12,9 @@ use crate::error::{Error, Kind, Result, nearest};
 /// The size of a chunk that is sent, in bytes. An interrupted command stops between two chunks.
 const CHUNK_BYTES: usize = 1 << 16;
 
+/// The line that ends the data of COPY.
+const END_OF_DATA: &str = "\\.";
+
 /// Copies a CSV file into its table and returns the number of rows.
 ///
 /// # Errors
@@ -49,6 +52,7 @@ pub(super) async fn copy(
     let rows = send(connection, &statement, text)
         .await
         .map_err(|error| refused(file, &columns, &error))?;
+    check_that_all_was_read(file, text, rows)?;
     table
         .advance_sequences(connection, |column| {
             columns.iter().any(|(_, name)| *name == column.name)
@@ -56,6 +60,24 @@ pub(super) async fn copy(
         .await
         .map_err(|error| sequence_error(&file.source, &error))?;
     Ok(rows)
+}
+
+/// Fails when the server stopped reading at a line that holds only `\.`. PostgreSQL before 18 takes
+/// such a line for the end of the data (its manual, COPY, "CSV Format"). A trigger may also drop
+/// rows, so a smaller number alone is no error.
+fn check_that_all_was_read(file: &SeedFile, text: &str, taken: u64) -> Result<()> {
+    let Some(end) = text.lines().position(|line| line == END_OF_DATA) else { return Ok(()) };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    if reader.records().flatten().count() as u64 == taken {
+        return Ok(());
+    }
+    let place = Place { line: end + 1, column: 1 };
+    let message = "the server takes this line for the end of the data";
+    Err(file
+        .source
+        .error_at(Kind::Seed, place, message)
+        .because("the file has more rows")
+        .hint("write the value in quotes: \"\\.\""))
 }
 
 async fn send(

@@ -3,6 +3,7 @@
 
 mod apply;
 mod catalog;
+mod core;
 mod csv_file;
 mod diagnose;
 mod encrypt;

@@ -155,6 +155,7 @@ impl Writer<'_> {
             ValueContent::Null => None,
             ValueContent::Text(text) => Some(text.clone()),
             ValueContent::Nested(node) => Some(self.nested(column, node)?),
+            ValueContent::Binary(bytes) => Some(self.bytes(column, value.place, bytes)?),
             ValueContent::Encrypt(_) => self.encrypted.get(&value.place).cloned(),
             ValueContent::Sql(expression) => {
                 if sql_scan::statements(expression).len() != 1 || expression.ends_with(';') {
@@ -167,6 +168,17 @@ impl Writer<'_> {
             }
         };
         Ok(Input::Bound(text))
+    }
+
+    /// Bytes as PostgreSQL reads them (its manual, 8.4.1).
+    fn bytes(&self, column: &Column, place: Place, bytes: &[u8]) -> Result<String> {
+        if column.base_type != "bytea" {
+            let Column { name, base_type, .. } = column;
+            let message = format!("the column {name:?} of type {base_type} cannot hold bytes");
+            return Err(self.error(place, message).hint("use !!binary for a bytea column only"));
+        }
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+        Ok(format!("\\x{}", digits.collect::<String>()))
     }
 
     fn nested(&self, column: &Column, node: &tree::Node) -> Result<String> {

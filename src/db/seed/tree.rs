@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
+use super::core;
 use crate::db::files::SourceText;
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result};
@@ -20,7 +21,8 @@ const ALIASED_NODES_MAX: usize = 100_000;
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub place: Place,
-    /// The tag with its `!`. Tags of YAML itself (`!!str`) do not occur here.
+    /// The tag with its `!`. Of YAML's own tags only `!!binary` occurs here; the others are part of
+    /// the content.
     pub tag: Option<String>,
     pub content: NodeContent,
 }
@@ -131,20 +133,50 @@ impl<'a> Builder<'a> {
         let (content, tag, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, place),
             Event::Scalar(text, style, anchor, tag) => {
-                let is_text = tag.as_ref().is_some_and(|tag| yaml_type(tag) == Some("str"));
-                let plain = style == ScalarStyle::Plain && !is_text;
+                let plain = match yaml_type(tag.as_deref()) {
+                    None => style == ScalarStyle::Plain,
+                    Some(name) => {
+                        let plain = core::is_plain(name, &text);
+                        plain.map_err(|message| self.error(place, &message))?
+                    }
+                };
                 (NodeContent::Scalar { text: text.into_owned(), plain }, tag, anchor)
             }
-            Event::SequenceStart(anchor, tag) => (self.sequence(depth)?, tag, anchor),
-            Event::MappingStart(anchor, tag) => (self.mapping(depth)?, tag, anchor),
+            Event::SequenceStart(anchor, tag) => {
+                self.check_collection(tag.as_deref(), "seq", "a list", place)?;
+                (self.sequence(depth)?, tag, anchor)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_collection(tag.as_deref(), "map", "a mapping", place)?;
+                (self.mapping(depth)?, tag, anchor)
+            }
             _ => return Err(self.error(place, "a value is missing here")),
         };
-        let tag = tag.filter(|tag| !tag.is_yaml_core_schema()).map(|tag| tag.to_string());
+        let tag = match yaml_type(tag.as_deref()) {
+            None => tag.map(|tag| tag.to_string()),
+            Some(name) => (name == core::BINARY).then(|| format!("!!{name}")),
+        };
         let node = Node { place, tag, content };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// Checks that a tag of YAML's own on a list or mapping is the tag of that collection.
+    fn check_collection(
+        &self,
+        tag: Option<&Tag>,
+        own: &str,
+        kind: &str,
+        place: Place,
+    ) -> Result<()> {
+        match yaml_type(tag) {
+            Some(name) if name != own => {
+                Err(self.error(place, &format!("{kind} cannot have the tag !!{name}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn sequence(&mut self, depth: usize) -> Result<NodeContent> {
@@ -186,8 +218,9 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn yaml_type(tag: &Tag) -> Option<&str> {
-    tag.is_yaml_core_schema().then_some(tag.suffix.as_str())
+/// The name of a tag of YAML's own: `str` for `!!str`.
+fn yaml_type(tag: Option<&Tag>) -> Option<&str> {
+    tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str())
 }
 
 fn place(marker: Marker) -> Place {

@@ -1,5 +1,8 @@
 //! Reads a YAML seed: table → label → column → value.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::tree::{self, Name, Node, NodeContent, duplicate};
 use crate::db::files::SourceText;
 use crate::db::place::Place;
@@ -39,6 +42,8 @@ pub(super) enum ValueContent {
     Encrypt(String),
     /// `!sql expression`.
     Sql(String),
+    /// `!!binary base64`.
+    Binary(Vec<u8>),
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +55,9 @@ pub(super) struct Reference {
 
 /// The tags that a value may have.
 const TAGS: &[&str] = &["!ref", "!encrypt", "!sql"];
+
+/// YAML's own tag for bytes in base64.
+const BINARY_TAG: &str = "!!binary";
 
 /// Reads the tables and rows of a seed file, in the order of the file.
 ///
@@ -148,6 +156,9 @@ impl Reader<'_> {
     }
 
     fn tagged(&self, tag: &str, node: &Node) -> Result<ValueContent> {
+        if let (BINARY_TAG, NodeContent::Scalar { text, .. }) = (tag, &node.content) {
+            return self.binary(node.place, text);
+        }
         if !TAGS.contains(&tag) {
             let failure = self.error(node.place, format!("unknown tag {tag}"));
             return Err(match nearest(tag, TAGS.iter().copied()) {
@@ -177,5 +188,14 @@ impl Reader<'_> {
             }
             None => Reference { table: None, label: text.to_owned() },
         }))
+    }
+
+    /// Bytes in base64, in which line breaks and blanks do not count.
+    fn binary(&self, place: Place, text: &str) -> Result<ValueContent> {
+        let base64: String = text.split_whitespace().collect();
+        let bytes = STANDARD.decode(base64);
+        bytes.map(ValueContent::Binary).map_err(|error| {
+            self.error(place, format!("{BINARY_TAG} needs bytes in base64")).because(error)
+        })
     }
 }
