@@ -142,6 +142,8 @@ struct Parts {
     excerpt: Option<String>,
     notes: Vec<String>,
     hints: Vec<String>,
+    /// The notes and hints that are true only of a database that stays.
+    of_database: Vec<String>,
 }
 
 /// devdb's result.
@@ -157,6 +159,7 @@ impl Error {
             excerpt: None,
             notes: Vec::new(),
             hints: Vec::new(),
+            of_database: Vec::new(),
         }))
     }
 
@@ -222,10 +225,30 @@ impl Error {
         )
     }
 
-    /// The same failure without notes, where they are not true.
+    /// Adds a note that is true only of a database that stays: what was applied to it.
     #[must_use]
-    pub fn without_notes(mut self) -> Self {
-        self.0.notes.clear();
+    pub fn note_of_database(mut self, note: impl Into<String>) -> Self {
+        let note = note.into();
+        self.0.of_database.push(note.clone());
+        self.note(note)
+    }
+
+    /// Adds a hint that helps only with a database that stays.
+    #[must_use]
+    pub fn hint_of_database(mut self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        self.0.of_database.push(hint.clone());
+        self.hint(hint)
+    }
+
+    /// The same failure in a private server, which is removed with its database. All other notes and
+    /// hints remain, those of PostgreSQL too.
+    #[must_use]
+    pub fn without_database(mut self) -> Self {
+        let Parts { notes, hints, of_database, .. } = &mut *self.0;
+        for lines in [notes, hints] {
+            lines.retain(|line| !of_database.contains(line));
+        }
         self
     }
 
@@ -338,6 +361,18 @@ mod tests {
         assert_eq!(nearest("GATEWAY_ID", known), Some("gateway_id"));
         assert_eq!(nearest(" Name ", known), Some("name"));
         assert_eq!(nearest("zzz", known), None);
+    }
+
+    #[test]
+    fn in_a_private_server_only_what_is_untrue_is_dropped() {
+        let error = Error::new(Kind::Migration, "the migration failed")
+            .note("PostgreSQL has a note")
+            .note_of_database("2 migrations remain applied")
+            .hint("There is a column with another name.")
+            .hint_of_database("devdb reset   makes a fresh database")
+            .without_database();
+        assert_eq!(error.notes(), ["PostgreSQL has a note"]);
+        assert_eq!(error.hints(), ["There is a column with another name."]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
 
 async fn status(context: &Context, check: bool) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, Extent::Nothing)?;
+    plan.migrations.check()?;
     let checked = |error: Error| match error.kind() {
         Kind::NoInstance | Kind::NotRunning if check => error.with_kind(Kind::Pending),
         _ => error,

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::instance::{self, Instance, OldGeneration, Replaced};
 use crate::outcome::{Applied, Location, Outcome, Report, ResetReport, millis};
 use crate::plan::{Extent, Plan, Skip};
+use crate::populate;
 
 /// `devdb reset`
 pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
@@ -32,6 +33,9 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         let report = instance::bring_up(&context, &plan, begun).await?;
         return Ok(Outcome { command: "reset", report: Report::Up(Box::new(report)), exit: 0 });
     };
+    let endpoint = instance::endpoint_of(&replaced.server)?;
+    let address = instance::address(&instance.recorded()?, endpoint);
+    context.interrupt.guard(populate::record_line_endings(&address, &plan)).await?;
     let report = report(&mut instance, replaced, Applied::default(), begun).await?;
     Ok(Outcome { command: "reset", report: Report::Reset(Box::new(report)), exit: 0 })
 }

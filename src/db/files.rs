@@ -1,10 +1,11 @@
 //! Reads the files of migrations and seeds, from a directory or from the binary.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use include_dir::Dir;
 
 use super::place::{self, Place};
+use crate::disk;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::Files;
 
@@ -45,12 +46,38 @@ pub(super) enum Folder {
     Absent,
 }
 
-/// The names in a [`Folder`].
+/// The names in a [`Folder`], without those that devdb [passes over](is_passed_over).
 pub(super) struct Listing {
-    /// The names of files, sorted, without hidden ones.
+    /// The names of files, sorted. A socket or a link to a missing file counts as a file, because
+    /// reading it fails and says why.
     pub files: Vec<String>,
-    /// The names of directories, sorted, without hidden ones.
+    /// The names of directories, sorted.
     pub directories: Vec<String>,
+}
+
+/// Endings of files that editors, `patch` and desktops leave, and that people do not mean.
+const LEFT_OVER: &[&str] = &["~", ".bak", ".orig", ".rej", ".tmp", ".swp", ".swo", ".swx"];
+
+/// Files that desktops write into a directory.
+const OF_DESKTOPS: &[&str] = &["Thumbs.db", "desktop.ini"];
+
+/// Endings of pages that people read.
+const PAGES: &[&str] = &[".md", ".txt", ".rst", ".adoc"];
+
+/// Whether devdb says nothing about an entry of a directory: hidden ones, and what editors and
+/// desktops leave.
+pub(super) fn is_passed_over(name: &str) -> bool {
+    name.starts_with('.')
+        || (name.starts_with('#') && name.ends_with('#'))
+        || LEFT_OVER.iter().any(|ending| name.ends_with(ending))
+        || OF_DESKTOPS.contains(&name)
+}
+
+/// Whether a file is a page that people read, such as a README.
+pub(super) fn is_page(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    PAGES.iter().any(|ending| name.ends_with(ending))
+        || (!name.contains('.') && (name.starts_with("readme") || name.starts_with("license")))
 }
 
 impl Folder {
@@ -96,14 +123,16 @@ impl Folder {
     }
 
     /// The names of its files and subdirectories.
+    ///
+    /// # Errors
+    /// `Config` when the directory cannot be read, or a name is not UTF-8.
     pub fn list(&self) -> Result<Listing> {
         let mut listing = Listing { files: Vec::new(), directories: Vec::new() };
         match self {
             Folder::Absent => {}
             Folder::Embedded(directory) => {
-                let name = |path: &std::path::Path| {
-                    path.file_name().map(|name| name.to_string_lossy().into_owned())
-                };
+                let name =
+                    |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
                 listing.files.extend(directory.files().filter_map(|file| name(file.path())));
                 listing.directories.extend(directory.dirs().filter_map(|dir| name(dir.path())));
             }
@@ -111,21 +140,31 @@ impl Folder {
                 let unreadable = || format!("cannot read the directory {}", path.display());
                 for entry in std::fs::read_dir(path).or_fail(Kind::Config, unreadable)? {
                     let entry = entry.or_fail(Kind::Config, unreadable)?;
-                    let name = entry.file_name().to_string_lossy().into_owned();
-                    // A link to a missing file counts as a file; reading it fails and says so.
-                    if entry.path().is_dir() {
-                        listing.directories.push(name);
-                    } else {
-                        listing.files.push(name);
+                    let name = match entry.file_name().into_string() {
+                        Ok(name) => name,
+                        Err(name) if is_passed_over(&name.to_string_lossy()) => continue,
+                        Err(name) => return Err(name_not_utf8(path, &name)),
+                    };
+                    match entry.path().is_dir() {
+                        true => listing.directories.push(name),
+                        false => listing.files.push(name),
                     }
                 }
             }
         }
         for names in [&mut listing.files, &mut listing.directories] {
-            names.retain(|name| !name.starts_with('.'));
+            names.retain(|name| !is_passed_over(name));
             names.sort();
         }
         Ok(listing)
+    }
+
+    /// Its path, if it is a directory on the disk.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Folder::Disk(path) => Some(path),
+            Folder::Embedded(_) | Folder::Absent => None,
+        }
     }
 
     /// The path of one of its files as messages show it.
@@ -142,13 +181,11 @@ impl Folder {
     /// Reads one of its files.
     ///
     /// # Errors
-    /// An error of this `kind` when the file cannot be read or is not UTF-8.
+    /// An error of this `kind` when the file is not a regular file, cannot be read or is not UTF-8.
     pub fn read(&self, name: &str, kind: Kind) -> Result<SourceText> {
         let label = self.label(name);
         let bytes = match self {
-            Folder::Disk(path) => {
-                std::fs::read(path.join(name)).or_fail(kind, || format!("cannot read {label}"))?
-            }
+            Folder::Disk(path) => disk::read_regular(&path.join(name), kind)?,
             Folder::Embedded(directory) => directory
                 .get_file(directory.path().join(name))
                 .map(|file| file.contents().to_vec())
@@ -160,6 +197,12 @@ impl Folder {
             Err(error) => Err(not_utf8(&label, &error, kind)),
         }
     }
+}
+
+fn name_not_utf8(directory: &Path, name: &std::ffi::OsStr) -> Error {
+    Error::new(Kind::Config, format!("the name {name:?} in {} is not UTF-8", directory.display()))
+        .because("devdb and PostgreSQL record the names of files as text")
+        .hint("rename the file")
 }
 
 fn not_utf8(label: &str, error: &std::string::FromUtf8Error, kind: Kind) -> Error {
@@ -188,5 +231,42 @@ mod tests {
         assert!(error.message().ends_with("a.sql:2:9: not UTF-8"), "{error}");
         let error = folder.read("b.sql", Kind::Config).unwrap_err();
         assert!(error.message().ends_with("b.sql is UTF-16"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let mkfifo = std::process::Command::new("mkfifo").arg(path("a.sql")).status().unwrap();
+        assert!(mkfifo.success());
+        let _socket = std::os::unix::net::UnixListener::bind(path("b.sql")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", path("c.sql")).unwrap();
+        std::os::unix::fs::symlink("nowhere.sql", path("d.sql")).unwrap();
+        let folder = Folder::Disk(directory.path().to_owned());
+        for (name, what) in [
+            ("a.sql", "a FIFO"),
+            ("b.sql", "a socket"),
+            ("c.sql", "a device"),
+            ("d.sql", "a link to nowhere.sql, which does not exist"),
+        ] {
+            let error = folder.read(name, Kind::Seed).unwrap_err();
+            assert!(error.message().ends_with(name), "{error}");
+            assert!(error.causes()[0].starts_with(&format!("it is {what}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_is_named_and_hidden_files_are_not() {
+        use std::os::unix::ffi::OsStrExt;
+        let directory = tempfile::tempdir().unwrap();
+        for name in [".hidden", "1_a.sql~", "1_a.sql.orig", "#1_a.sql#", "Thumbs.db", "1_a.sql"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let folder = Folder::Disk(directory.path().to_owned());
+        assert_eq!(folder.list().unwrap().files, ["1_a.sql"]);
+        let name = std::ffi::OsStr::from_bytes(b"1_\xff.sql");
+        std::fs::write(directory.path().join(name), "").unwrap();
+        let error = folder.list().map(|listing| listing.files).unwrap_err();
+        assert!(error.message().starts_with("the name \"1_\\xFF.sql\" in "), "{error}");
     }
 }

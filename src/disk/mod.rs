@@ -1,11 +1,14 @@
-//! How devdb writes files: privately, and whole or not at all.
+//! How devdb writes files: privately, and whole or not at all. And how it reads those of people.
 //!
 //! - [`private_directory`] makes a directory that only its owner can enter.
 //! - [`replace`] and [`Draft`] write a file by way of a draft: a reader, or a crash, sees the old
 //!   text or the new text and nothing in between.
 //! - [`sealed`] adds a digest to a JSON record, so that devdb notices when the file was damaged.
+//! - [`read_regular`] reads a file, and refuses a FIFO, which it would wait for.
 
 mod private;
+mod regular;
 pub mod sealed;
 
 pub use private::{DRAFT, Draft, draft_of, mark, parent, private_directory, replace, sync_parent};
+pub use regular::read_regular;

@@ -58,6 +58,19 @@ pub struct GoldenLabel {
     /// Whether it contains values that were encrypted with a key of this machine. devdb never sends
     /// such a state anywhere.
     pub local: bool,
+    /// The inputs of another tool's command. Only a state that the command has migrated, and that
+    /// has no seeds, has them. Another state with more inputs may begin with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolInputs>,
+}
+
+/// The inputs of another tool's command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolInputs {
+    /// A digest of the state before the command, and of the command's words.
+    pub base: String,
+    /// A digest of the name and the content of each file that the command reads, in no order.
+    pub files: Vec<String>,
 }
 
 impl GoldenLabel {

@@ -44,7 +44,7 @@ mod transfer;
 
 pub use engines::Engines;
 pub use generation::Generation;
-pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Platform};
+pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Platform, ToolInputs};
 pub use lease::Lease;
 pub use private::{PrivateLaunch, PrivateServer};
 pub use server::{Endpoint, Exit, Launch, Role, STOP_DEADLINE, Server, Status};

@@ -28,7 +28,7 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden};
 use crate::outcome::Applied;
 use crate::plan::Plan;
-use crate::populate::ready;
+use crate::populate::{self, ready};
 use crate::spec::{EPHEMERAL, EngineKind, MadeWith, Owner};
 
 /// The file with the server's log that [`Ephemeral::save`] writes.
@@ -127,7 +127,12 @@ impl Ephemeral {
         };
         let (golden, server) = golden::obtain(&context, &engine, plan, start).await?;
         let address = ready::private_address(&server, &spec, password);
-        let ready = ready::private(&context, &server, &address).await;
+        let ready = async {
+            ready::private(&context, &server, &address).await?;
+            let recording = populate::record_line_endings(&address, plan);
+            context.interrupt.guard(recording).await
+        };
+        let ready = ready.await;
         golden.release(&context, Applied::default()).await;
         let ephemeral = Ephemeral { context, engine, server, address };
         match ready {

@@ -122,14 +122,17 @@ impl Work<'_> {
         let begun = Instant::now();
         populate::populate(context, &self.address, &plan.without_seeds())
             .await
-            .map_err(without_migration_notes)?;
+            .map_err(Error::without_database)?;
         let is_new = lookup.best.as_ref().is_none_or(|best| &best.step != chain.migrated());
         let is_worth_it =
             chain.target() != chain.migrated() && begun.elapsed() >= BAKE_TIME_WORTH_KEEPING;
         if is_new && is_worth_it && plan.is_current() {
             self.publish_live(builder, chain.migrated()).await?;
         }
-        populate::populate_with(context, &self.address, plan, encrypting).await?;
+        populate::populate_with(context, &self.address, plan, encrypting)
+            .await
+            .map_err(Error::without_database)?;
+        self.look().await?;
         let mut label = self.label(chain.target());
         if !plan.is_current() {
             // Nobody knows which version of the files the tool has read, so the state serves only
@@ -137,6 +140,24 @@ impl Work<'_> {
             label.fingerprint = digest([&label.fingerprint, &Uuid::new_v4().to_string()]);
         }
         self.publish(builder, label).await
+    }
+
+    /// Looks whether the database has what its label is going to say.
+    async fn look(&self) -> Result<()> {
+        if !self.plan.migrates() {
+            return Ok(());
+        }
+        let looking = populate::migrations(&self.address, self.plan);
+        let found = self.context.interrupt.guard(looking).await?;
+        let lists = [&found.pending, &found.changed, &found.missing, &found.dirty];
+        match lists.into_iter().flatten().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::new(
+                Kind::Migration,
+                format!("everything was applied, but the database does not record {name} as the file has it"),
+            )
+            .because("a migration or a seed changes the table in which migrations are recorded")),
+        }
     }
 
     /// Publishes the unpacked state if nothing of the plan has to be applied to it.
@@ -182,6 +203,7 @@ impl Work<'_> {
         label: GoldenLabel,
     ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
+        guard.guard(populate::record_lf(&self.address, self.plan)).await?;
         let next_transaction = guard.guard(inspect::remove_password(&self.address)).await?;
         // Not interruptible: the engine finishes even when devdb stops waiting.
         builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
@@ -202,10 +224,4 @@ impl Work<'_> {
     fn label(&self, step: &Step) -> GoldenLabel {
         self.lookup.label(self.context, self.engine, step)
     }
-}
-
-/// Removes the notes of a migration's error. They say that earlier migrations stay applied, but
-/// here all of them are removed with the builder.
-fn without_migration_notes(error: Error) -> Error {
-    if error.kind() == Kind::Migration { error.without_notes() } else { error }
 }

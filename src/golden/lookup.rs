@@ -1,5 +1,7 @@
 //! Looks for a plan's state in the cache of an engine.
 
+use std::cmp::Reverse;
+
 use chrono::Utc;
 
 use crate::context::Context;
@@ -90,11 +92,13 @@ impl Lookup {
             created: Utc::now(),
             next_transaction: 0,
             local: self.is_local && step.seeds > 0,
+            tool: self.chain.tool_inputs(step),
         }
     }
 }
 
-/// The longest step of `chain` that is cached. A clean state comes before one that serves only
+/// The longest step of `chain` that is cached, or else a state that another tool can go on from. A
+/// clean state comes before one that serves only
 /// builders. States of another platform do not count. When the state already has [`DEPTH_MAX`]
 /// states below it, the empty database is the best to build on.
 fn best(chain: &Chain, states: Vec<GoldenState>, platform: &Platform) -> Option<Best> {
@@ -106,12 +110,29 @@ fn best(chain: &Chain, states: Vec<GoldenState>, platform: &Platform) -> Option<
         let state = usable.iter().find(|state| state.label.fingerprint == step.fingerprint)?;
         Some(Best { step: step.clone(), state: state.clone() })
     };
-    let best = chain.longest_first().find_map(of)?;
+    let best = chain.longest_first().find_map(of);
+    let best = match best {
+        Some(best) if best.step.migrations > 0 => best,
+        other => grown(chain, &usable).or(other)?,
+    };
     let is_hit = &best.step == chain.target() && best.state.label.clean;
     if is_hit || best.state.label.depth < DEPTH_MAX {
         return Some(best);
     }
     of(chain.base())
+}
+
+/// The state with the most files of another tool, from which that tool can go on.
+fn grown(chain: &Chain, states: &[GoldenState]) -> Option<Best> {
+    let inputs = |state: &GoldenState| {
+        state.label.tool.as_ref().filter(|tool| chain.continues(tool)).map(|tool| tool.files.len())
+    };
+    let usable = states.iter().filter(|state| inputs(state).is_some());
+    // Of two states with the same inputs, the first is the clean one.
+    let state = usable.min_by_key(|state| Reverse(inputs(state)))?;
+    let GoldenLabel { fingerprint, migrations, seeds, .. } = &state.label;
+    let step = Step { fingerprint: fingerprint.clone(), migrations: *migrations, seeds: *seeds };
+    Some(Best { step, state: state.clone() })
 }
 
 /// The result of [`look_without_key`].

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Cached, Location};
-use crate::plan::Standing;
+use crate::plan::{ByTool, Standing};
 use crate::spec::{EngineKind, Owner};
 
 /// What devdb did to get a running server.
@@ -191,6 +191,9 @@ pub struct MigrationsReport {
     pub out_of_order: Vec<String>,
     /// The versions that sqlx began and did not finish.
     pub dirty: Vec<String>,
+    /// The other tool that migrates the database; null when devdb applies the files itself.
+    /// `applied` has what that tool has recorded, and `pending` the tool's command.
+    pub tool: Option<ByTool>,
 }
 
 impl MigrationsReport {
@@ -202,8 +205,8 @@ impl MigrationsReport {
 
 impl From<Standing> for MigrationsReport {
     fn from(standing: Standing) -> Self {
-        let Standing { applied, pending, changed, missing, out_of_order, dirty } = standing;
-        MigrationsReport { applied, pending, changed, missing, out_of_order, dirty }
+        let Standing { applied, pending, changed, missing, out_of_order, dirty, tool } = standing;
+        MigrationsReport { applied, pending, changed, missing, out_of_order, dirty, tool }
     }
 }
 

@@ -106,6 +106,8 @@ fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
     rows.push((
         "migrations",
         match &manifest.migrations {
+            // Those of another tool are not in the manifest.
+            Some(all) if all.is_empty() => "none that devdb applied itself".to_owned(),
             Some(all) => format!("{} applied", all.len()),
             None => "not known, because the server did not run".to_owned(),
         },

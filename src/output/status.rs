@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::Style;
 use super::text::{count, row, short, size, who};
 use crate::outcome::{Cached, MigrationsReport, SeedsReport, StatusGolden, StatusReport};
+use crate::plan::ByTool;
 
 /// `devdb status`
 pub fn status(report: &StatusReport, style: Style) -> String {
@@ -99,7 +100,24 @@ fn seeds(text: &mut String, seeds: &SeedsReport, style: Style) {
 }
 
 fn summary(report: &MigrationsReport) -> String {
+    if let Some(tool) = &report.tool {
+        return by_tool(tool, report);
+    }
     format!("{} applied, {} pending", report.applied.len(), report.pending.len())
+}
+
+fn by_tool(tool: &ByTool, report: &MigrationsReport) -> String {
+    let ByTool { command, has_run, is_counted, at } = tool;
+    let stands = match at {
+        _ if *is_counted => format!("{} applied by {command}", report.applied.len()),
+        Some(version) => format!("at version {version}, by {command}"),
+        None if *has_run => format!("{command} has run"),
+        None => format!("{command} has not run"),
+    };
+    match *has_run && !report.pending.is_empty() {
+        true => format!("{stands}; the files that it reads have changed since"),
+        false => stands,
+    }
 }
 
 /// The migrations that need a person's attention.

@@ -6,7 +6,8 @@
 //! not count, but a changed comment does.
 
 use super::Plan;
-use crate::engine::Platform;
+use super::command::Growth;
+use crate::engine::{Platform, ToolInputs};
 use crate::spec::{INITDB_OPTIONS, ServerSpec, digest};
 
 /// The version of the links' content. It has to change with the content, so that old states are not
@@ -57,6 +58,8 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     steps: Vec<Step>,
+    /// The fingerprint of the state before another tool migrates, and what that tool reads.
+    grown: Option<(String, Growth)>,
 }
 
 /// What the key of `!encrypt` adds to the seeds' link, because another key gives other values.
@@ -77,12 +80,14 @@ pub(super) struct Link {
     parts: Vec<String>,
     /// How many items (files, or one command) the step applies.
     items: usize,
+    /// Which states the step can go on from, apart from the one before it.
+    growth: Option<Growth>,
 }
 
 impl Link {
     /// Makes the link of a step that applies so many items.
     pub(super) fn new<'a>(parts: impl IntoIterator<Item = &'a str>, items: usize) -> Self {
-        let mut link = Link { parts: Vec::new(), items };
+        let mut link = Link { parts: Vec::new(), items, growth: None };
         link.add(parts);
         link
     }
@@ -90,6 +95,11 @@ impl Link {
     /// Adds parts to the link.
     pub(super) fn add<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
         self.parts.extend(parts.into_iter().map(str::to_owned));
+    }
+
+    /// A link that can go on from states with a part of its files.
+    pub(super) fn growing(self, growth: Growth) -> Self {
+        Link { growth: Some(growth), ..self }
     }
 
     /// Adds the key of `!encrypt` if values depend on it.
@@ -102,7 +112,7 @@ impl Chain {
     /// The chain of `plan` on a server as `spec` says. `key` is needed when the seeds' rows depend
     /// on it.
     pub fn of(spec: &ServerSpec, platform: &Platform, plan: &Plan, key: Option<&KeyPart>) -> Self {
-        let mut chain = Chain { steps: vec![base(spec, platform)] };
+        let mut chain = Chain { steps: vec![base(spec, platform)], grown: None };
         if !plan.migrates() {
             return chain;
         }
@@ -110,6 +120,9 @@ impl Chain {
             chain.link(&[&["extensions".to_owned()], spec.extensions.as_slice()].concat(), 0, 0);
         }
         for link in plan.migrations.links(None) {
+            if let Some(growth) = link.growth {
+                chain.grown = Some((chain.target().fingerprint.clone(), growth));
+            }
             chain.link(&link.parts, link.items, 0);
         }
         if plan.seeds() {
@@ -139,6 +152,18 @@ impl Chain {
     /// All states, the whole one first.
     pub fn longest_first(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().rev()
+    }
+
+    /// What the label of a step's state says about the inputs of another tool. None when no tool
+    /// has migrated that state, or when it has seeds.
+    pub fn tool_inputs(&self, step: &Step) -> Option<ToolInputs> {
+        let (before, growth) = self.grown.as_ref()?;
+        (step.migrations > 0 && step.seeds == 0).then(|| growth.inputs(before))
+    }
+
+    /// Whether the other tool of this chain can go on from a state with these inputs.
+    pub fn continues(&self, old: &ToolInputs) -> bool {
+        self.grown.as_ref().is_some_and(|(before, growth)| growth.continues(before, old))
     }
 
     fn link(&mut self, parts: &[String], migrations: usize, seeds: usize) {

@@ -3,8 +3,9 @@
 
 use super::chain::{KeyPart, Link};
 use super::command::{Recorded, Tool};
-use super::source::{Applied, Insist, Kind, Stage, Standing, Target};
+use super::source::{Applied, ByTool, Insist, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
+use crate::db::tool_record::{self, ToolRecord};
 use crate::error::Result;
 use crate::spec::{InstanceSpec, SourceSpec};
 
@@ -25,7 +26,8 @@ impl Kind for MigrationCommand {
     }
 
     fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
-        vec![Link::new(["migrations of", self.0.fingerprint()], 1)]
+        let link = Link::new(["migrations of", self.0.fingerprint()], 1);
+        vec![link.growing(self.0.growth())]
     }
 
     fn first(&self, count: usize) -> Applied {
@@ -33,13 +35,18 @@ impl Kind for MigrationCommand {
     }
 
     async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
-        let label = vec![self.0.label()];
-        Ok(match self.0.recorded(connection).await? {
-            Recorded::Current => Standing { applied: label, ..Standing::default() },
-            Recorded::Never | Recorded::Changed => {
-                Standing { pending: label, ..Standing::default() }
-            }
-        })
+        let label = self.0.label();
+        let found = self.0.recorded(connection).await?;
+        let record = tool_record::read(connection, &label).await?;
+        let (applied, at, is_counted) = match record {
+            Some(ToolRecord::Applied(names)) => (names, None, true),
+            Some(ToolRecord::At(version)) => (Vec::new(), Some(version), false),
+            None => (Vec::new(), None, false),
+        };
+        let pending = if found == Recorded::Current { Vec::new() } else { vec![label.clone()] };
+        let has_run = found != Recorded::Never;
+        let tool = ByTool { command: label, has_run, is_counted, at };
+        Ok(Standing { applied, pending, tool: Some(tool), ..Standing::default() })
     }
 
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {

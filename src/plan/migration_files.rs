@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::chain::{KeyPart, Link};
 use super::source::{Applied, Insist, Kind, Stage, Standing, Target};
 use crate::db::connect::{self, Connection};
-use crate::db::migrate::{self, AppliedMigration, MigrationSet, PendingMigration};
+use crate::db::migrate::{self, AppliedMigration, LineEndings, MigrationSet, PendingMigration};
 use crate::embedded;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::spec::{Files, InstanceSpec, MigrationSpec, OutOfOrder, SourceSpec};
@@ -33,6 +33,10 @@ impl Kind for MigrationFiles {
         }
     }
 
+    fn check(&self) -> Result<()> {
+        self.set.check_layout()
+    }
+
     fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
         let files = self.set.files().iter();
         files.map(|file| Link::new(["migration", file.name(), &file.fingerprint()], 1)).collect()
@@ -54,7 +58,20 @@ impl Kind for MigrationFiles {
             dirty: applied(&status.dirty),
             pending: pending(status.pending),
             out_of_order: pending(status.out_of_order),
+            tool: None,
         })
+    }
+
+    async fn record_line_endings(
+        &self,
+        connection: &mut Connection,
+        endings: LineEndings,
+    ) -> Result<()> {
+        migrate::record_line_endings(connection, &self.set, endings).await
+    }
+
+    fn has_other_line_endings(&self) -> bool {
+        self.set.has_other_line_endings()
     }
 
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {

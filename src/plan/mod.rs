@@ -13,7 +13,7 @@ pub use migration_command::MigrationCommand;
 pub use migration_files::{MigrationFiles, new_migration};
 pub use seed_command::SeedCommand;
 pub use seed_files::SeedFiles;
-pub use source::{Insist, KeyUse, Source, Stage, Standing, Target};
+pub use source::{ByTool, Insist, KeyUse, Source, Stage, Standing, Target};
 
 use crate::error::{Error, Kind, Result};
 use crate::spec::InstanceSpec;
@@ -67,11 +67,11 @@ impl Plan {
     /// # Errors
     /// `Config` and `Seed`, with the file and the line.
     pub fn load(spec: &InstanceSpec, extent: Extent) -> Result<Plan> {
-        Ok(Plan {
-            migrations: Source::load(Stage::Migrations, spec)?,
-            seeds: Source::load(Stage::Seeds, spec)?,
-            extent,
-        })
+        let migrations = Source::load(Stage::Migrations, spec)?;
+        if extent >= Extent::Migrations {
+            migrations.check()?;
+        }
+        Ok(Plan { migrations, seeds: Source::load(Stage::Seeds, spec)?, extent })
     }
 
     /// A plan that applies nothing and reads no file.

@@ -4,10 +4,13 @@
 
 use std::fmt::Debug;
 
+use serde::Serialize;
+
 use super::chain::{KeyPart, Link};
 use super::{MigrationCommand, MigrationFiles, SeedCommand, SeedFiles};
 use crate::config::environment::Environment;
 use crate::db::connect::{Address, Connection};
+use crate::db::migrate::LineEndings;
 use crate::db::seed::{Encrypt, Encrypting};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::Events;
@@ -47,6 +50,21 @@ pub struct Standing {
     pub out_of_order: Vec<String>,
     /// The migrations that another tool began and did not finish.
     pub dirty: Vec<String>,
+    /// The other tool that migrates, if one does. `applied` has what that tool has recorded.
+    pub tool: Option<ByTool>,
+}
+
+/// How a database stands with another tool that migrates it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct ByTool {
+    /// The tool's command.
+    pub command: String,
+    /// Whether devdb has run the command on this database.
+    pub has_run: bool,
+    /// Whether devdb can read which migrations the tool has applied.
+    pub is_counted: bool,
+    /// The version that the tool has recorded, if it records only the newest one.
+    pub at: Option<String>,
 }
 
 impl Standing {
@@ -54,6 +72,21 @@ impl Standing {
     pub fn is_current(&self) -> bool {
         let lists = [&self.pending, &self.changed, &self.missing, &self.dirty];
         lists.iter().all(|list| list.is_empty())
+    }
+
+    /// Whether a database that stood like this has lost migrations since, as `now` says. A tool
+    /// whose record devdb cannot read may have lost some.
+    pub fn has_lost_some(&self, now: &Standing) -> bool {
+        if !self.is_current() {
+            return false;
+        }
+        let has = |name: &String| now.applied.contains(name);
+        let at = |standing: &Standing| standing.tool.as_ref().and_then(|tool| tool.at.clone());
+        let is_unknown = |tool: &ByTool| !tool.is_counted && tool.at.is_none();
+        !now.is_current()
+            || !self.applied.iter().all(has)
+            || at(self) != at(now)
+            || now.tool.as_ref().is_some_and(is_unknown)
     }
 
     /// Whether something is pending and nothing is applied yet.
@@ -114,6 +147,12 @@ pub(super) trait Kind: Clone + Debug + Sized {
     /// files are found here, without a database and without changing anything.
     fn load(spec: &InstanceSpec) -> Result<Option<Self>>;
 
+    /// Fails when the source cannot be applied at all, whatever the database has. A database can be
+    /// used without it.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The links that the source adds to the fingerprint, one for each state that can be published.
     fn links(&self, key: Option<&KeyPart>) -> Vec<Link>;
 
@@ -125,6 +164,22 @@ pub(super) trait Kind: Clone + Debug + Sized {
 
     /// Applies what is due, under a lock in the database.
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied>;
+
+    /// Makes the database record the files with these line endings, where the applied ones differ
+    /// only in that.
+    async fn record_line_endings(
+        &self,
+        _connection: &mut Connection,
+        _endings: LineEndings,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether some files have other line endings than LF, so that a golden state does not have
+    /// their checksums.
+    fn has_other_line_endings(&self) -> bool {
+        false
+    }
 
     /// How the source uses the key of `!encrypt`.
     fn key_use(&self) -> KeyUse {
@@ -168,6 +223,14 @@ macro_rules! sources {
                 Err(Error::new(ErrorKind::Config, what))
             }
 
+            /// Fails when the source cannot be applied at all, whatever the database has.
+            ///
+            /// # Errors
+            /// `Config`, with what is in its way.
+            pub fn check(&self) -> Result<()> {
+                match self { $(Source::$kind(source) => source.check()),* }
+            }
+
             /// The links that the source adds to the fingerprint, one for each state that can be
             /// published.
             pub(super) fn links(&self, key: Option<&KeyPart>) -> Vec<Link> {
@@ -195,6 +258,30 @@ macro_rules! sources {
             /// started.
             pub async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {
                 match self { $(Source::$kind(source) => source.apply(target, insist).await),* }
+            }
+
+            /// Makes the database record the files with these line endings, where the applied ones
+            /// differ only in that. Other programs, such as `sqlx migrate`, compare the record with
+            /// the files that are there.
+            ///
+            /// # Errors
+            /// When the connection is lost.
+            pub async fn record_line_endings(
+                &self,
+                connection: &mut Connection,
+                endings: LineEndings,
+            ) -> Result<()> {
+                match self {
+                    $(Source::$kind(source) => {
+                        source.record_line_endings(connection, endings).await
+                    })*
+                }
+            }
+
+            /// Whether some files have other line endings than LF, so that a golden state does not
+            /// have their checksums.
+            pub fn has_other_line_endings(&self) -> bool {
+                match self { $(Source::$kind(source) => source.has_other_line_endings()),* }
             }
 
             /// How the source uses the key of `!encrypt`.

@@ -5,8 +5,9 @@ pub mod ready;
 use crate::context::Context;
 use crate::db::connect::{self, Address, Connection};
 use crate::db::inspect::{self, ServerFacts};
+use crate::db::migrate::LineEndings;
 use crate::db::seed::Encrypting;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::outcome::{Applied, MigrationsReport, SeedsReport};
 use crate::plan::{Insist, Plan, Standing, Target};
 
@@ -80,6 +81,35 @@ pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsRepo
     Ok(plan.migrations.standing(&mut connection).await?.into())
 }
 
+/// Makes a copy of a golden state record the files of this checkout, when they have other line
+/// endings than those of the state.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record_line_endings(address: &Address, plan: &Plan) -> Result<()> {
+    if !plan.migrates() || !plan.migrations.has_other_line_endings() {
+        return Ok(());
+    }
+    let mut connection = address.connect().await?;
+    plan.migrations.record_line_endings(&mut connection, LineEndings::Here).await?;
+    connect::close(connection).await;
+    Ok(())
+}
+
+/// Makes a golden state record the files with LF, because all checkouts share it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record_lf(address: &Address, plan: &Plan) -> Result<()> {
+    if !plan.migrates() || !plan.migrations.has_other_line_endings() {
+        return Ok(());
+    }
+    let mut connection = address.connect().await?;
+    plan.migrations.record_line_endings(&mut connection, LineEndings::Lf).await?;
+    connect::close(connection).await;
+    Ok(())
+}
+
 /// What a running database reports about itself.
 pub struct Survey {
     /// The facts about its server.
@@ -126,9 +156,12 @@ impl Work<'_> {
         } else {
             applied.migrations_pending = found.pending;
         }
+        if plan.migrates() {
+            plan.migrations.record_line_endings(&mut connection, LineEndings::Here).await?;
+        }
         let found = plan.seeds.standing(&mut connection).await?;
         if plan.seeds() && found.is_unbegun() {
-            self.apply_seeds(encrypting, &mut applied).await?;
+            self.apply_seeds(&mut connection, encrypting, &mut applied).await?;
         } else {
             note_seeds(found, &mut applied);
         }
@@ -140,6 +173,7 @@ impl Work<'_> {
         let mut applied = Applied::default();
         self.ensure_extensions(&mut connection).await?;
         self.apply_migrations(Insist::Yes, &mut applied).await?;
+        self.plan.migrations.record_line_endings(&mut connection, LineEndings::Here).await?;
         note_seeds(self.plan.seeds.standing(&mut connection).await?, &mut applied);
         Ok(close(connection, applied).await)
     }
@@ -147,7 +181,7 @@ impl Work<'_> {
     async fn seed(&self) -> Result<Populated> {
         let mut connection = self.address.connect().await?;
         let mut applied = Applied::default();
-        self.apply_seeds(None, &mut applied).await?;
+        self.apply_seeds(&mut connection, None, &mut applied).await?;
         note_seeds(self.plan.seeds.standing(&mut connection).await?, &mut applied);
         Ok(close(connection, applied).await)
     }
@@ -164,15 +198,54 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Applies the seeds. A seed that restores a dump may take migrations back, or bring those of
+    /// an older schema; they are applied again then.
     async fn apply_seeds(
         &self,
+        connection: &mut Connection,
         encrypting: Option<Encrypting>,
         applied: &mut Applied,
     ) -> Result<()> {
+        let before = self.plan.migrations.standing(connection).await?;
         let done = self.plan.seeds.apply(self.target(encrypting), Insist::No).await?;
+        let has_seeded = !(done.files.is_empty() && done.commands.is_empty());
         applied.seeds_applied.extend(done.files);
         applied.commands_run.extend(done.commands);
+        if has_seeded {
+            self.migrate_again(connection, &before, applied).await?;
+        }
         Ok(())
+    }
+
+    /// Applies the migrations that the seeds took back, if they took back any.
+    async fn migrate_again(
+        &self,
+        connection: &mut Connection,
+        before: &Standing,
+        applied: &mut Applied,
+    ) -> Result<()> {
+        let by_seeds = |error: Error| {
+            error.note("the seeds changed what the database records about its migrations")
+        };
+        let found = self.plan.migrations.standing(connection).await?;
+        if !before.has_lost_some(&found) {
+            return Ok(());
+        }
+        if found.tool.is_none() {
+            self.context.events.note(
+                "the seeds took migrations back, as an older dump does, so devdb applies them again",
+            );
+        }
+        self.apply_migrations(Insist::Yes, applied).await.map_err(by_seeds)?;
+        let found = self.plan.migrations.standing(connection).await?;
+        let lacks = found.pending.iter().chain(&found.changed).chain(&found.missing).next();
+        match lacks {
+            None => Ok(()),
+            Some(name) => Err(by_seeds(Error::new(
+                Kind::Seed,
+                format!("after the seeds the database lacks {name}, or has another form of it"),
+            ))),
+        }
     }
 
     fn target(&self, encrypting: Option<Encrypting>) -> Target<'_> {

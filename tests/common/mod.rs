@@ -259,6 +259,7 @@ impl Bench {
             created: Utc::now(),
             next_transaction: next,
             local: false,
+            tool: None,
         }
     }
 

@@ -106,6 +106,7 @@ impl Scene {
             created: Utc::now(),
             next_transaction,
             local: false,
+            tool: None,
         }
     }
 

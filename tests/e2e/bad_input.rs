@@ -49,6 +49,29 @@ fn files_that_cannot_be_applied() {
         sandbox.run(&["up"]).exits(3).says(says);
         std::fs::remove_file(sandbox.path(name)).unwrap();
     }
+    for name in ["migrations/20260102000000_pipe.sql", "seeds/pipe.sql"] {
+        let path = sandbox.path(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let up = sandbox.run(&["up"]).says("pipe.sql").says("a FIFO");
+        assert!([3, 22].contains(&up.code), "{}", up.code);
+        std::fs::remove_file(path).unwrap();
+    }
+    for (name, says) in [
+        ("migrations/more/20260102000000_a.sql", "more/ is no SQL file"),
+        ("migrations/20260102000000_a.sql.gz", "20260102000000_a.sql.gz is no SQL file"),
+        ("migrations/20260102000000_a/migration.sql", "migrations of Prisma"),
+        ("migrations/20260102000000_a.js", "migrations of a JavaScript tool"),
+        ("seeds/a.dump", "a.dump is no seed file"),
+        ("seeds/dev/a.json", "a.json is no seed file"),
+    ] {
+        sandbox.write(name, "x");
+        let up = sandbox.run(&["up"]).says(says);
+        assert!([3, 22].contains(&up.code), "{}", up.code);
+        let top = name.split('/').take(2).collect::<Vec<_>>().join("/");
+        let path = sandbox.path(if top == "seeds/dev" { name } else { &top });
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+            .unwrap();
+    }
     let mut command = sandbox.command(&["up"]);
     command.env("ENCRYPTION_KEY", "short");
     finish(command).exits(3).says("ENCRYPTION_KEY");

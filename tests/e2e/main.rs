@@ -21,6 +21,7 @@ mod gc;
 mod interrupts;
 mod lifecycle;
 mod moves;
+mod other_tools;
 mod output;
 mod pull;
 mod reap;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha384};
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
+use super::foreign;
 use crate::db::files::{Folder, SourceText};
 use crate::db::place::Place;
 use crate::db::sql_scan::{self, Statement};
@@ -18,6 +19,8 @@ use crate::spec::Files;
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSet {
     files: Vec<MigrationFile>,
+    /// Why none of them may be applied, if there is such a reason.
+    refusal: Option<Error>,
 }
 
 /// The file of a migration.
@@ -36,6 +39,20 @@ impl MigrationSet {
     /// The files, oldest first.
     pub fn files(&self) -> &[MigrationFile] {
         &self.files
+    }
+
+    /// Whether some files have other line endings than LF.
+    pub fn has_other_line_endings(&self) -> bool {
+        self.files.iter().any(|file| file.checksum() != file.lf_checksum)
+    }
+
+    /// Fails when none of the files may be applied, because files of another tool, or something
+    /// that is not SQL, are among them.
+    ///
+    /// # Errors
+    /// `Config`, with what to write into devdb.yaml.
+    pub fn check_layout(&self) -> Result<()> {
+        self.refusal.clone().map_or(Ok(()), Err)
     }
 
     /// The newest version; none when there is no migration.
@@ -66,6 +83,21 @@ impl MigrationFile {
         self.lf_checksum.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The checksum as sqlx computes it from the file that is there.
+    pub(super) fn checksum(&self) -> &[u8] {
+        &self.migration.checksum
+    }
+
+    /// The checksum of the text with LF line endings.
+    pub(super) fn lf_checksum(&self) -> &[u8] {
+        &self.lf_checksum
+    }
+
+    /// Whether the file has both LF and CRLF line endings.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.checksum() != self.lf_checksum && self.checksum() != self.crlf_checksum
+    }
+
     /// Whether a recorded checksum fits this file with any line endings.
     pub(super) fn has_checksum(&self, recorded: &[u8]) -> bool {
         recorded == &*self.migration.checksum
@@ -87,7 +119,13 @@ pub fn load(files: &Files) -> Result<MigrationSet> {
 fn load_from(folder: &Folder) -> Result<MigrationSet> {
     let mut found: Vec<MigrationFile> = Vec::new();
     let mut reverts = Vec::new();
-    for name in folder.list()?.files {
+    let listing = folder.list()?;
+    let mut refusal = foreign::check(folder, &listing).err();
+    if refusal.is_some() {
+        // Their names would be wrong for devdb.
+        return Ok(MigrationSet { files: Vec::new(), refusal });
+    }
+    for name in listing.files {
         // sqlx reads only `.sql`. A file with `.SQL` is probably a mistake, so devdb refuses it.
         if !name.to_ascii_lowercase().ends_with(".sql") {
             continue;
@@ -96,7 +134,11 @@ fn load_from(folder: &Folder) -> Result<MigrationSet> {
             .map_err(|reason| misnamed(&folder.label(&name), &name, reason))?;
         match parsed.kind {
             MigrationType::ReversibleDown => reverts.push((parsed.version, name)),
-            _ => found.push(MigrationFile::read(folder, &name, parsed)?),
+            _ => {
+                let source = folder.read(&name, Kind::Config)?;
+                refusal = refusal.or(foreign::check_markers(folder, &name, &source).err());
+                found.push(MigrationFile::of(source, &name, parsed)?);
+            }
         }
     }
     found.sort_by_key(MigrationFile::version);
@@ -116,7 +158,7 @@ fn load_from(folder: &Folder) -> Result<MigrationSet> {
             .because("there is no migration with this version beside it")
             .hint("the migration that it reverts must have a name that ends in .up.sql"));
     }
-    Ok(MigrationSet { files: found })
+    Ok(MigrationSet { files: found, refusal })
 }
 
 fn misnamed(label: &str, name: &str, reason: &str) -> Error {
@@ -163,8 +205,7 @@ impl FileName {
 }
 
 impl MigrationFile {
-    fn read(folder: &Folder, name: &str, parsed: FileName) -> Result<Self> {
-        let source = folder.read(name, Kind::Config)?;
+    fn of(source: SourceText, name: &str, parsed: FileName) -> Result<Self> {
         let text = source.text.as_str();
         let without_transaction = text.starts_with("-- no-transaction");
         check(&source, without_transaction)?;

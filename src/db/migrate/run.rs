@@ -191,14 +191,15 @@ impl Failure {
             }
         };
         let failure = if file.migration.no_tx {
-            failure
-                .note("the migration ran without a transaction, so some of its changes may remain")
+            failure.note_of_database(
+                "the migration ran without a transaction, so some of its changes may remain",
+            )
         } else {
             failure
         };
         let left = pending - earlier;
         let are = if left == 1 { "is" } else { "are" };
-        let failure = failure.note(match earlier {
+        let failure = failure.note_of_database(match earlier {
             0 => format!("no migration was applied, and {left} {are} pending"),
             1 => format!("the migration before it remains applied, and {left} {are} pending"),
             _ => format!(

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::MigrationSet;
+use super::line_endings::{self, Mixed};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::OutOfOrder;
 
@@ -95,10 +96,9 @@ impl MigrationStatus {
                 .hint("give the file a newer timestamp")
                 .hint("or set `migrations.out_of_order: allow` in devdb.yaml");
         }
-        Some(
-            failure
-                .hint("devdb reset   builds a new database from the files and keeps the old one"),
-        )
+        Some(failure.hint_of_database(
+            "devdb reset   builds a new database from the files and keeps the old one",
+        ))
     }
 }
 
@@ -122,18 +122,22 @@ pub async fn status(connection: &mut PgConnection, set: &MigrationSet) -> Result
         .fetch_one(&mut *connection)
         .await
         .or_fail(Kind::Unexpected, failed)?;
-    let records = if exists {
+    let records: Vec<Record> = if exists {
         sqlx::query_as(
             "SELECT version, description, installed_on, success, checksum \
              FROM _sqlx_migrations ORDER BY version",
         )
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
         .or_fail(Kind::Unexpected, failed)?
     } else {
         Vec::new()
     };
-    Ok(compare(records, set))
+    let status = compare(&records, set, &Mixed::new());
+    if status.changed.is_empty() {
+        return Ok(status);
+    }
+    Ok(compare(&records, set, &line_endings::mixed(connection).await?))
 }
 
 #[derive(sqlx::FromRow)]
@@ -145,21 +149,21 @@ struct Record {
     checksum: Vec<u8>,
 }
 
-fn compare(records: Vec<Record>, set: &MigrationSet) -> MigrationStatus {
+fn compare(records: &[Record], set: &MigrationSet, mixed: &Mixed) -> MigrationStatus {
     let files: BTreeMap<i64, _> = set.files().iter().map(|file| (file.version(), file)).collect();
     let mut status = MigrationStatus::default();
     for record in records {
         let file = files.get(&record.version);
         let applied = AppliedMigration {
             version: record.version,
-            description: record.description,
+            description: record.description.clone(),
             file: file.map(|file| file.name().to_owned()),
             installed_on: record.installed_on,
         };
         match file {
             _ if !record.success => status.dirty.push(applied.clone()),
             None => status.missing.push(applied.clone()),
-            Some(file) if !file.has_checksum(&record.checksum) => {
+            Some(file) if !line_endings::is_same(file, &record.checksum, mixed) => {
                 status.changed.push(applied.clone());
             }
             Some(_) => {}

@@ -171,9 +171,9 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
             Kind::Seed,
             format!("{} has ended the transaction in which devdb applies all seeds", source.label),
         )
-        .because("the rows of this file and of the files before it remain in the database")
+        .note_of_database("the rows of this file and of the files before it remain in the database")
         .hint("remove the COMMIT from the file")
-        .hint("devdb reset   builds a new database, without these rows"));
+        .hint_of_database("devdb reset   builds a new database, without these rows"));
     }
     Ok(rows)
 }

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::yaml::{TableRows, ValueContent};
 use super::{references, yaml};
-use crate::db::files::{Folder, SourceText};
+use crate::db::files::{self, Folder, Listing, SourceText};
 use crate::db::place::Place;
 use crate::db::sql_scan;
 use crate::embedded;
@@ -77,12 +77,12 @@ impl SeedFile {
 }
 
 /// Reads and checks the seeds: first the files in the directory itself, then the files in the
-/// profile's directory, each in name order. Reads `.yaml`, `.yml`, `.sql` and `.csv` files and
-/// ignores all others. Needs no database.
+/// profile's directory, each in name order. Reads `.yaml`, `.yml`, `.sql` and `.csv` files. Needs no
+/// database.
 ///
 /// # Errors
 /// `Config` when the directory or the profile does not exist; `Seed`, with file, line and column,
-/// when a file is wrong.
+/// when a file is wrong, or is none of these.
 pub fn load(files: &Files, profile: &str) -> Result<SeedSet> {
     load_from(&Folder::open(files, &embedded::SEEDS, "seeds.path")?, profile)
 }
@@ -104,16 +104,18 @@ fn load_from(folder: &Folder, profile: &str) -> Result<SeedSet> {
     let mut files = read_all(folder, &listing.files, "")?;
     if has_directory {
         let own = folder.directory(profile);
-        files.extend(read_all(&own, &own.list()?.files, &format!("{profile}/"))?);
+        let listing = own.list()?;
+        refuse_directories(&own, &listing)?;
+        files.extend(read_all(&own, &listing.files, &format!("{profile}/"))?);
     }
     references::check(&files)?;
     Ok(SeedSet { profile: profile.to_owned(), files })
 }
 
 fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedFile>> {
-    let mut files = Vec::new();
+    let mut seeds = Vec::new();
     for name in names {
-        let Some((stem, extension)) = name.rsplit_once('.') else { continue };
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
         let read = || folder.read(name, Kind::Seed);
         let (source, content) = match extension.to_ascii_lowercase().as_str() {
             "yaml" | "yml" => {
@@ -127,13 +129,50 @@ fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedF
                 (source, SeedContent::Sql)
             }
             "csv" => (read()?, SeedContent::Csv(table_of(stem).to_owned())),
-            _ => continue,
+            _ if files::is_page(name) => continue,
+            _ => return Err(no_seed(folder, name)),
         };
         let lf = source.text.replace("\r\n", "\n");
         let checksum = Sha256::digest(lf).iter().map(|byte| format!("{byte:02x}")).collect();
-        files.push(SeedFile { name: format!("{prefix}{name}"), source, checksum, content });
+        seeds.push(SeedFile { name: format!("{prefix}{name}"), source, checksum, content });
     }
-    Ok(files)
+    Ok(seeds)
+}
+
+/// The error for a file that devdb would otherwise ignore in silence.
+fn no_seed(folder: &Folder, name: &str) -> Error {
+    let label = folder.label(name);
+    let stem = name.split('.').next().unwrap_or(name);
+    let failure = Error::new(Kind::Seed, format!("{label} is no seed file"))
+        .because("devdb reads .yaml, .yml, .sql and .csv files");
+    let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
+    match extension.as_deref().unwrap_or_default() {
+        "gz" => failure.hint(format!("gunzip {label}")),
+        "zst" => failure.hint(format!("unzstd {label}")),
+        "dump" | "backup" | "pgdump" => failure
+            .hint(format!("pg_restore --data-only -f {} {label}", folder.label(&format!("{stem}.sql"))))
+            .hint("or name the command that restores it in devdb.yaml: seeds.command and seeds.inputs"),
+        "json" => failure
+            .hint("write the rows as YAML (table, label, columns), or as CSV with the columns in the first line"),
+        "js" | "ts" | "mjs" | "cjs" | "py" | "rb" | "php" | "sh" | "go" | "rs" | "exs" => failure
+            .hint("name the command that runs it in devdb.yaml: seeds.command and seeds.inputs"),
+        _ => failure,
+    }
+    .hint("move it out of this directory, or put a dot before its name")
+}
+
+/// Refuses directories inside the directory of a profile, which devdb would ignore. Those beside
+/// it belong to other profiles.
+fn refuse_directories(profile: &Folder, listing: &Listing) -> Result<()> {
+    match listing.directories.first() {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            Kind::Seed,
+            format!("{} is a directory inside a profile's directory", profile.label(name)),
+        )
+        .because("devdb reads only the files directly in it")
+        .hint("move its files up, or put a dot before its name")),
+    }
 }
 
 /// The table that a CSV file's name names: `020_readings` → `readings`.

@@ -253,3 +253,25 @@ fn aliases_are_followed_up_to_a_limit() {
     let text = refused(&[("a.yaml", &bomb)]);
     assert!(text.contains("aliases repeat too many values"), "{text}");
 }
+
+#[test]
+fn a_file_that_devdb_does_not_read_is_named() {
+    for (name, hint) in [
+        ("a.sql.gz", "gunzip seeds/a.sql.gz"),
+        ("a.dump", "pg_restore --data-only -f seeds/a.sql seeds/a.dump"),
+        ("a.json", "write the rows as YAML"),
+        ("dev/seed.ts", "seeds.command"),
+        ("Makefile", "move it out"),
+    ] {
+        let text = refused(&[("b.yaml", "t:\n  r: {a: 1}\n"), (name, "x")]);
+        let mut lines = text.lines();
+        let first = format!("seeds/{name} is no seed file: ");
+        assert!(lines.next().unwrap().starts_with(&first), "{text}");
+        assert!(lines.next().unwrap().contains(hint), "{text}");
+    }
+    let text = refused(&[("dev/more/a.sql", "select 1")]);
+    assert!(text.starts_with("seeds/dev/more is a directory inside a profile's"), "{text}");
+    // Directories beside that of the profile belong to other profiles.
+    let other = write(&[("a.yaml", "t:\n  r: {a: 1}\n"), ("demo/x.json", ""), (".old/x.json", "")]);
+    assert_eq!(load_dir(other.path(), "dev").unwrap().files().len(), 1);
+}

@@ -7,6 +7,7 @@ use glob::{MatchOptions, Pattern};
 use sha2::{Digest, Sha256};
 
 use super::Stage;
+use crate::disk;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{ToolCommand, digest};
 
@@ -20,19 +21,35 @@ const MATCHING: MatchOptions = MatchOptions {
     require_literal_leading_dot: true,
 };
 
-/// See [`super::Tool::fingerprint`].
-pub(super) fn fingerprint(stage: Stage, command: &ToolCommand) -> Result<String> {
+/// The files that decide what a command does, as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Inputs {
+    /// See [`super::Tool::fingerprint`].
+    pub fingerprint: String,
+    /// The name of each file, and a short digest of its name and content, in the order of names.
+    pub files: Vec<(String, String)>,
+}
+
+/// How many hexadecimal digits of a file's digest are kept. Golden states list one for each file.
+const SHORT: usize = 16;
+
+/// Reads the inputs of a command.
+pub(super) fn read(stage: Stage, command: &ToolCommand) -> Result<Inputs> {
     let setting = format!("{}.inputs", stage.as_str());
     // With the number of words, a word cannot pass for a file's name.
     let mut parts = vec![FORMAT.to_owned(), command.argv.len().to_string()];
     parts.extend(command.argv.iter().cloned());
+    let mut files = Vec::new();
     for (name, path) in find(command, &setting)? {
-        let content = std::fs::read(&path)
-            .or_fail(Kind::Config, || format!("{setting}: cannot read {}", path.display()))?;
-        parts.push(name);
-        parts.push(checksum(&content));
+        let content = disk::read_regular(&path, Kind::Config)
+            .map_err(|error| error.context(format!("{setting}: a file cannot be read")))?;
+        let checksum = checksum(&content);
+        let mut short = digest([&name, &checksum]);
+        short.truncate(SHORT);
+        parts.extend([name.clone(), checksum]);
+        files.push((name, short));
     }
-    Ok(digest(&parts))
+    Ok(Inputs { fingerprint: digest(&parts), files })
 }
 
 /// Every file that a glob matches, by its name relative to the project.
@@ -128,7 +145,7 @@ mod tests {
 
         fn fingerprint(&self, argv: &[&str]) -> String {
             let command = self.command(argv, &["migrations/**"]);
-            fingerprint(Stage::Migrations, &command).unwrap()
+            read(Stage::Migrations, &command).unwrap().fingerprint
         }
     }
 
@@ -155,7 +172,7 @@ mod tests {
             [("migration/**", "correct"), ("migrations", "migrations/**"), ("a.ts", "correct")]
         {
             let command = project.command(&["x"], &["migrations/**", input]);
-            let error = fingerprint(Stage::Migrations, &command).unwrap_err();
+            let error = read(Stage::Migrations, &command).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
             assert!(error.message().contains(&format!("{input:?}")), "{error}");
             assert!(error.hints()[0].contains(hint), "{:?}", error.hints());
@@ -176,6 +193,16 @@ mod tests {
         project.write("migrations/1.sql", b"select 1;\n");
         project.write("migrations/3.sql", b"");
         assert_ne!(first, project.fingerprint(&["npm", "run"]));
+    }
+
+    #[test]
+    fn a_fifo_is_refused_and_not_waited_for() {
+        let project = Project::new();
+        let fifo = project.0.path().join("migrations/3.sql");
+        assert!(std::process::Command::new("mkfifo").arg(fifo).status().unwrap().success());
+        let command = project.command(&["x"], &["migrations/**"]);
+        let error = read(Stage::Migrations, &command).unwrap_err();
+        assert!(error.to_string().contains("migrations/3.sql: it is a FIFO"), "{error}");
     }
 
     #[test]

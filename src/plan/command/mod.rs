@@ -1,6 +1,7 @@
 //! Another tool's command, which may migrate or seed. The source that uses the command decides when
 //! it is due.
 
+mod growth;
 mod inputs;
 mod run;
 
@@ -11,7 +12,10 @@ use crate::db::command_record::{self, CommandLock};
 use crate::db::connect::Connection;
 use crate::error::{Kind, Result};
 use crate::event::Event;
-use crate::spec::ToolCommand;
+use crate::spec::{ToolCommand, digest};
+use inputs::Inputs;
+
+pub(super) use growth::Growth;
 
 /// What the database has recorded about a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub(super) enum Recorded {
 pub(super) struct Tool {
     stage: Stage,
     command: ToolCommand,
-    fingerprint: String,
+    inputs: Inputs,
 }
 
 impl Tool {
@@ -38,8 +42,7 @@ impl Tool {
     /// # Errors
     /// `Config` when a glob matches no file, or a file cannot be read.
     pub fn load(stage: Stage, command: &ToolCommand) -> Result<Tool> {
-        let fingerprint = inputs::fingerprint(stage, command)?;
-        Ok(Tool { stage, command: command.clone(), fingerprint })
+        Ok(Tool { stage, command: command.clone(), inputs: inputs::read(stage, command)? })
     }
 
     /// The command as a person would type it.
@@ -51,13 +54,17 @@ impl Tool {
     /// its words, and the names and contents of its inputs. It is the same on every machine, even
     /// when git changes line endings.
     pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        &self.inputs.fingerprint
+    }
+
+    /// What makes a state one that the command can go on from.
+    pub fn growth(&self) -> Growth {
+        Growth { words: digest(&self.command.argv), files: self.inputs.files.clone() }
     }
 
     /// Whether the inputs still have the fingerprint.
     pub fn is_current(&self) -> bool {
-        let now = inputs::fingerprint(self.stage, &self.command);
-        now.is_ok_and(|now| now == self.fingerprint)
+        inputs::read(self.stage, &self.command).is_ok_and(|now| now == self.inputs)
     }
 
     /// What was applied, depending on whether the command was run.
@@ -80,7 +87,7 @@ impl Tool {
     fn compare(&self, recorded: Option<String>) -> Recorded {
         match recorded {
             None => Recorded::Never,
-            Some(fingerprint) if fingerprint == self.fingerprint => Recorded::Current,
+            Some(fingerprint) if fingerprint == self.inputs.fingerprint => Recorded::Current,
             Some(_) => Recorded::Changed,
         }
     }
@@ -100,7 +107,7 @@ impl Tool {
         }
         let begun = Instant::now();
         self.run(&target).await?;
-        lock.record(self.stage.as_str(), &self.label(), &self.fingerprint).await?;
+        lock.record(self.stage.as_str(), &self.label(), self.fingerprint()).await?;
         let took = begun.elapsed();
         target.events.emit(Event::CommandRan { command: self.label(), took });
         Ok(self.applied_if(true))

@@ -150,8 +150,9 @@ impl Listener<'_> {
             .excerpt(Vec::from(said).join("\n"));
         match tool.stage {
             Stage::Migrations => failure,
-            Stage::Seeds => failure
-                .hint("devdb reset   makes a fresh database, in case the command applied a part"),
+            Stage::Seeds => failure.hint_of_database(
+                "devdb reset   makes a fresh database, in case the command applied a part",
+            ),
         }
         .hint("--verbose     shows the whole output of the command")
     }

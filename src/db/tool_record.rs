@@ -1,0 +1,208 @@
+//! Reads which migrations another tool has recorded as applied, in the table of that tool.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::inspect::quote;
+use crate::error::{Kind, Result, ResultExt};
+
+/// What a tool has recorded in a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolRecord {
+    /// The names of the applied migrations, in order.
+    Applied(Vec<String>),
+    /// The tool records only the newest version.
+    At(String),
+}
+
+/// A table in which a tool keeps its record.
+struct Table {
+    /// A word that the tool's command has.
+    tool: &'static str,
+    name: &'static str,
+    /// The columns by which devdb knows the table.
+    columns: &'static [&'static str],
+    /// What to select from the table.
+    what: &'static str,
+    /// What follows the table's name in the query.
+    rest: &'static str,
+    /// Whether the rows are all applied migrations.
+    is_list: bool,
+}
+
+const fn list(
+    tool: &'static str,
+    name: &'static str,
+    columns: &'static [&'static str],
+    what: &'static str,
+    rest: &'static str,
+) -> Table {
+    Table { tool, name, columns, what, rest, is_list: true }
+}
+
+const fn newest(
+    tool: &'static str,
+    name: &'static str,
+    columns: &'static [&'static str],
+    what: &'static str,
+) -> Table {
+    Table { tool, name, columns, what, rest: "", is_list: false }
+}
+
+/// Tables with a name that only one tool uses come first.
+const TABLES: &[Table] = &[
+    list("node-pg-migrate", "pgmigrations", &["id", "name", "run_on"], "name", "ORDER BY id"),
+    list(
+        "prisma",
+        "_prisma_migrations",
+        &["migration_name", "started_at", "finished_at", "rolled_back_at"],
+        "migration_name",
+        "WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL ORDER BY started_at",
+    ),
+    list("knex", "knex_migrations", &["id", "name"], "name", "ORDER BY id"),
+    // goose has one row for each up and each down; version 0 is the empty database.
+    list(
+        "goose",
+        "goose_db_version",
+        &["id", "version_id", "is_applied"],
+        "version_id::text",
+        "one WHERE version_id > 0 AND is_applied AND NOT EXISTS (SELECT FROM {table} later \
+         WHERE later.version_id = one.version_id AND later.id > one.id) ORDER BY version_id",
+    ),
+    list(
+        "diesel",
+        "__diesel_schema_migrations",
+        &["version", "run_on"],
+        "version",
+        "ORDER BY version",
+    ),
+    list(
+        "flyway",
+        "flyway_schema_history",
+        &["installed_rank", "script", "type", "success"],
+        "script",
+        "WHERE success AND type NOT IN ('SCHEMA', 'DELETE') AND type NOT LIKE 'UNDO%' \
+         ORDER BY installed_rank",
+    ),
+    list("sql-migrate", "gorp_migrations", &["id", "applied_at"], "id", "ORDER BY id"),
+    list(
+        "refinery",
+        "refinery_schema_history",
+        &["version", "name"],
+        "'V' || version || '__' || name",
+        "ORDER BY version",
+    ),
+    list("sequelize", "SequelizeMeta", &["name"], "name", "ORDER BY name"),
+    list(
+        "drizzle",
+        "__drizzle_migrations",
+        &["hash", "created_at"],
+        "left(hash, 12)",
+        "ORDER BY created_at",
+    ),
+    list("mikro-orm", "mikro_orm_migrations", &["id", "name"], "name", "ORDER BY id"),
+    list("kysely", "kysely_migration", &["name", "timestamp"], "name", "ORDER BY name"),
+    list(
+        "manage.py",
+        "django_migrations",
+        &["id", "app", "name"],
+        "app || '.' || name",
+        "ORDER BY id",
+    ),
+    list(
+        "liquibase",
+        "databasechangelog",
+        &["id", "author", "orderexecuted"],
+        "id || ' (' || author || ')'",
+        "ORDER BY orderexecuted",
+    ),
+    list("dotnet", "__EFMigrationsHistory", &["MigrationId"], "\"MigrationId\"", "ORDER BY 1"),
+    list("phinx", "phinxlog", &["version"], "version::text", "ORDER BY version"),
+    list("doctrine", "doctrine_migration_versions", &["version"], "version", "ORDER BY version"),
+    list("sea-orm", "seaql_migrations", &["version"], "version", "ORDER BY version"),
+    list("yoyo", "_yoyo_migration", &["migration_id"], "migration_id", "ORDER BY 1"),
+    list("atlas", "atlas_schema_revisions", &["version", "applied"], "version", "ORDER BY version"),
+    list(
+        "sqitch",
+        "changes",
+        &["change_id", "change", "committed_at"],
+        "change",
+        "ORDER BY committed_at",
+    ),
+    list(
+        "sqlx",
+        "_sqlx_migrations",
+        &["version", "description", "success"],
+        "version || ' (' || description || ')'",
+        "WHERE success ORDER BY version",
+    ),
+    newest("alembic", "alembic_version", &["version_num"], "version_num"),
+    // golang-migrate has one row.
+    newest("migrate", "schema_migrations", &["version", "dirty"], "version::text"),
+    list("dbmate", "schema_migrations", &["version"], "version::text", "ORDER BY version"),
+    newest("tern", "schema_version", &["version"], "version::text"),
+    list("typeorm", "migrations", &["id", "timestamp", "name"], "name", "ORDER BY id"),
+    list("artisan", "migrations", &["id", "migration", "batch"], "migration", "ORDER BY id"),
+    list("db-migrate", "migrations", &["id", "name", "run_on"], "name", "ORDER BY id"),
+    list("rambler", "migrations", &["migration"], "migration", "ORDER BY migration"),
+];
+
+/// Reads what the tool of `command` has recorded. None when devdb knows no table in the database
+/// that such a tool makes.
+///
+/// # Errors
+/// `Unexpected` when the connection is lost.
+pub async fn read(connection: &mut PgConnection, command: &str) -> Result<Option<ToolRecord>> {
+    let failed = || "cannot read which migrations another tool has applied".to_owned();
+    let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+    let found: Vec<Found> = sqlx::query_as(
+        "SELECT n.nspname::text AS schema, c.relname::text AS name, \
+                array_agg(a.attname::text) AS columns \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+         WHERE c.relkind = 'r' AND c.relname = ANY($1) \
+         GROUP BY c.oid, n.nspname, c.relname ORDER BY n.nspname",
+    )
+    .bind(names)
+    .fetch_all(&mut *connection)
+    .await
+    .or_fail(Kind::Unexpected, failed)?;
+    let Some((table, found)) = choose(&found, command) else { return Ok(None) };
+    let place = format!("{}.{}", quote(&found.schema), quote(&found.name));
+    let rest = table.rest.replace("{table}", &place);
+    let query = format!("SELECT {} FROM {place} {rest}", table.what);
+    let read = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await;
+    let rows: Vec<String> = match read {
+        Ok(rows) => rows,
+        // It is another table than its columns say.
+        Err(sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. }) => return Ok(None),
+        Err(error) => return Err(error).or_fail(Kind::Unexpected, failed),
+    };
+    Ok(match table.is_list {
+        true => Some(ToolRecord::Applied(rows)),
+        false if rows.is_empty() => None,
+        false => Some(ToolRecord::At(rows.join(", "))),
+    })
+}
+
+/// A table of the database.
+#[derive(sqlx::FromRow)]
+struct Found {
+    schema: String,
+    name: String,
+    columns: Vec<String>,
+}
+
+/// The table of the tool that the command names, or else the first that devdb knows.
+fn choose<'a>(found: &'a [Found], command: &str) -> Option<(&'static Table, &'a Found)> {
+    let fitting = || {
+        TABLES.iter().filter_map(|table| {
+            let fits = |found: &&Found| {
+                let has = |column: &&str| found.columns.iter().any(|name| name == column);
+                found.name == table.name && table.columns.iter().all(|column| has(&column))
+            };
+            Some((table, found.iter().find(fits)?))
+        })
+    };
+    fitting().find(|(table, _)| command.contains(table.tool)).or_else(|| fitting().next())
+}
