@@ -13,3 +13,4 @@ pub mod seed;
 mod server_error;
 mod session;
 mod sql_scan;
+pub mod writes;

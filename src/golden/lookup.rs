@@ -89,6 +89,7 @@ impl Lookup {
             seeds: step.seeds,
             created: Utc::now(),
             next_transaction: 0,
+            writes: None,
             local: self.is_local && step.seeds > 0,
         }
     }
