@@ -78,16 +78,21 @@ pub enum Isolation {
 /// The former generations that devdb keeps for `undo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// The number of former generations to keep. A generation counts if somebody wrote to it.
-    pub keep: u16,
     /// How many days to keep them after they were replaced.
     pub days: u16,
+    /// How many bytes of the disk they may take, all together.
+    #[serde(default = "usual_generations_bytes")]
+    pub bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { keep: 2, days: 7 }
+        Retention { days: 7, bytes: usual_generations_bytes() }
     }
+}
+
+fn usual_generations_bytes() -> u64 {
+    20_000_000_000
 }
 
 /// The limits for the golden states that devdb keeps for a project.

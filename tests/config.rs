@@ -130,7 +130,7 @@ fn every_key_is_read() {
          track_io_timing: true }\n  extensions: [pg_trgm, hstore, pg_trgm]\n  durability: none\n  \
          port: 15432\nmigrations:\n  path: ./db/migrations\n  out_of_order: allow\nseeds:\n  \
          path: db/seeds\n  profile: demo\nsecrets: { key_env: APP_KEY }\n\
-         generations: { keep: 5, days: 30 }\ncache: { states: 7, size: 2 GB }\n",
+         generations: { days: 30, size: 5 GB }\ncache: { states: 7, size: 2 GB }\n",
     );
     fs::create_dir_all(case.root().join("db/migrations")).unwrap();
     fs::create_dir_all(case.root().join("db/seeds")).unwrap();
@@ -147,7 +147,7 @@ fn every_key_is_read() {
     assert_eq!(spec.server.extensions, ["pg_trgm", "hstore"]);
     assert_eq!(spec.port, PortChoice::Fixed(15432));
     assert_eq!(spec.timeout.as_secs(), 60);
-    assert_eq!(spec.retention, Retention { keep: 5, days: 30 });
+    assert_eq!(spec.retention, Retention { days: 30, bytes: 5_000_000_000 });
     assert_eq!(spec.cache, CacheLimits { states: 7, bytes: 2_000_000_000 });
     assert!(!spec.of_branch);
     assert_eq!(spec.migrations.out_of_order, OutOfOrder::Allow);
@@ -228,7 +228,7 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
         .with("DEVDB_KEY_ENV", "K")
         .with("DEVDB_INSTANCE", "i")
         .with("DEVDB_ISOLATION", "branch")
-        .with("DEVDB_GENERATIONS_KEEP", "0")
+        .with("DEVDB_GENERATIONS_SIZE", "1GiB")
         .with("DEVDB_GENERATIONS_DAYS", "3650")
         .with("DEVDB_CACHE_STATES", "3")
         .with("DEVDB_CACHE_SIZE", "500MB")
@@ -246,7 +246,7 @@ fn every_variable_is_heard_and_an_empty_one_is_not() {
     );
     assert_eq!((spec.server.database.as_str(), spec.server.user.as_str()), ("d", "u"));
     assert_eq!((spec.seeds.profile.as_str(), spec.owner.instance.as_str()), ("test", "i"));
-    assert_eq!(spec.retention, Retention { keep: 0, days: 3650 });
+    assert_eq!(spec.retention, Retention { days: 3650, bytes: 1 << 30 });
     assert_eq!(spec.cache, CacheLimits { states: 3, bytes: 500_000_000 });
     assert_eq!(spec.server.durability, Durability::Relaxed);
     assert_eq!(config.key_env, "K");

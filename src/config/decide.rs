@@ -148,8 +148,8 @@ fn seeds(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<Seed
 fn retention(layers: &mut Layers<'_>) -> Result<Retention> {
     let usual = Retention::default();
     Ok(Retention {
-        keep: layers.decide("generations.keep", || usual.keep.to_string()).check(values::keep)?,
         days: layers.decide("generations.days", || usual.days.to_string()).check(values::days)?,
+        bytes: layers.decide("generations.size", || "20GB".into()).check(values::size)?,
     })
 }
 

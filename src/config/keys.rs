@@ -77,8 +77,8 @@ pub const KEYS: &[Key] = &[
     list("seeds.command"),
     list("seeds.inputs"),
     text("secrets.key_env"),
-    text("generations.keep"),
     text("generations.days"),
+    text("generations.size"),
     text("cache.states"),
     text("cache.size"),
 ];
@@ -89,7 +89,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("migrations", "path: migrations"),
     ("seeds", "path: seeds"),
     ("secrets", "key_env: ENCRYPTION_KEY"),
-    ("generations", "keep: 2"),
+    ("generations", "days: 7"),
     ("cache", "states: 20"),
 ];
 

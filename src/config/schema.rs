@@ -126,12 +126,13 @@ struct SecretsSection {
 #[derive(Default, JsonSchema)]
 #[schemars(default, deny_unknown_fields, rename = "generations")]
 struct GenerationsSection {
-    /// How many replaced generations devdb keeps, of those that somebody wrote to. Default: 2.
-    #[schemars(with = "u16", range(min = 0, max = 100))]
-    keep: Option<Described>,
     /// For how many days devdb keeps a generation after it was replaced. Default: 7.
     #[schemars(with = "u16", range(min = 0, max = 3650))]
     days: Option<Described>,
+    /// How much disk space the replaced generations of a database may take, all together. devdb
+    /// never removes one for this that was replaced less than a day ago. Default: 20GB.
+    #[schemars(with = "String")]
+    size: Option<Described>,
 }
 
 /// Golden states: prepared databases that `up` and `reset` copy.

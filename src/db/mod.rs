@@ -14,3 +14,4 @@ mod server_error;
 mod session;
 mod sql_scan;
 pub mod tool_record;
+pub mod writes;

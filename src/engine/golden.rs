@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Engine, Generation};
+use crate::db::writes::Writes;
 use crate::error::Result;
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
@@ -55,6 +56,9 @@ pub struct GoldenLabel {
     /// long as the instance's next transaction id is this number plus one, nobody has written to
     /// the instance.
     pub next_transaction: u64,
+    /// What the server had counted. It decides when only the transaction id has changed.
+    #[serde(default)]
+    pub writes: Option<Writes>,
     /// Whether it contains values that were encrypted with a key of this machine. devdb never sends
     /// such a state anywhere.
     pub local: bool,

@@ -91,6 +91,7 @@ impl Lookup {
             seeds: step.seeds,
             created: Utc::now(),
             next_transaction: 0,
+            writes: None,
             local: self.is_local && step.seeds > 0,
             tool: self.chain.tool_inputs(step),
         }

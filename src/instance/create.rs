@@ -2,7 +2,7 @@
 
 use super::login::Password;
 use super::prepare::Prepared;
-use super::{Instance, generation_record, launch};
+use super::{Instance, launch};
 use crate::context::Context;
 use crate::db::scram;
 use crate::engine::{Engine, Server, Snapshot};
@@ -67,7 +67,7 @@ impl Instance<'_> {
             let copying = engine.create_generation_from_snapshot(&owner, FIRST, snapshot, spec);
             context.interrupt.guard(copying).await?;
             let made_with = MadeWith::of(spec, engine.kind());
-            let generation = generation_record(FIRST, made_with, Why::Restore);
+            let generation = GenerationRecord::new(FIRST, made_with, Why::Restore);
             self.launch_first(engine, generation, None).await
         };
         match created.await {

@@ -100,4 +100,63 @@ impl Instance<'_> {
         engine.sweep(&self.key).await?;
         self.context.store.remove(&self.key)
     }
+
+    /// Removes these generations, and the ones whose removal an earlier command began. After
+    /// `deadline` the engine goes on by itself where it can, and the next command finishes.
+    pub(super) async fn remove_generations(
+        &mut self,
+        engine: &Engine,
+        over: &[u32],
+        deadline: Duration,
+    ) {
+        if let Err(error) = self.try_remove_generations(engine, over, deadline).await {
+            self.context
+                .events
+                .warn(format!("devdb could not record which generations it removed: {error}"));
+        }
+    }
+
+    async fn try_remove_generations(
+        &mut self,
+        engine: &Engine,
+        over: &[u32],
+        deadline: Duration,
+    ) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        let overdue = record.leaving.clone();
+        // The current generation is never removed, whatever a record says.
+        record.leaving.extend(over.iter().filter(|number| Some(**number) != record.current));
+        if record.leaving.is_empty() {
+            return Ok(());
+        }
+        record.generations.retain(|generation| !record.leaving.contains(&generation.number));
+        // The record must not name generations that may be gone.
+        self.context.store.save(record)?;
+        let mut left = Vec::new();
+        // One after the other: Docker removes one volume at a time, and drops a removal that it has
+        // not begun when the client stops waiting.
+        for number in record.leaving.clone() {
+            let deadline = if overdue.contains(&number) { Duration::MAX } else { deadline };
+            match self.discard_within(engine, number, deadline).await {
+                Ok(true) => {}
+                Ok(false) => left.push(number),
+                Err(error) => {
+                    left.push(number);
+                    let events = &self.context.events;
+                    events.warn(format!("generation {number} could not be removed: {error}"));
+                }
+            }
+        }
+        if !overdue.is_empty() {
+            // The command that began the removal may have been cut short.
+            engine.sweep(&self.key).await?;
+        }
+        match &mut self.record {
+            Some(record) => {
+                record.leaving = left;
+                self.context.store.save(record)
+            }
+            None => Ok(()),
+        }
+    }
 }

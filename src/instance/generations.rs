@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 
-use super::{address, observe, retention};
+use super::retention::{self, End};
+use super::{address, observe};
 use crate::context::Context;
 use crate::db::inspect;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::outcome::{GenerationRow, GenerationsReport};
+use crate::outcome::{GenerationRow, GenerationsReport, Keeping};
 use crate::state::{GenerationRecord, Record, Why, Worth};
 
 /// Every recorded generation, the newest first. Takes no lock and changes nothing. When the engine
@@ -33,9 +34,18 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             is_written = current_is_written(context, &engine, &record).await;
         }
     }
-    let ends: BTreeMap<_, _> = retention::lifetimes(&record, Utc::now()).into_iter().collect();
+    let now = Utc::now();
+    let ends: BTreeMap<_, _> = retention::lifetimes(&record, now).into_iter().collect();
     let row = |generation: &GenerationRecord| {
         let current = Some(generation.number) == record.current;
+        let (state, kept_until) = match ends.get(&generation.number) {
+            None => (Keeping::Current, None),
+            Some(End::Now) => (Keeping::Leaving, None),
+            Some(End::At(end)) if *end <= now => (Keeping::Leaving, None),
+            Some(End::At(end)) => (Keeping::Kept, Some(*end)),
+            Some(End::NoRoom(end)) => (Keeping::NoRoom, Some(*end)),
+            Some(End::Never) => (Keeping::ForGood, None),
+        };
         GenerationRow {
             number: generation.number,
             current,
@@ -48,7 +58,8 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
                 Why::Found => None,
                 _ => Some(generation.worth == Worth::WrittenTo),
             },
-            kept_until: ends.get(&generation.number).copied(),
+            state,
+            kept_until,
         }
     };
     let mut generations: Vec<GenerationRow> = record.generations.iter().map(row).collect();

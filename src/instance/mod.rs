@@ -30,13 +30,10 @@ mod tidy;
 mod transfer;
 mod up;
 
-use chrono::Utc;
-
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::spec::MadeWith;
-use crate::state::{GenerationRecord, Guards, Lock, Record, UnderWay, Why, Worth};
+use crate::state::{Guards, Lock, Record, UnderWay};
 
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
@@ -164,17 +161,5 @@ impl<'a> Instance<'a> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-fn generation_record(number: u32, made_with: MadeWith, why: Why) -> GenerationRecord {
-    GenerationRecord {
-        number,
-        made_with,
-        created: Utc::now(),
-        why,
-        replaced: None,
-        baseline: None,
-        worth: Worth::WrittenTo,
     }
 }

@@ -3,7 +3,7 @@
 
 use secrecy::ExposeSecret;
 
-use super::{Instance, generation_record};
+use super::Instance;
 use crate::db::scram;
 use crate::engine::{Engine, Generation, GoldenLabel};
 use crate::error::Result;
@@ -58,7 +58,7 @@ impl Instance<'_> {
             // Setting the password is one transaction. Every later one counts as a change by
             // somebody.
             baseline: Some(next_transaction + 1),
-            ..generation_record(number, made_with, why)
+            ..GenerationRecord::new(number, made_with, why)
         };
         let verifier = scram::verifier(self.recorded()?.password.expose_secret());
         Ok(Prepared { number, generation, verifier, golden, next })
@@ -109,6 +109,7 @@ impl Instance<'_> {
                     fingerprint: of.fingerprint.clone(),
                     platform: of.platform.clone(),
                     next_transaction: of.next_transaction,
+                    writes: of.writes.clone(),
                 });
             }
             (Err(error), _) => tracing::debug!("no copy was made ahead: {error}"),

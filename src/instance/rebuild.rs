@@ -6,9 +6,8 @@ use super::Instance;
 use crate::db::scram;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::{Kind, Result};
-use crate::spec::Retention;
 use crate::state::record::SCHEMA;
-use crate::state::{GenerationRecord, Record, UnderWay, Why, Worth, ports};
+use crate::state::{GenerationRecord, Record, UnderWay, Why, ports};
 
 impl Instance<'_> {
     /// The record on disk. A lost or damaged one is rebuilt from the engines' labels.
@@ -57,9 +56,6 @@ impl Instance<'_> {
         complete.sort_by_key(|generation| (generation.created, generation.number));
         let server = server_of(&servers, &complete);
         let current = server.map(|server| server.generation).or(complete.last().map(|g| g.number));
-        let former =
-            complete.iter().filter(|generation| Some(generation.number) != current).count();
-        let retention = self.context.spec.retention;
         let record = Record {
             schema: SCHEMA,
             // The project may have another name by now, so the generation's owner counts.
@@ -95,12 +91,7 @@ impl Instance<'_> {
             under_way: Some(UnderWay::Rebuild),
             home: self.context.home.clone(),
             of_branch: self.context.spec.of_branch,
-            // devdb does not know which of them it promised to keep, so it keeps all until the next
-            // swap.
-            retention: Retention {
-                keep: retention.keep.max(u16::try_from(former).unwrap_or(u16::MAX)),
-                ..retention
-            },
+            retention: self.context.spec.retention,
         };
         self.context.store.save(&record)?;
         if let Some(number) = current {
@@ -129,12 +120,8 @@ fn server_of<'s>(servers: &'s [Server], complete: &[Generation]) -> Option<&'s S
 /// nothing tells when it was.
 pub(super) fn found_generation(generation: &Generation) -> GenerationRecord {
     GenerationRecord {
-        number: generation.number,
-        made_with: generation.made_with.clone(),
         created: generation.created.unwrap_or_else(Utc::now),
-        why: Why::Found,
         replaced: Some(Utc::now()),
-        baseline: None,
-        worth: Worth::WrittenTo,
+        ..GenerationRecord::new(generation.number, generation.made_with.clone(), Why::Found)
     }
 }

@@ -13,7 +13,7 @@ use crate::golden::Golden;
 use crate::outcome::{Cached, Fate};
 use crate::plan::Plan;
 use crate::spec::MadeWith;
-use crate::state::{GenerationRecord, UnderWay, Why};
+use crate::state::{UnderWay, Why};
 
 /// What a reset does with the generation that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,7 @@ impl Instance<'_> {
             if old == OldGeneration::Wipe {
                 self.wipe(former)?;
             }
+            self.make_room();
             // A spare that is left is a copy of another state.
             match (old, makes_spare) {
                 (OldGeneration::Wipe, _) => {
@@ -104,6 +105,7 @@ impl Instance<'_> {
             self.keep_spare(spare, &golden.state.label);
         }
         self.done()?;
+        self.announce();
         let fate = self.fate_of(former, old);
         let golden = Some(golden);
         Ok(Some(Replaced { server, golden, former, fate, current: number }))
@@ -142,10 +144,12 @@ impl Instance<'_> {
         let former = record.current.unwrap_or_default();
         context.events.step("switching to the former database");
         let current = target.number;
-        let chosen = GenerationRecord { replaced: None, ..target };
+        let chosen = target.current_again();
         let server = self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await?;
         self.done()?;
+        self.make_room();
         self.remove_expired(&engine).await;
+        self.announce();
         let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Some(Replaced { server, golden: None, former, fate, current }))
     }

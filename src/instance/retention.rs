@@ -1,6 +1,13 @@
-//! Decides how long former generations are kept, and removes expired ones. This is the only place
-//! that decides: `gc`, `status` and the promise that `reset` prints all ask here.
+//! Decides how long former generations are kept. This is the only place that decides: `gc`,
+//! `status` and the promise that `reset` prints all ask here.
+//!
+//! A generation that somebody wrote to is kept for the days that devdb promised when it was
+//! replaced. Before that it goes only to make room, when all former generations take more of the
+//! disk than the settings allow: those that do the smallest harm first, then the oldest, and none
+//! that was replaced less than a day ago. A command says a day before, or a swap before, what will
+//! go. A person can keep a generation for good.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +19,23 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::outcome::Fate;
 use crate::state::{GenerationRecord, Record, Why, Worth};
+
+/// How long before its end a command says that a generation will go. No generation is removed to
+/// make room that was replaced later than this.
+const NOTICE: TimeDelta = TimeDelta::days(1);
+
+/// When a former generation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// With the next command: nobody needs it.
+    Now,
+    /// With the first command after this time: the promised days are over.
+    At(DateTime<Utc>),
+    /// With the first swap after this time: there is no room for one more.
+    NoRoom(DateTime<Utc>),
+    /// Only when a person removes it.
+    Never,
+}
 
 impl<'a> Instance<'a> {
     /// Removes expired generations. Does nothing when another command works on the instance, or
@@ -34,12 +58,11 @@ impl<'a> Instance<'a> {
 impl Instance<'_> {
     /// What happened to the generation that was current before a swap.
     pub(super) fn fate_of(&self, number: u32, old: OldGeneration) -> Fate {
-        let retention = self.context.spec.retention;
         let record = self.record.as_ref();
         match record.is_some_and(|record| record.former_generations().contains(&number)) {
             true => Fate::Kept,
             false if old == OldGeneration::Wipe => Fate::Wiped,
-            false if retention.keep == 0 || retention.days == 0 => Fate::NotWanted,
+            false if self.context.spec.retention.days == 0 => Fate::NotWanted,
             false => Fate::Unwritten,
         }
     }
@@ -71,90 +94,108 @@ impl Instance<'_> {
         self.remove_generations(engine, &over, deadline).await;
     }
 
+    /// Gives up the generations for which there is no room after a swap, if a command has said so
+    /// before. [`Instance::remove_expired`] then removes them.
+    pub(super) fn make_room(&mut self) {
+        let Some(record) = &mut self.record else { return };
+        let now = Utc::now();
+        let mut over = beyond_room(record, now, 0);
+        over.retain(|(_, from)| *from <= now);
+        for generation in &mut record.generations {
+            let is_over = over.iter().any(|(number, _)| *number == generation.number);
+            let is_told = generation.worth == Worth::Untouched || generation.announced.is_some();
+            if is_over && is_told {
+                generation.worth = Worth::Wiped;
+                self.context.events.note(format!(
+                    "devdb removes generation {} to make room, as an earlier command said \
+                     (generations.size in devdb.yaml)",
+                    generation.number
+                ));
+            }
+        }
+        self.save_promises();
+    }
+
+    /// Says which generations that somebody wrote to will go soon, and records that it was said. A
+    /// failure is only a warning: then they stay until a command can record it.
+    pub(super) fn announce(&mut self) {
+        let Some(record) = &mut self.record else { return };
+        let now = Utc::now();
+        say_what_goes(self.context, record);
+        let going: Vec<u32> = going(record, now).into_iter().map(|(number, _)| number).collect();
+        for generation in &mut record.generations {
+            generation.announced = match going.contains(&generation.number) {
+                true => generation.announced.or(Some(now)),
+                false => None,
+            };
+        }
+        self.save_promises();
+    }
+
+    fn save_promises(&self) {
+        let saved = self.record.as_ref().map_or(Ok(()), |record| self.context.store.save(record));
+        if let Err(error) = saved {
+            self.context
+                .events
+                .warn(format!("devdb could not record which generations it will remove: {error}"));
+        }
+    }
+
     /// The expired generations. Reports the ones that somebody wrote to.
     fn over(&self) -> Vec<u32> {
         let Some(record) = &self.record else { return Vec::new() };
         let over = expired(record);
         let written_to = record.generations.iter().filter(|generation| {
-            over.contains(&generation.number) && generation.worth == Worth::WrittenTo
+            over.contains(&generation.number)
+                && generation.worth == Worth::WrittenTo
+                && self.context.spec.retention.days > 0
         });
-        let retention = record.retention;
         for generation in written_to {
-            let (replaced, number) = generation.recency();
-            let why = match replaced + TimeDelta::days(retention.days.into()) <= Utc::now() {
-                true => "its time is over".to_owned(),
-                false => format!("devdb keeps {} that were written to later", retention.keep),
-            };
             self.context.events.note(format!(
-                "devdb removes generation {number}: {why} (generations in devdb.yaml)"
+                "devdb removes generation {}: its time is over (generations.days in devdb.yaml)",
+                generation.number
             ));
         }
         over
     }
+}
 
-    /// Removes these generations, and the ones whose removal an earlier command began. After
-    /// `deadline` the engine goes on by itself where it can, and the next command finishes.
-    pub(super) async fn remove_generations(
-        &mut self,
-        engine: &Engine,
-        over: &[u32],
-        deadline: Duration,
-    ) {
-        if let Err(error) = self.try_remove_generations(engine, over, deadline).await {
-            self.context
-                .events
-                .warn(format!("devdb could not record which generations it removed: {error}"));
-        }
-    }
-
-    async fn try_remove_generations(
-        &mut self,
-        engine: &Engine,
-        over: &[u32],
-        deadline: Duration,
-    ) -> Result<()> {
-        let Some(record) = &mut self.record else { return Ok(()) };
-        let overdue = record.leaving.clone();
-        // The current generation is never removed, whatever a record says.
-        record.leaving.extend(over.iter().filter(|number| Some(**number) != record.current));
-        if record.leaving.is_empty() {
-            return Ok(());
-        }
-        record.generations.retain(|generation| !record.leaving.contains(&generation.number));
-        // The record must not name generations that may be gone.
-        self.context.store.save(record)?;
-        let mut left = Vec::new();
-        // One after the other: Docker removes one volume at a time, and drops a removal that it has
-        // not begun when the client stops waiting.
-        for number in record.leaving.clone() {
-            let deadline = if overdue.contains(&number) { Duration::MAX } else { deadline };
-            match self.discard_within(engine, number, deadline).await {
-                Ok(true) => {}
-                Ok(false) => left.push(number),
-                Err(error) => {
-                    left.push(number);
-                    let events = &self.context.events;
-                    events.warn(format!("generation {number} could not be removed: {error}"));
-                }
-            }
-        }
-        if !overdue.is_empty() {
-            // The command that began the removal may have been cut short.
-            engine.sweep(&self.key).await?;
-        }
-        match &mut self.record {
-            Some(record) => {
-                record.leaving = left;
-                self.context.store.save(record)
-            }
-            None => Ok(()),
-        }
+/// Says which generations that somebody wrote to will go soon, and how to keep them.
+pub(super) fn say_what_goes(context: &Context, record: &Record) {
+    for (number, end) in going(record, Utc::now()) {
+        let (when, why) = match end {
+            End::NoRoom(after) => (
+                format!("the first reset or restore after {}", moment(after)),
+                "to make room (generations.size in devdb.yaml)",
+            ),
+            End::At(after) => (
+                format!("the first command after {}", moment(after)),
+                "because its time is over (generations.days in devdb.yaml)",
+            ),
+            End::Now | End::Never => continue,
+        };
+        context.events.note(format!(
+            "{when} removes generation {number}, {why}\n  \
+             devdb generations keep {number}   keeps it for good"
+        ));
     }
 }
 
-/// Whether a record needs no update and has nothing to remove.
+fn moment(time: DateTime<Utc>) -> String {
+    time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Whether a record needs no update, has nothing to remove and nothing to announce.
 pub(super) fn needs_no_work(context: &Context, record: &Record) -> bool {
-    record.home == context.home && record.leaving.is_empty() && !has_expired(record)
+    let going = going(record, Utc::now());
+    let is_told = |generation: &GenerationRecord| {
+        let goes = going.iter().any(|(number, _)| *number == generation.number);
+        goes == generation.announced.is_some()
+    };
+    record.home == context.home
+        && record.leaving.is_empty()
+        && !has_expired(record)
+        && record.generations.iter().all(is_told)
 }
 
 /// Whether a generation of the record has expired.
@@ -165,43 +206,135 @@ pub fn has_expired(record: &Record) -> bool {
 /// The numbers of the expired generations.
 pub(super) fn expired(record: &Record) -> Vec<u32> {
     let now = Utc::now();
-    let over = lifetimes(record, now).into_iter().filter(|(_, end)| *end <= now);
+    let over = lifetimes(record, now).into_iter().filter(|(_, end)| match end {
+        End::Now => true,
+        End::At(end) => *end <= now,
+        End::NoRoom(_) | End::Never => false,
+    });
     over.map(|(number, _)| number).collect()
 }
 
-/// Until when each former generation is kept, the newest first. The project's settings say how many
-/// generations that somebody wrote to are kept, and for how many days after they were replaced.
-/// Other generations expire when they are replaced. A date after `now`, from a clock that was
+/// The numbers of the generations whose promised days are over, whether a command has said so or
+/// not. `gc` shows them before it removes them.
+pub(super) fn past_their_days(record: &Record) -> Vec<u32> {
+    let now = Utc::now();
+    let past = former(record)
+        .into_iter()
+        .filter(|generation| !generation.for_good && promised_end(record, generation, now) <= now);
+    let mut past: Vec<u32> = past.map(|generation| generation.number).collect();
+    past.extend(expired(record));
+    past.sort_unstable();
+    past.dedup();
+    past
+}
+
+/// When each former generation goes, the newest first. A date after `now`, from a clock that was
 /// ahead, counts as `now`.
-pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, DateTime<Utc>)> {
-    let days = TimeDelta::days(record.retention.days.into());
-    let mut former: Vec<&GenerationRecord> = record
-        .generations
-        .iter()
-        .filter(|generation| Some(generation.number) != record.current)
-        .collect();
-    former.sort_by_key(|generation| std::cmp::Reverse(generation.recency()));
-    // The order of numbers would be wrong: a spare has its number long before it becomes current.
-    let current = record.current_generation().map(|current| current.created);
-    let mut kept = 0;
-    let lifetime = |generation: &GenerationRecord| {
-        let (replaced, number) = generation.recency();
-        let keep = match generation.worth {
-            Worth::Wiped => false,
-            // A newer generation is as good, unless `undo` went back from this one. Then it is kept
-            // for another `undo`, and does not count.
-            Worth::Untouched => current.is_some_and(|current| current < generation.created),
-            // Perhaps nobody wrote to it, so it must not displace one that somebody wrote to.
-            Worth::WrittenTo if generation.why == Why::Found => true,
-            Worth::WrittenTo => {
-                kept += 1;
-                kept <= record.retention.keep
-            }
-        };
-        let replaced = replaced.min(now);
-        (number, if keep { replaced + days } else { replaced })
+pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, End)> {
+    let no_room = beyond_room(record, now, size_of_one_more(record));
+    let end = |generation: &GenerationRecord| {
+        let by_days = end_by_days(record, generation, now);
+        let no_room = no_room.iter().find(|(number, _)| *number == generation.number);
+        match (by_days, no_room) {
+            (End::At(end), Some((_, earlier))) if *earlier < end => End::NoRoom(*earlier),
+            _ => by_days,
+        }
     };
-    former.into_iter().map(lifetime).collect()
+    former(record).into_iter().map(|generation| (generation.number, end(generation))).collect()
+}
+
+/// The former generations, the newest first. The order of numbers would be wrong: a spare has its
+/// number long before it becomes current.
+fn former(record: &Record) -> Vec<&GenerationRecord> {
+    let is_former = |generation: &&GenerationRecord| Some(generation.number) != record.current;
+    let mut former: Vec<_> = record.generations.iter().filter(is_former).collect();
+    former.sort_by_key(|generation| Reverse(generation.recency()));
+    former
+}
+
+/// When a former generation goes if there is room for all.
+fn end_by_days(record: &Record, generation: &GenerationRecord, now: DateTime<Utc>) -> End {
+    let end = promised_end(record, generation, now);
+    let current = record.current_generation().map(|current| current.created);
+    match generation.worth {
+        Worth::Wiped => End::Now,
+        _ if generation.for_good => End::Never,
+        _ if end <= replaced(generation, now) => End::Now,
+        // A newer generation is as good, unless `undo` went back from this one. Then it is kept for
+        // another `undo`.
+        Worth::Untouched if current.is_none_or(|current| current >= generation.created) => End::Now,
+        Worth::Untouched => End::At(end),
+        Worth::WrittenTo => End::At(end.max(generation.announced.unwrap_or(now) + NOTICE)),
+    }
+}
+
+/// The end of the days that devdb promised when the generation was replaced, or of those that the
+/// settings say now, if they are more.
+fn promised_end(
+    record: &Record,
+    generation: &GenerationRecord,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let days = TimeDelta::days(record.retention.days.into());
+    let promised = match (generation.promised, generation.replaced) {
+        (Some(promised), Some(replaced)) => promised - replaced,
+        _ => days,
+    };
+    replaced(generation, now) + days.max(promised)
+}
+
+fn replaced(generation: &GenerationRecord, now: DateTime<Utc>) -> DateTime<Utc> {
+    generation.recency().0.min(now)
+}
+
+/// The generations for which there is no room when `more` bytes come to the former ones, and from
+/// when on each may go. First those that nobody wrote to, or may not have, then the oldest.
+fn beyond_room(record: &Record, now: DateTime<Utc>, more: u64) -> Vec<(u32, DateTime<Utc>)> {
+    let kept: Vec<(&GenerationRecord, End)> = former(record)
+        .into_iter()
+        .map(|generation| (generation, end_by_days(record, generation, now)))
+        .filter(|(_, end)| *end != End::Now)
+        .collect();
+    let bytes = |generation: &GenerationRecord| generation.bytes.unwrap_or_default();
+    let mut total = kept.iter().map(|(generation, _)| bytes(generation)).sum::<u64>() + more;
+    let mut may_go: Vec<&GenerationRecord> = kept
+        .into_iter()
+        .filter(|(generation, end)| matches!(end, End::At(_)) && bytes(generation) > 0)
+        .map(|(generation, _)| generation)
+        .collect();
+    may_go.sort_by_key(|generation| {
+        let is_certain = generation.worth == Worth::WrittenTo && generation.why != Why::Found;
+        (is_certain, generation.recency())
+    });
+    let mut over = Vec::new();
+    for generation in may_go {
+        if total <= record.retention.bytes {
+            break;
+        }
+        total -= bytes(generation);
+        over.push((generation.number, replaced(generation, now) + NOTICE));
+    }
+    over
+}
+
+/// The size that the current generation will probably have when it is replaced: that of the last.
+fn size_of_one_more(record: &Record) -> u64 {
+    former(record).into_iter().find_map(|generation| generation.bytes).unwrap_or_default()
+}
+
+/// The generations that somebody wrote to and that will go soon.
+fn going(record: &Record, now: DateTime<Utc>) -> Vec<(u32, End)> {
+    let written_to = |number: u32| {
+        let mut generations = record.generations.iter();
+        generations.any(|one| one.number == number && one.worth == Worth::WrittenTo)
+    };
+    let mut going = lifetimes(record, now);
+    going.retain(|(number, end)| match end {
+        End::At(end) => written_to(*number) && *end <= now + NOTICE,
+        End::NoRoom(_) => written_to(*number),
+        End::Now | End::Never => false,
+    });
+    going
 }
 
 #[cfg(test)]
@@ -210,10 +343,12 @@ mod tests {
     use crate::spec::Retention;
     use crate::state::record::tests::{generation, sample};
 
+    const GB: u64 = 1_000_000_000;
+
     /// A record whose former generations were replaced so many days ago.
-    fn record(current: u32, replaced: &[(u32, i64)], retention: Retention) -> Record {
+    fn record(current: u32, replaced: &[(u32, i64)], days: u16) -> Record {
         let mut record = sample("anna", 20_000);
-        record.retention = retention;
+        record.retention = Retention { days, bytes: 20 * GB };
         record.current = Some(current);
         record.generations.push(generation(current));
         for (number, days) in replaced {
@@ -224,65 +359,109 @@ mod tests {
         record
     }
 
-    #[test]
-    fn count_and_days_decide() {
-        let all = [(1, 9), (2, 3), (3, 1), (4, 0)];
-        for (keep, days, gone) in [
-            (2, 7, vec![2, 1]),
-            (4, 7, vec![1]),
-            (4, 30, vec![]),
-            (3, 2, vec![2, 1]),
-            (0, 30, vec![4, 3, 2, 1]),
-            (100, 0, vec![4, 3, 2, 1]),
-        ] {
-            let record = record(5, &all, Retention { keep, days });
-            assert_eq!(expired(&record), gone, "{keep} for {days} days");
+    /// Commands have said long ago that all of them will go.
+    fn announced(mut record: Record) -> Record {
+        for generation in &mut record.generations {
+            generation.announced = Some(Utc::now() - TimeDelta::days(3));
         }
+        record
+    }
+
+    fn of(record: &mut Record, number: u32) -> &mut GenerationRecord {
+        record.generations.iter_mut().find(|one| one.number == number).unwrap()
+    }
+
+    fn numbers(going: Vec<(u32, End)>) -> Vec<u32> {
+        going.into_iter().map(|(number, _)| number).collect()
     }
 
     #[test]
-    fn what_a_person_gave_up_goes_at_once_and_takes_no_place() {
-        let mut record = record(3, &[(1, 2), (2, 1)], Retention { keep: 1, days: 7 });
-        // After an `undo` a generation that nobody wrote to would be kept; this one is not.
-        record.generations[2].created = Utc::now() + TimeDelta::hours(1);
-        record.generations[2].worth = Worth::Wiped;
+    fn only_the_days_decide_however_many_there_are() {
+        let all: Vec<(u32, i64)> =
+            (1..=40).map(|number| (number, i64::from(40 - number) / 5)).collect();
+        for (days, gone) in [(7, 5), (3, 25), (30, 0)] {
+            let record = announced(record(99, &all, days));
+            assert_eq!(expired(&record).len(), gone, "{days} days");
+        }
+        assert_eq!(expired(&record(99, &all, 0)).len(), 40, "the settings keep none");
+    }
+
+    #[test]
+    fn what_was_promised_stays_when_the_settings_say_less_later() {
+        let mut record = announced(record(3, &[(1, 5), (2, 5)], 2));
+        of(&mut record, 1).promised = Some(Utc::now() + TimeDelta::days(2));
         assert_eq!(expired(&record), [2]);
     }
 
     #[test]
-    fn what_was_found_takes_no_place_and_goes_in_its_time() {
-        let retention = Retention { keep: 1, days: 7 };
-        let mut record = record(4, &[(1, 3), (2, 1), (3, 8)], retention);
-        for found in &mut record.generations[2..] {
-            found.why = Why::Found;
+    fn nothing_goes_that_no_command_has_spoken_of_a_day_before() {
+        let mut record = record(3, &[(1, 30), (2, 6)], 7);
+        assert_eq!(expired(&record), Vec::<u32>::new());
+        assert_eq!(numbers(going(&record, Utc::now())), [2, 1], "2 goes in a day");
+        assert_eq!(past_their_days(&record), [1], "gc shows it");
+        of(&mut record, 1).announced = Some(Utc::now() - TimeDelta::hours(23));
+        assert_eq!(expired(&record), Vec::<u32>::new());
+        of(&mut record, 1).announced = Some(Utc::now() - TimeDelta::hours(25));
+        assert_eq!(expired(&record), [1]);
+        of(&mut record, 1).for_good = true;
+        assert_eq!(expired(&record), Vec::<u32>::new());
+        assert_eq!(past_their_days(&record), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn room_is_made_by_the_smallest_harm_first_and_never_by_one_younger_than_a_day() {
+        let mut record = record(9, &[(1, 5), (2, 4), (3, 3), (4, 0)], 7);
+        for generation in &mut record.generations {
+            generation.bytes = Some(6 * GB);
         }
-        assert_eq!(expired(&record), [3]);
+        of(&mut record, 3).why = Why::Found;
+        let now = Utc::now();
+        let over = |record: &Record, more: u64| {
+            let over = beyond_room(record, now, more).into_iter();
+            over.map(|(number, from)| (number, from <= now)).collect::<Vec<_>>()
+        };
+        assert_eq!(over(&record, 0), [(3, true)], "24 GB of 20");
+        assert_eq!(over(&record, 6 * GB), [(3, true), (1, true)], "the next swap");
+        assert_eq!(numbers(going(&record, now)), [3, 1], "a command says so before");
+        assert_eq!(expired(&record), Vec::<u32>::new(), "only a swap makes room");
+        of(&mut record, 3).worth = Worth::Untouched;
+        of(&mut record, 3).created = now + TimeDelta::hours(1);
+        assert_eq!(over(&record, 0), [(3, true)], "an undo went back from it");
+        of(&mut record, 1).for_good = true;
+        record.retention.bytes = GB;
+        assert_eq!(over(&record, 0), [(3, true), (2, true), (4, false)]);
+    }
+
+    #[test]
+    fn what_a_person_gave_up_goes_at_once() {
+        let mut record = record(3, &[(1, 2), (2, 1)], 7);
+        // After an `undo` a generation that nobody wrote to would be kept; this one is not.
+        of(&mut record, 2).created = Utc::now() + TimeDelta::hours(1);
+        of(&mut record, 2).worth = Worth::Wiped;
+        assert_eq!(expired(&record), [2]);
     }
 
     #[test]
     fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
-        let mut record = record(9, &[(1, 1), (2, 2), (3, 3)], Retention { keep: 2, days: 7 });
-        for generation in &mut record.generations {
-            generation.replaced =
-                Some(Utc::now() + TimeDelta::days(100 - i64::from(generation.number)));
-        }
-        assert_eq!(expired(&record), [3], "of those that are kept the two that were replaced last");
-        let latest = &mut record.generations[1];
-        (latest.worth, latest.created) = (Worth::Untouched, Utc::now() - TimeDelta::days(1));
-        assert_eq!(expired(&record), [1], "nobody wrote to it");
+        let mut record = announced(record(9, &[(1, 0)], 7));
+        let former = of(&mut record, 1);
+        former.replaced = Some(Utc::now() + TimeDelta::days(100));
+        former.promised = Some(Utc::now() + TimeDelta::days(107));
+        let now = Utc::now();
+        assert_eq!(lifetimes(&record, now), [(1, End::At(now + TimeDelta::days(7)))]);
     }
 
     #[test]
     fn what_nobody_wrote_to_is_kept_for_an_undo_of_the_undo_only() {
-        let mut record = record(2, &[(1, 1), (3, 0)], Retention { keep: 1, days: 7 });
+        let mut record = record(2, &[(1, 1), (3, 0)], 7);
         for generation in &mut record.generations {
             if generation.number == 3 {
                 generation.worth = Worth::Untouched;
             }
             generation.created += TimeDelta::hours(generation.number.into());
         }
-        assert_eq!(expired(&record), Vec::<u32>::new(), "3 takes no place of 1");
-        record.generations[0].created += TimeDelta::hours(2);
+        assert_eq!(expired(&record), Vec::<u32>::new());
+        of(&mut record, 2).created += TimeDelta::hours(2);
         assert_eq!(expired(&record), [3]);
     }
 }

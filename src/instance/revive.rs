@@ -81,6 +81,7 @@ impl Instance<'_> {
         }
         self.done()?;
         self.remove_expired(&engine).await;
+        self.announce();
         Ok(Running { server, how, golden: None })
     }
 

@@ -119,7 +119,7 @@ impl Instance<'_> {
             }
             None => {
                 let left = self.leftovers(record, &generations, servers);
-                let mut expired = retention::expired(record);
+                let mut expired = retention::past_their_days(record);
                 expired.extend(&record.leaving);
                 let mut former = generations;
                 former.retain(|generation| expired.contains(&generation.number));
@@ -169,7 +169,7 @@ impl Instance<'_> {
                 self.purge().await.map(drop)
             }
             Reason::Expired => {
-                let over = self.record.as_ref().map(retention::expired).unwrap_or_default();
+                let over = self.record.as_ref().map(retention::past_their_days).unwrap_or_default();
                 self.remove_generations(engine, &over, Duration::MAX).await;
                 Ok(())
             }

@@ -1,7 +1,7 @@
 //! Lists, restores and removes saved snapshots. A restored snapshot becomes a new generation.
 
 use super::swap::SwapTo;
-use super::{Instance, OldGeneration, Replaced, generation_record, lineage};
+use super::{Instance, OldGeneration, Replaced, lineage};
 use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::MadeWith;
@@ -58,13 +58,15 @@ impl Instance<'_> {
             return Err(error.note("nothing was replaced; the database is as it was before"));
         }
         context.events.step("switching to the restored database");
-        let new = generation_record(number, made_with, Why::Restore);
+        let new = GenerationRecord::new(number, made_with, Why::Restore);
         let server = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
             Ok(server) => server,
             Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),
         };
         self.done()?;
+        self.make_room();
         self.remove_expired(&engine).await;
+        self.announce();
         let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Instance, Observed, Running, address, endpoint_of};
+use super::{Instance, Observed, Running, address, endpoint_of, retention};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::error::Result;
@@ -27,6 +27,7 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         // When the server is still starting or has another password, the rest of this function
         // helps.
         if context.interrupt.guard(looking).await? {
+            retention::say_what_goes(context, &observed.record);
             let populated = populate::populate(context, &address, plan).await?;
             return Ok(report(populated, &observed.record, How::Unchanged, &address, begun));
         }

@@ -72,9 +72,27 @@ pub struct GenerationRow {
     pub bytes: Option<u64>,
     /// Whether somebody has written to it since it was made; null when devdb cannot tell.
     pub written: Option<bool>,
-    /// When it is removed. When the time is in the past, the next command removes it. Null for the
-    /// current generation.
+    /// Whether devdb keeps it, and what for.
+    pub state: Keeping,
+    /// Until when devdb keeps it. Null when `state` needs no time.
     pub kept_until: Option<DateTime<Utc>>,
+}
+
+/// Whether devdb keeps a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keeping {
+    /// The instance uses it now.
+    Current,
+    /// It is kept until `kept_until`. The first command after that time removes it.
+    Kept,
+    /// It is kept until `kept_until`. The first reset or restore after that time removes it, because
+    /// the former generations take more of the disk than the settings allow.
+    NoRoom,
+    /// A person keeps it for good. Only a person removes it.
+    ForGood,
+    /// The next command removes it.
+    Leaving,
 }
 
 /// What `gc` found and removed.

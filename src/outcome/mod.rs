@@ -17,8 +17,8 @@ pub use database::{
     ResetReport, SeedsReport, StatusGolden, StatusReport, UpReport,
 };
 pub use kept::{
-    Found, GcReport, GenerationRow, GenerationsReport, ListReport, Listed, Reason, Skipped,
-    WhySkipped,
+    Found, GcReport, GenerationRow, GenerationsReport, Keeping, ListReport, Listed, Reason,
+    Skipped, WhySkipped,
 };
 pub use manual::{PageReport, TopicRow, TopicsReport};
 pub use project::{Check, ConfigReport, ConfigRow, DoctorReport, InitReport, Verdict};

@@ -1,10 +1,8 @@
 //! The generations of a database, as text for people.
 
-use chrono::Utc;
-
 use super::Style;
 use super::text::{lines, moment, size, table, troubles, who};
-use crate::outcome::{GenerationRow, GenerationsReport};
+use crate::outcome::{GenerationRow, GenerationsReport, Keeping};
 use crate::state::Why;
 
 /// `devdb generations`
@@ -36,14 +34,18 @@ fn by(why: Why) -> &'static str {
         Why::Up => "up",
         Why::Reset => "reset",
         Why::Restore => "restore",
+        Why::BeforeMigrate => "migrate",
         Why::Found => "found",
     }
 }
 
 fn kept_until(row: &GenerationRow) -> String {
-    match row.kept_until {
-        None => String::new(),
-        Some(end) if end <= Utc::now() => "next command".into(),
-        Some(end) => moment(end),
+    let end = row.kept_until.map(moment).unwrap_or_default();
+    match row.state {
+        Keeping::Current => String::new(),
+        Keeping::Kept => end,
+        Keeping::NoRoom => format!("next reset after {end}"),
+        Keeping::ForGood => "for good".into(),
+        Keeping::Leaving => "next command".into(),
     }
 }

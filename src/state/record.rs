@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Home, UnderWay};
+use crate::db::writes::{Baseline, Writes};
 use crate::spec::{EngineKind, MadeWith, Owner, Retention};
 
 /// The version of the record's layout that this devdb writes.
@@ -47,8 +48,7 @@ pub struct Record {
     /// Whether it was made for a git branch and has the branch's name.
     #[serde(default)]
     pub of_branch: bool,
-    /// How much is kept for `undo`. It is the setting at the last swap, so that devdb keeps what it
-    /// promised then.
+    /// How much is kept for `undo`: the settings at the last swap.
     #[serde(default)]
     pub retention: Retention,
 }
@@ -66,11 +66,27 @@ pub struct GenerationRecord {
     pub why: Why,
     /// When it stopped being current.
     pub replaced: Option<DateTime<Utc>>,
-    /// The server's next transaction id when devdb had finished the generation. As long as the id
-    /// stays the same, nobody has written. None when devdb does not know it.
+    /// The server's next transaction id when devdb had finished the generation, or when it last
+    /// found it untouched. As long as the id stays the same, nobody has written. None when devdb
+    /// does not know it.
     pub baseline: Option<u64>,
+    /// What the server had counted at that moment. It decides when only the id has changed.
+    #[serde(default)]
+    pub writes: Option<Writes>,
     /// Whether it was worth keeping when it stopped being current.
     pub worth: Worth,
+    /// Its size when it stopped being current, in bytes. None when devdb does not know it.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// Until when devdb promised to keep it, when it stopped being current.
+    #[serde(default)]
+    pub promised: Option<DateTime<Utc>>,
+    /// Since when commands say that it will be removed.
+    #[serde(default)]
+    pub announced: Option<DateTime<Utc>>,
+    /// Whether a person keeps it for good.
+    #[serde(default)]
+    pub for_good: bool,
 }
 
 /// Whether a former generation is worth keeping.
@@ -96,6 +112,9 @@ pub struct Spare {
     pub platform: String,
     /// The server's next transaction id. Two bakes of the same state may differ in it.
     pub next_transaction: u64,
+    /// What the server of the golden state had counted.
+    #[serde(default)]
+    pub writes: Option<Writes>,
 }
 
 /// What made a generation.
@@ -108,11 +127,44 @@ pub enum Why {
     Reset,
     /// `devdb snapshot restore`.
     Restore,
+    /// A copy that devdb made before it applied migrations.
+    #[serde(rename = "before_migrate")]
+    BeforeMigrate,
     /// Found on the engine after the record was lost.
     Found,
 }
 
 impl GenerationRecord {
+    /// The record of a generation that devdb makes now. Until somebody tells more, it counts as
+    /// written to.
+    pub fn new(number: u32, made_with: MadeWith, why: Why) -> Self {
+        GenerationRecord {
+            number,
+            made_with,
+            created: Utc::now(),
+            why,
+            replaced: None,
+            baseline: None,
+            writes: None,
+            worth: Worth::WrittenTo,
+            bytes: None,
+            promised: None,
+            announced: None,
+            for_good: false,
+        }
+    }
+
+    /// The moment with which its server is compared. None when devdb does not know it.
+    pub fn compared_with(&self) -> Option<Baseline<'_>> {
+        let next_transaction = self.baseline?;
+        Some(Baseline { next_transaction, writes: self.writes.as_ref() })
+    }
+
+    /// Makes it current. Nothing remains of what was promised when it was replaced before.
+    pub fn current_again(self) -> Self {
+        GenerationRecord { replaced: None, bytes: None, promised: None, announced: None, ..self }
+    }
+
     /// The order of former generations: the time when one stopped being current, or else when it
     /// was made, and then its number.
     pub fn recency(&self) -> (DateTime<Utc>, u32) {
@@ -124,6 +176,12 @@ impl Record {
     /// The current generation.
     pub fn current_generation(&self) -> Option<&GenerationRecord> {
         self.generations.iter().find(|generation| Some(generation.number) == self.current)
+    }
+
+    /// The current generation, to change it.
+    pub fn current_generation_mut(&mut self) -> Option<&mut GenerationRecord> {
+        let current = self.current;
+        self.generations.iter_mut().find(|generation| Some(generation.number) == current)
     }
 
     /// The numbers of the generations that are kept beside the current one.
@@ -146,10 +204,10 @@ impl Record {
         let replaced = self.generations.iter().filter_map(|generation| generation.replaced);
         let after_all = replaced.max().map(|latest| latest + TimeDelta::milliseconds(1));
         let now = after_all.map_or(Utc::now(), |after_all| after_all.max(Utc::now()));
-        for generation in &mut self.generations {
-            if Some(generation.number) == self.current {
-                generation.replaced = Some(now);
-            }
+        let promised = now + TimeDelta::days(self.retention.days.into());
+        if let Some(former) = self.current_generation_mut() {
+            former.replaced = Some(now);
+            former.promised = Some(promised);
         }
         self.generations.retain(|generation| generation.number != new.number);
         self.current = Some(new.number);
@@ -192,20 +250,13 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn generation(number: u32) -> GenerationRecord {
-        GenerationRecord {
-            number,
-            made_with: MadeWith {
-                major: 15,
-                image: String::new(),
-                database: "shop".into(),
-                user: "postgres".into(),
-            },
-            created: Utc::now(),
-            why: Why::Reset,
-            replaced: None,
-            baseline: None,
-            worth: Worth::WrittenTo,
-        }
+        let made_with = MadeWith {
+            major: 15,
+            image: String::new(),
+            database: "shop".into(),
+            user: "postgres".into(),
+        };
+        GenerationRecord::new(number, made_with, Why::Reset)
     }
 
     #[test]

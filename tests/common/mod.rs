@@ -258,6 +258,7 @@ impl Bench {
             seeds: 0,
             created: Utc::now(),
             next_transaction: next,
+            writes: None,
             local: false,
             tool: None,
         }

@@ -105,6 +105,7 @@ impl Scene {
             seeds: 0,
             created: Utc::now(),
             next_transaction,
+            writes: None,
             local: false,
             tool: None,
         }

@@ -71,8 +71,8 @@ pub const VARIABLES: &[Variable] = &[
     setting("DEVDB_SEEDS", "seeds.path", "seeds"),
     setting("DEVDB_PROFILE", "seeds.profile", "dev"),
     setting("DEVDB_KEY_ENV", "secrets.key_env", "ENCRYPTION_KEY"),
-    setting("DEVDB_GENERATIONS_KEEP", "generations.keep", "2"),
     setting("DEVDB_GENERATIONS_DAYS", "generations.days", "7"),
+    setting("DEVDB_GENERATIONS_SIZE", "generations.size", "20GB"),
     setting("DEVDB_CACHE_STATES", "cache.states", "20"),
     setting("DEVDB_CACHE_SIZE", "cache.size", "10GB"),
     behaviour(

@@ -15,7 +15,7 @@ pub fn states(text: &str) -> Checked<usize> {
     }
 }
 
-/// `cache.size`: a number of bytes with a unit.
+/// `cache.size`, `generations.size`: a number of bytes with a unit.
 pub fn size(text: &str) -> Checked<u64> {
     match text.parse::<ByteSize>() {
         Ok(size) if size.as_u64() > 0 => Ok(size.as_u64()),

@@ -82,23 +82,13 @@ fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// `generations.keep`: how many generations.
-pub fn keep(text: &str) -> Checked<u16> {
-    number(text, "a number of generations", 100)
-}
-
 /// `generations.days`: how many days.
 pub fn days(text: &str) -> Checked<u16> {
-    number(text, "a number of days", 3650)
-}
-
-/// A whole number from 0 to `most`.
-fn number(text: &str, what: &str, most: u16) -> Checked<u16> {
     match text.parse::<u16>() {
-        Ok(number) if number <= most => Ok(number),
+        Ok(number @ 0..=3650) => Ok(number),
         _ => problem(
-            format!("{text:?} is not {what}"),
-            format!("use a whole number from 0 to {most}"),
+            format!("{text:?} is not a number of days"),
+            "use a whole number from 0 to 3650",
         ),
     }
 }
