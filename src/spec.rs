@@ -357,6 +357,9 @@ pub struct SeedSpec {
     pub source: SourceSpec,
     /// Which subdirectory goes on top of the common files.
     pub profile: String,
+    /// The file in which devdb notes what it found out about the files, so that it reads them again
+    /// only after a change.
+    pub notes: Option<PathBuf>,
 }
 
 /// The complete specification of an instance.

@@ -244,7 +244,7 @@ mod tests {
                 source: source("migrations"),
                 out_of_order: OutOfOrder::Refuse,
             },
-            seeds: SeedSpec { source: source("seeds"), profile: "dev".into() },
+            seeds: SeedSpec { source: source("seeds"), profile: "dev".into(), notes: None },
             retention: Retention::default(),
             cache: CacheLimits::default(),
             timeout: Duration::ZERO,

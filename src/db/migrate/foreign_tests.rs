@@ -22,7 +22,10 @@ fn refusal(files: &[(&str, &str)]) -> Option<Error> {
 fn told(files: &[(&str, &str)]) -> (String, String) {
     let error = refusal(files).unwrap_or_else(|| panic!("{files:?} are taken for devdb's own"));
     assert_eq!(error.kind(), Kind::Config);
-    let (_, tool) = error.message().split_once(" has migrations of ").expect(error.message());
+    let (_, tool) = error
+        .message()
+        .split_once(" has migrations of ")
+        .unwrap_or_else(|| panic!("{}", error.message()));
     (tool.to_owned(), error.hints()[0].clone())
 }
 
