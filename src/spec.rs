@@ -348,6 +348,8 @@ pub struct MigrationSpec {
     pub source: SourceSpec,
     /// What is done about a file that is older than the newest applied one.
     pub out_of_order: OutOfOrder,
+    /// Whether devdb keeps a copy of data that somebody wrote to before it migrates or seeds it.
+    pub keep_before: bool,
 }
 
 /// The project's seeds.

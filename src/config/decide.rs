@@ -132,6 +132,9 @@ fn migrations(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result
         out_of_order: layers
             .decide("migrations.out_of_order", || "refuse".into())
             .check(values::out_of_order)?,
+        keep_before: layers
+            .decide("migrations.keep_before", || "true".into())
+            .check(values::yes_or_no)?,
     })
 }
 

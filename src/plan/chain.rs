@@ -243,6 +243,7 @@ mod tests {
             migrations: MigrationSpec {
                 source: source("migrations"),
                 out_of_order: OutOfOrder::Refuse,
+                keep_before: true,
             },
             seeds: SeedSpec { source: source("seeds"), profile: "dev".into(), notes: None },
             retention: Retention::default(),
