@@ -175,7 +175,7 @@ fn a_new_file_is_applied_to_what_is_cached(sandbox: &Sandbox) {
         ),
     );
     sandbox.write("migrate.sh", MIGRATE);
-    sandbox.write("seed.sh", "psql -Xqc 'insert into t1 values (1)'\n");
+    sandbox.write("seed.sh", "psql -Xqc 'create table seeded as select 1'\n");
     let add = |number: u32| {
         let name = format!("migrations/2026030{number}120000_t.sql");
         sandbox.write(&name, &format!("create table t{number} (a int); select pg_sleep(0.3);\n"));
