@@ -6,6 +6,7 @@ pub mod connect;
 mod files;
 pub mod inspect;
 pub mod migrate;
+mod own_tables;
 mod place;
 pub mod scram;
 mod script;

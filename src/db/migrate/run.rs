@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sqlx::migrate::{Migrate, MigrateError};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{MigrationFile, MigrationSet, TABLE, status};
+use super::{MigrationFile, MigrationSet, status, table};
 use crate::db::connect::Address;
 use crate::db::script::{self, ScriptError};
-use crate::db::{server_error, session};
+use crate::db::server_error;
+use crate::db::session::{self, Baseline, Session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::OutOfOrder;
@@ -45,10 +46,10 @@ pub async fn run(
     lock_timeout: Duration,
     events: &Events,
 ) -> Result<Vec<Applied>> {
-    let mut connection = session::open(address).await?;
+    let Session { mut connection, baseline } = Session::open(address).await?;
     lock(&mut connection, address, lock_timeout).await?;
     // On an error the lock goes with the connection.
-    let applied = apply_pending(&mut connection, set, out_of_order, events).await?;
+    let applied = apply_pending(&mut connection, baseline, set, out_of_order, events).await?;
     let closing = async {
         connection.unlock().await?;
         connection.close().await.map_err(MigrateError::from)
@@ -90,6 +91,7 @@ fn into_sqlx(error: MigrateError) -> sqlx::Error {
 
 async fn apply_pending(
     connection: &mut PgConnection,
+    baseline: Baseline,
     set: &MigrationSet,
     out_of_order: OutOfOrder,
     events: &Events,
@@ -103,13 +105,14 @@ async fn apply_pending(
     if status.pending.is_empty() {
         return Ok(applied);
     }
-    connection.ensure_migrations_table(TABLE).await.map_err(|error| {
+    let table = table::ensure(connection).await.map_err(|error| {
         let failure = Error::new(Kind::Migration, "cannot create the table _sqlx_migrations");
         server_error::explain(failure, &into_sqlx(error))
     })?;
+    let records = Records { table, baseline };
     let pending: BTreeSet<i64> = status.pending.iter().map(|pending| pending.version).collect();
     for file in set.files().iter().filter(|file| pending.contains(&file.version())) {
-        let took = apply(connection, file)
+        let took = apply(connection, file, &records)
             .await
             .map_err(|failure| failure.into_error(file, applied.len(), pending.len()))?;
         let (version, name) = (file.version(), file.name().to_owned());
@@ -120,10 +123,19 @@ async fn apply_pending(
     Ok(applied)
 }
 
+/// Records migrations.
+struct Records {
+    /// The table, as SQL names it.
+    table: String,
+    baseline: Baseline,
+}
+
 /// The failure of a migration.
 enum Failure {
     /// Its SQL failed.
     Script(ScriptError),
+    /// A deferred constraint that it violates failed at its end.
+    Constraint(sqlx::Error),
     /// Recording it failed.
     Record(sqlx::Error),
 }
@@ -131,30 +143,60 @@ enum Failure {
 /// Does the same as sqlx's `apply`, whose steps are public (`skip` records a migration). Most
 /// errors of PostgreSQL have no position, so this counts the statements to find the one that
 /// failed.
-async fn apply(connection: &mut PgConnection, file: &MigrationFile) -> Result<Duration, Failure> {
+async fn apply(
+    connection: &mut PgConnection,
+    file: &MigrationFile,
+    records: &Records,
+) -> Result<Duration, Failure> {
     let start = Instant::now();
     let sql = &file.source.text;
     if file.migration.no_tx {
         script::execute(connection, sql).await.map_err(Failure::Script)?;
-        record(connection, file).await?;
+        records.add(connection, file).await?;
     } else {
         let mut transaction = connection.begin().await.map_err(Failure::Record)?;
         script::execute(&mut transaction, sql).await.map_err(Failure::Script)?;
-        record(&mut transaction, file).await?;
+        records.add(&mut transaction, file).await?;
         transaction.commit().await.map_err(Failure::Record)?;
     }
     let took = start.elapsed();
-    sqlx::query("UPDATE _sqlx_migrations SET execution_time = $1 WHERE version = $2")
-        .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
-        .bind(file.version())
-        .execute(connection)
-        .await
-        .map_err(Failure::Record)?;
+    records.set_time(connection, file, took).await?;
     Ok(took)
 }
 
-async fn record(connection: &mut PgConnection, file: &MigrationFile) -> Result<(), Failure> {
-    connection.skip(TABLE, &file.migration).await.map_err(|error| Failure::Record(into_sqlx(error)))
+impl Records {
+    /// Records a migration whose SQL has run, in a session like the one in which it began: nothing
+    /// that the SQL has set counts any more, neither for the record nor for the next migration.
+    async fn add(
+        &self,
+        connection: &mut PgConnection,
+        file: &MigrationFile,
+    ) -> Result<(), Failure> {
+        // The triggers of deferred constraints belong to the migration, and so to its settings.
+        sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE")
+            .execute(&mut *connection)
+            .await
+            .map_err(Failure::Constraint)?;
+        self.baseline.restore(connection).await.map_err(Failure::Record)?;
+        let recording = connection.skip(&self.table, &file.migration).await;
+        recording.map_err(|error| Failure::Record(into_sqlx(error)))
+    }
+
+    async fn set_time(
+        &self,
+        connection: &mut PgConnection,
+        file: &MigrationFile,
+        took: Duration,
+    ) -> Result<(), Failure> {
+        let update = format!("UPDATE {} SET execution_time = $1 WHERE version = $2", self.table);
+        sqlx::query(AssertSqlSafe(update))
+            .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
+            .bind(file.version())
+            .execute(connection)
+            .await
+            .map_err(Failure::Record)?;
+        Ok(())
+    }
 }
 
 impl Failure {
@@ -172,22 +214,13 @@ impl Failure {
                 };
                 advise(server_error::explain(failure, &failed.error), &failed.error)
             }
+            Failure::Constraint(error) => {
+                let message = format!("{}: the migration failed at its end", file.source.label);
+                server_error::explain(Error::new(Kind::Migration, message), error)
+            }
             Failure::Record(error) => {
-                let failure = Error::new(
-                    Kind::Migration,
-                    format!("{}: the migration cannot be recorded", file.source.label),
-                );
-                let failure = server_error::explain(failure, error);
-                // The files of pg_dump set an empty search_path for the whole session.
-                if server_error::has_code(error, "42P01") || server_error::has_code(error, "3F000")
-                {
-                    failure.hint(
-                        "if the file sets search_path, write SET LOCAL search_path, or name the \
-                         schema of each object",
-                    )
-                } else {
-                    failure
-                }
+                let message = format!("{}: the migration cannot be recorded", file.source.label);
+                server_error::explain(Error::new(Kind::Migration, message), error)
             }
         };
         let failure = if file.migration.no_tx {
