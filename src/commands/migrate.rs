@@ -39,6 +39,9 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
 async fn status(context: &Context, check: bool) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, Extent::Nothing)?;
     plan.migrations.check()?;
+    if let Some(advice) = plan.migrations.advice() {
+        context.events.warn(advice);
+    }
     let checked = |error: Error| match error.kind() {
         Kind::NoInstance | Kind::NotRunning if check => error.with_kind(Kind::Pending),
         _ => error,

@@ -199,7 +199,7 @@ fn choose<'a>(found: &'a [Found], command: &str) -> Option<(&'static Table, &'a 
         TABLES.iter().filter_map(|table| {
             let fits = |found: &&Found| {
                 let has = |column: &&str| found.columns.iter().any(|name| name == column);
-                found.name == table.name && table.columns.iter().all(|column| has(&column))
+                found.name == table.name && table.columns.iter().all(has)
             };
             Some((table, found.iter().find(fits)?))
         })

@@ -37,6 +37,10 @@ impl Kind for MigrationFiles {
         self.set.check_layout()
     }
 
+    fn advice(&self) -> Option<&str> {
+        self.set.elsewhere()
+    }
+
     fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
         let files = self.set.files().iter();
         files.map(|file| Link::new(["migration", file.name(), &file.fingerprint()], 1)).collect()

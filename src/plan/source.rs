@@ -153,6 +153,11 @@ pub(super) trait Kind: Clone + Debug + Sized {
         Ok(())
     }
 
+    /// What a person should know about a source that has nothing.
+    fn advice(&self) -> Option<&str> {
+        None
+    }
+
     /// The links that the source adds to the fingerprint, one for each state that can be published.
     fn links(&self, key: Option<&KeyPart>) -> Vec<Link>;
 
@@ -229,6 +234,11 @@ macro_rules! sources {
             /// `Config`, with what is in its way.
             pub fn check(&self) -> Result<()> {
                 match self { $(Source::$kind(source) => source.check()),* }
+            }
+
+            /// What a person should know about a source that has nothing.
+            pub fn advice(&self) -> Option<&str> {
+                match self { $(Source::$kind(source) => source.advice()),* }
             }
 
             /// The links that the source adds to the fingerprint, one for each state that can be

@@ -307,7 +307,7 @@ async fn a_commit_that_no_scanner_sees_is_noticed() {
     .unwrap_err();
     insta::assert_snapshot!(project.text_of(&error), @r"
     Seed: /…/2.sql has ended the transaction in which devdb applies all seeds
-    because the rows of this file and of the files before it remain in the database
+    note: the rows of this file and of the files before it remain in the database
     hint: remove the COMMIT from the file
     hint: devdb reset   builds a new database, without these rows
     ");

@@ -78,6 +78,30 @@ fn files_that_cannot_be_applied() {
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
+/// The first `up` and `reset` apply migrations to a private server. What is true there is said there.
+#[test]
+fn a_migration_that_fails_keeps_its_hints() {
+    let Some(sandbox) = sandbox("hints") else { return };
+    sandbox.project();
+    let broken = "migrations/20260102000000_broken.sql";
+    sandbox.write(broken, "select nme from items;\n");
+    let hint = "Perhaps you meant to reference the column \"items.name\".";
+    let fails = |arguments: &[&str]| sandbox.run(arguments).exits(20).says(hint).says(broken);
+    let is_true = |ran: crate::sandbox::Ran| !ran.stderr.contains("remains applied");
+    assert!(is_true(fails(&["up"])));
+    std::fs::remove_file(sandbox.path(broken)).unwrap();
+    sandbox.run(&["up"]).ok();
+    sandbox.write(broken, "select nme from items;\n");
+    assert!(is_true(fails(&["reset"])));
+    fails(&["up"]).says("no migration was applied, and 1 is pending");
+    // A command of seeds that fails says nothing of a database that it has half filled.
+    sandbox.write(broken, "select 1;\n");
+    sandbox.write("devdb.yaml", "project: shop\nseeds: { command: [sh, s.sh], inputs: [s.sh] }\n");
+    sandbox.write("s.sh", "exit 1\n");
+    let failed = sandbox.run(&["reset"]).exits(22).says("nothing was replaced");
+    assert!(!failed.stderr.contains("devdb reset"), "{}", failed.stderr);
+}
+
 #[test]
 fn seeds_that_cannot_be_applied_change_nothing() {
     let Some(sandbox) = sandbox("bad seeds") else { return };

@@ -21,6 +21,8 @@ pub struct MigrationSet {
     files: Vec<MigrationFile>,
     /// Why none of them may be applied, if there is such a reason.
     refusal: Option<Error>,
+    /// What to say when there are none here, but those of another tool elsewhere in the project.
+    elsewhere: Option<String>,
 }
 
 /// The file of a migration.
@@ -39,6 +41,11 @@ impl MigrationSet {
     /// The files, oldest first.
     pub fn files(&self) -> &[MigrationFile] {
         &self.files
+    }
+
+    /// What to say when the project has no migrations for devdb, but those of another tool.
+    pub fn elsewhere(&self) -> Option<&str> {
+        self.elsewhere.as_deref()
     }
 
     /// Whether some files have other line endings than LF.
@@ -113,7 +120,11 @@ impl MigrationFile {
 /// a file is empty, unreadable or not UTF-8 or begins with a byte order mark, or a statement could
 /// leave a migration half applied.
 pub fn load(files: &Files) -> Result<MigrationSet> {
-    load_from(&Folder::open(files, &embedded::MIGRATIONS, "migrations.path")?)
+    let mut set = load_from(&Folder::open(files, &embedded::MIGRATIONS, "migrations.path")?)?;
+    if let (Files::Directory { path, .. }, true) = (files, set.files.is_empty()) {
+        set.elsewhere = foreign::elsewhere(path);
+    }
+    Ok(set)
 }
 
 fn load_from(folder: &Folder) -> Result<MigrationSet> {
@@ -123,7 +134,7 @@ fn load_from(folder: &Folder) -> Result<MigrationSet> {
     let mut refusal = foreign::check(folder, &listing).err();
     if refusal.is_some() {
         // Their names would be wrong for devdb.
-        return Ok(MigrationSet { files: Vec::new(), refusal });
+        return Ok(MigrationSet { refusal, ..MigrationSet::default() });
     }
     for name in listing.files {
         // sqlx reads only `.sql`. A file with `.SQL` is probably a mistake, so devdb refuses it.
@@ -158,7 +169,7 @@ fn load_from(folder: &Folder) -> Result<MigrationSet> {
             .because("there is no migration with this version beside it")
             .hint("the migration that it reverts must have a name that ends in .up.sql"));
     }
-    Ok(MigrationSet { files: found, refusal })
+    Ok(MigrationSet { files: found, refusal, elsewhere: None })
 }
 
 fn misnamed(label: &str, name: &str, reason: &str) -> Error {
