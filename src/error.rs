@@ -222,6 +222,30 @@ impl Error {
         )
     }
 
+    /// One error for several failures of the same kind: each becomes a cause. A single one stays as
+    /// it is. None when there is none.
+    pub fn joined(message: impl FnOnce(usize) -> String, failures: Vec<Error>) -> Option<Self> {
+        let count = failures.len();
+        let mut failures = failures.into_iter();
+        let first = failures.next()?;
+        if count == 1 {
+            return Some(first);
+        }
+        let all = Error::new(first.kind(), message(count));
+        Some(std::iter::once(first).chain(failures).fold(all, |all, failure| {
+            let mut all = all.because(&failure);
+            let Parts { notes, hints, .. } = &mut *all.0;
+            for (to, from) in [(notes, failure.0.notes), (hints, failure.0.hints)] {
+                for line in from {
+                    if !to.contains(&line) {
+                        to.push(line);
+                    }
+                }
+            }
+            all
+        }))
+    }
+
     /// The same failure without notes, where they are not true.
     #[must_use]
     pub fn without_notes(mut self) -> Self {

@@ -57,6 +57,10 @@ impl Kind for MigrationFiles {
         })
     }
 
+    fn check_behind(&self, count: usize) -> Result<()> {
+        self.set.check_behind(count)
+    }
+
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {
         let Target { address, events, .. } = target;
         if insist == Insist::Yes {

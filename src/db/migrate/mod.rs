@@ -1,6 +1,8 @@
 //! Reads migrations, compares them with the applied ones, and applies the rest. devdb uses sqlx's
 //! table, lock and checksums, so that `sqlx migrate` and `sqlx::migrate!` agree with it.
 
+mod check;
+mod invalid_index;
 mod load;
 mod new_file;
 mod run;
