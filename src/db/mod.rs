@@ -7,6 +7,7 @@ mod files;
 pub mod inspect;
 pub mod migrate;
 mod place;
+mod psql;
 pub mod scram;
 mod script;
 pub mod seed;

@@ -13,7 +13,8 @@ use super::rows::{Referred, Writer};
 use super::{SeedFile, SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
-use crate::db::{script, server_error, session};
+use crate::db::script::{self, Script};
+use crate::db::{server_error, session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
@@ -145,7 +146,7 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
         .fetch_one(&mut *transaction)
         .await
         .map_err(|error| failed(&error))?;
-    let rows = match script::execute(transaction, &source.text).await {
+    let rows = match script::execute(transaction, &Script::of(&source.text)).await {
         Ok(rows) => rows,
         Err(error) => {
             let failure = match error.place(source) {
