@@ -348,6 +348,8 @@ pub struct MigrationSpec {
     pub source: SourceSpec,
     /// What is done about a file that is older than the newest applied one.
     pub out_of_order: OutOfOrder,
+    /// Whether devdb keeps a copy of data that somebody wrote to before it migrates or seeds it.
+    pub keep_before: bool,
 }
 
 /// The project's seeds.
@@ -357,6 +359,9 @@ pub struct SeedSpec {
     pub source: SourceSpec,
     /// Which subdirectory goes on top of the common files.
     pub profile: String,
+    /// The file in which devdb notes what it found out about the files, so that it reads them again
+    /// only after a change.
+    pub notes: Option<PathBuf>,
 }
 
 /// The complete specification of an instance.

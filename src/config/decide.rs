@@ -11,7 +11,7 @@ use super::{Environment, Origin, Project, branch};
 use crate::error::{Result, nearest};
 use crate::spec::{
     CacheLimits, Files, InstanceSpec, Isolation, MigrationSpec, Owner, PortChoice, Retention,
-    SeedSpec, ServerSpec, SourceSpec,
+    SeedSpec, ServerSpec, SourceSpec, digest,
 };
 
 /// PostgreSQL's major version where nobody names one.
@@ -43,7 +43,7 @@ pub(super) fn decide(
     let server = server(layers, root, &name)?;
     let port = port(layers)?;
     let migrations = migrations(layers, project, root)?;
-    let seeds = seeds(layers, project, root)?;
+    let seeds = seeds(layers, project, root, environment)?;
     let key_env =
         layers.decide("secrets.key_env", || "ENCRYPTION_KEY".into()).check(values::variable)?;
     let retention = retention(layers)?;
@@ -132,17 +132,32 @@ fn migrations(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result
         out_of_order: layers
             .decide("migrations.out_of_order", || "refuse".into())
             .check(values::out_of_order)?,
+        keep_before: layers
+            .decide("migrations.keep_before", || "true".into())
+            .check(values::yes_or_no)?,
     })
 }
 
-fn seeds(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<SeedSpec> {
-    Ok(SeedSpec {
-        source: match command::decide(layers, &command::SEEDS, root)? {
-            Some(command) => SourceSpec::Command(command),
-            None => SourceSpec::Files(directory(layers, "seeds.path", "seeds", project, root)?),
-        },
-        profile: layers.decide("seeds.profile", || "dev".into()).check(values::profile)?,
-    })
+fn seeds(
+    layers: &mut Layers<'_>,
+    project: &Project,
+    root: &Path,
+    environment: &Environment,
+) -> Result<SeedSpec> {
+    let source = match command::decide(layers, &command::SEEDS, root)? {
+        Some(command) => SourceSpec::Command(command),
+        None => SourceSpec::Files(directory(layers, "seeds.path", "seeds", project, root)?),
+    };
+    let profile = layers.decide("seeds.profile", || "dev".into()).check(values::profile)?;
+    let notes = match &source {
+        SourceSpec::Files(Files::Directory { path, .. }) => {
+            let name = digest([&path.to_string_lossy(), profile.as_str()]);
+            // A command that needs the data directory says why there is none.
+            environment.data_dir().ok().map(|data| data.join("checked").join(&name[..16]))
+        }
+        SourceSpec::Files(Files::Embedded) | SourceSpec::Command(_) => None,
+    };
+    Ok(SeedSpec { source, profile, notes })
 }
 
 fn retention(layers: &mut Layers<'_>) -> Result<Retention> {

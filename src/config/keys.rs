@@ -70,6 +70,7 @@ pub const KEYS: &[Key] = &[
     text("postgres.port").flag("--port", |flags| flags.port.as_ref()),
     text("migrations.path"),
     text("migrations.out_of_order"),
+    text("migrations.keep_before"),
     list("migrations.command"),
     list("migrations.inputs"),
     text("seeds.path"),

@@ -87,6 +87,10 @@ struct MigrationsSection {
     /// Whether devdb applies a file that is older than the newest applied one. Default: refuse.
     #[schemars(schema_with = "out_of_order_schema")]
     out_of_order: Option<Described>,
+    /// Whether devdb copies data that somebody wrote to before it migrates or seeds it, so that
+    /// `devdb undo` goes back. Default: true.
+    #[schemars(with = "bool")]
+    keep_before: Option<Described>,
     /// Another tool's command that migrates, instead of `path`: a list of words. No shell runs it.
     #[schemars(with = "Vec<String>", length(min = 1))]
     command: Option<Described>,

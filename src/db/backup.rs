@@ -85,6 +85,21 @@ pub async fn contents(address: &Address) -> Result<Contents> {
     Ok(Contents { server_version, database_bytes, migrations, unlogged })
 }
 
+/// The size of all databases of the server, in bytes.
+///
+/// # Errors
+/// `NotReady` when the server does not answer.
+pub async fn all_bytes(address: &Address) -> Result<u64> {
+    let mut connection = address.connect().await?;
+    let bytes: i64 =
+        sqlx::query_scalar("SELECT sum(pg_database_size(oid))::bigint FROM pg_database")
+            .fetch_one(&mut connection)
+            .await
+            .or_fail(Kind::Snapshot, || "cannot read the sizes of the databases".to_owned())?;
+    connect::close(connection).await;
+    Ok(bytes.unsigned_abs())
+}
+
 async fn migrations(connection: &mut PgConnection) -> Result<Vec<SavedMigration>, sqlx::Error> {
     let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)

@@ -39,6 +39,7 @@ fn without_secrets(text: &str) -> String {
 }
 
 /// A directory of migrations or seeds.
+#[derive(Clone)]
 pub(super) enum Folder {
     Disk(PathBuf),
     Embedded(&'static Dir<'static>),

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Engine;
+use crate::db::backup::BackupEnd;
 use crate::error::Result;
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
@@ -54,6 +55,24 @@ impl Engine {
     /// When the mark cannot be read.
     pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
         each!(self.is_complete(generation, spec))
+    }
+
+    /// Copies the data directory of a generation into a new generation of its instance, and marks
+    /// the copy as complete. When a server runs on the original, `end` ends its backup: this awaits
+    /// `end` after the copy, and adds the result to the copy. None when no server changes the
+    /// files. The server of the copy recovers at its first launch.
+    ///
+    /// # Errors
+    /// `Snapshot`, `NotOurs` when something else has the name of the copy, and the errors of `end`.
+    /// An error leaves an incomplete generation. Dropping the future leaves one, too.
+    pub async fn copy_generation(
+        &self,
+        from: &Generation,
+        number: u32,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Generation> {
+        each!(self.copy_generation(from, number, spec, end))
     }
 
     /// Removes a generation and its data for good. Does nothing when it is gone.

@@ -184,6 +184,7 @@ impl Work<'_> {
             seeds_applied,
             seeds_pending,
             seeds_changed,
+            kept_before: _,
             golden: _,
         } = populated.map_err(unlike)?.applied;
         let lacking = [

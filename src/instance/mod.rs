@@ -11,6 +11,8 @@ mod cache;
 mod create;
 mod discard;
 mod generations;
+mod hold;
+mod keep_before;
 mod launch;
 mod lineage;
 mod login;
@@ -37,6 +39,7 @@ use crate::state::{Guards, Lock, Record, UnderWay};
 
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
+pub use keep_before::keep_before;
 pub use observe::{Observed, record};
 pub use reset::{OldGeneration, Replaced};
 pub use retention::has_expired;

@@ -106,6 +106,7 @@ impl Instance<'_> {
         }
         self.done()?;
         self.announce();
+        self.hold(&engine).await;
         let fate = self.fate_of(former, old);
         let golden = Some(golden);
         Ok(Some(Replaced { server, golden, former, fate, current: number }))
@@ -150,6 +151,7 @@ impl Instance<'_> {
         self.make_room();
         self.remove_expired(&engine).await;
         self.announce();
+        self.hold(&engine).await;
         let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Some(Replaced { server, golden: None, former, fate, current }))
     }

@@ -51,6 +51,7 @@ impl<'a> Instance<'a> {
         }
         let engine = context.interrupt.guard(instance.engine(&record)).await?;
         instance.remove_expired(&engine).await;
+        instance.hold(&engine).await;
         Ok(())
     }
 }

@@ -82,6 +82,7 @@ impl Instance<'_> {
         self.done()?;
         self.remove_expired(&engine).await;
         self.announce();
+        self.hold(&engine).await;
         Ok(Running { server, how, golden: None })
     }
 

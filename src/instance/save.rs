@@ -1,5 +1,6 @@
 //! Saves a snapshot: a consistent copy of the current generation's data, made while clients use it.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -8,7 +9,7 @@ use super::revive::ReplacedServer;
 use super::snapshot::with_failure;
 use super::{Instance, address, endpoint_of};
 use crate::context::Context;
-use crate::db::backup::{self, Backup, BackupEnd};
+use crate::db::backup::{self, Backup, BackupEnd, Contents};
 use crate::db::connect::Address;
 use crate::engine::{Engine, Generation, Manifest, Server, SnapshotName};
 use crate::error::{Error, Kind, Result};
@@ -23,8 +24,21 @@ pub struct Saved {
     pub interrupted: Option<Duration>,
 }
 
-/// Without a running server, no backup has to end.
-const NO_SERVER: Option<std::future::Ready<Result<BackupEnd>>> = None;
+/// The data that is copied.
+pub(super) struct Original {
+    /// The current generation.
+    pub generation: Generation,
+    /// What a running server says about its database.
+    pub contents: Option<Contents>,
+    /// The end of a running server's backup. The copy awaits it after it has read the files.
+    pub end: Option<Pin<Box<dyn Future<Output = Result<BackupEnd>>>>>,
+}
+
+impl Original {
+    fn ending(self, backup: Backup) -> Original {
+        Original { end: Some(Box::pin(backup.end())), ..self }
+    }
+}
 
 impl Instance<'_> {
     /// Saves the current generation's data under a name. Clients stay connected. When the server's
@@ -51,6 +65,7 @@ impl Instance<'_> {
         match self.copy(&engine, &record, draft).await {
             Ok(saved) => {
                 self.done()?;
+                self.hold(&engine).await;
                 Ok(saved)
             }
             Err(error) => {
@@ -62,63 +77,78 @@ impl Instance<'_> {
 
     async fn copy(&self, engine: &Engine, record: &Record, draft: Manifest) -> Result<Saved> {
         let context = self.context;
+        let save = async |original: Original| {
+            let Original { generation, contents, end } = original;
+            let draft = match contents {
+                None => draft,
+                Some(contents) => Manifest {
+                    server_version: contents.server_version,
+                    database_bytes: Some(contents.database_bytes),
+                    migrations: Some(contents.migrations),
+                    ..draft
+                },
+            };
+            let spec = &context.spec.server;
+            engine.save_snapshot(&generation, draft, spec, end).await
+        };
+        let (manifest, interrupted) =
+            self.copy_current(engine, record, "the snapshot", save).await?;
+        Ok(Saved { manifest, interrupted })
+    }
+
+    /// Copies the current generation with `copy`. `what` names the copy. Clients stay connected,
+    /// unless the server's settings do not allow a copy; the result has the time for which the
+    /// database was unavailable then.
+    ///
+    /// # Errors
+    /// `Snapshot`, `Interrupted`, and the errors of `copy`.
+    pub(super) async fn copy_current<T>(
+        &self,
+        engine: &Engine,
+        record: &Record,
+        what: &str,
+        copy: impl AsyncFnOnce(Original) -> Result<T>,
+    ) -> Result<(T, Option<Duration>)> {
+        let context = self.context;
         let generation = self.generation_of(engine, record).await?;
         let server = self.current_server(engine, record).await?.filter(Server::is_running);
         let Some(server) = server else {
-            let spec = &context.spec.server;
-            let copying = engine.save_snapshot(&generation, draft, spec, NO_SERVER);
-            let manifest = context.interrupt.guard(copying).await?;
-            return Ok(Saved { manifest, interrupted: None });
+            let original = Original { generation, contents: None, end: None };
+            return Ok((context.interrupt.guard(copy(original)).await?, None));
         };
         let address = address(record, endpoint_of(&server)?);
         let contents = context.interrupt.guard(backup::contents(&address)).await?;
         if !contents.unlogged.is_empty() {
             context.events.warn(format!(
-                "the snapshot will have no rows of unlogged tables ({}); a snapshot of a stopped \
-                 database has them",
+                "{what} will have no rows of unlogged tables ({}); a copy of a stopped database has \
+                 them",
                 contents.unlogged.join(", ")
             ));
         }
-        let draft = Manifest {
-            server_version: contents.server_version,
-            database_bytes: Some(contents.database_bytes),
-            migrations: Some(contents.migrations),
-            ..draft
-        };
-        if let Some(backup) = self.begin_backup(&address, &draft).await? {
-            let manifest = self.copy_running(engine, &generation, draft, backup).await?;
-            return Ok(Saved { manifest, interrupted: None });
+        let original = Original { generation, contents: Some(contents), end: None };
+        match self.begin_backup(&address).await? {
+            Some(backup) => {
+                let copied = copy(original.ending(backup));
+                Ok((context.interrupt.guard(copied).await?, None))
+            }
+            None => self.copy_interrupted(engine, record.clone(), &server, original, copy).await,
         }
-        self.copy_interrupted(engine, record.clone(), &server, &generation, draft).await
     }
 
-    async fn begin_backup(&self, address: &Address, draft: &Manifest) -> Result<Option<Backup>> {
-        let label = format!("devdb snapshot {}", draft.name);
-        self.context.interrupt.guard(Backup::begin(address, &label)).await
-    }
-
-    async fn copy_running(
-        &self,
-        engine: &Engine,
-        generation: &Generation,
-        draft: Manifest,
-        backup: Backup,
-    ) -> Result<Manifest> {
-        let spec = &self.context.spec.server;
-        let copying = engine.save_snapshot(generation, draft, spec, Some(backup.end()));
-        self.context.interrupt.guard(copying).await
+    async fn begin_backup(&self, address: &Address) -> Result<Option<Backup>> {
+        self.context.interrupt.guard(Backup::begin(address, "devdb")).await
     }
 
     /// Copies while a temporary server with suitable settings replaces the instance's own. The
     /// instance's own server is put back afterwards, even when the copy failed.
-    async fn copy_interrupted(
+    async fn copy_interrupted<T>(
         &self,
         engine: &Engine,
         mut record: Record,
         server: &Server,
-        generation: &Generation,
-        draft: Manifest,
-    ) -> Result<Saved> {
+        original: Original,
+        copy: impl AsyncFnOnce(Original) -> Result<T>,
+    ) -> Result<(T, Option<Duration>)> {
         let context = self.context;
         context.events.note(
             "the server's settings do not allow a copy while it runs (wal_level=minimal, or no \
@@ -130,24 +160,24 @@ impl Instance<'_> {
         let ReplacedServer { new: temporary, old: own } =
             self.replace_server(&copyable, engine, &mut record, server).await?;
         let first = begun.elapsed();
-        let copy = async {
+        let copying = async {
             let address = address(&record, endpoint_of(&temporary)?);
-            match self.begin_backup(&address, &draft).await? {
-                Some(backup) => self.copy_running(engine, generation, draft, backup).await,
+            match self.begin_backup(&address).await? {
+                Some(backup) => context.interrupt.guard(copy(original.ending(backup))).await,
                 None => {
                     Err(Error::new(Kind::Snapshot, "the server cannot be copied while it runs")
                         .hint("devdb stop   stops it; a stopped database can be copied"))
                 }
             }
         };
-        let copied = copy.await;
+        let copied = copying.await;
         let begun = Instant::now();
         // Not interruptible: the instance ran before and has to run again. The stop is short,
         // because the copy began with a checkpoint.
         let back = self.try_put_back(engine, &own, true).await;
         let interrupted = Some(first.max(begun.elapsed()));
         match (copied, back) {
-            (Ok(manifest), Ok(())) => Ok(Saved { manifest, interrupted }),
+            (Ok(copied), Ok(())) => Ok((copied, interrupted)),
             (Err(error), Ok(())) => Err(error),
             (Ok(_), Err(error)) => Err(error),
             (Err(error), Err(worse)) => {

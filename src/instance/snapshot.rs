@@ -67,6 +67,7 @@ impl Instance<'_> {
         self.make_room();
         self.remove_expired(&engine).await;
         self.announce();
+        self.hold(&engine).await;
         let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }
@@ -102,7 +103,9 @@ impl Instance<'_> {
         let owner = self.recorded()?.owner;
         self.begin(UnderWay::Snapshot(name.to_string()))?;
         engine.remove_snapshot(&owner, name.as_str()).await?;
-        self.done()
+        self.done()?;
+        self.hold(&engine).await;
+        Ok(())
     }
 
     /// Opens the instance's engine for work on snapshots, after tidying up.

@@ -20,6 +20,7 @@ impl Instance<'_> {
         let Some(server) = self.current_server(&engine, &record).await? else { return Ok(false) };
         let ran = server.is_running();
         stop_cleanly(self.context, &engine, &record, &server).await?;
+        self.hold(&engine).await;
         Ok(ran)
     }
 
@@ -42,6 +43,7 @@ impl Instance<'_> {
         }
         self.done()?;
         self.remove_expired_and_spare(&engine, REMOVAL_START_DEADLINE).await;
+        self.hold(&engine).await;
         Ok(server.is_some())
     }
 

@@ -51,7 +51,9 @@ impl Instance<'_> {
         }
         engine.sweep(&self.key).await?;
         self.left_behind = false;
-        self.done()
+        self.done()?;
+        self.hold(&engine).await;
+        Ok(())
     }
 
     /// Finishes the removal of the whole instance.

@@ -104,6 +104,7 @@ impl Instance<'_> {
         match self.unpack(&engine, manifest, verified).await {
             Ok(manifest) => {
                 self.done()?;
+                self.hold(&engine).await;
                 Ok(manifest)
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Instance, Observed, Running, address, endpoint_of, retention};
+use super::{Instance, Observed, Running, address, endpoint_of, keep_before, retention};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::error::Result;
@@ -28,7 +28,8 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         // helps.
         if context.interrupt.guard(looking).await? {
             retention::say_what_goes(context, &observed.record);
-            let populated = populate::populate(context, &address, plan).await?;
+            let keep = async || keep_before(context).await;
+            let populated = populate::populate_kept(context, &address, plan, keep).await?;
             return Ok(report(populated, &observed.record, How::Unchanged, &address, begun));
         }
     }
@@ -37,7 +38,8 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
     context.events.emit(Event::Ready { took: begun.elapsed() });
     let record = instance.recorded()?;
     let address = address(&record, endpoint_of(&server)?);
-    let mut populated = populate::populate(context, &address, plan).await?;
+    let keep = async || instance.keep_before().await;
+    let mut populated = populate::populate_kept(context, &address, plan, keep).await?;
     if let Some(golden) = golden {
         populated.applied = instance.release(golden, populated.applied).await;
     }

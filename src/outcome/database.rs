@@ -61,6 +61,8 @@ pub struct Applied {
     pub seeds_pending: Vec<String>,
     /// The seed files that changed after they were applied; `reset` applies them.
     pub seeds_changed: Vec<String>,
+    /// The generation with the data of before, when devdb copied it before it applied anything.
+    pub kept_before: Option<u32>,
     /// The golden state that a new database started from.
     pub golden: Option<GoldenReport>,
 }

@@ -91,6 +91,12 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
     if !files.is_empty() {
         _ = writeln!(text, "  applied {}{origin}", files.join(" and "));
     }
+    if let Some(number) = applied.kept_before {
+        _ = writeln!(
+            text,
+            "  generation {number} has the data of before (devdb undo goes back to it)"
+        );
+    }
     let left = [
         (&applied.migrations_pending, "not applied", "devdb migrate applies it"),
         (&applied.seeds_pending, "not applied", "devdb seed applies it"),

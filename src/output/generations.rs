@@ -34,7 +34,7 @@ fn by(why: Why) -> &'static str {
         Why::Up => "up",
         Why::Reset => "reset",
         Why::Restore => "restore",
-        Why::BeforeMigrate => "migrate",
+        Why::BeforeMigrate => "before a change",
         Why::Found => "found",
     }
 }

@@ -243,8 +243,9 @@ mod tests {
             migrations: MigrationSpec {
                 source: source("migrations"),
                 out_of_order: OutOfOrder::Refuse,
+                keep_before: true,
             },
-            seeds: SeedSpec { source: source("seeds"), profile: "dev".into() },
+            seeds: SeedSpec { source: source("seeds"), profile: "dev".into(), notes: None },
             retention: Retention::default(),
             cache: CacheLimits::default(),
             timeout: Duration::ZERO,

@@ -23,7 +23,7 @@ impl Kind for MigrationFiles {
     const STAGE: Stage = Stage::Migrations;
 
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
-        let MigrationSpec { source, out_of_order } = &spec.migrations;
+        let MigrationSpec { source, out_of_order, .. } = &spec.migrations;
         match source {
             SourceSpec::Files(files) => {
                 let set = migrate::load(files)?;

@@ -23,9 +23,11 @@ impl Kind for SeedFiles {
     fn load(spec: &InstanceSpec) -> Result<Option<Self>> {
         match &spec.seeds.source {
             SourceSpec::Command(_) => Ok(None),
-            SourceSpec::Files(files) => {
-                Ok(Some(SeedFiles(seed::load(files, &spec.seeds.profile)?)))
-            }
+            SourceSpec::Files(files) => Ok(Some(SeedFiles(seed::load(
+                files,
+                &spec.seeds.profile,
+                spec.seeds.notes.as_deref(),
+            )?))),
         }
     }
 

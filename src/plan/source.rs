@@ -294,6 +294,11 @@ macro_rules! sources {
                 match self { $(Source::$kind(source) => source.has_other_line_endings()),* }
             }
 
+            /// Whether the source is another tool's command.
+            pub fn is_command(&self) -> bool {
+                matches!(self, Source::MigrationCommand(_) | Source::SeedCommand(_))
+            }
+
             /// How the source uses the key of `!encrypt`.
             pub fn key_use(&self) -> KeyUse {
                 match self { $(Source::$kind(source) => source.key_use()),* }

@@ -10,6 +10,7 @@ use crate::db::seed::Encrypting;
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Applied, MigrationsReport, SeedsReport};
 use crate::plan::{Insist, Plan, Standing, Target};
+use crate::spec::OutOfOrder;
 
 /// Whether the database accepts a login right now.
 pub async fn accepts_login(address: &Address) -> bool {
@@ -33,6 +34,32 @@ pub async fn populate(context: &Context, address: &Address, plan: &Plan) -> Resu
     populate_with(context, address, plan, None).await
 }
 
+/// As [`populate`], for a database that people work with. `keep_before` runs before anything is
+/// applied, and not when nothing is due; it returns the number of the generation that has the data
+/// of before, if it keeps one.
+///
+/// # Errors
+/// As [`populate`], and the errors of `keep_before`.
+pub async fn populate_kept(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+    keep_before: impl AsyncFnOnce() -> Result<Option<u32>>,
+) -> Result<Populated> {
+    let work = Work { context, address, plan };
+    let (connection, found) = context.interrupt.guard(work.look()).await?;
+    let kept = match work.is_due(&found) {
+        false => return context.interrupt.guard(work.finish(connection, found, None)).await,
+        true => {
+            // Keeping a copy may restart the server.
+            connect::close(connection).await;
+            keep_before().await?
+        }
+    };
+    let populated = context.interrupt.guard(work.populate(None)).await;
+    with_kept(populated, kept)
+}
+
 /// As [`populate`], with seed values whose [encryption has begun](encrypt_ahead).
 ///
 /// # Errors
@@ -54,22 +81,51 @@ pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
 }
 
 /// Applies the migrations of `plan`. Another tool's command is run even when devdb sees nothing to
-/// do, because a person asked for it.
+/// do, because a person asked for it. See [`populate_kept`] for `keep_before`.
 ///
 /// # Errors
-/// `Drift`, `Migration`, `Locked`, `Interrupted`.
-pub async fn migrate(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+/// `Drift`, `Migration`, `Locked`, `Interrupted`, and the errors of `keep_before`.
+pub async fn migrate(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+    keep_before: impl AsyncFnOnce() -> Result<Option<u32>>,
+) -> Result<Populated> {
     let work = Work { context, address, plan };
-    context.interrupt.guard(work.migrate()).await
+    let found = context.interrupt.guard(work.look_and_leave()).await?;
+    let is_due = plan.migrations.is_command() || work.migrations_are_due(&found.migrations);
+    let kept = if is_due { keep_before().await? } else { None };
+    with_kept(context.interrupt.guard(work.migrate()).await, kept)
 }
 
-/// Applies the pending seeds, whatever the plan's extent.
+/// Applies the pending seeds, whatever the plan's extent. See [`populate_kept`] for `keep_before`.
 ///
 /// # Errors
-/// `Seed`, `Locked`, `Interrupted`.
-pub async fn seed(context: &Context, address: &Address, plan: &Plan) -> Result<Populated> {
+/// `Seed`, `Locked`, `Interrupted`, and the errors of `keep_before`.
+pub async fn seed(
+    context: &Context,
+    address: &Address,
+    plan: &Plan,
+    keep_before: impl AsyncFnOnce() -> Result<Option<u32>>,
+) -> Result<Populated> {
     let work = Work { context, address, plan };
-    context.interrupt.guard(work.seed()).await
+    let found = context.interrupt.guard(work.look_and_leave()).await?;
+    let kept = if found.seeds.pending.is_empty() { None } else { keep_before().await? };
+    with_kept(context.interrupt.guard(work.seed()).await, kept)
+}
+
+/// Says which generation has the data of before, whether applying succeeded or not.
+fn with_kept(populated: Result<Populated>, kept: Option<u32>) -> Result<Populated> {
+    let Some(number) = kept else { return populated };
+    match populated {
+        Ok(mut populated) => {
+            populated.applied.kept_before = kept;
+            Ok(populated)
+        }
+        Err(error) => Err(error
+            .note(format!("generation {number} has the data of before"))
+            .hint(format!("devdb undo   goes back to generation {number}"))),
+    }
 }
 
 /// Compares the database with the plan's migrations.
@@ -135,6 +191,12 @@ pub async fn survey(context: &Context, address: &Address, plan: &Plan) -> Result
     Ok(Survey { server: facts, migrations: migrations.into(), seeds })
 }
 
+/// How a database compares with a plan.
+struct Found {
+    migrations: Standing,
+    seeds: Standing,
+}
+
 /// One plan on one database.
 struct Work<'a> {
     context: &'a Context,
@@ -143,27 +205,64 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn populate(&self, encrypting: Option<Encrypting>) -> Result<Populated> {
-        let plan = self.plan;
+    async fn look(&self) -> Result<(Connection, Found)> {
         let mut connection = self.address.connect().await?;
+        let migrations = self.plan.migrations.standing(&mut connection).await?;
+        let seeds = self.plan.seeds.standing(&mut connection).await?;
+        Ok((connection, Found { migrations, seeds }))
+    }
+
+    async fn look_and_leave(&self) -> Result<Found> {
+        let (connection, found) = self.look().await?;
+        connect::close(connection).await;
+        Ok(found)
+    }
+
+    /// Whether `populate` will apply migrations or seeds.
+    fn is_due(&self, found: &Found) -> bool {
+        let migrations = self.plan.migrates() && self.migrations_are_due(&found.migrations);
+        migrations || (self.plan.seeds() && found.seeds.is_unbegun())
+    }
+
+    /// Whether migrations are pending. When the files have drifted, applying them fails and changes
+    /// nothing.
+    fn migrations_are_due(&self, found: &Standing) -> bool {
+        let Standing { pending, changed, missing, out_of_order, dirty, .. } = found;
+        let allows = self.context.spec.migrations.out_of_order == OutOfOrder::Allow;
+        let has_drifted = [changed, missing, dirty].iter().any(|list| !list.is_empty());
+        !pending.is_empty() && !has_drifted && (allows || out_of_order.is_empty())
+    }
+
+    async fn populate(&self, encrypting: Option<Encrypting>) -> Result<Populated> {
+        let (connection, found) = self.look().await?;
+        self.finish(connection, found, encrypting).await
+    }
+
+    async fn finish(
+        &self,
+        mut connection: Connection,
+        found: Found,
+        encrypting: Option<Encrypting>,
+    ) -> Result<Populated> {
+        let plan = self.plan;
         let mut applied = Applied::default();
+        let mut seeds = found.seeds;
         if plan.migrates() {
             self.ensure_extensions(&mut connection).await?;
         }
-        let found = plan.migrations.standing(&mut connection).await?;
-        if plan.migrates() && !found.is_current() {
+        if plan.migrates() && !found.migrations.is_current() {
             self.apply_migrations(Insist::No, &mut applied).await?;
+            seeds = plan.seeds.standing(&mut connection).await?;
         } else {
-            applied.migrations_pending = found.pending;
+            applied.migrations_pending = found.migrations.pending;
         }
         if plan.migrates() {
             plan.migrations.record_line_endings(&mut connection, LineEndings::Here).await?;
         }
-        let found = plan.seeds.standing(&mut connection).await?;
-        if plan.seeds() && found.is_unbegun() {
+        if plan.seeds() && seeds.is_unbegun() {
             self.apply_seeds(&mut connection, encrypting, &mut applied).await?;
         } else {
-            note_seeds(found, &mut applied);
+            note_seeds(seeds, &mut applied);
         }
         Ok(close(connection, applied).await)
     }

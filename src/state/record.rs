@@ -127,7 +127,7 @@ pub enum Why {
     Reset,
     /// `devdb snapshot restore`.
     Restore,
-    /// A copy that devdb made before it applied migrations.
+    /// A copy that devdb made before migrations or seeds changed the data.
     #[serde(rename = "before_migrate")]
     BeforeMigrate,
     /// Found on the engine after the record was lost.
@@ -198,12 +198,17 @@ impl Record {
             .max_by_key(|generation| generation.recency())
     }
 
+    /// `now`, or a later time when a generation was replaced after it.
+    pub fn after_all(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let replaced = self.generations.iter().filter_map(|generation| generation.replaced);
+        let after_all = replaced.max().map(|latest| latest + TimeDelta::milliseconds(1));
+        after_all.map_or(now, |after_all| after_all.max(now))
+    }
+
     /// Makes `new` the current generation and dates the former one. The date is later than all
     /// others, even after a clock that was ahead has been set back.
     pub fn point_at(&mut self, new: GenerationRecord, server: String) {
-        let replaced = self.generations.iter().filter_map(|generation| generation.replaced);
-        let after_all = replaced.max().map(|latest| latest + TimeDelta::milliseconds(1));
-        let now = after_all.map_or(Utc::now(), |after_all| after_all.max(Utc::now()));
+        let now = self.after_all(Utc::now());
         let promised = now + TimeDelta::days(self.retention.days.into());
         if let Some(former) = self.current_generation_mut() {
             former.replaced = Some(now);

@@ -18,7 +18,7 @@ async fn up(address: &Address) {
     migrate::run(address, &migrations, OutOfOrder::Refuse, PATIENCE, &Events::silent())
         .await
         .unwrap();
-    let seeds = seed::load(&Files::Embedded, "dev").unwrap();
+    let seeds = seed::load(&Files::Embedded, "dev", None).unwrap();
     let encrypting = |names: &[String]| seed::Encrypting::begin(&seeds, names, encrypt());
     let outcome = seed::apply(address, &seeds, encrypting, &Events::silent()).await.unwrap();
     let rows: Vec<u64> = outcome.applied.iter().map(|file| file.rows).collect();

@@ -10,7 +10,7 @@ use devdb::event::Events;
 use crate::{Project, connect, execute, server::database, value};
 
 fn set(project: &Project, profile: &str) -> SeedSet {
-    load(&project.files(), profile).unwrap()
+    load(&project.files(), profile, None).unwrap()
 }
 
 /// An encryption that must not be asked for.

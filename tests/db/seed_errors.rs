@@ -19,7 +19,7 @@ const SCHEMA: &str = "
 
 async fn fails(address: &Address, files: &[(&str, &str)]) -> String {
     let project = Project::new(files);
-    let set = load(&project.files(), "dev").unwrap();
+    let set = load(&project.files(), "dev", None).unwrap();
     let encrypt = Arc::new(|clear: &str| Ok(clear.to_owned()));
     let error = apply(
         address,
@@ -295,7 +295,7 @@ async fn a_commit_that_no_scanner_sees_is_noticed() {
         ("1.sql", "SET standard_conforming_strings = off;\n"),
         ("2.sql", "INSERT INTO t VALUES ('it\\'s'); COMMIT; SELECT 'x';\n"),
     ]);
-    let set = load(&project.files(), "dev").unwrap();
+    let set = load(&project.files(), "dev", None).unwrap();
     let encrypt = Arc::new(|clear: &str| Ok(clear.to_owned()));
     let error = apply(
         &address,
@@ -323,7 +323,7 @@ async fn deferred_constraints_are_checked_at_the_end() {
     .await;
     let seed = async |files: &[(&str, &str)]| {
         let project = Project::new(files);
-        let set = load(&project.files(), "dev").unwrap();
+        let set = load(&project.files(), "dev", None).unwrap();
         let encrypt = Arc::new(|clear: &str| Ok(clear.to_owned()));
         let result = apply(
             &address,

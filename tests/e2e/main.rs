@@ -19,6 +19,7 @@ mod docker;
 mod foreign;
 mod gc;
 mod interrupts;
+mod keep_before;
 mod lifecycle;
 mod moves;
 mod other_tools;

@@ -68,6 +68,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("DEVDB_DURABILITY", "postgres.durability", "full"),
     setting("DEVDB_PORT", "postgres.port", "auto"),
     setting("DEVDB_MIGRATIONS", "migrations.path", "migrations"),
+    setting("DEVDB_KEEP_BEFORE", "migrations.keep_before", "true"),
     setting("DEVDB_SEEDS", "seeds.path", "seeds"),
     setting("DEVDB_PROFILE", "seeds.profile", "dev"),
     setting("DEVDB_KEY_ENV", "secrets.key_env", "ENCRYPTION_KEY"),

@@ -78,6 +78,11 @@ pub fn out_of_order(text: &str) -> Checked<OutOfOrder> {
     word(text, "a rule for files out of order", &words)
 }
 
+/// `migrations.keep_before`.
+pub fn yes_or_no(text: &str) -> Checked<bool> {
+    word(text, "true or false", &[("true", true), ("false", false)])
+}
+
 fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }

@@ -7,10 +7,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::diagnose::SAVEPOINT;
 use super::encrypt::{Encrypted, Encrypting};
-use super::load::SeedContent;
+use super::load::{Seed, SeedContent};
 use super::record::{self, Labels};
 use super::rows::{Referred, Writer};
-use super::{SeedFile, SeedSet, csv_file, status};
+use super::{SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
 use crate::db::script::{self, Script};
@@ -76,10 +76,12 @@ pub async fn apply(
     let mut labels = Labels::read(&mut transaction).await.map_err(|error| failed(&error))?;
     let mut encrypted = encrypting(&found.pending).done().await?;
     let mut events_to_emit = Vec::new();
-    for file in set.files.iter().filter(|file| found.pending.contains(&file.name)) {
+    let seeds = set.seeds()?;
+    for seed in seeds.iter().filter(|seed| found.pending.contains(&seed.file.name)) {
+        let file = &seed.file;
         let start = Instant::now();
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
-        let rows = apply_file(&mut transaction, file, &mut labels, &encrypted).await?;
+        let rows = apply_file(&mut transaction, seed, &mut labels, &encrypted).await?;
         labels.store(&mut transaction).await.map_err(|error| failed(&error))?;
         record::add(&mut transaction, file, &set.profile).await.map_err(|error| failed(&error))?;
         let took = start.elapsed();
@@ -113,22 +115,22 @@ async fn lock(transaction: &mut PgConnection, address: &Address) -> Result<()> {
 
 async fn apply_file(
     transaction: &mut PgConnection,
-    file: &SeedFile,
+    seed: &Seed,
     labels: &mut Labels,
     encrypted: &Encrypted,
 ) -> Result<u64> {
-    match &file.content {
-        SeedContent::Sql => apply_sql(transaction, &file.source).await,
-        SeedContent::Csv(table) => csv_file::copy(transaction, file, table).await,
+    match &seed.content {
+        SeedContent::Sql => apply_sql(transaction, &seed.source).await,
+        SeedContent::Csv(table) => csv_file::copy(transaction, seed, table).await,
         SeedContent::Yaml(tables) => {
             let savepoint = format!("SAVEPOINT {SAVEPOINT}");
             sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(&mut *transaction).await.map_err(
                 |error| {
-                    let message = format!("cannot apply {}", file.source.label);
+                    let message = format!("cannot apply {}", seed.source.label);
                     server_error::explain(Error::new(Kind::Seed, message), &error)
                 },
             )?;
-            let source = &file.source;
+            let source = &seed.source;
             let referred = Referred::default();
             Writer { connection: transaction, source, labels, encrypted, referred }
                 .write(tables)

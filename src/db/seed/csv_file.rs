@@ -2,8 +2,9 @@
 
 use sqlx::PgConnection;
 
+use super::catalog;
+use super::load::Seed;
 use super::rows::{schema_error, sequence_error};
-use super::{SeedFile, catalog};
 use crate::db::inspect::quote;
 use crate::db::place::Place;
 use crate::db::server_error;
@@ -21,7 +22,7 @@ const END_OF_DATA: &str = "\\.";
 /// `Seed`, with the line if it is known. The caller must then roll the transaction back.
 pub(super) async fn copy(
     connection: &mut PgConnection,
-    file: &SeedFile,
+    file: &Seed,
     table_name: &str,
 ) -> Result<u64> {
     // Spreadsheet programs write a byte order mark.
@@ -65,7 +66,7 @@ pub(super) async fn copy(
 /// Fails when the server stopped reading at a line that holds only `\.`. PostgreSQL before 18 takes
 /// such a line for the end of the data (its manual, COPY, "CSV Format"). A trigger may also drop
 /// rows, so a smaller number alone is no error.
-fn check_that_all_was_read(file: &SeedFile, text: &str, taken: u64) -> Result<()> {
+fn check_that_all_was_read(file: &Seed, text: &str, taken: u64) -> Result<()> {
     let Some(end) = text.lines().position(|line| line == END_OF_DATA) else { return Ok(()) };
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     if reader.records().flatten().count() as u64 == taken {
@@ -94,7 +95,7 @@ async fn send(
 
 async fn known_table(
     connection: &mut PgConnection,
-    file: &SeedFile,
+    file: &Seed,
     name: &str,
 ) -> Result<catalog::Table> {
     if let Some(table) =
@@ -113,7 +114,7 @@ async fn known_table(
 }
 
 /// The columns in the first line, with their places.
-fn header(file: &SeedFile, text: &str) -> Result<Vec<(Place, String)>> {
+fn header(file: &Seed, text: &str) -> Result<Vec<(Place, String)>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
     let record = match reader.records().next() {
         Some(Ok(record)) => record,
@@ -149,7 +150,7 @@ fn field_places(line: &str) -> Vec<usize> {
     places
 }
 
-fn refused(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) -> Error {
+fn refused(file: &Seed, columns: &[(Place, String)], error: &sqlx::Error) -> Error {
     let failure = match place_of(file, columns, error) {
         Some(place) => file.source.error_at(Kind::Seed, place, "the server refused the row"),
         None => Error::new(Kind::Seed, format!("{}: the server refused a row", file.source.label)),
@@ -159,7 +160,7 @@ fn refused(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) ->
 
 /// The place in the context of COPY's error: `COPY readings, line 3, column value: "abc"`. None on
 /// a server that translates its messages (`lc_messages`).
-fn place_of(file: &SeedFile, columns: &[(Place, String)], error: &sqlx::Error) -> Option<Place> {
+fn place_of(file: &Seed, columns: &[(Place, String)], error: &sqlx::Error) -> Option<Place> {
     let context = server_error::of(error)?.r#where()?.lines().next()?;
     let (_, rest) = context.split_once(", line ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

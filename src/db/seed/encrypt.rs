@@ -7,9 +7,9 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::SeedContent;
+use super::SeedSet;
+use super::load::{Seed, SeedContent};
 use super::yaml::ValueContent;
-use super::{SeedFile, SeedSet};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result};
 
@@ -28,11 +28,12 @@ impl Encrypting {
     /// Begins to encrypt the values of the files with these names.
     pub fn begin(set: &SeedSet, names: &[String], encrypt: Encrypt) -> Self {
         let at_a_time = std::thread::available_parallelism().map_or(2, usize::from);
-        let values: Vec<PlainValue> = {
-            let files = set.files.iter().filter(|file| names.contains(&file.name));
-            files.flat_map(plain_values).collect()
-        };
+        let values = set.seeds().map(|seeds| {
+            let seeds = seeds.iter().filter(|seed| names.contains(&seed.file.name));
+            seeds.flat_map(plain_values).collect::<Vec<_>>()
+        });
         let encrypting = async move {
+            let values = values?;
             let each = values.into_iter().map(|value| value.encrypt(Arc::clone(&encrypt)));
             let mut done = stream::iter(each).buffered(at_a_time);
             let mut all = BTreeMap::<String, Encrypted>::new();
@@ -77,16 +78,16 @@ impl PlainValue {
     }
 }
 
-fn plain_values(file: &SeedFile) -> impl Iterator<Item = PlainValue> {
-    let tables = match &file.content {
+fn plain_values(seed: &Seed) -> impl Iterator<Item = PlainValue> {
+    let tables = match &seed.content {
         SeedContent::Yaml(tables) => tables.as_slice(),
         SeedContent::Sql | SeedContent::Csv(_) => &[],
     };
     let values = tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.values);
     values.filter_map(|(_, value)| match &value.content {
         ValueContent::Encrypt(clear) => Some(PlainValue {
-            file: file.name.clone(),
-            label: file.source.label.clone(),
+            file: seed.file.name.clone(),
+            label: seed.source.label.clone(),
             place: value.place,
             text: clear.clone(),
         }),

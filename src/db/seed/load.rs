@@ -1,7 +1,13 @@
 //! Finds and reads the seed files, and makes all checks that need no database.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::known::{Known, Stats};
 use super::yaml::{TableRows, ValueContent};
 use super::{references, yaml};
 use crate::db::files::{self, Folder, Listing, SourceText};
@@ -19,16 +25,28 @@ const DEFAULT_PROFILE: &str = "dev";
 pub struct SeedSet {
     pub(super) profile: String,
     pub(super) files: Vec<SeedFile>,
+    /// The directory; none for a set without seeds.
+    directory: Option<Files>,
+    /// The contents, once they were read.
+    seeds: OnceLock<Arc<Vec<Seed>>>,
 }
 
-/// A seed file.
-#[derive(Debug, Clone)]
+/// A seed file, without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedFile {
     /// The name below the seed directory: `010_a.yaml`, `dev/020_b.csv`.
     pub(super) name: String,
-    pub(super) source: SourceText,
     pub(super) checksum: String,
-    pub(super) content: SeedContent,
+    /// Whether it has a value with `!encrypt`.
+    encrypts: bool,
+}
+
+/// A seed file with its content.
+#[derive(Debug)]
+pub(super) struct Seed {
+    pub file: SeedFile,
+    pub source: SourceText,
+    pub content: SeedContent,
 }
 
 /// The content of a seed file.
@@ -53,14 +71,37 @@ impl SeedSet {
 
     /// Whether an `!encrypt` value occurs, so that devdb needs an encryption key.
     pub fn needs_key(&self) -> bool {
-        self.files.iter().any(|file| match &file.content {
+        self.files.iter().any(|file| file.encrypts)
+    }
+
+    /// The contents of the files. Reads them now, if [`load`] did not have to.
+    ///
+    /// # Errors
+    /// As [`load`]; `Config` when a file has changed since.
+    pub(super) fn seeds(&self) -> Result<Arc<Vec<Seed>>> {
+        if let Some(seeds) = self.seeds.get() {
+            return Ok(Arc::clone(seeds));
+        }
+        let Some(directory) = &self.directory else { return Ok(Arc::default()) };
+        let seeds = read(&find(directory, &self.profile)?)?;
+        if !seeds.iter().map(|seed| &seed.file).eq(&self.files) {
+            return Err(Error::new(Kind::Config, "the seed files have just changed")
+                .hint("run the command again"));
+        }
+        Ok(Arc::clone(self.seeds.get_or_init(|| Arc::new(seeds))))
+    }
+}
+
+impl SeedContent {
+    fn encrypts(&self) -> bool {
+        match self {
             SeedContent::Yaml(tables) => tables
                 .iter()
                 .flat_map(|table| &table.rows)
                 .flat_map(|row| &row.values)
                 .any(|(_, value)| matches!(value.content, ValueContent::Encrypt(_))),
             SeedContent::Sql | SeedContent::Csv(_) => false,
-        })
+        }
     }
 }
 
@@ -78,16 +119,54 @@ impl SeedFile {
 
 /// Reads and checks the seeds: first the files in the directory itself, then the files in the
 /// profile's directory, each in name order. Reads `.yaml`, `.yml`, `.sql` and `.csv` files. Needs no
-/// database.
+/// database. With a file for `notes`, devdb checks again only what has changed since it wrote them.
 ///
 /// # Errors
 /// `Config` when the directory or the profile does not exist; `Seed`, with file, line and column,
 /// when a file is wrong, or is none of these.
-pub fn load(files: &Files, profile: &str) -> Result<SeedSet> {
-    load_from(&Folder::open(files, &embedded::SEEDS, "seeds.path")?, profile)
+pub fn load(directory: &Files, profile: &str, notes: Option<&Path>) -> Result<SeedSet> {
+    let now = SystemTime::now();
+    let found = find(directory, profile)?;
+    let paths: Option<Vec<PathBuf>> = found.iter().map(Found::path).collect();
+    let notes = notes.zip(paths);
+    let set = |files: Vec<SeedFile>, seeds: OnceLock<Arc<Vec<Seed>>>| SeedSet {
+        profile: profile.to_owned(),
+        files,
+        directory: Some(directory.clone()),
+        seeds,
+    };
+    if let Some((notes, paths)) = &notes
+        && let Some(files) = Known::read(notes).and_then(|known| known.all(paths))
+    {
+        return Ok(set(files, OnceLock::new()));
+    }
+    let stats = notes.map(|(notes, paths)| (notes, Stats::of(paths, now)));
+    let seeds = read(&found)?;
+    let files: Vec<SeedFile> = seeds.iter().map(|seed| seed.file.clone()).collect();
+    if let Some((notes, stats)) = stats {
+        Known::note(notes, stats, &files);
+    }
+    Ok(set(files, OnceLock::from(Arc::new(seeds))))
 }
 
-fn load_from(folder: &Folder, profile: &str) -> Result<SeedSet> {
+/// A seed file that was found and not read yet.
+struct Found {
+    folder: Folder,
+    /// The name in the folder.
+    file: String,
+    /// The name below the seed directory.
+    name: String,
+}
+
+impl Found {
+    /// The path, if it is a file on the disk.
+    fn path(&self) -> Option<PathBuf> {
+        Some(self.folder.path()?.join(&self.file))
+    }
+}
+
+fn find(directory: &Files, profile: &str) -> Result<Vec<Found>> {
+    let folder = Folder::open(directory, &embedded::SEEDS, "seeds.path")?;
     let listing = folder.list()?;
     let has_directory = listing.directories.iter().any(|name| name == profile);
     if profile != DEFAULT_PROFILE && !has_directory {
@@ -101,42 +180,60 @@ fn load_from(folder: &Folder, profile: &str) -> Result<SeedSet> {
             None => failure.hint(format!("mkdir {}", folder.label(profile))),
         });
     }
-    let mut files = read_all(folder, &listing.files, "")?;
+    let mut found = find_in(&folder, &listing.files, "")?;
     if has_directory {
         let own = folder.directory(profile);
         let listing = own.list()?;
         refuse_directories(&own, &listing)?;
-        files.extend(read_all(&own, &listing.files, &format!("{profile}/"))?);
+        found.extend(find_in(&own, &listing.files, &format!("{profile}/"))?);
     }
-    references::check(&files)?;
-    Ok(SeedSet { profile: profile.to_owned(), files })
+    Ok(found)
 }
 
-fn read_all(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<SeedFile>> {
-    let mut seeds = Vec::new();
+fn find_in(folder: &Folder, names: &[String], prefix: &str) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
     for name in names {
-        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-        let read = || folder.read(name, Kind::Seed);
-        let (source, content) = match extension.to_ascii_lowercase().as_str() {
-            "yaml" | "yml" => {
-                let source = read()?;
-                let tables = yaml::parse(&source)?;
-                (source, SeedContent::Yaml(tables))
-            }
-            "sql" => {
-                let source = read()?;
-                check_sql(&source)?;
-                (source, SeedContent::Sql)
-            }
-            "csv" => (read()?, SeedContent::Csv(table_of(stem).to_owned())),
-            _ if files::is_page(name) => continue,
+        match extension(name).as_str() {
+            "yaml" | "yml" | "sql" | "csv" => found.push(Found {
+                folder: folder.clone(),
+                file: name.clone(),
+                name: format!("{prefix}{name}"),
+            }),
+            _ if files::is_page(name) => {}
             _ => return Err(no_seed(folder, name)),
-        };
-        let lf = source.text.replace("\r\n", "\n");
-        let checksum = Sha256::digest(lf).iter().map(|byte| format!("{byte:02x}")).collect();
-        seeds.push(SeedFile { name: format!("{prefix}{name}"), source, checksum, content });
+        }
     }
+    Ok(found)
+}
+
+/// What follows the last dot of a file's name, in small letters.
+fn extension(name: &str) -> String {
+    name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default()
+}
+
+fn read(found: &[Found]) -> Result<Vec<Seed>> {
+    let seeds: Vec<Seed> = found.iter().map(read_one).collect::<Result<_>>()?;
+    references::check(&seeds)?;
     Ok(seeds)
+}
+
+fn read_one(found: &Found) -> Result<Seed> {
+    let source = found.folder.read(&found.file, Kind::Seed)?;
+    let content = match extension(&found.file).as_str() {
+        "sql" => {
+            check_sql(&source)?;
+            SeedContent::Sql
+        }
+        "csv" => {
+            let stem = found.file.rsplit_once('.').map_or("", |(stem, _)| stem);
+            SeedContent::Csv(table_of(stem).to_owned())
+        }
+        _ => SeedContent::Yaml(yaml::parse(&source)?),
+    };
+    let lf = source.text.replace("\r\n", "\n");
+    let checksum = Sha256::digest(lf).iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = SeedFile { name: found.name.clone(), checksum, encrypts: content.encrypts() };
+    Ok(Seed { file, source, content })
 }
 
 /// The error for a file that devdb would otherwise ignore in silence.
@@ -145,8 +242,7 @@ fn no_seed(folder: &Folder, name: &str) -> Error {
     let stem = name.split('.').next().unwrap_or(name);
     let failure = Error::new(Kind::Seed, format!("{label} is no seed file"))
         .because("devdb reads .yaml, .yml, .sql and .csv files");
-    let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
-    match extension.as_deref().unwrap_or_default() {
+    match extension(name).as_str() {
         "gz" => failure.hint(format!("gunzip {label}")),
         "zst" => failure.hint(format!("unzstd {label}")),
         "dump" | "backup" | "pgdump" => failure

@@ -2,7 +2,7 @@ use super::*;
 use std::path::Path;
 
 fn load_dir(directory: &Path, profile: &str) -> Result<SeedSet> {
-    load(&Files::Directory { path: directory.to_owned(), required: true }, profile)
+    load(&Files::Directory { path: directory.to_owned(), required: true }, profile, None)
 }
 
 fn write(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -70,7 +70,7 @@ fn comments_change_the_checksum_and_line_endings_do_not() {
 
 #[test]
 fn the_sample_project_loads_and_needs_a_key() {
-    let set = load(&Files::Embedded, "dev").unwrap();
+    let set = load(&Files::Embedded, "dev", None).unwrap();
     assert_eq!(names(&set), ["010_organizations.yaml", "020_factories.yaml", "030_gateways.yaml"]);
     assert!(set.needs_key());
     let directory = write(&[("a.yaml", "t: {r: {a: 1}}")]);
@@ -240,7 +240,8 @@ fn sql_that_would_end_the_transaction_is_refused() {
 fn aliases_are_followed_up_to_a_limit() {
     let directory = write(&[("a.yaml", "t:\n  r: &r {a: 1}\n  s: *r\n")]);
     let set = load_dir(directory.path(), "dev").unwrap();
-    let SeedContent::Yaml(tables) = &set.files()[0].content else { panic!("not YAML") };
+    let seeds = set.seeds().unwrap();
+    let SeedContent::Yaml(tables) = &seeds[0].content else { panic!("not YAML") };
     assert_eq!(tables[0].rows[1].values.len(), 1);
     let mut bomb = String::from("t:\n  r:\n    a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..8 {
@@ -272,4 +273,49 @@ fn a_file_that_devdb_does_not_read_is_named() {
     // Directories beside that of the profile belong to other profiles.
     let other = write(&[("a.yaml", "t:\n  r: {a: 1}\n"), ("demo/x.json", ""), (".old/x.json", "")]);
     assert_eq!(load_dir(other.path(), "dev").unwrap().files().len(), 1);
+}
+
+/// A seed that devdb read long after its last change.
+fn noted(text: &str) -> (tempfile::TempDir, std::path::PathBuf, SeedSet) {
+    let directory = write(&[("a.yaml", text), ("dev/b.csv", "id\n1\n")]);
+    let notes = directory.path().join("notes/1");
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let set = load(&dir(directory.path()), "dev", Some(&notes)).unwrap();
+    (directory, notes, set)
+}
+
+fn dir(path: &Path) -> Files {
+    Files::Directory { path: path.to_owned(), required: true }
+}
+
+#[test]
+fn a_file_that_has_not_changed_is_not_read_again() {
+    let (directory, notes, first) = noted("t: {r: {a: !encrypt b}}");
+    let again = load(&dir(directory.path()), "dev", Some(&notes)).unwrap();
+    assert!(first.seeds.get().is_some() && again.seeds.get().is_none(), "it was read again");
+    assert_eq!(again.files, first.files);
+    assert!(again.needs_key());
+    assert_eq!(again.seeds().unwrap().len(), 2);
+    // Another profile and a changed file are read.
+    std::fs::write(directory.path().join("a.yaml"), "t: {r: {a: !encrypt c}}").unwrap();
+    let changed = load(&dir(directory.path()), "dev", Some(&notes)).unwrap();
+    assert!(changed.seeds.get().is_some());
+    assert_ne!(changed.files, first.files);
+    // What has just changed is not noted, because a second change might not show.
+    assert!(load(&dir(directory.path()), "dev", Some(&notes)).unwrap().seeds.get().is_some());
+    let error = again_without_contents(&first).seeds().unwrap_err();
+    assert_eq!(error.message(), "the seed files have just changed");
+}
+
+fn again_without_contents(set: &SeedSet) -> SeedSet {
+    SeedSet { seeds: OnceLock::new(), ..set.clone() }
+}
+
+#[test]
+fn damaged_notes_are_no_error() {
+    let (directory, notes, first) = noted("t: {r: {a: 1}}");
+    let text = std::fs::read_to_string(&notes).unwrap();
+    std::fs::write(&notes, text.replace(first.files[0].checksum(), "0123")).unwrap();
+    let again = load(&dir(directory.path()), "dev", Some(&notes)).unwrap();
+    assert_eq!(again.files, first.files);
 }

@@ -8,6 +8,7 @@ mod csv_file;
 mod diagnose;
 mod encrypt;
 mod json;
+mod known;
 mod load;
 mod record;
 mod references;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::load::{SeedContent, SeedFile};
+use super::load::{Seed, SeedContent};
 use super::yaml::{Reference, ValueContent};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result, nearest};
@@ -16,7 +16,7 @@ type Labels<'a> = HashMap<&'a str, HashMap<&'a str, Definition<'a>>>;
 
 struct Definition<'a> {
     position: Position,
-    file: &'a SeedFile,
+    file: &'a Seed,
     place: Place,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn canonical(table: &str) -> &str {
 ///
 /// # Errors
 /// `Seed`, with the place of the reference or of the second row.
-pub(super) fn check(files: &[SeedFile]) -> Result<()> {
+pub(super) fn check(files: &[Seed]) -> Result<()> {
     let labels = labels(files)?;
     for (file_index, file) in files.iter().enumerate() {
         let SeedContent::Yaml(tables) = &file.content else { continue };
@@ -47,7 +47,7 @@ pub(super) fn check(files: &[SeedFile]) -> Result<()> {
     Ok(())
 }
 
-fn labels(files: &[SeedFile]) -> Result<Labels<'_>> {
+fn labels(files: &[Seed]) -> Result<Labels<'_>> {
     let mut labels = Labels::new();
     for (file_index, file) in files.iter().enumerate() {
         let SeedContent::Yaml(tables) = &file.content else { continue };
@@ -75,7 +75,7 @@ fn labels(files: &[SeedFile]) -> Result<Labels<'_>> {
 
 fn check_reference(
     labels: &Labels<'_>,
-    file: &SeedFile,
+    file: &Seed,
     place: Place,
     reference: &Reference,
     position: Position,

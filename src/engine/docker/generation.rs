@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as Refusal;
-use bollard::models::{Volume, VolumeCreateRequest};
+use bollard::models::{Volume as Listed, VolumeCreateRequest};
 use bollard::query_parameters::{
     ListVolumesOptions, ListVolumesOptionsBuilder, RemoveVolumeOptions,
 };
@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use super::container::Mounted;
 use super::files::Archive;
+use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
+use super::snapshot::{source, sync_word};
 use super::{Docker, failure};
+use crate::db::backup::BackupEnd;
 use crate::engine::{Generation, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
+use crate::spec::{MadeWith, Owner, ServerSpec};
 
 /// How long devdb waits for a container that holds the volume and appears late: 10 seconds. A busy
 /// daemon creates a container even after the command that asked for it was killed.
@@ -29,6 +32,12 @@ const MEASURING_TRIES: usize = 5;
 
 /// How long devdb waits while the daemon measures for another client: 60 seconds.
 const MEASURING_DEADLINE: Duration = Duration::from_secs(60);
+
+const KEEP: &str = concat!(
+    include_str!("scripts/common.sh"),
+    include_str!("scripts/copy.sh"),
+    include_str!("scripts/keep.sh")
+);
 
 /// The path of the completion mark inside a container.
 const COMPLETE: &str = "/devdb/complete";
@@ -83,7 +92,7 @@ impl Docker {
         &self,
         owner: &Owner,
         number: u32,
-        spec: &ServerSpec,
+        made_with: &MadeWith,
         origin: Option<&str>,
     ) -> Result<Generation> {
         let name = owner.generation_name(number);
@@ -93,8 +102,7 @@ impl Docker {
                 format!("the volume \"{name}\" exists already"),
             ));
         }
-        let made_with = MadeWith::of(spec, EngineKind::Docker);
-        let labels = label::of_volume(owner, number, &made_with, Utc::now(), origin);
+        let labels = label::of_volume(owner, number, made_with, Utc::now(), origin);
         let request = VolumeCreateRequest {
             name: Some(name.clone()),
             labels: Some(labels.clone()),
@@ -115,6 +123,40 @@ impl Docker {
             Reading::Newer => Err(label::too_new(Object::Volume, &name)),
             Reading::Foreign => Err(label::not_ours(Object::Volume, &name)),
         }
+    }
+
+    /// Copies a generation's volume into the volume of a new generation, in a container.
+    ///
+    /// # Errors
+    /// See [`crate::engine::Engine::copy_generation`].
+    pub async fn copy_generation(
+        &self,
+        from: &Generation,
+        number: u32,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Generation> {
+        let owner = &from.owner;
+        let copy = self.create_generation(owner, number, &from.made_with, None).await?;
+        let how = if end.is_some() { "running" } else { "stopped" };
+        let job = Job {
+            owner,
+            generation: number,
+            image: &spec.image,
+            volumes: vec![
+                source(from),
+                Volume { at: "/to".into(), read_only: false, ..source(&copy) },
+            ],
+            script: KEEP,
+            arguments: vec![how.to_owned(), sync_word(spec).to_owned(), mark_of(owner, number)?],
+        };
+        self.with_helper(&job, async |helper| {
+            let mut talk = self.talk(helper).await?;
+            talk.copied(end).await?;
+            talk.end().await
+        })
+        .await?;
+        Ok(copy)
     }
 
     /// Removes a generation's data for good. Does nothing when the volume is gone already.
@@ -139,6 +181,7 @@ impl Docker {
         if self.generation(name).await?.is_none() {
             return Ok(true);
         }
+        self.let_go(&generation.owner, name).await?;
         let deadline = Instant::now() + LATE_HELPER_DEADLINE;
         loop {
             let removing = self.client.remove_volume(name, None::<RemoveVolumeOptions>);
@@ -251,7 +294,7 @@ impl Docker {
         Ok(known)
     }
 
-    async fn measured_volumes(&self) -> Result<Vec<Volume>> {
+    async fn measured_volumes(&self) -> Result<Vec<Listed>> {
         let what = "cannot ask the engine for the sizes of volumes";
         // Without `type=volume` the daemon measures images too, and bollard cannot write that
         // parameter.
@@ -281,7 +324,7 @@ impl Docker {
     }
 }
 
-fn read(volume: &Volume) -> Reading<Generation> {
+fn read(volume: &Listed) -> Reading<Generation> {
     label::read_volume(&volume.name, &volume.labels)
 }
 
@@ -300,7 +343,7 @@ pub(super) fn mark_of(owner: &Owner, generation: u32) -> Result<String> {
 /// Lists the volumes with their sizes. Daemons before API 1.52 answer in a shape that bollard reads
 /// only as a list of volumes. devdb tries this shape first, because these daemons take longest to
 /// measure.
-async fn measure(client: &bollard::Docker) -> Result<Vec<Volume>, Refusal> {
+async fn measure(client: &bollard::Docker) -> Result<Vec<Listed>, Refusal> {
     let list = client.list_volumes(None::<ListVolumesOptions>).await?;
     if let Some(volumes) = list.volumes {
         return Ok(volumes);

@@ -16,7 +16,7 @@ use super::{Docker, failure};
 use crate::engine::golden::{LABEL_SCHEMA, unreadable};
 use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform, Server};
 use crate::error::{Kind, Result, ResultExt};
-use crate::spec::{Owner, ServerSpec};
+use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 /// The repository of golden states.
 pub(super) const REPOSITORY: &str = "devdb/golden";
@@ -157,7 +157,9 @@ impl Docker {
     ) -> Result<Generation> {
         let origin = Some(state.label.fingerprint.as_str());
         loop {
-            let generation = self.create_generation(owner, number, spec, origin).await?;
+            let generation = self
+                .create_generation(owner, number, &MadeWith::of(spec, EngineKind::Docker), origin)
+                .await?;
             match self.fill(&generation, state).await {
                 Ok(true) => return Ok(generation),
                 // A late container of another command may have filled the volume with something

@@ -18,6 +18,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::Docker;
 use super::container::Evict;
 use super::label::{self, Labels, Mark};
+use crate::db::backup::BackupEnd;
 use crate::engine::snapshot::explained;
 use crate::error::{Error, Kind, Result};
 use crate::spec::Owner;
@@ -129,6 +130,24 @@ impl Talk<'_> {
         // A script that does not read has ended. Its exit code and stderr say why.
         let _ = self.input.write_all(text.as_bytes()).await;
         let _ = self.input.flush().await;
+    }
+
+    /// Waits until `copy.sh` has copied the files, and gives it the end of a running server's
+    /// backup.
+    ///
+    /// # Errors
+    /// `Snapshot` when the script has ended, and the errors of `end`.
+    pub(super) async fn copied(
+        &mut self,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<()> {
+        self.hear().await?;
+        if let Some(end) = end {
+            let end = end.await?;
+            self.say(&end.segments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            self.say(&end.label.lines().collect::<Vec<_>>()).await;
+        }
+        Ok(())
     }
 
     /// Waits for the end of the script.

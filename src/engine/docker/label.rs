@@ -15,6 +15,7 @@
 //! | `devdb.created` | volumes: when, RFC 3339 |
 //! | `devdb.golden-origin` | volumes: the fingerprint of the golden state that was copied |
 //! | `devdb.golden` | images: [`crate::engine::GoldenLabel`], JSON |
+//! | `devdb.holds` | holders, which have neither generation nor role: the names of the volumes |
 //! | `devdb.snapshot` | volumes of snapshots, in place of `devdb.generation`: the snapshot's name |
 //!
 //! A container inherits the labels of its image, and an image inherits the labels of the container
@@ -55,6 +56,7 @@ const USER: &str = "devdb.user";
 const CREATED: &str = "devdb.created";
 const ORIGIN: &str = "devdb.golden-origin";
 const SNAPSHOT: &str = "devdb.snapshot";
+const HOLDS: &str = "devdb.holds";
 
 /// On images: what a golden state holds.
 pub(super) const GOLDEN: &str = "devdb.golden";
@@ -116,6 +118,30 @@ pub(super) fn aside_name(owner: &Owner, generation: u32) -> String {
 /// The name of the container that works on an instance's volumes.
 pub(super) fn helper_name(owner: &Owner) -> String {
     format!("{}-helper", owner.base_name())
+}
+
+/// The name of the container that holds an instance's volumes.
+pub(super) fn holder_name(owner: &Owner) -> String {
+    format!("{}-kept", owner.base_name())
+}
+
+/// The labels of a holder. `volumes` are the names of its volumes.
+pub(super) fn of_holder(name: &str, owner: &Owner, volumes: &str) -> Labels {
+    let mut labels = of_owner(name, owner);
+    labels.insert(HOLDS.into(), volumes.to_owned());
+    labels
+}
+
+/// Reads the names of the volumes from the labels of the holder `name`.
+pub(super) fn read_holder(name: &str, labels: &Labels) -> Reading<String> {
+    if is_newer(name, labels) {
+        return Reading::Newer;
+    }
+    let volumes = || {
+        owner_of(labels)?;
+        (labels.get(NAME)? == name).then(|| labels.get(HOLDS).cloned()).flatten()
+    };
+    volumes().map_or(Reading::Foreign, Reading::Ours)
 }
 
 /// A container's labels. The container is created under `name`.

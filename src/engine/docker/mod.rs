@@ -17,6 +17,7 @@ mod files;
 mod generation;
 mod golden;
 mod helper;
+mod hold;
 mod image;
 mod label;
 mod owned;

@@ -15,9 +15,13 @@ use crate::db::backup::BackupEnd;
 use crate::disk::sealed;
 use crate::engine::{Generation, Manifest, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{Durability, Owner, ServerSpec};
+use crate::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec};
 
-const SAVE: &str = concat!(include_str!("scripts/common.sh"), include_str!("scripts/save.sh"));
+const SAVE: &str = concat!(
+    include_str!("scripts/common.sh"),
+    include_str!("scripts/copy.sh"),
+    include_str!("scripts/save.sh")
+);
 const RESTORE: &str =
     concat!(include_str!("scripts/common.sh"), include_str!("scripts/restore.sh"));
 
@@ -50,12 +54,7 @@ impl Docker {
         };
         self.with_helper(&job, async |helper| {
             let mut talk = self.talk(helper).await?;
-            talk.hear().await?;
-            if let Some(end) = end {
-                let end = end.await?;
-                talk.say(&end.segments.iter().map(String::as_str).collect::<Vec<_>>()).await;
-                talk.say(&end.label.lines().collect::<Vec<_>>()).await;
-            }
+            talk.copied(end).await?;
             let disk_bytes = kilobytes(&talk.hear().await?)?;
             let manifest = Manifest { platform, disk_bytes, ..manifest };
             talk.say(&[&one_line(&manifest)?]).await;
@@ -139,7 +138,9 @@ impl Docker {
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let from = self.snapshot_source(&snapshot.owner, snapshot).await?;
-        let generation = self.create_generation(owner, number, spec, None).await?;
+        let generation = self
+            .create_generation(owner, number, &MadeWith::of(spec, EngineKind::Docker), None)
+            .await?;
         let job = Job {
             owner,
             generation: number,
@@ -170,6 +171,7 @@ impl Docker {
             if found != name {
                 continue;
             }
+            self.let_go(owner, &volume.name).await?;
             match self.client.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
                 Ok(()) => {}
                 Err(refusal) if failure::is_missing(&refusal) => {}
@@ -184,7 +186,7 @@ impl Docker {
 
     /// Lists the volumes of an instance's snapshots with the names of the snapshots, sorted by
     /// name.
-    async fn snapshot_volumes(
+    pub(super) async fn snapshot_volumes(
         &self,
         owner: &Owner,
     ) -> Result<Vec<(bollard::models::Volume, String)>> {
@@ -257,7 +259,7 @@ impl Docker {
 }
 
 /// A generation's volume, to mount it at `/from`.
-fn source(generation: &Generation) -> Volume {
+pub(super) fn source(generation: &Generation) -> Volume {
     let Generation { handle, .. } = generation;
     Volume {
         name: handle.clone(),

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use super::Native;
 use super::blocking::blocking;
+use super::record::GenerationRecord;
+use super::snapshot::copy_data;
+use crate::db::backup::BackupEnd;
 use crate::engine::Generation;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::ServerSpec;
@@ -31,6 +34,29 @@ impl Native {
     /// See [`Engine::is_complete`](crate::engine::Engine::is_complete).
     pub async fn is_complete(&self, generation: &Generation, _spec: &ServerSpec) -> Result<bool> {
         Ok(self.store.place_of(&generation.handle).is_some_and(|place| place.is_complete()))
+    }
+
+    /// Copies a generation's data directory into a new generation.
+    ///
+    /// # Errors
+    /// See [`Engine::copy_generation`](crate::engine::Engine::copy_generation).
+    pub async fn copy_generation(
+        &self,
+        from: &Generation,
+        number: u32,
+        spec: &ServerSpec,
+        end: Option<impl Future<Output = Result<BackupEnd>>>,
+    ) -> Result<Generation> {
+        let made_with = from.made_with.clone();
+        let mut record =
+            GenerationRecord { made_with, ..GenerationRecord::new(&from.owner, number, spec) };
+        let place = self.store.create(&record)?;
+        let original = self.store.place(&from.owner, from.number);
+        copy_data(&original.pgdata(), &place.pgdata(), spec, end).await?;
+        record.initialised = true;
+        place.write_record(&record)?;
+        place.mark_complete()?;
+        Ok(place.generation(record))
     }
 
     /// Removes the directory of a generation.

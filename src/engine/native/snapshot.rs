@@ -41,22 +41,10 @@ impl Native {
         let from = self.store.place(&generation.owner, generation.number).pgdata();
         let to = self.store.new_snapshot(&generation.owner, &manifest.name)?;
         let copied = to.join(PGDATA);
-        let skip = if end.is_some() { of_running } else { of_stopped };
-        copy_tree(&from, &copied, skip).await?;
-        if let Some(end) = end {
-            let end = end.await?;
-            let (from, to) = (from.clone(), copied.clone());
-            blocking(&copied, move || add_end(&from, &to, &end)).await?;
-        }
-        let sync = spec.durability != Durability::None;
+        copy_data(&from, &copied, spec, end).await?;
         let bytes = blocking(&copied, {
             let copied = copied.clone();
-            move || {
-                if sync {
-                    copy::sync(&copied)?;
-                }
-                bytes_on_disk(&copied)
-            }
+            move || bytes_on_disk(&copied)
         });
         let manifest =
             Manifest { disk_bytes: bytes.await?, platform: super::golden::machine(), ..manifest };
@@ -217,6 +205,27 @@ async fn copy_tree(from: &Path, to: &Path, skip: fn(&Path, &Path) -> bool) -> Re
         copy::tree(&source, &target, &|path| stop.is_asked() || skip(&source, path))
     })
     .await
+}
+
+/// Copies the data directory of a server that runs when there is an `end` of its backup.
+pub(super) async fn copy_data(
+    from: &Path,
+    to: &Path,
+    spec: &ServerSpec,
+    end: Option<impl Future<Output = Result<BackupEnd>>>,
+) -> Result<()> {
+    let skip = if end.is_some() { of_running } else { of_stopped };
+    copy_tree(from, to, skip).await?;
+    if let Some(end) = end {
+        let end = end.await?;
+        let (from, copied) = (from.to_owned(), to.to_owned());
+        blocking(to, move || add_end(&from, &copied, &end)).await?;
+    }
+    if spec.durability != Durability::None {
+        let copied = to.to_owned();
+        blocking(to, move || copy::sync(&copied)).await?;
+    }
+    Ok(())
 }
 
 struct Unwanted(Stop);

@@ -1,0 +1,163 @@
+//! The holder: a container of an instance that mounts the volumes which no server mounts, such as
+//! former generations and snapshots. `docker volume prune` removes volumes that no container
+//! mounts, and `docker system prune --volumes` first removes containers that do not run.
+//!
+//! The holder's labels have no generation and no role, so it is no server. It is replaced when the
+//! set of volumes changes, and runs as long as the instance's server runs.
+
+use std::collections::BTreeMap;
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{StartContainerOptions, StopContainerOptionsBuilder};
+use chrono::Utc;
+
+use super::container::{Evict, tmpfs};
+use super::image::missing_image;
+use super::label::{self, Labels, Object, Reading};
+use super::{Docker, failure};
+use crate::engine::Holding;
+use crate::error::Result;
+use crate::spec::Owner;
+
+/// Sleeps for ever. Not every image's `sleep` understands `infinity`.
+const SLEEP: [&str; 3] = ["sh", "-c", "while :; do sleep 86400; done"];
+
+/// A holder that exists.
+struct Holder {
+    id: String,
+    /// The names of its volumes, as its label has them.
+    volumes: String,
+    is_running: bool,
+}
+
+impl Docker {
+    /// See [`crate::engine::Engine::hold`].
+    ///
+    /// # Errors
+    /// `NotOurs` when something else has the holder's name, `Image` when the image is missing.
+    pub async fn hold(&self, holding: &Holding<'_>) -> Result<()> {
+        let volumes = self.volumes_to_hold(holding).await?;
+        let names = volumes.keys().map(String::as_str).collect::<Vec<_>>().join(",");
+        let name = label::holder_name(holding.owner);
+        let id = match self.holder(&name).await? {
+            Some(found) if found.volumes == names && found.is_running == holding.is_running => {
+                return Ok(());
+            }
+            Some(found) if found.volumes == names => found.id,
+            found => {
+                if let Some(found) = found {
+                    self.remove_container(&found.id, &name).await?;
+                }
+                if volumes.is_empty() {
+                    return Ok(());
+                }
+                let image = self.inspect_image(&holding.spec.image).await?;
+                let image = image.ok_or_else(|| missing_image(&holding.spec.image))?;
+                let covers = tmpfs(&image);
+                let labels = label::of_holder(&name, holding.owner, &names);
+                let body = body(&holding.spec.image, labels, volumes, covers);
+                self.create(&name, body, Evict::NeverStarted).await?.id
+            }
+        };
+        let cannot = |what: &str| format!("cannot {what} the container \"{name}\"");
+        if holding.is_running {
+            let started = self.client.start_container(&id, None::<StartContainerOptions>).await;
+            started.map_err(|refusal| self.failed(&refusal, cannot("start")))
+        } else {
+            let options = StopContainerOptionsBuilder::new().t(0).build();
+            let stopped = self.client.stop_container(&id, Some(options)).await;
+            stopped.map_err(|refusal| self.failed(&refusal, cannot("stop")))
+        }
+    }
+
+    /// Removes the holder when it mounts this volume, so that the volume can be removed. The caller
+    /// calls [`Docker::hold`] afterwards.
+    pub(super) async fn let_go(&self, owner: &Owner, volume: &str) -> Result<()> {
+        let name = label::holder_name(owner);
+        match self.holder(&name).await? {
+            Some(holder) if holder.volumes.split(',').any(|held| held == volume) => {
+                self.remove_container(&holder.id, &name).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Existing volumes only: to mount a missing one would make it, empty.
+    async fn volumes_to_hold(&self, holding: &Holding<'_>) -> Result<BTreeMap<String, Labels>> {
+        let key = holding.owner.key();
+        let generations = self.generations(Some(&key)).await?.into_iter();
+        let wanted = generations.filter(|one| holding.generations.contains(&one.number));
+        let mut volumes: BTreeMap<String, Labels> =
+            wanted.map(|one| (one.handle.clone(), label::of_existing(&one, Utc::now()))).collect();
+        let snapshots = self.snapshot_volumes(holding.owner).await?.into_iter();
+        volumes.extend(snapshots.map(|(volume, _)| (volume.name, volume.labels)));
+        Ok(volumes)
+    }
+
+    async fn holder(&self, name: &str) -> Result<Option<Holder>> {
+        let inspected = match self.client.inspect_container(name, None).await {
+            Ok(inspected) => inspected,
+            Err(refusal) if failure::is_missing(&refusal) => return Ok(None),
+            Err(refusal) => {
+                let what = format!("cannot inspect the container \"{name}\"");
+                return Err(self.failed(&refusal, what));
+            }
+        };
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        match label::read_holder(name, &labels) {
+            Reading::Ours(volumes) => Ok(Some(Holder {
+                id: inspected.id.unwrap_or_default(),
+                volumes,
+                is_running: inspected.state.and_then(|state| state.running).unwrap_or_default(),
+            })),
+            Reading::Newer => Err(label::too_new(Object::Container, name)),
+            Reading::Foreign => Err(label::not_ours(Object::Container, name)),
+        }
+    }
+}
+
+fn body(
+    image: &str,
+    labels: Labels,
+    volumes: BTreeMap<String, Labels>,
+    covers: std::collections::HashMap<String, String>,
+) -> ContainerCreateBody {
+    let mounts = volumes.into_iter().enumerate().map(|(index, (name, labels))| Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(name),
+        target: Some(format!("/devdb-kept/{index}")),
+        read_only: Some(true),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(labels),
+            no_copy: Some(true),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        entrypoint: Some(SLEEP.map(str::to_owned).into()),
+        cmd: Some(Vec::new()),
+        labels: Some(labels),
+        // A process with number 1 ignores other signals.
+        stop_signal: Some("SIGKILL".to_owned()),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..Default::default()
+        }),
+        host_config: Some(HostConfig {
+            mounts: Some(mounts.collect()),
+            tmpfs: Some(covers),
+            network_mode: Some("none".to_owned()),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}

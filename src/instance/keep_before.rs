@@ -1,0 +1,143 @@
+//! Keeps the data of before: a copy of the current generation, made before migrations or seeds
+//! change data that somebody wrote to. `undo` goes back to the copy.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+
+use super::save::Original;
+use super::{Instance, address, endpoint_of};
+use crate::context::Context;
+use crate::db::backup;
+use crate::db::connect::Address;
+use crate::db::writes::{self, Finding, OtherSessions};
+use crate::engine::{Engine, Server};
+use crate::error::{Error, Kind, Result};
+use crate::state::{GenerationRecord, Record, UnderWay, Why};
+
+/// The largest data that devdb copies without being asked: 10 GB.
+const BYTES_MAX: u64 = 10_000_000_000;
+
+/// How long such a copy may take: 2 minutes.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// As [`Instance::keep_before`], for a command that has not taken the instance's lock.
+///
+/// # Errors
+/// As [`Instance::keep_before`], and those of [`Instance::open`].
+pub async fn keep_before(context: &Context) -> Result<Option<u32>> {
+    match context.spec.migrations.keep_before {
+        true => Instance::open(context).await?.keep_before().await,
+        false => Ok(None),
+    }
+}
+
+impl Instance<'_> {
+    /// Copies the current generation, and records the copy as the former generation that `undo`
+    /// goes back to. Returns its number. None when nobody has written to the data, when no server
+    /// runs on it, or when the project does not want the copy.
+    ///
+    /// # Errors
+    /// `Snapshot` when the data is too large, or the copy fails or takes too long. The caller then
+    /// changes nothing, because nothing could bring back what is deleted.
+    pub async fn keep_before(&mut self) -> Result<Option<u32>> {
+        let context = self.context;
+        if !context.spec.migrations.keep_before {
+            return Ok(None);
+        }
+        self.tidy().await?;
+        let engine = self.settle().await?;
+        let record = self.recorded()?;
+        let server = self.current_server(&engine, &record).await?.filter(Server::is_running);
+        let (Some(server), Some(current)) = (server, record.current_generation().cloned()) else {
+            return Ok(None);
+        };
+        let address = address(&record, endpoint_of(&server)?);
+        if is_untouched(context, &current, &address).await {
+            return Ok(None);
+        }
+        let bytes = context.interrupt.guard(backup::all_bytes(&address)).await.map_err(refused)?;
+        if bytes > BYTES_MAX {
+            return Err(refused(too_large(bytes)));
+        }
+        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
+        let number = self.next_number(&engine.generations(Some(&self.key)).await?);
+        self.begin(UnderWay::Generation(number))?;
+        context.events.step("copying the database, so that undo can go back to it");
+        match self.copy_within(&engine, &record, number).await {
+            Ok(()) => {
+                let made_with = current.made_with;
+                let copy = GenerationRecord::new(number, made_with, Why::BeforeMigrate);
+                let copy = GenerationRecord { bytes: Some(bytes), ..copy };
+                self.record_former(copy)?;
+                self.hold(&engine).await;
+                Ok(Some(number))
+            }
+            Err(error) => Err(refused(self.rolled_back(&engine, &[number], error).await)),
+        }
+    }
+
+    async fn copy_within(&self, engine: &Engine, record: &Record, number: u32) -> Result<()> {
+        let spec = &self.context.spec.server;
+        let copy = async |original: Original| {
+            let Original { generation, end, .. } = original;
+            let copying = engine.copy_generation(&generation, number, spec, end);
+            match tokio::time::timeout(DEADLINE, copying).await {
+                Ok(copied) => copied.map(drop),
+                Err(_) => Err(Error::new(
+                    Kind::Snapshot,
+                    format!("the copy was not finished after {} seconds", DEADLINE.as_secs()),
+                )),
+            }
+        };
+        self.copy_current(engine, record, "the copy", copy).await.map(drop)
+    }
+
+    /// Records a generation as the one that was current last.
+    fn record_former(&mut self, generation: GenerationRecord) -> Result<()> {
+        if let Some(record) = &mut self.record {
+            let now = record.after_all(Utc::now());
+            let promised = Some(now + TimeDelta::days(record.retention.days.into()));
+            let former = GenerationRecord { replaced: Some(now), promised, ..generation };
+            record.generations.push(former);
+        }
+        self.done()
+    }
+}
+
+/// Whether devdb is certain that nobody has written to the current generation.
+async fn is_untouched(context: &Context, current: &GenerationRecord, address: &Address) -> bool {
+    let Some(baseline) = current.compared_with() else { return false };
+    let found = writes::since(baseline, address, OtherSessions::Leave);
+    matches!(context.interrupt.guard(found).await, Ok(Finding::Untouched(_)))
+}
+
+fn too_large(bytes: u64) -> Error {
+    let gb = |bytes: u64| bytes / 1_000_000_000;
+    Error::new(
+        Kind::Snapshot,
+        format!(
+            "the databases have {} GB, and devdb copies up to {} GB before a change",
+            gb(bytes),
+            gb(BYTES_MAX)
+        ),
+    )
+}
+
+/// The error when the data of before cannot be kept.
+fn refused(error: Error) -> Error {
+    match error.kind() {
+        Kind::Interrupted => error,
+        _ => error
+            .with_kind(Kind::Snapshot)
+            .context("cannot keep a copy of the data before changing it")
+            .note(
+                "nothing was applied, because nothing could bring back what a migration or seed \
+                 deletes",
+            )
+            .hint(
+                "devdb snapshot save NAME   keeps the data without these limits; then run the \
+                 command again with DEVDB_KEEP_BEFORE=false",
+            ),
+    }
+}

@@ -1,0 +1,116 @@
+//! Before migrations or seeds change data that somebody wrote to, devdb keeps a copy of it, and
+//! `undo` goes back to the copy.
+
+use crate::sandbox::{Sandbox, psql};
+
+crate::on_both_engines!(
+    undo_brings_back_what_migrations_deleted,
+    undo_brings_back_what_seeds_and_commands_deleted,
+    nothing_is_applied_when_no_copy_can_be_made,
+);
+
+const DESTRUCTIVE: &str = "DELETE FROM items; ALTER TABLE items DROP COLUMN name;\n";
+
+fn names(sandbox: &Sandbox) -> String {
+    sandbox.sql("select string_agg(name, ' ' order by name) from items")
+}
+
+/// The generation that the report of a command names.
+fn kept_before(report: &serde_json::Value) -> Option<u64> {
+    report["result"]["kept_before"].as_u64()
+}
+
+fn undo_brings_back_what_migrations_deleted(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    // Nobody wrote to it: nothing is copied.
+    sandbox.write("migrations/20260102000000_a.sql", "ALTER TABLE items ADD COLUMN a int;\n");
+    assert_eq!(kept_before(&sandbox.run(&["up", "--json"]).ok().json()), None);
+
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("migrations/20260103000000_b.sql", DESTRUCTIVE);
+    let up = sandbox.run(&["up"]).ok();
+    let kept = sandbox.run(&["generations", "--json"]).ok().json();
+    let kept = kept["result"]["generations"].as_array().unwrap().clone();
+    let kept = kept.iter().find(|one| one["why"] == "before_migrate").unwrap();
+    up.says(&format!("generation {} has the data of before (devdb undo", kept["number"]));
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    // Nothing is pending: nothing is copied.
+    assert_eq!(kept_before(&sandbox.run(&["up", "--json"]).ok().json()), None);
+
+    let url = sandbox.url();
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    assert_eq!(psql(&url, "select count(*) from items").ok().line(), "2", "by the same address");
+    sandbox.run(&["migrate", "status"]).ok().says("20260103000000_b.sql");
+    // What was migrated is kept in turn.
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    sandbox.run(&["undo"]).ok();
+
+    // The same by `migrate`, which fails half-way: the first file stays applied.
+    sandbox.write("migrations/20260104000000_c.sql", "SELECT 1/0;\n");
+    let failed = sandbox.run(&["migrate"]).exits(20);
+    failed.says("has the data of before").says("devdb undo");
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
+    sandbox.project();
+    // The server's settings allow no copy while it runs.
+    let settings = "postgres: { settings: { wal_level: minimal, max_wal_senders: 0 } }\n";
+    sandbox.write("devdb.yaml", &format!("project: shop\n{settings}"));
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("seeds/020_delete.sql", "DELETE FROM items;\n");
+    sandbox.run(&["seed"]).ok().says("has the data of before");
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+
+    let delete = "command: [sh, -c, 'psql \"$DATABASE_URL\" -qc \"delete from items\"']";
+    sandbox.write(
+        "devdb.yaml",
+        &format!("project: shop\nmigrations: {{ {delete}, inputs: ['migrations/**'] }}\n"),
+    );
+    let migrated = sandbox.run(&["up", "--json"]).ok().json();
+    assert!(kept_before(&migrated).is_some(), "{migrated:#}");
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    // `migrate` runs the command whether devdb sees anything to do or not.
+    sandbox.run(&["migrate"]).ok().says("has the data of before");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+fn nothing_is_applied_when_no_copy_can_be_made(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    // A copy of the data directory would lack a tablespace that is elsewhere.
+    let place = format!("/tmp/{}", sandbox.project_name());
+    sandbox.sql(&format!("copy (select 1) to program 'mkdir -m 700 {place}'"));
+    sandbox.sql(&format!("create tablespace elsewhere location '{place}'"));
+    let before = sandbox.leftovers();
+    sandbox.write("migrations/20260103000000_b.sql", DESTRUCTIVE);
+    for command in ["up", "migrate"] {
+        let refused = sandbox.run(&[command]).exits(23);
+        refused.says("nothing was applied").says("DEVDB_KEEP_BEFORE=false");
+        assert_eq!(names(sandbox), "First mine");
+    }
+    assert_eq!(sandbox.leftovers(), before, "and nothing half-made is left");
+    sandbox.write("devdb.yaml", "project: shop\nmigrations: { keep_before: false }\n");
+    let up = sandbox.run(&["up", "--json"]).ok().json();
+    assert_eq!(kept_before(&up), None);
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
+    sandbox.sql("drop tablespace elsewhere");
+    sandbox.sql(&format!("copy (select 1) to program 'rmdir {place}'"));
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
