@@ -277,6 +277,10 @@ impl ServerSpec {
             }
         }
         all.extend(self.settings.clone());
+        if !self.settings.is_empty() {
+            let own = serde_json::to_string(&self.settings).unwrap_or_default();
+            all.insert(LAUNCH_SETTINGS.into(), own);
+        }
         all
     }
 
@@ -294,6 +298,10 @@ impl ServerSpec {
             .to_owned()
     }
 }
+
+/// A setting that devdb invents and gives to its servers: the project's own settings, in JSON. A
+/// session finds in it the value of a setting that ALTER DATABASE or ALTER ROLE has changed since.
+pub const LAUNCH_SETTINGS: &str = "devdb.settings";
 
 /// A part of the digest. Change it when devdb launches servers in another way, so that existing
 /// servers are launched again.

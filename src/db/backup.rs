@@ -2,10 +2,10 @@
 //! "Making a Base Backup Using the Low Level API").
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, Row, raw_sql};
+use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 
 use super::connect::{self, Address};
-use super::server_error;
+use super::{migrate, server_error};
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// Facts about a database that is saved.
@@ -101,16 +101,10 @@ pub async fn all_bytes(address: &Address) -> Result<u64> {
 }
 
 async fn migrations(connection: &mut PgConnection) -> Result<Vec<SavedMigration>, sqlx::Error> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !there {
-        return Ok(Vec::new());
-    }
+    let Some(table) = migrate::table::find(connection).await? else { return Ok(Vec::new()) };
+    let query = format!("SELECT version, description FROM {table} ORDER BY version");
     let rows: Vec<(i64, String)> =
-        sqlx::query_as("SELECT version, description FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(connection)
-            .await?;
+        sqlx::query_as(AssertSqlSafe(query)).fetch_all(connection).await?;
     let saved = |(version, description)| SavedMigration { version, description };
     Ok(rows.into_iter().map(saved).collect())
 }
@@ -189,7 +183,7 @@ async fn end(connection: &mut PgConnection, start: u64) -> Result<BackupEnd, sql
                 (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size') AS size \
          FROM ({stop}) AS stopped"
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(stop)).fetch_one(connection).await?;
+    let row = sqlx::query(AssertSqlSafe(stop)).fetch_one(connection).await?;
     let stop = row.try_get::<i64, _>("stop")?.unsigned_abs();
     let size = row.try_get::<i64, _>("size")?.unsigned_abs();
     let timeline: String = row.try_get("timeline")?;

@@ -1,11 +1,13 @@
-//! The table `_devdb.commands` records which commands of other tools have run on a database.
+//! Records which commands of other tools have run on a database.
 
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::connect::Address;
-use super::{server_error, session};
+use super::own_tables::{self, COMMANDS};
+use super::server_error;
+use super::session::{self, Session};
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// The key of the advisory lock that a devdb holds while it runs a command: `devdb` in ASCII, then
@@ -19,17 +21,14 @@ const COMMAND_LOCK_DEADLINE: Duration = Duration::from_secs(60);
 /// has never run. Changes nothing.
 ///
 /// # Errors
-/// When the connection is lost, or `_devdb.commands` is not devdb's table.
+/// When the connection is lost, or the table is not devdb's own.
 pub async fn recorded(connection: &mut PgConnection, purpose: &str) -> Result<Option<String>> {
-    let failed = || "cannot read the table _devdb.commands".to_owned();
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_devdb.commands') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await
-        .or_fail(Kind::Unexpected, failed)?;
-    if !exists {
+    let failed = || format!("cannot read the table {COMMANDS}");
+    if !own_tables::exists(connection, COMMANDS).await.or_fail(Kind::Unexpected, failed)? {
         return Ok(None);
     }
-    sqlx::query_scalar("SELECT fingerprint FROM _devdb.commands WHERE purpose = $1")
+    let query = format!("SELECT fingerprint FROM {COMMANDS} WHERE purpose = $1");
+    sqlx::query_scalar(AssertSqlSafe(query))
         .bind(purpose)
         .fetch_optional(connection)
         .await
@@ -46,7 +45,7 @@ impl CommandLock {
     /// # Errors
     /// `Locked` when another devdb has held it for a minute, `NotReady` when devdb cannot log in.
     pub async fn take(address: &Address) -> Result<CommandLock> {
-        let mut connection = session::open(address).await?;
+        let mut connection = Session::open(address).await?.connection;
         let deadline = Instant::now() + COMMAND_LOCK_DEADLINE;
         // devdb polls, because a statement that waits for the lock has a snapshot. If the other
         // tool runs CREATE INDEX CONCURRENTLY, it would wait for the end of that snapshot.
@@ -82,11 +81,11 @@ impl CommandLock {
         let recording = async {
             let mut transaction = connection.begin().await?;
             ensure_table(&mut transaction).await?;
-            sqlx::query(
-                "INSERT INTO _devdb.commands (purpose, command, fingerprint) VALUES ($1, $2, $3) \
+            sqlx::query(AssertSqlSafe(format!(
+                "INSERT INTO {COMMANDS} (purpose, command, fingerprint) VALUES ($1, $2, $3) \
                  ON CONFLICT (purpose) DO UPDATE SET command = excluded.command, \
-                     fingerprint = excluded.fingerprint, run_at = now()",
-            )
+                     fingerprint = excluded.fingerprint, run_at = now()"
+            )))
             .bind(purpose)
             .bind(command)
             .bind(fingerprint)
@@ -112,14 +111,13 @@ async fn try_lock(connection: &mut PgConnection) -> Result<bool> {
 }
 
 async fn ensure_table(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(
-        "CREATE SCHEMA IF NOT EXISTS _devdb; \
-         CREATE TABLE IF NOT EXISTS _devdb.commands ( \
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "CREATE TABLE IF NOT EXISTS {COMMANDS} ( \
              purpose text PRIMARY KEY, \
              command text NOT NULL, \
              fingerprint text NOT NULL, \
-             run_at timestamptz NOT NULL DEFAULT now())",
-    )
+             run_at timestamptz NOT NULL DEFAULT now())"
+    )))
     .execute(connection)
     .await?;
     Ok(())

@@ -12,6 +12,15 @@ use crate::error::{Error, Kind, Result, ResultExt};
 /// How long to wait for a server's answer to a login.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Settings that would keep devdb from its work if the project's SQL changed them with ALTER
+/// DATABASE or ALTER ROLE. What a client asks for at its login has precedence over those.
+const SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_read_only", "off"),
+];
+
 /// The address of a database, with user and password. `Debug` does not show the password.
 #[derive(Debug, Clone)]
 pub struct Address {
@@ -93,6 +102,7 @@ impl Address {
             .database(&self.database)
             .ssl_mode(PgSslMode::Disable)
             .application_name("devdb")
+            .options(SETTINGS)
             .disable_statement_logging()
     }
 
@@ -154,7 +164,8 @@ fn encode(text: &str) -> String {
 ///
 /// # Errors
 /// `NotReady` with the last error when `timeout` has passed. At once when waiting cannot help:
-/// `LoginRefused` (password, user) or `Drift` (no such database).
+/// `LoginRefused` (password, user), `Drift` (no such database), or `Unexpected` when client and
+/// server do not understand each other.
 pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     let mut last;
@@ -200,6 +211,7 @@ fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
     };
     match code.as_deref() {
         Some("28P01" | "28000") => Some(refused(Kind::LoginRefused)),
+        Some("08P01") => Some(refused(Kind::Unexpected)),
         Some("3D000") => Some(
             refused(Kind::Drift)
                 .hint("devdb psql -- -d postgres   shows the databases (type \\l)")
@@ -207,6 +219,10 @@ fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
                     "devdb reset                 builds a new database; devdb undo brings the \
                      present data back",
                 ),
+        ),
+        None if !matches!(error, sqlx::Error::Io(_)) => Some(
+            Error::new(Kind::Unexpected, format!("cannot log in to {}", address.masked_url()))
+                .because(error),
         ),
         _ => None,
     }
@@ -242,6 +258,15 @@ mod tests {
     fn a_masked_url_and_debug_hide_the_password() {
         assert_eq!(address().masked_url(), "postgresql://anna.b%40x:***@127.0.0.1:25432/Mix%20ed");
         assert!(!format!("{:?}", address()).contains("p:/w"));
+    }
+
+    #[test]
+    fn an_error_that_stays_ends_the_wait() {
+        let kind = |error| refusal(&address(), &error).map(|error| error.kind());
+        let starting = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(kind(sqlx::Error::Io(starting)), None);
+        let own = "Failed to saslprep username".into();
+        assert_eq!(kind(sqlx::Error::Configuration(own)), Some(Kind::Unexpected));
     }
 
     #[test]

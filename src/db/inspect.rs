@@ -198,7 +198,11 @@ pub async fn ensure_extensions(
         return Err(unavailable(name, &available));
     }
     for name in &wanted {
-        let create = format!("CREATE EXTENSION IF NOT EXISTS {} CASCADE", quote(name));
+        // Always in the same schema, whatever the project's migrations have done before.
+        let create = format!(
+            "SET LOCAL search_path = public; CREATE EXTENSION IF NOT EXISTS {} CASCADE",
+            quote(name)
+        );
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(|error| {
             let failure =
                 Error::new(Kind::Unexpected, format!("cannot create the extension {name:?}"));

@@ -6,6 +6,7 @@ pub mod connect;
 mod files;
 pub mod inspect;
 pub mod migrate;
+mod own_tables;
 mod place;
 mod psql;
 pub mod scram;

@@ -1,36 +1,111 @@
-//! Sessions that change a database. The server ends their statements soon after devdb has ended,
-//! and they wait for a lock only for a limited time.
+//! Sessions that change a database. They are the same whatever the project's SQL has done before:
+//! neither the settings of a former statement nor those that the database or the user has by ALTER
+//! count in them. The server ends their statements soon after devdb has ended, and they wait for a
+//! lock only for a limited time.
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::connect::Address;
 use super::inspect::holders_of_lock;
 use super::server_error;
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::spec::LAUNCH_SETTINGS;
 
 /// SQLSTATE `lock_not_available`: `lock_timeout` has passed.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Opens a connection for changes. The server checks every half second whether devdb still lives,
-/// so that an interrupted migration does not go on.
-pub(super) async fn open(address: &Address) -> Result<PgConnection> {
-    let mut connection = address.connect().await?;
-    // The setting exists since PostgreSQL 14.
-    if connection.server_version_num().is_some_and(|version| version >= 140_000) {
-        let set = sqlx::raw_sql("SET client_connection_check_interval = '500ms'");
-        match set.execute(&mut connection).await {
-            // The server refuses the setting if its operating system does not support it.
-            Err(sqlx::Error::Database(_)) | Ok(_) => {}
-            Err(error) => return Err(error).or_fail(Kind::Unexpected, || unusable(address)),
-        }
-    }
-    Ok(connection)
+/// What DISCARD ALL does, but for the advisory locks, which devdb goes on to hold. In addition it
+/// ends a SET ROLE.
+const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; RESET ALL; \
+                       DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+
+/// The server checks every half second whether devdb still lives, so that an interrupted migration
+/// does not go on.
+const CHECK_CLIENT: &str = "SET client_connection_check_interval = '500ms'";
+
+/// A session for changes.
+pub(super) struct Session {
+    pub connection: PgConnection,
+    pub baseline: Baseline,
 }
 
-fn unusable(address: &Address) -> String {
-    format!("lost the connection to {}", address.masked_url())
+/// How a session begins: SQL that brings it back there.
+pub(super) struct Baseline(String);
+
+impl Session {
+    /// Opens a session.
+    pub async fn open(address: &Address) -> Result<Session> {
+        let mut connection = address.connect().await?;
+        let connection_lost = || format!("lost the connection to {}", address.masked_url());
+        let mut statements = vec![DISCARD.to_owned()];
+        statements.extend(
+            undo_altered_settings(&mut connection)
+                .await
+                .or_fail(Kind::Unexpected, connection_lost)?,
+        );
+        if checks_client(&mut connection).await.or_fail(Kind::Unexpected, connection_lost)? {
+            statements.push(CHECK_CLIENT.to_owned());
+        }
+        let baseline = Baseline(statements.join("; "));
+        baseline.restore(&mut connection).await.or_fail(Kind::Unexpected, connection_lost)?;
+        Ok(Session { connection, baseline })
+    }
+}
+
+impl Baseline {
+    /// Makes the session as it was when it was opened, inside of a transaction or outside. Ends
+    /// what a script has left: settings, a role, temporary tables, prepared statements, cursors.
+    /// Advisory locks stay.
+    pub async fn restore(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // A script may have deallocated the statements that sqlx has prepared and remembers.
+        connection.clear_cached_statements().await?;
+        sqlx::raw_sql(AssertSqlSafe(self.0.as_str())).execute(connection).await?;
+        Ok(())
+    }
+}
+
+/// The statement that undoes ALTER DATABASE … SET and ALTER ROLE … SET for a session; none if there
+/// is nothing to undo. A setting gets the value with which the server was launched, or else the
+/// value in its files, or else PostgreSQL's own.
+async fn undo_altered_settings(
+    connection: &mut PgConnection,
+) -> Result<Option<String>, sqlx::Error> {
+    // pg_settings does not list settings that an extension or a project has invented. Their default
+    // is not known; mostly there is none.
+    let query = format!(
+        "SELECT 'SELECT ' || string_agg(format('pg_catalog.set_config(%L, %L, false)', altered.name, \
+             COALESCE(launch.value, file.setting, known.boot_val, '')), ', ') \
+         FROM (SELECT DISTINCT lower(split_part(entry, '=', 1)) AS name \
+               FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS entry \
+               WHERE setdatabase IN (0, (SELECT oid FROM pg_database \
+                                         WHERE datname = current_database())) \
+                 AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) \
+              ) AS altered \
+         LEFT JOIN pg_settings AS known ON lower(known.name) = altered.name \
+         LEFT JOIN jsonb_each_text(current_setting('{LAUNCH_SETTINGS}', true)::jsonb) AS launch \
+             ON lower(launch.key) = altered.name \
+         LEFT JOIN LATERAL (SELECT setting FROM pg_file_settings \
+                            WHERE lower(name) = altered.name AND applied LIMIT 1) AS file ON true \
+         WHERE altered.name NOT IN ('role', 'session_authorization') \
+           AND (known.name IS NULL OR known.context IN ('user', 'superuser') \
+                AND known.source IN ('global', 'database', 'user', 'database user'))"
+    );
+    sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await
+}
+
+/// Whether the server can look for its client while a statement runs. It can since PostgreSQL 14, if
+/// its operating system supports it.
+async fn checks_client(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    if connection.server_version_num().is_none_or(|version| version < 140_000) {
+        return Ok(false);
+    }
+    match sqlx::raw_sql(CHECK_CLIENT).execute(connection).await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Limits the time that statements wait for a lock; [`reset_lock_timeout`] removes the limit.

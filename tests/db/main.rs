@@ -13,6 +13,7 @@ mod sample;
 mod seed;
 mod seed_errors;
 mod server;
+mod session;
 
 use std::path::Path;
 use std::time::Duration;

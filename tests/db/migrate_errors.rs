@@ -117,14 +117,6 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
     hint: move this statement into a file that begins with `-- no-transaction`
     hint: correct the file if no other database has it yet, then run the command again
     ");
-    project.write("2_b.sql", "SELECT pg_catalog.set_config('search_path', '', false);");
-    insta::assert_snapshot!(fails(&address, &project).await, @r#"
-    Migration: /…/2_b.sql: the migration cannot be recorded
-    because relation "_sqlx_migrations" does not exist (SQLSTATE 42P01)
-    note: no migration was applied, and 1 is pending
-    hint: if the file sets search_path, write SET LOCAL search_path, or name the schema of each object
-    hint: correct the file if no other database has it yet, then run the command again
-    "#);
 }
 
 #[tokio::test]

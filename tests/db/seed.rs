@@ -18,7 +18,7 @@ fn no_key() -> Encrypt {
     Arc::new(|_| Err(Error::new(Kind::Secret, "ENCRYPTION_KEY is not set")))
 }
 
-async fn seed(address: &Address, project: &Project, profile: &str) -> Result<SeedOutcome> {
+pub async fn seed(address: &Address, project: &Project, profile: &str) -> Result<SeedOutcome> {
     let set = set(project, profile);
     apply(
         address,
@@ -200,7 +200,7 @@ async fn nothing_is_applied_twice_and_changes_are_told() {
     ]);
     let now = status(&mut connect(&address).await, &set(&project, "dev")).await.unwrap();
     assert_eq!((now.applied.len(), now.pending.len()), (0, 3));
-    assert_eq!(value(&address, "to_regnamespace('_devdb')").await, "null");
+    assert_eq!(value(&address, "to_regclass('information_schema._devdb_seeds')").await, "null");
     let outcome = seed(&address, &project, "dev").await.unwrap();
     assert_eq!(files(&outcome), [("1.sql", 1), ("2_t.csv", 2), ("dev/3.yml", 1)]);
     assert_eq!(seed(&address, &project, "dev").await.unwrap(), SeedOutcome::default());
@@ -283,7 +283,7 @@ async fn interrupted_seeds_leave_nothing() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(value(&address, "SELECT count(*) FROM t").await, "0");
-    assert_eq!(value(&address, "to_regnamespace('_devdb')").await, "null");
+    assert_eq!(value(&address, "to_regclass('information_schema._devdb_seeds')").await, "null");
     project.write("2.sql", "SELECT 1");
     assert_eq!(seed(&address, &project, "dev").await.unwrap().applied.len(), 2);
 }

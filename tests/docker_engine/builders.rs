@@ -87,3 +87,16 @@ async fn an_image_of_a_golden_state_has_no_secret_in_it() {
     assert_eq!(password_file, None, "{found}");
     scene.docker.remove_golden(&state).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_server_that_cannot_be_made_ends_the_wait() {
+    let Some(mut scene) = Scene::set().await else { return };
+    // initdb refuses this user in the middle of a line.
+    scene.spec.user = "a$b".into();
+    scene.docker.prepare(&scene.spec, &Events::silent()).await.unwrap();
+    let builder = scene.builder_with(&scram::verifier(PASSWORD)).await;
+    let exit = tokio::time::timeout(Duration::from_secs(60), builder.exited()).await.unwrap();
+    assert_eq!(exit.code, Some(1));
+    assert!(exit.log_tail.contains("invalid character in extension owner"), "{}", exit.log_tail);
+    builder.discard().await.unwrap();
+}

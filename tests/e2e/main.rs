@@ -26,6 +26,7 @@ mod other_tools;
 mod output;
 mod pull;
 mod reap;
+mod records;
 mod reflink;
 mod reset;
 mod retention;

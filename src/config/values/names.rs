@@ -66,7 +66,30 @@ pub fn user(text: &str) -> Checked<String> {
             "choose a name that does not begin with pg_ and is not public or none",
         );
     }
+    if let Some(sign) = text.chars().find(|c| !c.is_control() && !is_allowed_in_user(*c)) {
+        return problem(
+            format!(
+                "the user {text:?} contains {sign:?}, with which PostgreSQL lets nobody log in"
+            ),
+            format!(
+                "use letters, digits, blanks and the other signs of ASCII, but none of \
+                 {NOT_IN_USER}"
+            ),
+        );
+    }
     identifier(text, "user")
+}
+
+/// Signs of ASCII that the name of a server's first user cannot have. initdb makes the extension
+/// plpgsql for this user, and PostgreSQL allows the owner of an extension none of `"$'\\`. The comma
+/// separates the parts of a login's first message (RFC 5802), in which drivers send the name as it
+/// is.
+const NOT_IN_USER: &str = "\" $ ' \\ ,";
+
+/// Of other characters only letters and digits: SASLprep, through which drivers send the name,
+/// refuses most others, such as emoji.
+fn is_allowed_in_user(c: char) -> bool {
+    c.is_alphanumeric() || c == ' ' || (c.is_ascii_graphic() && !NOT_IN_USER.contains(c))
 }
 
 /// One of `postgres.extensions`.

@@ -57,6 +57,17 @@ fn names() {
         assert!(database(bad).is_err(), "{bad:?}");
     }
     assert!(user("pg_x").is_err());
+    for bad in ["a,b", "a$b", "a\"b", "it's", "a\\b", "a😀"] {
+        let problem = user(bad).unwrap_err();
+        assert!(problem.hint.contains("letters, digits, blanks"), "{bad:?}: {problem:?}");
+    }
+    for good in ["postgres", "Anna B.", "anna.b@x", "jörg", "日本", "a=b", "a%b:c/d-e+f", "-x"] {
+        assert_eq!(user(good), Ok(good.to_owned()));
+    }
+    // The database's name is in no such message, and PostgreSQL quotes it.
+    for good in ["a,b", "a$b", "a\"b", "a\\b", "😀"] {
+        assert_eq!(database(good), Ok(good.to_owned()));
+    }
     assert!(label("  ").is_err());
     for bad in ["", "..", "a/b", ".hidden"] {
         assert!(profile(bad).is_err(), "{bad:?}");

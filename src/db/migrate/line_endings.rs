@@ -9,12 +9,9 @@ use std::collections::HashMap;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{MigrationFile, MigrationSet};
+use super::{MigrationFile, MigrationSet, table};
+use crate::db::own_tables::{self, MIXED};
 use crate::error::{Kind, Result, ResultExt};
-
-/// The checksums of files with both line endings, and of the same files with LF. It is in
-/// `information_schema`, because no dump contains it there.
-const MIXED: &str = "information_schema._devdb_line_endings";
 
 /// The line endings whose checksums a database is to record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,18 +36,14 @@ pub async fn record_line_endings(
     endings: LineEndings,
 ) -> Result<()> {
     let failed = || "cannot adapt the table _sqlx_migrations to the files' line endings".to_owned();
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
+    let Some(table) = table::find(connection).await.or_fail(Kind::Unexpected, failed)? else {
+        return Ok(());
+    };
+    let query = format!("SELECT version, checksum FROM {table}");
+    let recorded: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(query))
+        .fetch_all(&mut *connection)
         .await
         .or_fail(Kind::Unexpected, failed)?;
-    if !exists {
-        return Ok(());
-    }
-    let recorded: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations")
-            .fetch_all(&mut *connection)
-            .await
-            .or_fail(Kind::Unexpected, failed)?;
     let files: HashMap<i64, &MigrationFile> =
         set.files().iter().map(|file| (file.version(), file)).collect();
     let mixed = mixed(connection).await?;
@@ -79,11 +72,11 @@ pub async fn record_line_endings(
     if versions.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "UPDATE _sqlx_migrations one SET checksum = other.checksum \
+    sqlx::query(AssertSqlSafe(format!(
+        "UPDATE {table} one SET checksum = other.checksum \
          FROM unnest($1::bigint[], $2::bytea[]) AS other (version, checksum) \
-         WHERE one.version = other.version",
-    )
+         WHERE one.version = other.version"
+    )))
     .bind(versions)
     .bind(checksums)
     .execute(connection)
@@ -105,12 +98,7 @@ pub(super) fn is_same(file: &MigrationFile, recorded: &[u8], mixed: &Mixed) -> b
 /// `Unexpected` when the connection is lost.
 pub(super) async fn mixed(connection: &mut PgConnection) -> Result<Mixed> {
     let failed = || format!("cannot read the table {MIXED}");
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(MIXED)
-        .fetch_one(&mut *connection)
-        .await
-        .or_fail(Kind::Unexpected, failed)?;
-    if !exists {
+    if !own_tables::exists(connection, MIXED).await.or_fail(Kind::Unexpected, failed)? {
         return Ok(Mixed::new());
     }
     let query = format!("SELECT version, checksum, lf_checksum FROM {MIXED}");

@@ -9,6 +9,7 @@ mod load;
 mod new_file;
 mod run;
 mod status;
+pub(super) mod table;
 mod tools;
 
 pub use line_endings::{LineEndings, record_line_endings};
@@ -16,6 +17,3 @@ pub use load::{MigrationFile, MigrationSet, load};
 pub use new_file::new_file;
 pub use run::{Applied, LOCK_DEADLINE, run};
 pub use status::{AppliedMigration, MigrationStatus, PendingMigration, status};
-
-/// The table in which sqlx records applied migrations.
-const TABLE: &str = "_sqlx_migrations";

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sqlx::migrate::{Migrate, MigrateError};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{MigrationFile, MigrationSet, TABLE, check, invalid_index, status};
+use super::{MigrationFile, MigrationSet, check, invalid_index, status, table};
 use crate::db::connect::Address;
 use crate::db::script::{self, Script, ScriptError};
+use crate::db::server_error;
+use crate::db::session::{self, Baseline, Session};
 use crate::db::sql_scan::{self, Statement};
-use crate::db::{server_error, session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::OutOfOrder;
@@ -46,10 +47,10 @@ pub async fn run(
     lock_timeout: Duration,
     events: &Events,
 ) -> Result<Vec<Applied>> {
-    let mut connection = session::open(address).await?;
+    let Session { mut connection, baseline } = Session::open(address).await?;
     lock(&mut connection, address, lock_timeout).await?;
     // On an error the lock goes with the connection.
-    let applied = apply_pending(&mut connection, set, out_of_order, events).await?;
+    let applied = apply_pending(&mut connection, baseline, set, out_of_order, events).await?;
     let closing = async {
         connection.unlock().await?;
         connection.close().await.map_err(MigrateError::from)
@@ -91,6 +92,7 @@ fn into_sqlx(error: MigrateError) -> sqlx::Error {
 
 async fn apply_pending(
     connection: &mut PgConnection,
+    baseline: Baseline,
     set: &MigrationSet,
     out_of_order: OutOfOrder,
     events: &Events,
@@ -109,12 +111,13 @@ async fn apply_pending(
     let files: Vec<&MigrationFile> = files.collect();
     check::check(&files)?;
     warn(&files, set, events);
-    connection.ensure_migrations_table(TABLE).await.map_err(|error| {
+    let table = table::ensure(connection).await.map_err(|error| {
         let failure = Error::new(Kind::Migration, "cannot create the table _sqlx_migrations");
         server_error::explain(failure, &into_sqlx(error))
     })?;
+    let records = Records { table, baseline };
     for file in files {
-        let took = apply(connection, file, events)
+        let took = apply(connection, file, &records, events)
             .await
             .map_err(|failure| failure.into_error(file, applied.len(), pending.len()))?;
         let (version, name) = (file.version(), file.name().to_owned());
@@ -134,6 +137,13 @@ fn warn(files: &[&MigrationFile], set: &MigrationSet, events: &Events) {
     }
 }
 
+/// Records migrations.
+struct Records {
+    /// The table, as SQL names it.
+    table: String,
+    baseline: Baseline,
+}
+
 /// The failure of a migration.
 enum Failure {
     /// Its SQL failed.
@@ -142,6 +152,8 @@ enum Failure {
         /// The INVALID indexes that there are now.
         invalid_indexes: Vec<String>,
     },
+    /// A deferred constraint that it violates failed at its end.
+    Constraint(sqlx::Error),
     /// Recording it failed.
     Record(sqlx::Error),
 }
@@ -152,27 +164,23 @@ enum Failure {
 async fn apply(
     connection: &mut PgConnection,
     file: &MigrationFile,
+    records: &Records,
     events: &Events,
 ) -> Result<Duration, Failure> {
     let start = Instant::now();
     let script = Script::of(&file.source.text);
     if file.migration.no_tx {
         execute_each(connection, &script, events).await?;
-        record(connection, file).await?;
+        records.add(connection, file).await?;
         end_own_transaction(connection, &script).await?;
     } else {
         let mut transaction = connection.begin().await.map_err(Failure::Record)?;
         script::execute(&mut transaction, &script).await.map_err(Failure::of_script)?;
-        record(&mut transaction, file).await?;
+        records.add(&mut transaction, file).await?;
         transaction.commit().await.map_err(Failure::Record)?;
     }
     let took = start.elapsed();
-    sqlx::query("UPDATE _sqlx_migrations SET execution_time = $1 WHERE version = $2")
-        .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
-        .bind(file.version())
-        .execute(connection)
-        .await
-        .map_err(Failure::Record)?;
+    records.set_time(connection, file, took).await?;
     Ok(took)
 }
 
@@ -215,8 +223,39 @@ async fn end_own_transaction(
     Ok(())
 }
 
-async fn record(connection: &mut PgConnection, file: &MigrationFile) -> Result<(), Failure> {
-    connection.skip(TABLE, &file.migration).await.map_err(|error| Failure::Record(into_sqlx(error)))
+impl Records {
+    /// Records a migration whose SQL has run, in a session like the one in which it began: nothing
+    /// that the SQL has set counts any more, neither for the record nor for the next migration.
+    async fn add(
+        &self,
+        connection: &mut PgConnection,
+        file: &MigrationFile,
+    ) -> Result<(), Failure> {
+        // The triggers of deferred constraints belong to the migration, and so to its settings.
+        sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE")
+            .execute(&mut *connection)
+            .await
+            .map_err(Failure::Constraint)?;
+        self.baseline.restore(connection).await.map_err(Failure::Record)?;
+        let recording = connection.skip(&self.table, &file.migration).await;
+        recording.map_err(|error| Failure::Record(into_sqlx(error)))
+    }
+
+    async fn set_time(
+        &self,
+        connection: &mut PgConnection,
+        file: &MigrationFile,
+        took: Duration,
+    ) -> Result<(), Failure> {
+        let update = format!("UPDATE {} SET execution_time = $1 WHERE version = $2", self.table);
+        sqlx::query(AssertSqlSafe(update))
+            .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
+            .bind(file.version())
+            .execute(connection)
+            .await
+            .map_err(Failure::Record)?;
+        Ok(())
+    }
 }
 
 impl Failure {
@@ -238,22 +277,13 @@ impl Failure {
                 };
                 advise(server_error::explain(failure, &failed.error), &failed.error)
             }
+            Failure::Constraint(error) => {
+                let message = format!("{}: the migration failed at its end", file.source.label);
+                server_error::explain(Error::new(Kind::Migration, message), error)
+            }
             Failure::Record(error) => {
-                let failure = Error::new(
-                    Kind::Migration,
-                    format!("{}: the migration cannot be recorded", file.source.label),
-                );
-                let failure = server_error::explain(failure, error);
-                // The files of pg_dump set an empty search_path for the whole session.
-                if server_error::has_code(error, "42P01") || server_error::has_code(error, "3F000")
-                {
-                    failure.hint(
-                        "if the file sets search_path, write SET LOCAL search_path, or name the \
-                         schema of each object",
-                    )
-                } else {
-                    failure
-                }
+                let message = format!("{}: the migration cannot be recorded", file.source.label);
+                server_error::explain(Error::new(Kind::Migration, message), error)
             }
         };
         let failure = self.leftovers(file).into_iter().fold(failure, Error::note_of_database);

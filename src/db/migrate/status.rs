@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::MigrationSet;
 use super::line_endings::{self, Mixed};
+use super::{MigrationSet, table};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::OutOfOrder;
 
@@ -118,21 +118,16 @@ impl std::fmt::Display for AppliedMigration {
 /// `Unexpected` when the connection is lost, or sqlx did not make the table `_sqlx_migrations`.
 pub async fn status(connection: &mut PgConnection, set: &MigrationSet) -> Result<MigrationStatus> {
     let failed = || "cannot read the table _sqlx_migrations".to_owned();
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await
-        .or_fail(Kind::Unexpected, failed)?;
-    let records: Vec<Record> = if exists {
-        sqlx::query_as(
-            "SELECT version, description, installed_on, success, checksum \
-             FROM _sqlx_migrations ORDER BY version",
-        )
+    let Some(table) = table::find(connection).await.or_fail(Kind::Unexpected, failed)? else {
+        return Ok(compare(&[], set, &Mixed::new()));
+    };
+    let query = format!(
+        "SELECT version, description, installed_on, success, checksum FROM {table} ORDER BY version"
+    );
+    let records: Vec<Record> = sqlx::query_as(AssertSqlSafe(query))
         .fetch_all(&mut *connection)
         .await
-        .or_fail(Kind::Unexpected, failed)?
-    } else {
-        Vec::new()
-    };
+        .or_fail(Kind::Unexpected, failed)?;
     let status = compare(&records, set, &Mixed::new());
     if status.changed.is_empty() {
         return Ok(status);

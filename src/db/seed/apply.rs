@@ -14,7 +14,8 @@ use super::{SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
 use crate::db::script::{self, Script};
-use crate::db::{server_error, session};
+use crate::db::server_error;
+use crate::db::session::{self, Session};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
@@ -60,7 +61,7 @@ pub async fn apply(
     encrypting: impl FnOnce(&[String]) -> Encrypting,
     events: &Events,
 ) -> Result<SeedOutcome> {
-    let mut connection = session::open(address).await?;
+    let Session { mut connection, baseline } = Session::open(address).await?;
     let failed = |error: &sqlx::Error| {
         server_error::explain(Error::new(Kind::Seed, "cannot record the seeds"), error)
     };
@@ -82,6 +83,8 @@ pub async fn apply(
         let start = Instant::now();
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
         let rows = apply_file(&mut transaction, seed, &mut labels, &encrypted).await?;
+        // What the file has set must not count for the record, nor for the next file.
+        baseline.restore(&mut transaction).await.map_err(|error| failed(&error))?;
         labels.store(&mut transaction).await.map_err(|error| failed(&error))?;
         record::add(&mut transaction, file, &set.profile).await.map_err(|error| failed(&error))?;
         let took = start.elapsed();
@@ -144,10 +147,7 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
         let message = format!("{}: the seed failed", source.label);
         server_error::explain(Error::new(Kind::Seed, message), error)
     };
-    let before: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(|error| failed(&error))?;
+    let before = transaction_id(transaction).await.map_err(|error| failed(&error))?;
     let rows = match script::execute(transaction, &Script::of(&source.text)).await {
         Ok(rows) => rows,
         Err(error) => {
@@ -158,15 +158,7 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
             return Err(server_error::explain(failure, &error.error));
         }
     };
-    // The files of pg_dump set an empty search_path for the whole session.
-    sqlx::raw_sql("RESET search_path")
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| failed(&error))?;
-    let after: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text")
-        .fetch_one(transaction)
-        .await
-        .map_err(|error| failed(&error))?;
+    let after = transaction_id(transaction).await.map_err(|error| failed(&error))?;
     // `load` finds a COMMIT with PostgreSQL's default settings. A file can change how PostgreSQL
     // reads it (`standard_conforming_strings`), so check that the transaction is still the same.
     if before != after {
@@ -179,6 +171,14 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
         .hint_of_database("devdb reset   builds a new database, without these rows"));
     }
     Ok(rows)
+}
+
+async fn transaction_id(transaction: &mut PgConnection) -> Result<String, sqlx::Error> {
+    // Not a prepared statement that stays, because a file may deallocate all of them.
+    sqlx::query_scalar("SELECT pg_current_xact_id()::text")
+        .persistent(false)
+        .fetch_one(transaction)
+        .await
 }
 
 /// Checks deferred constraints before the commit, so that their failure has a message of its own.

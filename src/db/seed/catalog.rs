@@ -4,6 +4,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::db::inspect::quote;
+use crate::error::nearest;
 
 /// A table, or a view or foreign table.
 #[derive(Debug, Clone)]
@@ -203,13 +204,26 @@ async fn references(
     .await
 }
 
+/// The name that somebody probably meant who wrote the name of a table that does not exist: the
+/// table of this name in another schema, or else the most similar name.
+pub(super) async fn similar_table(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    let known = table_names(connection).await?;
+    let namesake =
+        known.iter().find(|known| known.split_once('.').is_some_and(|(_, of)| of == name));
+    let similar = || nearest(name, known.iter().map(String::as_str));
+    Ok(namesake.map(String::as_str).or_else(similar).map(str::to_owned))
+}
+
 /// The names of all tables of the project, as seeds write them.
-pub(super) async fn table_names(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+async fn table_names(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let names: Vec<(String, String)> = sqlx::query_as(
         "SELECT n.nspname::text, c.relname::text \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'f') AND c.relname <> '_sqlx_migrations' \
-           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', '_devdb')",
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
     )
     .fetch_all(connection)
     .await?;

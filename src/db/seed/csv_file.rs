@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::catalog;
 use super::load::Seed;
-use super::rows::{schema_error, sequence_error};
+use super::rows::{schema_error, sequence_error, suggest};
 use crate::db::inspect::quote;
 use crate::db::place::Place;
 use crate::db::server_error;
@@ -103,14 +103,11 @@ async fn known_table(
     {
         return Ok(table);
     }
-    let known = catalog::table_names(connection).await.map_err(|error| schema_error(&error))?;
+    let similar = catalog::similar_table(connection, name).await;
+    let similar = similar.map_err(|error| schema_error(&error))?;
     let failure =
         Error::new(Kind::Seed, format!("{}: there is no table {name:?}", file.source.label));
-    Err(match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => failure.hint(format!("did you mean {near:?}?")),
-        None => failure,
-    }
-    .hint("name a CSV file <number>_<table>.csv"))
+    Err(suggest(failure, similar.as_deref()).hint("name a CSV file <number>_<table>.csv"))
 }
 
 /// The columns in the first line, with their places.

@@ -1,12 +1,13 @@
-//! The tables `_devdb.seeds` and `_devdb.labels` record the applied seeds.
+//! Records the applied seeds and the keys of their rows.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{SeedFile, SeedSet};
+use crate::db::own_tables::{self, LABELS, SEEDS};
 use crate::error::{Kind, Result, ResultExt};
 
 /// The comparison of seed files with the recorded seeds.
@@ -45,22 +46,17 @@ impl SeedStatus {
 /// Compares the recorded seeds with the files. Changes nothing.
 ///
 /// # Errors
-/// `Unexpected` when the connection is lost, or devdb did not make the table `_devdb.seeds`.
+/// `Unexpected` when the connection is lost, or the table is not devdb's own.
 pub async fn status(connection: &mut PgConnection, set: &SeedSet) -> Result<SeedStatus> {
-    let failed = || "cannot read the table _devdb.seeds".to_owned();
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_devdb.seeds') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await
-        .or_fail(Kind::Unexpected, failed)?;
-    if !exists {
+    let failed = || format!("cannot read the table {SEEDS}");
+    if !own_tables::exists(connection, SEEDS).await.or_fail(Kind::Unexpected, failed)? {
         return Ok(compare(Vec::new(), set));
     }
-    let recorded = sqlx::query_as(
-        "SELECT file, profile, checksum, applied_at FROM _devdb.seeds ORDER BY file",
-    )
-    .fetch_all(connection)
-    .await
-    .or_fail(Kind::Unexpected, failed)?;
+    let query = format!("SELECT file, profile, checksum, applied_at FROM {SEEDS} ORDER BY file");
+    let recorded = sqlx::query_as(AssertSqlSafe(query))
+        .fetch_all(connection)
+        .await
+        .or_fail(Kind::Unexpected, failed)?;
     Ok(compare(recorded, set))
 }
 
@@ -88,20 +84,18 @@ fn compare(applied: Vec<RecordedSeed>, set: &SeedSet) -> SeedStatus {
 
 /// Creates the tables if they do not exist.
 pub(super) async fn ensure_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(
-        "CREATE SCHEMA IF NOT EXISTS _devdb; \
-         COMMENT ON SCHEMA _devdb IS 'devdb''s record of applied seeds, format 1'; \
-         CREATE TABLE IF NOT EXISTS _devdb.seeds ( \
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "CREATE TABLE IF NOT EXISTS {SEEDS} ( \
              file text PRIMARY KEY, \
              profile text NOT NULL, \
              checksum text NOT NULL, \
              applied_at timestamptz NOT NULL DEFAULT now()); \
-         CREATE TABLE IF NOT EXISTS _devdb.labels ( \
+         CREATE TABLE IF NOT EXISTS {LABELS} ( \
              table_name text, \
              label text, \
              key text NOT NULL, \
-             PRIMARY KEY (table_name, label))",
-    )
+             PRIMARY KEY (table_name, label))"
+    )))
     .execute(connection)
     .await?;
     Ok(())
@@ -113,7 +107,8 @@ pub(super) async fn add(
     file: &SeedFile,
     profile: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO _devdb.seeds (file, profile, checksum) VALUES ($1, $2, $3)")
+    let insert = format!("INSERT INTO {SEEDS} (file, profile, checksum) VALUES ($1, $2, $3)");
+    sqlx::query(AssertSqlSafe(insert))
         .bind(&file.name)
         .bind(profile)
         .bind(&file.checksum)
@@ -133,10 +128,9 @@ pub(super) struct Labels {
 impl Labels {
     /// Reads the labels of the files that were applied earlier.
     pub async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let query = format!("SELECT table_name, label, key FROM {LABELS}");
         let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT table_name, label, key FROM _devdb.labels")
-                .fetch_all(connection)
-                .await?;
+            sqlx::query_as(AssertSqlSafe(query)).fetch_all(connection).await?;
         let keys = rows.into_iter().map(|(table, label, key)| ((table, label), key)).collect();
         Ok(Labels { keys, new: Vec::new() })
     }
@@ -162,11 +156,11 @@ impl Labels {
         let keys: Vec<&str> = new.iter().map(|name| self.keys[name].as_str()).collect();
         let (tables, labels): (Vec<&str>, Vec<&str>) =
             new.iter().map(|(table, label)| (table.as_str(), label.as_str())).unzip();
-        sqlx::query(
-            "INSERT INTO _devdb.labels (table_name, label, key) \
+        sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO {LABELS} (table_name, label, key) \
              SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) \
-             ON CONFLICT (table_name, label) DO UPDATE SET key = excluded.key",
-        )
+             ON CONFLICT (table_name, label) DO UPDATE SET key = excluded.key"
+        )))
         .bind(tables)
         .bind(labels)
         .bind(keys)

@@ -119,10 +119,10 @@ impl Writer<'_> {
         {
             return Ok(table);
         }
-        let known =
-            catalog::table_names(self.connection).await.map_err(|error| schema_error(&error))?;
+        let similar = catalog::similar_table(self.connection, name).await;
+        let similar = similar.map_err(|error| schema_error(&error))?;
         let failure = self.error(rows.table.place, format!("there is no table {name:?}"));
-        Err(did_you_mean(failure, name, known.iter().map(String::as_str)))
+        Err(suggest(failure, similar.as_deref()))
     }
 
     async fn row(&mut self, table: &Table, row: &Row) -> Result<()> {
@@ -300,8 +300,13 @@ impl Writer<'_> {
 }
 
 fn did_you_mean<'a>(failure: Error, word: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    match nearest(word, known) {
-        Some(near) => failure.hint(format!("did you mean {near:?}?")),
+    suggest(failure, nearest(word, known))
+}
+
+/// Adds the hint that another name was probably meant.
+pub(super) fn suggest(failure: Error, similar: Option<&str>) -> Error {
+    match similar {
+        Some(similar) => failure.hint(format!("did you mean {similar:?}?")),
         None => failure,
     }
 }

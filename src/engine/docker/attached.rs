@@ -78,6 +78,7 @@ impl Watched {
                     match line.strip_prefix(ENDED) {
                         // It fails when nobody waits for the end.
                         Some(code) => drop(sender.send(Some(code.trim().parse().ok()))),
+                        None if line.is_empty() => {}
                         None => keep(&kept, line),
                     }
                 }

@@ -78,7 +78,7 @@ impl Tool {
     /// Reads what the database has recorded about the command.
     ///
     /// # Errors
-    /// When the connection is lost, or `_devdb.commands` is not devdb's table.
+    /// When the connection is lost, or the table is not devdb's own.
     pub async fn recorded(&self, connection: &mut Connection) -> Result<Recorded> {
         let found = command_record::recorded(connection, self.stage.as_str()).await?;
         Ok(self.compare(found))

@@ -25,7 +25,8 @@ else
 fi
 {
     "$@" </dev/null
-    echo "devdb: the server ended with code $?"
+    # initdb leaves an unfinished line when it fails.
+    printf '\ndevdb: the server ended with code %s\n' "$?"
 } &
 keep=0 watching=''
 if [ "$silence" != 0 ]; then

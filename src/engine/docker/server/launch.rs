@@ -123,7 +123,7 @@ fn body(
 /// Checks over TCP. The image's entrypoint may run a server of its own, which listens on the socket
 /// only.
 fn healthcheck() -> HealthConfig {
-    let probe = r#"pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB""#;
+    let probe = r#"PGDATABASE="$POSTGRES_DB" pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER""#;
     let test = format!("{PROGRAMS_FIRST}; {probe}");
     HealthConfig {
         test: Some(vec!["CMD-SHELL".to_owned(), test]),
