@@ -225,6 +225,32 @@ impl Error {
         )
     }
 
+    /// One error for several failures of the same kind: each becomes a cause. A single one stays as
+    /// it is. None when there is none.
+    pub fn joined(message: impl FnOnce(usize) -> String, failures: Vec<Error>) -> Option<Self> {
+        let count = failures.len();
+        let mut failures = failures.into_iter();
+        let first = failures.next()?;
+        if count == 1 {
+            return Some(first);
+        }
+        let all = Error::new(first.kind(), message(count));
+        Some(std::iter::once(first).chain(failures).fold(all, |all, failure| {
+            let mut all = all.because(&failure);
+            let Parts { notes, hints, of_database, .. } = &mut *all.0;
+            let from = failure.0;
+            let lists = [(notes, from.notes), (hints, from.hints), (of_database, from.of_database)];
+            for (to, from) in lists {
+                for line in from {
+                    if !to.contains(&line) {
+                        to.push(line);
+                    }
+                }
+            }
+            all
+        }))
+    }
+
     /// Adds a note that is true only of a database that stays: what was applied to it.
     #[must_use]
     pub fn note_of_database(mut self, note: impl Into<String>) -> Self {

@@ -90,6 +90,7 @@ async fn list_on(
             fingerprint: label.fingerprint,
             project: label.project,
             migrations: label.migrations,
+            by_tool: label.tool.is_some(),
             seeds: label.seeds,
             clean: label.clean,
             local: label.local,

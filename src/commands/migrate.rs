@@ -25,6 +25,7 @@ pub async fn run(app: &App, args: MigrateArgs) -> Result<Outcome> {
 async fn apply(context: &Context) -> Result<Outcome> {
     let begun = Instant::now();
     let plan = Plan::load(&context.spec, Extent::Migrations)?;
+    plan.tell_unread(&context.events);
     let observed = context.interrupt.guard(Observed::look(context)).await?;
     let keep = async || instance::keep_before(context).await;
     let populated = populate::migrate(context, &observed.address()?, &plan, keep).await?;
@@ -38,8 +39,8 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
 }
 
 async fn status(context: &Context, check: bool) -> Result<Outcome> {
-    let plan = Plan::load(&context.spec, Extent::Nothing)?;
-    plan.migrations.check()?;
+    let plan = Plan::load(&context.spec, Extent::Migrations)?;
+    plan.tell_unread(&context.events);
     let checked = |error: Error| match error.kind() {
         Kind::NoInstance | Kind::NotRunning if check => error.with_kind(Kind::Pending),
         _ => error,

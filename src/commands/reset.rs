@@ -21,6 +21,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
         &context.spec,
         Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),
     )?;
+    plan.tell_unread(&context.events);
     context.key.check()?;
     if args.wipe && !args.yes {
         down::confirm("Remove the present data of the database at once, for good?")?;

@@ -69,6 +69,7 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
         &context.spec,
         Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),
     )?;
+    plan.tell_unread(&context.events);
     context.key.check()?;
     Ok((context, plan))
 }

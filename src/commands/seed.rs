@@ -8,14 +8,14 @@ use crate::config::Overrides;
 use crate::error::Result;
 use crate::instance::{self, Observed};
 use crate::outcome::{Outcome, Report};
-use crate::plan::{Extent, Plan};
+use crate::plan::Plan;
 use crate::populate;
 
 /// `devdb seed`
 pub async fn run(app: &App, args: SeedArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let context = app.context(Overrides { profile: args.profile, ..Overrides::default() }, None)?;
-    let plan = Plan::load(&context.spec, Extent::Nothing)?;
+    let plan = Plan::load_seeds(&context.spec)?;
     context.key.check()?;
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
     let keep = async || instance::keep_before(&context).await;

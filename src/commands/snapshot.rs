@@ -94,6 +94,7 @@ async fn restore(
     let context = context(app, timeout)?;
     let mut plan =
         Plan::load(&context.spec, Extent::skipping(Skip { migrations: !migrate, seeds: true }))?;
+    plan.tell_unread(&context.events);
     let mut instance = Instance::open(&context).await?;
     let replaced = instance.restore(&name).await?;
     let address =
@@ -101,7 +102,7 @@ async fn restore(
     let found = populate::migrations(&address, &plan).await?;
     if found.pending.is_empty() {
         plan.extent = Extent::Nothing;
-        if found.drifted() {
+        if found.drifted() && plan.knows_migrations() {
             context.events.warn(
                 "the migrations in the snapshot differ from the files (devdb migrate status)",
             );

@@ -29,6 +29,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         &context.spec,
         Extent::skipping(Skip { migrations: args.no_migrate, seeds: args.no_seed }),
     )?;
+    plan.tell_unread(&context.events);
     context.key.check()?;
     let mut report = match &args.from {
         None => instance::bring_up(&context, &plan, begun).await?,

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod migrate;
 mod own_tables;
 mod place;
+mod psql;
 pub mod scram;
 mod script;
 pub mod seed;

@@ -10,13 +10,6 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of the character with this index from 0; the end of the text when there is no such
-    /// character.
-    pub fn of_char(text: &str, index: usize) -> Self {
-        let offset = text.char_indices().nth(index).map_or(text.len(), |(offset, _)| offset);
-        Place::of_byte(text, offset)
-    }
-
     /// The place of a byte offset, which must be a character boundary.
     pub fn of_byte(text: &str, offset: usize) -> Self {
         let before = &text[..offset];
@@ -98,9 +91,10 @@ mod tests {
     #[test]
     fn places_count_characters_with_either_line_ending() {
         let text = "sélect\r\n  ñ\n";
-        assert_eq!(Place::of_char(text, 0), Place { line: 1, column: 1 });
-        assert_eq!(Place::of_char(text, 10), Place { line: 2, column: 3 });
-        assert_eq!(Place::of_char(text, 99), Place { line: 3, column: 1 });
+        assert_eq!(Place::of_byte(text, 0), Place { line: 1, column: 1 });
+        assert_eq!(Place::of_byte(text, 4), Place { line: 1, column: 4 });
+        assert_eq!(Place::of_byte(text, 11), Place { line: 2, column: 3 });
+        assert_eq!(Place::of_byte(text, text.len()), Place { line: 3, column: 1 });
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub(super) fn position(error: &sqlx::Error) -> Option<usize> {
     }
 }
 
+/// The line of a COPY's data, from 1, that the server refused: `COPY readings, line 3, column value`
+/// is the context of its error. None on a server that translates its messages (`lc_messages`).
+pub(super) fn copied_line(error: &sqlx::Error) -> Option<usize> {
+    let (_, rest) = of(error)?.r#where()?.lines().next()?.split_once(", line ")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok().filter(|line| *line > 0)
+}
+
 /// Adds the server's message, code, detail, statement, context and hint to a failure.
 pub(super) fn explain(failure: Error, error: &sqlx::Error) -> Error {
     let Some(server) = of(error) else { return failure.because(error) };

@@ -1,53 +1,140 @@
 //! Finds the statements of an SQL text. It is not a parser: it knows enough of PostgreSQL's lexical
-//! structure (manual, 4.1) to skip comments, strings and quoted names.
+//! structure (manual, 4.1) to skip comments, strings and quoted names. It also finds what psql reads
+//! itself and the server does not understand: psql's commands, and the data below a COPY.
+
+use std::ops::Range;
+
+/// What an SQL text consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scan<'a> {
+    /// The top-level statements, without empty ones.
+    pub statements: Vec<Statement<'a>>,
+    /// The commands of psql.
+    pub commands: Vec<PsqlCommand<'a>>,
+}
 
 /// One top-level statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement<'a> {
     /// The byte offset of its first token.
     pub start: usize,
+    /// The byte offset behind its semicolon, or the end of the text.
+    pub end: usize,
     /// Its key words and unquoted names outside of parentheses, as written.
     pub words: Vec<&'a str>,
+    /// For `COPY … FROM stdin` the bytes of the lines with its data, without the `\.` that ends
+    /// them.
+    pub data: Option<Range<usize>>,
 }
 
-impl Statement<'_> {
+/// A command of psql, such as `\connect other`. It reaches to the end of its line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PsqlCommand<'a> {
+    /// The byte offset of its backslash.
+    pub start: usize,
+    /// The byte offset of the end of its line.
+    pub end: usize,
+    /// What follows the backslash, up to the first blank.
+    pub name: &'a str,
+}
+
+impl PsqlCommand<'_> {
+    /// Whether devdb can leave it out. pg_dump writes these two, so that a dump cannot run commands
+    /// on the machine that restores it. devdb runs no commands of psql anyway.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self.name, "restrict" | "unrestrict")
+    }
+}
+
+impl<'a> Statement<'a> {
     /// Whether it begins or ends a transaction. Statements for savepoints do not.
     pub fn controls_transaction(&self) -> bool {
-        let word = |index: usize| self.words.get(index).map(|word| word.to_ascii_uppercase());
-        match word(0).as_deref() {
-            Some("BEGIN" | "COMMIT" | "END" | "ABORT") => true,
-            Some("START" | "PREPARE") => word(1).as_deref() == Some("TRANSACTION"),
-            Some("ROLLBACK") => !self.has_word("TO"),
-            _ => false,
-        }
+        self.begins_transaction() || self.ends_transaction() || self.rolls_back()
     }
 
-    /// Whether it is a COPY whose data follows in the file, which only psql can read.
-    pub fn copies_inline(&self) -> bool {
-        let first = self.words.first();
-        first.is_some_and(|word| word.eq_ignore_ascii_case("COPY"))
-            && (self.has_word("STDIN") || self.has_word("STDOUT"))
+    /// Whether it begins a transaction.
+    pub fn begins_transaction(&self) -> bool {
+        self.is(0, "BEGIN") || (self.is(0, "START") && self.is(1, "TRANSACTION"))
+    }
+
+    /// Whether it ends a transaction and keeps its changes.
+    pub fn ends_transaction(&self) -> bool {
+        self.is(0, "COMMIT")
+            || self.is(0, "END")
+            || (self.is(0, "PREPARE") && self.is(1, "TRANSACTION"))
+    }
+
+    /// Whether it undoes a whole transaction.
+    pub fn rolls_back(&self) -> bool {
+        self.is(0, "ABORT") || (self.is(0, "ROLLBACK") && !self.has_word("TO"))
+    }
+
+    /// Whether it is a COPY whose rows go to the client, which only psql writes down.
+    pub fn copies_out(&self) -> bool {
+        self.is(0, "COPY") && self.has_words("TO", "STDOUT")
+    }
+
+    /// The name of the index that `CREATE INDEX CONCURRENTLY` makes, as written. None for other
+    /// statements, and when PostgreSQL chooses the name.
+    pub fn concurrent_index(&self, sql: &'a str) -> Option<&'a str> {
+        let at = self.words.iter().position(|word| word.eq_ignore_ascii_case("CONCURRENTLY"))?;
+        if !self.is(0, "CREATE") || !self.is(at - 1, "INDEX") {
+            return None;
+        }
+        let last = if self.is(at + 1, "IF") && self.is(at + 3, "EXISTS") { at + 3 } else { at };
+        let on = (last + 1..self.words.len()).find(|index| self.is(*index, "ON"))?;
+        let offset = |word: &str| word.as_ptr().addr() - sql.as_ptr().addr();
+        let name =
+            sql.get(offset(self.words[last]) + self.words[last].len()..offset(self.words[on]));
+        name.map(str::trim).filter(|name| !name.is_empty())
+    }
+
+    /// Whether it does something `CONCURRENTLY`, which may be left half done.
+    pub fn is_concurrent(&self) -> bool {
+        self.has_word("CONCURRENTLY")
+    }
+
+    fn copies_in(&self) -> bool {
+        self.is(0, "COPY") && self.has_words("FROM", "STDIN")
+    }
+
+    fn is(&self, index: usize, wanted: &str) -> bool {
+        self.words.get(index).is_some_and(|word| word.eq_ignore_ascii_case(wanted))
     }
 
     fn has_word(&self, wanted: &str) -> bool {
         self.words.iter().any(|word| word.eq_ignore_ascii_case(wanted))
     }
+
+    fn has_words(&self, first: &str, second: &str) -> bool {
+        (1..self.words.len()).any(|index| self.is(index - 1, first) && self.is(index, second))
+    }
+}
+
+/// Finds the statements and psql's commands in a text.
+pub(super) fn scan(sql: &str) -> Scan<'_> {
+    let mut scanner =
+        Scanner { sql, bytes: sql.as_bytes(), at: 0, data: 0..0, commands: Vec::new() };
+    let mut statements = Vec::new();
+    while let Some(statement) = scanner.statement() {
+        statements.push(statement);
+    }
+    Scan { statements, commands: scanner.commands }
 }
 
 /// The top-level statements of a text, without empty ones.
 pub(super) fn statements(sql: &str) -> Vec<Statement<'_>> {
-    let mut scanner = Scanner { sql, bytes: sql.as_bytes(), at: 0 };
-    let mut found = Vec::new();
-    while let Some(statement) = scanner.statement() {
-        found.push(statement);
-    }
-    found
+    scan(sql).statements
 }
 
 struct Scanner<'a> {
     sql: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// The data of the last COPY, with the line that ends it. It may lie ahead: psql reads the rest
+    /// of the line with the COPY afterwards.
+    data: Range<usize>,
+    commands: Vec<PsqlCommand<'a>>,
 }
 
 impl<'a> Scanner<'a> {
@@ -87,14 +174,57 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        start.map(|start| Statement { start, words })
+        let mut statement = Statement { start: start?, end: self.at, words, data: None };
+        if statement.copies_in() {
+            statement.data = Some(self.copy_data());
+        }
+        Some(statement)
     }
 
-    /// Skips white space and comments; false at the end.
+    /// Finds the data of the COPY that ends here: the lines below it up to `\.`.
+    fn copy_data(&mut self) -> Range<usize> {
+        let next_line = |at: usize| {
+            let rest = &self.bytes[at..];
+            at + rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |found| found + 1)
+        };
+        let mut first = next_line(self.at);
+        // A second COPY on one line has its data below that of the first.
+        let is_ahead = self.data.start > self.at && self.data.start <= first;
+        let ahead = if is_ahead { self.data.start } else { first };
+        if is_ahead {
+            first = self.data.end;
+        }
+        let mut line = first;
+        while line < self.bytes.len() {
+            let next = next_line(line);
+            if matches!(&self.bytes[line..next], b"\\." | b"\\.\n" | b"\\.\r\n") {
+                self.data = ahead..next;
+                return first..line;
+            }
+            line = next;
+        }
+        self.data = ahead..line;
+        first..line
+    }
+
+    /// Skips a command of psql.
+    fn command(&mut self) {
+        let start = self.at;
+        self.skip_while(|byte| byte != b'\n');
+        let line = self.sql[start..self.at].trim_end();
+        let name = line[1..].split(char::is_whitespace).next().unwrap_or_default();
+        self.commands.push(PsqlCommand { start, end: start + line.len(), name });
+    }
+
+    /// Skips white space, comments, psql's commands and COPY's data; false at the end.
     fn skip_blank(&mut self) -> bool {
         loop {
+            if self.data.contains(&self.at) {
+                self.at = self.data.end;
+            }
             match self.rest() {
                 [] => return false,
+                [b'\\', ..] => self.command(),
                 [b'-', b'-', ..] => self.skip_while(|byte| byte != b'\n'),
                 [b'/', b'*', ..] => self.skip_block_comment(),
                 [byte, ..] if byte.is_ascii_whitespace() || *byte == 0x0b => self.at += 1,
@@ -280,17 +410,71 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_with_its_data_in_the_file_is_found() {
-        let inline = |sql: &str| statements(sql)[0].copies_inline();
-        assert!(inline("COPY t (a, b) FROM stdin;\n1\t2\n\\."));
-        assert!(!inline("copy t from '/stdin'"));
+    fn the_data_of_a_copy_is_found() {
+        let data = |sql: &'static str| {
+            let statements = statements(sql);
+            statements.iter().map(|one| one.data.clone().map(|data| &sql[data])).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            data("COPY t (a, b) FROM stdin;\n1\t;'\n\\.\nselect 2;"),
+            [Some("1\t;'\n"), None]
+        );
+        assert_eq!(
+            data("copy t from stdin with (format csv);\r\n1,2\r\n\\.\r\nselect 2"),
+            [Some("1,2\r\n"), None]
+        );
+        assert_eq!(data("copy t from stdin;\n\\.\n"), [Some("")]);
+        assert_eq!(data("copy t from stdin;\n\\N\n\\.x\n"), [Some("\\N\n\\.x\n")]);
+        assert_eq!(data("copy t from stdin"), [Some("")]);
+        // As psql reads it: the data is below, and the rest of the line comes after it.
+        assert_eq!(
+            data("copy t from stdin; copy u from stdin; select 3;\n1\n\\.\n2\n\\.\nselect 4"),
+            [Some("1\n"), Some("2\n"), None, None]
+        );
+        assert_eq!(data("copy t from '/stdin'; copy stdin from '/t'; copy t to stdout"), [None; 3]);
+    }
+
+    #[test]
+    fn commands_of_psql_are_found() {
+        let names = |sql: &'static str| {
+            scan(sql).commands.iter().map(|command| command.name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(
+                "\\restrict a1'b\n-- \\i x\nselect '\\a', $$\\b$$, e'\\'' \\gset\r\n\\unrestrict"
+            ),
+            ["restrict", "gset", "unrestrict"]
+        );
+        assert_eq!(starts("\\c other\nselect 1"), ["select 1"]);
+        assert_eq!(names("copy t from stdin;\n\\N\n\\."), [""; 0]);
+    }
+
+    #[test]
+    fn an_index_that_is_made_concurrently_is_found() {
+        let name = |sql: &'static str| statements(sql)[0].concurrent_index(sql);
+        assert_eq!(name("create unique index concurrently a_n on only t (n)"), Some("a_n"));
+        assert_eq!(
+            name("CREATE INDEX CONCURRENTLY IF NOT EXISTS \"A on n\" ON \"T\" (n);"),
+            Some("\"A on n\"")
+        );
+        assert_eq!(name("create index concurrently on t (n)"), None);
+        assert_eq!(name("create index a_n on t (n)"), None);
+        assert_eq!(name("drop index concurrently a_n"), None);
+        assert_eq!(name("concurrently"), None);
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_the_scanner_panic(sql in "[-a-z;'\"$/*\\\\ \n()é1]{0,60}") {
-            for statement in statements(&sql) {
-                prop_assert!(sql.is_char_boundary(statement.start));
+        fn no_text_makes_the_scanner_panic(
+            sql in "(copy t from stdin;|\\\\\\.\n|[-a-z;'\"$/*\\\\ \n()é1]{0,20}){0,6}"
+        ) {
+            let scan = scan(&sql);
+            for Statement { start, end, data, .. } in scan.statements {
+                prop_assert!(start < end && sql.get(start..end).is_some());
+                prop_assert!(data.is_none_or(|data| sql.get(data).is_some()));
+            }
+            for PsqlCommand { start, end, .. } in scan.commands {
+                prop_assert!(start < end && sql.get(start..end).is_some());
             }
         }
     }

@@ -62,8 +62,8 @@ pub struct GoldenLabel {
     /// Whether it contains values that were encrypted with a key of this machine. devdb never sends
     /// such a state anywhere.
     pub local: bool,
-    /// The inputs of another tool's command. Only a state that the command has migrated, and that
-    /// has no seeds, has them. Another state with more inputs may begin with it.
+    /// The inputs of another tool's command, if that command has migrated the state. While it has
+    /// no seeds, a state with more inputs may begin with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<ToolInputs>,
 }

@@ -40,6 +40,11 @@ pub(super) async fn bake(
     context.events.step("preparing a fresh database");
     // While this devdb waited for another, somebody may have switched the branch.
     plan.check_current()?;
+    if plan.migrates() {
+        // What the cached state contains is not run again.
+        plan.migrations
+            .check_behind(lookup.best.as_ref().map_or(0, |best| best.step.migrations))?;
+    }
     build(context, engine, plan, lookup, None).await
 }
 

@@ -126,7 +126,8 @@ fn best(chain: &Chain, states: Vec<GoldenState>, platform: &Platform) -> Option<
 /// The state with the most files of another tool, from which that tool can go on.
 fn grown(chain: &Chain, states: &[GoldenState]) -> Option<Best> {
     let inputs = |state: &GoldenState| {
-        state.label.tool.as_ref().filter(|tool| chain.continues(tool)).map(|tool| tool.files.len())
+        let tool = state.label.tool.as_ref().filter(|_| state.label.seeds == 0)?;
+        chain.continues(tool).then_some(tool.files.len())
     };
     let usable = states.iter().filter(|state| inputs(state).is_some());
     // Of two states with the same inputs, the first is the clean one.

@@ -42,8 +42,10 @@ pub struct CachedState {
     pub fingerprint: String,
     /// The project it was first made for.
     pub project: String,
-    /// How many migrations it has.
+    /// How many migrations it has; the command of another tool counts as one.
     pub migrations: usize,
+    /// Whether another tool has migrated it.
+    pub by_tool: bool,
     /// How many seed files it has.
     pub seeds: usize,
     /// Whether new databases can start from it. If not, only new golden states are built on it.

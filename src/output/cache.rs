@@ -55,13 +55,15 @@ fn states(states: &[CachedState], style: Style) -> String {
 }
 
 fn holds(state: &CachedState) -> String {
+    let migrations = match state.by_tool {
+        true => "another tool's migrations".to_owned(),
+        false => count(state.migrations, "migration"),
+    };
     match (state.migrations, state.seeds) {
         (0, 0) => "no tables".to_owned(),
-        (migrations, 0) => count(migrations, "migration"),
+        (_, 0) => migrations,
         (0, seeds) => count(seeds, "seed"),
-        (migrations, seeds) => {
-            format!("{}, {}", count(migrations, "migration"), count(seeds, "seed"))
-        }
+        (_, seeds) => format!("{migrations}, {}", count(seeds, "seed")),
     }
 }
 

@@ -155,10 +155,10 @@ impl Chain {
     }
 
     /// What the label of a step's state says about the inputs of another tool. None when no tool
-    /// has migrated that state, or when it has seeds.
+    /// has migrated that state.
     pub fn tool_inputs(&self, step: &Step) -> Option<ToolInputs> {
         let (before, growth) = self.grown.as_ref()?;
-        (step.migrations > 0 && step.seeds == 0).then(|| growth.inputs(before))
+        (step.migrations > 0).then(|| growth.inputs(before))
     }
 
     /// Whether the other tool of this chain can go on from a state with these inputs.

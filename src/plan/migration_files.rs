@@ -33,8 +33,8 @@ impl Kind for MigrationFiles {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        self.set.check_layout()
+    fn advice(&self) -> Option<&str> {
+        self.set.elsewhere()
     }
 
     fn links(&self, _key: Option<&KeyPart>) -> Vec<Link> {
@@ -72,6 +72,10 @@ impl Kind for MigrationFiles {
 
     fn has_other_line_endings(&self) -> bool {
         self.set.has_other_line_endings()
+    }
+
+    fn check_behind(&self, count: usize) -> Result<()> {
+        self.set.check_behind(count)
     }
 
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {

@@ -16,6 +16,7 @@ pub use seed_files::SeedFiles;
 pub use source::{ByTool, Insist, KeyUse, Source, Stage, Standing, Target};
 
 use crate::error::{Error, Kind, Result};
+use crate::event::Events;
 use crate::spec::InstanceSpec;
 
 /// How much of a plan to apply. A larger extent includes the smaller ones.
@@ -58,20 +59,54 @@ pub struct Plan {
     pub seeds: Source,
     /// How much of the plan to apply.
     pub extent: Extent,
+    /// The sources that could not be read, and are not going to be applied. They are empty here.
+    unread: Vec<(Stage, Error)>,
 }
 
 impl Plan {
     /// Reads the sources that `spec` names. A bad file is an error here, before anything is
-    /// changed.
+    /// changed; unless its source is not going to be applied, which only has to be said.
     ///
     /// # Errors
     /// `Config` and `Seed`, with the file and the line.
     pub fn load(spec: &InstanceSpec, extent: Extent) -> Result<Plan> {
-        let migrations = Source::load(Stage::Migrations, spec)?;
-        if extent >= Extent::Migrations {
-            migrations.check()?;
+        let mut plan = Plan { extent, ..Plan::nothing() };
+        match Source::load(Stage::Migrations, spec) {
+            Ok(source) => plan.migrations = source,
+            Err(error) if plan.migrates() => return Err(error),
+            Err(error) => plan.unread.push((Stage::Migrations, error)),
         }
-        Ok(Plan { migrations, seeds: Source::load(Stage::Seeds, spec)?, extent })
+        match Source::load(Stage::Seeds, spec) {
+            Ok(source) => plan.seeds = source,
+            Err(error) if plan.seeds() => return Err(error),
+            Err(error) => plan.unread.push((Stage::Seeds, error)),
+        }
+        Ok(plan)
+    }
+
+    /// Reads only the seeds that `spec` names.
+    ///
+    /// # Errors
+    /// `Config` and `Seed`, with the file and the line.
+    pub fn load_seeds(spec: &InstanceSpec) -> Result<Plan> {
+        Ok(Plan { seeds: Source::load(Stage::Seeds, spec)?, ..Plan::nothing() })
+    }
+
+    /// Says which source could not be read, although it is not going to be applied, and where
+    /// migrations are that devdb does not apply.
+    pub fn tell_unread(&self, events: &Events) {
+        if let Some(advice) = self.migrations.advice() {
+            events.warn(advice);
+        }
+        for (stage, error) in &self.unread {
+            let stage = stage.as_str();
+            events.warn(format!("devdb cannot say which {stage} are pending: {error}"));
+        }
+    }
+
+    /// Whether the migrations of the plan are those of the project.
+    pub fn knows_migrations(&self) -> bool {
+        self.unread.iter().all(|(stage, _)| *stage != Stage::Migrations)
     }
 
     /// A plan that applies nothing and reads no file.
@@ -80,6 +115,7 @@ impl Plan {
             migrations: MigrationFiles::default().into(),
             seeds: SeedFiles::default().into(),
             extent: Extent::Nothing,
+            unread: Vec::new(),
         }
     }
 
@@ -89,6 +125,7 @@ impl Plan {
             migrations: self.migrations.clone(),
             seeds: SeedFiles::default().into(),
             extent: self.extent.min(Extent::Migrations),
+            unread: Vec::new(),
         }
     }
 

@@ -143,14 +143,13 @@ pub(super) trait Kind: Clone + Debug + Sized {
     /// Which part of the content the source provides.
     const STAGE: Stage;
 
-    /// Reads the source that `spec` names. None when that source is of another kind. All errors in
-    /// files are found here, without a database and without changing anything.
+    /// Reads the source that `spec` names. None when that source is of another kind. Needs no
+    /// database and changes nothing.
     fn load(spec: &InstanceSpec) -> Result<Option<Self>>;
 
-    /// Fails when the source cannot be applied at all, whatever the database has. A database can be
-    /// used without it.
-    fn check(&self) -> Result<()> {
-        Ok(())
+    /// What a person should know about a source that has nothing.
+    fn advice(&self) -> Option<&str> {
+        None
     }
 
     /// The links that the source adds to the fingerprint, one for each state that can be published.
@@ -161,6 +160,12 @@ pub(super) trait Kind: Clone + Debug + Sized {
 
     /// Compares a database with the source, without changing anything.
     async fn standing(&self, connection: &mut Connection) -> Result<Standing>;
+
+    /// Checks the items behind the first `count`, which are about to be applied. [`Kind::apply`]
+    /// checks them, too; this needs no database.
+    fn check_behind(&self, _count: usize) -> Result<()> {
+        Ok(())
+    }
 
     /// Applies what is due, under a lock in the database.
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied>;
@@ -223,12 +228,9 @@ macro_rules! sources {
                 Err(Error::new(ErrorKind::Config, what))
             }
 
-            /// Fails when the source cannot be applied at all, whatever the database has.
-            ///
-            /// # Errors
-            /// `Config`, with what is in its way.
-            pub fn check(&self) -> Result<()> {
-                match self { $(Source::$kind(source) => source.check()),* }
+            /// What a person should know about a source that has nothing.
+            pub fn advice(&self) -> Option<&str> {
+                match self { $(Source::$kind(source) => source.advice()),* }
             }
 
             /// The links that the source adds to the fingerprint, one for each state that can be
@@ -249,6 +251,14 @@ macro_rules! sources {
             /// devdb's.
             pub async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
                 match self { $(Source::$kind(source) => source.standing(connection).await),* }
+            }
+
+            /// Checks the items behind the first `count`, which are about to be applied.
+            ///
+            /// # Errors
+            /// `Config`, with the file and the line.
+            pub fn check_behind(&self, count: usize) -> Result<()> {
+                match self { $(Source::$kind(source) => source.check_behind(count)),* }
             }
 
             /// Applies what is due, under a lock in the database.

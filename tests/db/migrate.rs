@@ -196,6 +196,76 @@ async fn without_a_transaction_what_cannot_run_in_one_runs() {
     ]);
     migrate(&address, &project).await.unwrap();
     assert_eq!(value(&address, "to_regclass('a_n')").await, "a_n");
+    // Each statement runs alone.
+    project.write(
+        "3_c.sql",
+        "-- no-transaction\r\nCREATE INDEX CONCURRENTLY ON a (n, n);\r\n\
+         CREATE INDEX CONCURRENTLY ON a (n DESC);\r\nCREATE TABLE c (n int);\r\nVACUUM c;\r\n\
+         CREATE TYPE mood AS ENUM ('well');\r\nALTER TYPE mood ADD VALUE 'better';\r\n\
+         CREATE TABLE d (mood mood DEFAULT 'better'); BEGIN; INSERT INTO c VALUES (1); COMMIT;\r\n\
+         COPY c FROM stdin;\r\n2\r\n\\.\r\nBEGIN; INSERT INTO c VALUES (3)\r\n",
+    );
+    migrate(&address, &project).await.unwrap();
+    assert_eq!(value(&address, "SELECT string_agg(n::text, ' ') FROM c").await, "1 2 3");
+    assert_eq!(value(&address, "SELECT max(version) FROM _sqlx_migrations").await, "3");
+}
+
+/// The names and bodies of everything that sqlx records, and what the files made.
+const RESULT: &str = "SELECT string_agg(concat_ws(',', version, description, success, checksum), ' ' \
+     ORDER BY version) || (SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class \
+     WHERE relnamespace = 'public'::regnamespace) FROM _sqlx_migrations";
+
+#[tokio::test]
+async fn what_sqlx_applies_is_applied_in_its_way() {
+    let (Some(ours), Some(theirs)) = (database().await, database().await) else { return };
+    let project = Project::new(&[
+        ("0_zero.sql", "CREATE TABLE zero ();"),
+        ("1_a.sql", "BEGIN;\nCREATE TABLE a (n int);\nCOMMIT;\n"),
+        ("2_b.sql", "-- Nothing to do.\n"),
+        ("3_c.sql", ""),
+        ("4_d.sql", "CREATE TABLE d (); ROLLBACK; CREATE TABLE d2 ();"),
+        ("5_e.sql", "COMMIT; CREATE TABLE e (); BEGIN; CREATE TABLE e2 ();"),
+        ("6_.sql", "BEGIN; CREATE TABLE f ();"),
+        ("7_g.down.sql", "DROP TABLE g;"),
+        ("8_h.sql", "-- no-transactions please\nCREATE TABLE h ();"),
+    ]);
+    let warned = Arc::new(Mutex::new(Vec::new()));
+    let events = Events::new({
+        let warned = Arc::clone(&warned);
+        move |event| {
+            if let Event::Warning { text } = event {
+                warned.lock().unwrap().push(text);
+            }
+        }
+    });
+    run(&ours, &set(&project), OutOfOrder::Refuse, PATIENCE, &events).await.unwrap();
+    let migrator = Migrator::new(project.path()).await.unwrap();
+    migrator.run(&mut connect(&theirs).await).await.unwrap();
+    assert_eq!(value(&ours, RESULT).await, value(&theirs, RESULT).await);
+    migrator.run(&mut connect(&ours).await).await.unwrap();
+    let warned = warned.lock().unwrap().join("\n");
+    for name in ["1_a.sql", "2_b.sql, 3_c.sql", "4_d.sql", "5_e.sql", "7_g.down.sql", "8_h.sql"] {
+        assert!(warned.contains(name), "{name}: {warned}");
+    }
+}
+
+#[tokio::test]
+async fn a_dump_for_psql_is_a_migration() {
+    let Some(address) = database().await else { return };
+    let project = Project::new(&[(
+        "1_dump.sql",
+        "--\n-- PostgreSQL database dump\n--\n\n\\restrict aBc1'\n\nCREATE TABLE a (n int, t text);\n\
+         COPY a (n, t) FROM stdin;\n1\t;\\n'\n2\t\\N\n\\.\n\n\
+         CREATE TABLE b (n int); COPY b FROM stdin WITH (FORMAT csv);\n3\n\\.\n\n\\unrestrict aBc1'\n",
+    )]);
+    migrate(&address, &project).await.unwrap();
+    assert_eq!(
+        value(&address, "SELECT string_agg(n || coalesce(t, '-'), '|') FROM a").await,
+        "1;\n'|2-"
+    );
+    assert_eq!(value(&address, "SELECT n FROM b").await, "3");
+    let migrator = Migrator::new(project.path()).await.unwrap();
+    migrator.run(&mut connect(&address).await).await.unwrap();
 }
 
 #[tokio::test]
@@ -212,8 +282,8 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     insta::assert_snapshot!(project.text_of(&error), @r"
     Drift: the applied migrations and the files disagree
     because 2_b.sql is older than the newest applied migration, 5_e.sql
-    hint: give the file a newer timestamp
-    hint: or set `migrations.out_of_order: allow` in devdb.yaml
+    hint: set `migrations.out_of_order: allow` in devdb.yaml
+    hint: or, if no other database has the file yet, give it a newer timestamp
     hint: devdb reset   builds a new database from the files and keeps the old one
     ");
     assert_eq!(value(&address, "SELECT count(*) FROM a").await, "0");

@@ -5,7 +5,7 @@ use devdb::db::migrate::{load, run};
 use devdb::event::Events;
 use devdb::spec::OutOfOrder;
 
-use crate::{PATIENCE, Project, server::database, value};
+use crate::{PATIENCE, Project, execute, server::database, value};
 
 async fn fails(address: &Address, project: &Project) -> String {
     let set = load(&project.files()).unwrap();
@@ -35,7 +35,7 @@ async fn the_place_is_shown_and_earlier_ones_stay_applied() {
       |     ^
     5 | FROM plants;
     note: the 2 migrations before it remain applied, and 2 are pending
-    hint: correct the file, then run the command again
+    hint: correct the file if no other database has it yet, then run the command again
     "#);
     assert_eq!(value(&address, "SELECT max(version) FROM _sqlx_migrations").await, "2");
     assert_eq!(value(&address, "to_regclass('x')").await, "null");
@@ -58,7 +58,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
       | ^
     6 |   VALUES (2), (1);
     note: no migration was applied, and 1 is pending
-    hint: correct the file, then run the command again
+    hint: correct the file if no other database has it yet, then run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (n int);\nDO $$\nBEGIN\n  PERFORM 1/0;\nEND $$;\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -72,7 +72,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
     3 | BEGIN
     4 |   PERFORM 1/0;
     note: no migration was applied, and 1 is pending
-    hint: correct the file, then run the command again
+    hint: correct the file if no other database has it yet, then run the command again
     "#);
 }
 
@@ -88,7 +88,7 @@ async fn syntax_errors_and_unknown_types() {
       |      ^
     3 | );
     note: no migration was applied, and 1 is pending
-    hint: correct the file, then run the command again
+    hint: correct the file if no other database has it yet, then run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (\n  id uuid,\n);\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -99,7 +99,7 @@ async fn syntax_errors_and_unknown_types() {
     3 | );
       | ^
     note: no migration was applied, and 1 is pending
-    hint: correct the file, then run the command again
+    hint: correct the file if no other database has it yet, then run the command again
     "#);
 }
 
@@ -114,8 +114,8 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
     1 | CREATE INDEX CONCURRENTLY a_n ON a (n);
       | ^
     note: the migration before it remains applied, and 1 is pending
-    hint: move this statement into a file of its own, whose first line is `-- no-transaction`
-    hint: correct the file, then run the command again
+    hint: move this statement into a file that begins with `-- no-transaction`
+    hint: correct the file if no other database has it yet, then run the command again
     ");
 }
 
@@ -133,12 +133,99 @@ async fn a_failure_without_a_transaction_may_leave_something() {
     1 | -- no-transaction
     2 | CREATE UNIQUE INDEX CONCURRENTLY a_n ON a (n);
       | ^
-    note: the migration ran without a transaction, so some of its changes may remain
+    note: the index public.a_n is left INVALID: the next attempt removes it, as does DROP INDEX public.a_n;
     note: the migration before it remains applied, and 1 is pending
-    hint: correct the file, then run the command again
+    hint: correct the file if no other database has it yet, then run the command again
     "#);
     let invalid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass";
     assert_eq!(value(&address, invalid).await, "false");
+    // The data is mended, and the same file is run again.
+    execute(&address, "DELETE FROM a WHERE ctid = (SELECT min(ctid) FROM a)").await;
+    let set = load(&project.files()).unwrap();
+    run(&address, &set, OutOfOrder::Refuse, PATIENCE, &Events::silent()).await.unwrap();
+    assert_eq!(value(&address, invalid).await, "true");
+}
+
+#[tokio::test]
+async fn an_invalid_index_is_not_taken_for_a_finished_one() {
+    let Some(address) = database().await else { return };
+    let project = Project::new(&[
+        ("1_a.sql", "CREATE SCHEMA s; CREATE TABLE s.t (n int); INSERT INTO s.t VALUES (1), (1);"),
+        (
+            "2_b.sql",
+            "-- no-transaction\nDROP INDEX CONCURRENTLY IF EXISTS s.\"T n\";\n\
+             CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"T n\" ON s.t (n);\n\
+             CREATE UNIQUE INDEX CONCURRENTLY ON s.t (n, n);",
+        ),
+    ]);
+    let text = fails(&address, &project).await;
+    assert!(text.contains("the index s.\"T n\" is left INVALID"), "{text}");
+    assert!(text.contains("note: the statement before it ran without a transaction"), "{text}");
+    // Without the DROP, `IF NOT EXISTS` would keep the INVALID index for ever.
+    project.write(
+        "2_b.sql",
+        "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"T n\" ON s.t (n);\n",
+    );
+    execute(&address, "DELETE FROM s.t WHERE ctid = (SELECT min(ctid) FROM s.t)").await;
+    let set = load(&project.files()).unwrap();
+    run(&address, &set, OutOfOrder::Refuse, PATIENCE, &Events::silent()).await.unwrap();
+    assert_eq!(value(&address, "SELECT bool_and(indisvalid) FROM pg_index").await, "true");
+}
+
+#[tokio::test]
+async fn a_failure_names_the_line_of_inline_data() {
+    let Some(address) = database().await else { return };
+    let project = Project::new(&[(
+        "1_a.sql",
+        "\\restrict é\nCREATE TABLE a (n int);\nCOPY a FROM stdin;\n1\nzwei\n\\.\nSELECT 1;\n",
+    )]);
+    insta::assert_snapshot!(fails(&address, &project).await, @r#"
+    Migration: /…/1_a.sql:5:1: the migration failed
+    because invalid input syntax for type integer: "zwei" (SQLSTATE 22P02)
+    because context: COPY a, line 2, column n: "zwei"
+    3 | COPY a FROM stdin;
+    4 | 1
+    5 | zwei
+      | ^
+    6 | \.
+    7 | SELECT 1;
+    note: no migration was applied, and 1 is pending
+    hint: correct the file if no other database has it yet, then run the command again
+    "#);
+    project.write(
+        "1_a.sql",
+        "CREATE TABLE a (é int);\nCOPY a FROM stdin;\n1\n\\.\nSELECT 'é', nix;\n",
+    );
+    insta::assert_snapshot!(fails(&address, &project).await, @r#"
+    Migration: /…/1_a.sql:5:13: the migration failed
+    because column "nix" does not exist (SQLSTATE 42703)
+    3 | 1
+    4 | \.
+    5 | SELECT 'é', nix;
+      |             ^
+    note: no migration was applied, and 1 is pending
+    hint: correct the file if no other database has it yet, then run the command again
+    "#);
+}
+
+#[tokio::test]
+async fn a_failure_behind_a_commit_says_what_remains() {
+    let Some(address) = database().await else { return };
+    let project =
+        Project::new(&[("1_a.sql", "BEGIN;\nCREATE TABLE a ();\nCOMMIT;\nSELECT nix;\n")]);
+    let text = fails(&address, &project).await;
+    assert!(
+        text.contains("note: the file commits by itself, so changes before its COMMIT"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_server_s_hint_about_variables_of_psql() {
+    let Some(address) = database().await else { return };
+    let project = Project::new(&[("1_a.sql", "SELECT :'name';\n")]);
+    let text = fails(&address, &project).await;
+    assert!(text.contains("hint: `:name` is a variable of psql"), "{text}");
 }
 
 #[tokio::test]

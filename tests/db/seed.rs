@@ -304,6 +304,22 @@ async fn a_dump_that_empties_the_search_path_harms_no_other_file() {
 }
 
 #[tokio::test]
+async fn a_dump_for_psql_is_a_seed() {
+    let Some(address) = database().await else { return };
+    execute(&address, "CREATE TABLE a (n int, t text)").await;
+    let project = Project::new(&[(
+        "1_dump.sql",
+        "\\restrict x\nCOPY public.a (n, t) FROM stdin;\n1\tone\n2\t\\N\n\\.\n\
+         INSERT INTO a VALUES (3);\n\\unrestrict x\n",
+    )]);
+    assert_eq!(files(&seed(&address, &project, "dev").await.unwrap()), [("1_dump.sql", 3)]);
+    assert_eq!(
+        value(&address, "SELECT string_agg(n || coalesce(t, '-'), ' ' ORDER BY n) FROM a").await,
+        "1one 2- 3-"
+    );
+}
+
+#[tokio::test]
 async fn many_rows() {
     let Some(address) = database().await else { return };
     execute(&address, "CREATE TABLE t (n int PRIMARY KEY, s text)").await;

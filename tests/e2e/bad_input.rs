@@ -38,12 +38,10 @@ fn files_that_cannot_be_applied() {
     let Some(sandbox) = sandbox("bad files") else { return };
     sandbox.project();
     for (name, text, says) in [
-        ("migrations/20260102000000_empty.sql", "", "empty"),
-        ("migrations/20260102000000_comment.sql", "-- nothing\n/* at all */\n", "comment"),
         ("migrations/notes_x.sql", "select 1;", "notes_x.sql"),
         ("migrations/20260101000000_again.sql", "select 1;", "20260101000000"),
         ("migrations/20260102000000_bom.sql", "\u{feff}select 1;", "byte order mark"),
-        ("migrations/20260102000000_commit.sql", "create table a ();\ncommit;\n", ":2"),
+        ("migrations/20260102000000_psql.sql", "create table a ();\n\\i b.sql\n", "psql.sql:2"),
     ] {
         sandbox.write(name, text);
         sandbox.run(&["up"]).exits(3).says(says);
@@ -76,6 +74,75 @@ fn files_that_cannot_be_applied() {
     command.env("ENCRYPTION_KEY", "short");
     finish(command).exits(3).says("ENCRYPTION_KEY");
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+/// The first `up` and `reset` apply migrations to a private server. What is true there is said there.
+#[test]
+fn a_migration_that_fails_keeps_its_hints() {
+    let Some(sandbox) = sandbox("hints") else { return };
+    sandbox.project();
+    let broken = "migrations/20260102000000_broken.sql";
+    sandbox.write(broken, "select nme from items;\n");
+    let hint = "Perhaps you meant to reference the column \"items.name\".";
+    let fails = |arguments: &[&str]| sandbox.run(arguments).exits(20).says(hint).says(broken);
+    let is_true = |ran: crate::sandbox::Ran| !ran.stderr.contains("remains applied");
+    assert!(is_true(fails(&["up"])));
+    std::fs::remove_file(sandbox.path(broken)).unwrap();
+    sandbox.run(&["up"]).ok();
+    sandbox.write(broken, "select nme from items;\n");
+    assert!(is_true(fails(&["reset"])));
+    fails(&["up"]).says("no migration was applied, and 1 is pending");
+    // A command of seeds that fails says nothing of a database that it has half filled.
+    sandbox.write(broken, "select 1;\n");
+    sandbox.write("devdb.yaml", "project: shop\nseeds: { command: [sh, s.sh], inputs: [s.sh] }\n");
+    sandbox.write("s.sh", "exit 1\n");
+    let failed = sandbox.run(&["reset"]).exits(22).says("nothing was replaced");
+    assert!(!failed.stderr.contains("devdb reset"), "{}", failed.stderr);
+}
+
+#[test]
+fn what_sqlx_applies_is_applied_with_a_warning() {
+    let Some(sandbox) = sandbox("what sqlx applies") else { return };
+    sandbox.project();
+    sandbox.write("migrations/20260102000000_comment.sql", "-- nothing\n/* at all */\n");
+    sandbox.write("migrations/20260103000000_own.sql", "BEGIN;\nCREATE TABLE own ();\nCOMMIT;\n");
+    sandbox
+        .run(&["up"])
+        .ok()
+        .says("20260102000000_comment.sql has no SQL statement")
+        .says("20260103000000_own.sql commits by itself");
+    assert_eq!(sandbox.sql("select to_regclass('own')"), "own");
+    sandbox.run(&["run", "--", "true"]).ok();
+    let file = sandbox.path("state.tar.zst");
+    sandbox.run(&["cache", "push", file.to_str().unwrap()]).ok();
+}
+
+#[test]
+fn what_is_not_going_to_be_run_is_not_checked() {
+    let Some(sandbox) = sandbox("files that are not run") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["snapshot", "save", "before"]).ok();
+    sandbox.write("migrations/20260102000000_psql.sql", "\\i other.sql\n");
+    let pending = "20260102000000_psql.sql: not applied";
+    sandbox.run(&["up", "--no-migrate"]).ok().says(pending);
+    sandbox.run(&["snapshot", "restore", "before", "--no-migrate"]).ok().says(pending);
+    sandbox.run(&["migrate", "status"]).ok().says("20260102000000_psql.sql");
+    // All faults are in one message, and nothing was applied.
+    sandbox.write("migrations/20260103000000_more.sql", "\\connect other\n");
+    sandbox.run(&["up"]).exits(3).says("psql.sql:1:1").says("more.sql:1:1");
+    sandbox.write("migrations/V4__misnamed.sql", "select 1;");
+    sandbox.write("seeds/020_bad.yaml", "items: [\n");
+    let unknown = "devdb cannot say which migrations are pending";
+    sandbox.run(&["up", "--no-migrate"]).ok().says(unknown).says("which seeds are pending");
+    sandbox.run(&["snapshot", "restore", "before", "--no-migrate"]).ok().says(unknown);
+    for name in ["20260102000000_psql", "20260103000000_more", "V4__misnamed"] {
+        std::fs::remove_file(sandbox.path(&format!("migrations/{name}.sql"))).unwrap();
+    }
+    sandbox.run(&["migrate"]).ok();
+    sandbox.run(&["up"]).exits(22);
+    sandbox.run(&["reset", "--no-seed"]).ok();
+    sandbox.run(&["run", "--no-seed", "--", "true"]).ok();
 }
 
 #[test]

@@ -15,6 +15,9 @@ const PROJECT_FILE: &str = "devdb.yaml";
 /// How much of a file is read to find out which tool it belongs to.
 const HEAD: u64 = 64 * 1024;
 
+/// The words that an error about another tool's files has.
+const OF: &str = " has migrations of ";
+
 /// How many files an error names.
 const NAMED: usize = 5;
 
@@ -64,6 +67,42 @@ pub(super) fn check_markers(folder: &Folder, name: &str, source: &SourceText) ->
     Err(belongs_to(folder, tool)
         .because(evidence)
         .because("devdb would run the whole file, also what takes its changes back"))
+}
+
+/// Where other tools keep their migrations, relative to the project.
+const PLACES: &[&str] = &[
+    "prisma/migrations",
+    "drizzle",
+    "db/migrations",
+    "db/migrate",
+    "alembic",
+    "database/migrations",
+    "priv/repo/migrations",
+    "src/main/resources/db/migration",
+    "sql/migrations",
+    "src/migrations",
+    "src/db/migrations",
+    "migration/src",
+    "migrations",
+];
+
+/// What to say when a directory has no migrations, but another one of the project has those of
+/// another tool.
+pub(super) fn elsewhere(directory: &Path) -> Option<String> {
+    let root = directory.ancestors().skip(1).find(|above| above.join(PROJECT_FILE).exists())?;
+    let others = PLACES.iter().map(|place| root.join(place));
+    let error = others.filter(|place| place != directory && place.is_dir()).find_map(|place| {
+        let folder = Folder::Disk(place);
+        let listing = folder.list().ok()?;
+        let refusal = check(&folder, &listing).err().or_else(|| {
+            let name = listing.files.iter().find(|name| is_sql(name))?;
+            let source = folder.read(name, Kind::Config).ok()?;
+            check_markers(&folder, name, &source).err()
+        })?;
+        refusal.message().contains(OF).then_some(refusal)
+    })?;
+    let hint = error.hints().first()?;
+    Some(format!("{}, and devdb applies none of them. To change that: {hint}", error.message()))
 }
 
 /// A subdirectory and what is in it.
@@ -147,7 +186,7 @@ fn head(path: &Path) -> String {
 fn belongs_to(folder: &Folder, tool: &Tool) -> Error {
     let failure = Error::new(
         Kind::Config,
-        format!("{} has migrations of {}", folder.label("").trim_end_matches('/'), tool.name),
+        format!("{}{OF}{}", folder.label("").trim_end_matches('/'), tool.name),
     )
     .note(format!(
         "devdb does not run the files of {} itself. It runs the command that applies them, \

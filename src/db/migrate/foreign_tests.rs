@@ -13,8 +13,7 @@ fn refusal(files: &[(&str, &str)]) -> Option<Error> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
-    let set = load(&Files::Directory { path: directory, required: true });
-    set.and_then(|set| set.check_layout()).err()
+    load(&Files::Directory { path: directory, required: true }).err()
 }
 
 /// The tool that the refusal names, and the section that it says to write.
@@ -22,10 +21,7 @@ fn refusal(files: &[(&str, &str)]) -> Option<Error> {
 fn told(files: &[(&str, &str)]) -> (String, String) {
     let error = refusal(files).unwrap_or_else(|| panic!("{files:?} are taken for devdb's own"));
     assert_eq!(error.kind(), Kind::Config);
-    let (_, tool) = error
-        .message()
-        .split_once(" has migrations of ")
-        .unwrap_or_else(|| panic!("{}", error.message()));
+    let Some((_, tool)) = error.message().split_once(OF) else { panic!("{error}") };
     (tool.to_owned(), error.hints()[0].clone())
 }
 
@@ -180,4 +176,33 @@ fn pages_for_people_and_what_editors_leave_may_be_there() {
 fn the_pairs_of_golang_migrate_are_those_of_sqlx() {
     let files = [("000001_a.up.sql", "select 1;"), ("000001_a.down.sql", "select 2;")];
     assert!(refusal(&files).is_none());
+}
+
+#[test]
+fn a_project_that_has_its_migrations_elsewhere_is_told_so() {
+    for (file, text, tool) in [
+        ("prisma/migrations/20260301120000_a/migration.sql", "", "Prisma"),
+        ("db/migrations/20260301120000_a.sql", "-- migrate:up\n-- migrate:down\n", "dbmate"),
+        ("db/migrate/20260301120000_a.rb", "class A < ActiveRecord::Migration[8.0]", "Rails"),
+        ("drizzle/meta/_journal.json", "{}", "Drizzle"),
+        ("alembic/env.py", "", "Alembic"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join(PROJECT_FILE), "").unwrap();
+        let path = root.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        let own = root.path().join("migrations");
+        let say = || {
+            let files = Files::Directory { path: own.clone(), required: false };
+            load(&files).unwrap().elsewhere().map(str::to_owned)
+        };
+        let said = say().unwrap();
+        assert!(said.contains(&format!("migrations of {tool}, and devdb applies none")), "{said}");
+        assert!(said.contains("migrations: { command: ["), "{said}");
+        std::fs::create_dir(&own).unwrap();
+        assert!(say().is_some());
+        std::fs::write(own.join("1_a.sql"), "select 1;").unwrap();
+        assert_eq!(say(), None);
+    }
 }

@@ -1,16 +1,16 @@
-//! Reads and checks all migrations before any is applied. File names are as sqlx reads them.
+//! Reads all migrations. File names are as sqlx reads them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::num::{IntErrorKind, ParseIntError};
 
 use sha2::{Digest, Sha384};
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
+use super::check::{self, NO_TRANSACTION};
 use super::foreign;
 use crate::db::files::{Folder, SourceText};
-use crate::db::place::Place;
-use crate::db::sql_scan::{self, Statement};
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::spec::Files;
@@ -19,8 +19,10 @@ use crate::spec::Files;
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSet {
     files: Vec<MigrationFile>,
-    /// Why none of them may be applied, if there is such a reason.
-    refusal: Option<Error>,
+    /// The down files that have no up file.
+    pub(super) without_up: Vec<String>,
+    /// What to say when there are none here, but those of another tool elsewhere in the project.
+    elsewhere: Option<String>,
 }
 
 /// The file of a migration.
@@ -41,18 +43,22 @@ impl MigrationSet {
         &self.files
     }
 
+    /// What to say when the project has no migrations for devdb, but those of another tool.
+    pub fn elsewhere(&self) -> Option<&str> {
+        self.elsewhere.as_deref()
+    }
+
     /// Whether some files have other line endings than LF.
     pub fn has_other_line_endings(&self) -> bool {
         self.files.iter().any(|file| file.checksum() != file.lf_checksum)
     }
 
-    /// Fails when none of the files may be applied, because files of another tool, or something
-    /// that is not SQL, are among them.
+    /// Checks the files behind the first `count`, which are about to be applied.
     ///
     /// # Errors
-    /// `Config`, with what to write into devdb.yaml.
-    pub fn check_layout(&self) -> Result<()> {
-        self.refusal.clone().map_or(Ok(()), Err)
+    /// `Config`, with the places, when no server can run some of them.
+    pub fn check_behind(&self, count: usize) -> Result<()> {
+        check::check(&self.files.iter().skip(count).collect::<Vec<_>>())
     }
 
     /// The newest version; none when there is no migration.
@@ -67,7 +73,7 @@ impl MigrationFile {
         &self.name
     }
 
-    /// The version: the digits of the name, as a number from 1.
+    /// The version: the digits of the name, as a number.
     pub fn version(&self) -> i64 {
         self.migration.version
     }
@@ -106,59 +112,64 @@ impl MigrationFile {
     }
 }
 
-/// Reads and checks the migrations. No database is needed.
+/// Reads the migrations. No database is needed. What they contain is checked when they are about to
+/// be applied.
 ///
 /// # Errors
-/// `Config`, with file and line, when a name is not a migration's name, two files have one version,
-/// a file is empty, unreadable or not UTF-8 or begins with a byte order mark, or a statement could
-/// leave a migration half applied.
+/// `Config` when names are not a migration's names, two files have one version, files are
+/// unreadable or not UTF-8, or files of another tool or none that devdb reads are among them.
 pub fn load(files: &Files) -> Result<MigrationSet> {
-    load_from(&Folder::open(files, &embedded::MIGRATIONS, "migrations.path")?)
+    let mut set = load_from(&Folder::open(files, &embedded::MIGRATIONS, "migrations.path")?)?;
+    if let (Files::Directory { path, .. }, true) = (files, set.files.is_empty()) {
+        set.elsewhere = foreign::elsewhere(path);
+    }
+    Ok(set)
 }
 
 fn load_from(folder: &Folder) -> Result<MigrationSet> {
     let mut found: Vec<MigrationFile> = Vec::new();
     let mut reverts = Vec::new();
+    let mut failures = Vec::new();
     let listing = folder.list()?;
-    let mut refusal = foreign::check(folder, &listing).err();
-    if refusal.is_some() {
-        // Their names would be wrong for devdb.
-        return Ok(MigrationSet { files: Vec::new(), refusal });
-    }
+    foreign::check(folder, &listing)?;
     for name in listing.files {
         // sqlx reads only `.sql`. A file with `.SQL` is probably a mistake, so devdb refuses it.
         if !name.to_ascii_lowercase().ends_with(".sql") {
             continue;
         }
-        let parsed = FileName::parse(&name)
-            .map_err(|reason| misnamed(&folder.label(&name), &name, reason))?;
-        match parsed.kind {
-            MigrationType::ReversibleDown => reverts.push((parsed.version, name)),
-            _ => {
-                let source = folder.read(&name, Kind::Config)?;
-                refusal = refusal.or(foreign::check_markers(folder, &name, &source).err());
-                found.push(MigrationFile::of(source, &name, parsed)?);
+        match FileName::parse(&name) {
+            Err(reason) => failures.push(misnamed(&folder.label(&name), &name, reason)),
+            Ok(parsed) if parsed.kind == MigrationType::ReversibleDown => {
+                reverts.push((parsed.version, name));
             }
+            Ok(parsed) => match folder.read(&name, Kind::Config) {
+                Ok(source) => {
+                    foreign::check_markers(folder, &name, &source)?;
+                    found.push(MigrationFile::of(source, &name, parsed));
+                }
+                Err(error) => failures.push(error),
+            },
         }
     }
+    let unusable = |count| format!("{count} files of migrations cannot be used");
+    if let Some(error) = Error::joined(unusable, failures) {
+        return Err(error);
+    }
     found.sort_by_key(MigrationFile::version);
-    if let Some([first, second]) =
-        found.windows(2).find(|pair| pair[0].version() == pair[1].version())
-    {
-        return Err(Error::new(
-            Kind::Config,
-            format!("two migrations have the version {}", first.version()),
-        )
-        .because(format!("{} and {}", first.source.label, second.name))
-        .hint("give the newer one a later timestamp"));
+    let twins = found.windows(2).filter(|pair| pair[0].version() == pair[1].version());
+    let twins = twins.map(|pair| {
+        let message = format!("two migrations have the version {}", pair[0].version());
+        Error::new(Kind::Config, message)
+            .because(format!("{} and {}", pair[0].source.label, pair[1].name))
+            .hint("give the one that no database has yet a later timestamp")
+    });
+    if let Some(error) = Error::joined(|_| "versions occur twice".to_owned(), twins.collect()) {
+        return Err(error);
     }
     let versions: BTreeSet<i64> = found.iter().map(MigrationFile::version).collect();
-    if let Some((_, name)) = reverts.iter().find(|(version, _)| !versions.contains(version)) {
-        return Err(Error::new(Kind::Config, format!("{} reverts nothing", folder.label(name)))
-            .because("there is no migration with this version beside it")
-            .hint("the migration that it reverts must have a name that ends in .up.sql"));
-    }
-    Ok(MigrationSet { files: found, refusal })
+    reverts.retain(|(version, _)| !versions.contains(version));
+    let without_up = reverts.into_iter().map(|(_, name)| name).collect();
+    Ok(MigrationSet { files: found, without_up, elsewhere: None })
 }
 
 fn misnamed(label: &str, name: &str, reason: &str) -> Error {
@@ -185,33 +196,26 @@ impl FileName {
     /// The reason.
     fn parse(name: &str) -> std::result::Result<Self, &'static str> {
         let (digits, rest) = name.split_once('_').ok_or("there is no underscore in it")?;
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("it does not begin with digits and an underscore");
-        }
         if !name.ends_with(".sql") {
             return Err("its extension is not `.sql` in lower case");
         }
-        let version = digits.parse().map_err(|_| "its version is above 9223372036854775807")?;
-        if version == 0 {
-            return Err("versions begin at 1");
-        }
+        let version = digits.parse().map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => "its version is above 9223372036854775807",
+            _ => "it does not begin with digits and an underscore",
+        })?;
         let kind = MigrationType::from_filename(rest);
         let description = rest.trim_end_matches(kind.suffix()).replace('_', " ");
-        if description.is_empty() {
-            return Err("it has no description");
-        }
         Ok(FileName { version, description, kind })
     }
 }
 
 impl MigrationFile {
-    fn of(source: SourceText, name: &str, parsed: FileName) -> Result<Self> {
+    fn of(source: SourceText, name: &str, parsed: FileName) -> Self {
         let text = source.text.as_str();
-        let without_transaction = text.starts_with("-- no-transaction");
-        check(&source, without_transaction)?;
+        let without_transaction = text.starts_with(NO_TRANSACTION);
         let lf = text.replace("\r\n", "\n");
         let crlf = lf.replace('\n', "\r\n");
-        Ok(MigrationFile {
+        MigrationFile {
             lf_checksum: Sha384::digest(&lf).to_vec(),
             crlf_checksum: Sha384::digest(&crlf).to_vec(),
             migration: Migration::new(
@@ -223,52 +227,8 @@ impl MigrationFile {
             ),
             name: name.to_owned(),
             source,
-        })
+        }
     }
-}
-
-/// Refuses a file that the server or sqlx would read in a wrong way.
-fn check(source: &SourceText, without_transaction: bool) -> Result<()> {
-    let label = &source.label;
-    let text = &source.text;
-    if text.starts_with('\u{feff}') {
-        return Err(Error::new(Kind::Config, format!("{label} begins with a byte order mark"))
-            .because("PostgreSQL reads it as a part of the first statement")
-            .hint("save the file as UTF-8 without BOM"));
-    }
-    if let Some(offset) = text.find('\0') {
-        let place = Place::of_byte(text, offset);
-        return Err(Error::new(Kind::Config, format!("{label}:{place}: a NUL character"))
-            .because("PostgreSQL reads it as the end of the file"));
-    }
-    let statements = sql_scan::statements(text);
-    if statements.is_empty() {
-        let content = if text.trim().is_empty() { "is empty" } else { "has only comments" };
-        return Err(Error::new(Kind::Config, format!("{label} {content}"))
-            .because("a migration without SQL would count as applied")
-            .hint("write SQL into the file, or delete the file"));
-    }
-    let error_at = |statement: &Statement<'_>, message: &str| {
-        source.error_at(Kind::Config, Place::of_byte(text, statement.start), message)
-    };
-    if let Some(copy) = statements.iter().find(|statement| statement.copies_inline()) {
-        return Err(error_at(copy, "COPY with its data in the file works only in psql")
-            .hint("write INSERT, or put the data into seeds/<number>_<table>.csv"));
-    }
-    let control = statements.iter().find(|statement| statement.controls_transaction());
-    if let Some(control) = control.filter(|_| !without_transaction) {
-        return Err(error_at(control, "a migration may not begin or end a transaction")
-            .because(
-                "devdb runs each migration in a transaction of its own; if that ends too early, a \
-                 failure leaves half of the migration applied and unrecorded",
-            )
-            .hint("remove the statement")
-            .hint(
-                "if the migration must run without a transaction, make `-- no-transaction` the \
-                 file's first line",
-            ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Reads migrations, compares them with the applied ones, and applies the rest. devdb uses sqlx's
 //! table, lock and checksums, so that `sqlx migrate` and `sqlx::migrate!` agree with it.
 
+mod check;
 mod foreign;
+mod invalid_index;
 mod line_endings;
 mod load;
 mod new_file;

@@ -7,11 +7,12 @@ use serde::Serialize;
 use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{MigrationFile, MigrationSet, status, table};
+use super::{MigrationFile, MigrationSet, check, invalid_index, status, table};
 use crate::db::connect::Address;
-use crate::db::script::{self, ScriptError};
+use crate::db::script::{self, Script, ScriptError};
 use crate::db::server_error;
 use crate::db::session::{self, Baseline, Session};
+use crate::db::sql_scan::{self, Statement};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::OutOfOrder;
@@ -105,14 +106,18 @@ async fn apply_pending(
     if status.pending.is_empty() {
         return Ok(applied);
     }
+    let pending: BTreeSet<i64> = status.pending.iter().map(|pending| pending.version).collect();
+    let files = set.files().iter().filter(|file| pending.contains(&file.version()));
+    let files: Vec<&MigrationFile> = files.collect();
+    check::check(&files)?;
+    warn(&files, set, events);
     let table = table::ensure(connection).await.map_err(|error| {
         let failure = Error::new(Kind::Migration, "cannot create the table _sqlx_migrations");
         server_error::explain(failure, &into_sqlx(error))
     })?;
     let records = Records { table, baseline };
-    let pending: BTreeSet<i64> = status.pending.iter().map(|pending| pending.version).collect();
-    for file in set.files().iter().filter(|file| pending.contains(&file.version())) {
-        let took = apply(connection, file, &records)
+    for file in files {
+        let took = apply(connection, file, &records, events)
             .await
             .map_err(|failure| failure.into_error(file, applied.len(), pending.len()))?;
         let (version, name) = (file.version(), file.name().to_owned());
@@ -121,6 +126,15 @@ async fn apply_pending(
         events.emit(Event::MigrationApplied { version, file: name, took });
     }
     Ok(applied)
+}
+
+/// Says what the files risk, before they run.
+fn warn(files: &[&MigrationFile], set: &MigrationSet, events: &Events) {
+    check::warnings(files).into_iter().for_each(|line| events.warn(line));
+    if !set.without_up.is_empty() {
+        let names = set.without_up.join(", ");
+        events.warn(format!("{names}: there is no up file of this version, so nothing is applied"));
+    }
 }
 
 /// Records migrations.
@@ -133,7 +147,11 @@ struct Records {
 /// The failure of a migration.
 enum Failure {
     /// Its SQL failed.
-    Script(ScriptError),
+    Script {
+        failed: ScriptError,
+        /// The INVALID indexes that there are now.
+        invalid_indexes: Vec<String>,
+    },
     /// A deferred constraint that it violates failed at its end.
     Constraint(sqlx::Error),
     /// Recording it failed.
@@ -147,21 +165,62 @@ async fn apply(
     connection: &mut PgConnection,
     file: &MigrationFile,
     records: &Records,
+    events: &Events,
 ) -> Result<Duration, Failure> {
     let start = Instant::now();
-    let sql = &file.source.text;
+    let script = Script::of(&file.source.text);
     if file.migration.no_tx {
-        script::execute(connection, sql).await.map_err(Failure::Script)?;
+        execute_each(connection, &script, events).await?;
         records.add(connection, file).await?;
+        end_own_transaction(connection, &script).await?;
     } else {
         let mut transaction = connection.begin().await.map_err(Failure::Record)?;
-        script::execute(&mut transaction, sql).await.map_err(Failure::Script)?;
+        script::execute(&mut transaction, &script).await.map_err(Failure::of_script)?;
         records.add(&mut transaction, file).await?;
         transaction.commit().await.map_err(Failure::Record)?;
     }
     let took = start.elapsed();
     records.set_time(connection, file, took).await?;
     Ok(took)
+}
+
+/// Runs a script without a transaction. Each statement is sent alone, because the server makes one
+/// transaction of the statements that it gets together.
+async fn execute_each(
+    connection: &mut PgConnection,
+    script: &Script<'_>,
+    events: &Events,
+) -> Result<(), Failure> {
+    let statements = &script.scan().statements;
+    for (index, statement) in statements.iter().enumerate() {
+        let former = invalid_index::remove_former(connection, statement, script.text()).await;
+        if let Some(name) = former {
+            events.note(format!("removed the INVALID index {name} of an earlier attempt"));
+        }
+        if let Err(failed) = script.run(connection, &script.piece(index)).await {
+            // A transaction that the file has begun would refuse the question.
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+            let invalid_indexes = invalid_index::all(connection).await;
+            return Err(Failure::Script { failed, invalid_indexes });
+        }
+    }
+    if statements.iter().any(Statement::is_concurrent) {
+        for name in invalid_index::all(connection).await {
+            events.warn(format!("the index {name} is INVALID: DROP INDEX {name}; removes it"));
+        }
+    }
+    Ok(())
+}
+
+/// Commits a transaction that a script without one has begun itself and left open.
+async fn end_own_transaction(
+    connection: &mut PgConnection,
+    script: &Script<'_>,
+) -> Result<(), Failure> {
+    if script.scan().statements.iter().any(Statement::controls_transaction) {
+        sqlx::raw_sql("COMMIT").execute(connection).await.map_err(Failure::Record)?;
+    }
+    Ok(())
 }
 
 impl Records {
@@ -200,9 +259,13 @@ impl Records {
 }
 
 impl Failure {
+    fn of_script(failed: ScriptError) -> Self {
+        Failure::Script { failed, invalid_indexes: Vec::new() }
+    }
+
     fn into_error(self, file: &MigrationFile, earlier: usize, pending: usize) -> Error {
         let failure = match &self {
-            Failure::Script(failed) => {
+            Failure::Script { failed, .. } => {
                 let failure = match failed.place(&file.source) {
                     Some(place) => {
                         file.source.error_at(Kind::Migration, place, "the migration failed")
@@ -223,13 +286,7 @@ impl Failure {
                 server_error::explain(Error::new(Kind::Migration, message), error)
             }
         };
-        let failure = if file.migration.no_tx {
-            failure.note_of_database(
-                "the migration ran without a transaction, so some of its changes may remain",
-            )
-        } else {
-            failure
-        };
+        let failure = self.leftovers(file).into_iter().fold(failure, Error::note_of_database);
         let left = pending - earlier;
         let are = if left == 1 { "is" } else { "are" };
         let failure = failure.note_of_database(match earlier {
@@ -239,7 +296,37 @@ impl Failure {
                 "the {earlier} migrations before it remain applied, and {left} {are} pending"
             ),
         });
-        failure.hint("correct the file, then run the command again")
+        failure.hint("correct the file if no other database has it yet, then run the command again")
+    }
+
+    /// What the failed migration has left in the database.
+    fn leftovers(&self, file: &MigrationFile) -> Vec<String> {
+        let mut notes = Vec::new();
+        if check::ends_transaction(file, &sql_scan::scan(&file.source.text)) {
+            notes
+                .push("the file commits by itself, so changes before its COMMIT may remain".into());
+        }
+        if !file.migration.no_tx {
+            return notes;
+        }
+        match self {
+            Failure::Script { failed, invalid_indexes } => {
+                notes.extend(match failed.completed {
+                    0 => None,
+                    1 => Some("the statement before it ran without a transaction, so its changes remain".into()),
+                    count => Some(format!(
+                        "the {count} statements before it ran without a transaction, so their changes remain"
+                    )),
+                });
+                notes.extend(invalid_indexes.iter().map(|name| {
+                    format!("the index {name} is left INVALID: the next attempt removes it, as does DROP INDEX {name};")
+                }));
+            }
+            Failure::Record(_) => {
+                notes.push("the migration ran without a transaction, so its changes remain".into());
+            }
+        }
+        notes
     }
 }
 
@@ -247,8 +334,15 @@ impl Failure {
 fn advise(failure: Error, error: &sqlx::Error) -> Error {
     // 25001: `CREATE INDEX CONCURRENTLY cannot run inside a transaction block`, for example.
     if server_error::has_code(error, "25001") {
+        return failure
+            .hint("move this statement into a file that begins with `-- no-transaction`");
+    }
+    // `:'name'` and `:name`, but not `value::type`.
+    let is_colon = server_error::of(error)
+        .is_some_and(|error| error.code() == "42601" && error.message().ends_with("near \":\""));
+    if is_colon {
         return failure.hint(
-            "move this statement into a file of its own, whose first line is `-- no-transaction`",
+            "`:name` is a variable of psql, which the server does not know: write the value itself",
         );
     }
     failure

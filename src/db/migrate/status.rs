@@ -93,8 +93,8 @@ impl MigrationStatus {
         }
         if !out_of_order.is_empty() {
             failure = failure
-                .hint("give the file a newer timestamp")
-                .hint("or set `migrations.out_of_order: allow` in devdb.yaml");
+                .hint("set `migrations.out_of_order: allow` in devdb.yaml")
+                .hint("or, if no other database has the file yet, give it a newer timestamp");
         }
         Some(failure.hint_of_database(
             "devdb reset   builds a new database from the files and keeps the old one",

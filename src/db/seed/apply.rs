@@ -13,8 +13,9 @@ use super::rows::{Referred, Writer};
 use super::{SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
+use crate::db::script::{self, Script};
+use crate::db::server_error;
 use crate::db::session::{self, Session};
-use crate::db::{script, server_error};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 
@@ -147,7 +148,7 @@ async fn apply_sql(transaction: &mut PgConnection, source: &SourceText) -> Resul
         server_error::explain(Error::new(Kind::Seed, message), error)
     };
     let before = transaction_id(transaction).await.map_err(|error| failed(&error))?;
-    let rows = match script::execute(transaction, &source.text).await {
+    let rows = match script::execute(transaction, &Script::of(&source.text)).await {
         Ok(rows) => rows,
         Err(error) => {
             let failure = match error.place(source) {

@@ -12,7 +12,7 @@ use super::yaml::{TableRows, ValueContent};
 use super::{references, yaml};
 use crate::db::files::{self, Folder, Listing, SourceText};
 use crate::db::place::Place;
-use crate::db::sql_scan;
+use crate::db::{psql, sql_scan};
 use crate::embedded;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::Files;
@@ -279,25 +279,21 @@ fn table_of(stem: &str) -> &str {
     }
 }
 
-/// Refuses statements that begin or end a transaction, because all seeds are applied in one.
-/// Refuses COPY with its data in the file, which only psql can read.
+/// Refuses what only psql can do, and statements that begin or end a transaction, because all seeds
+/// are applied in one.
 fn check_sql(source: &SourceText) -> Result<()> {
-    for statement in sql_scan::statements(&source.text) {
-        let error = |message: &str| {
-            let place = Place::of_byte(&source.text, statement.start);
-            source.error_at(Kind::Seed, place, message)
-        };
-        if statement.controls_transaction() {
-            return Err(error("a seed may not begin or end a transaction")
-                .because("devdb applies all seeds in one transaction")
-                .hint("remove the statement"));
-        }
-        if statement.copies_inline() {
-            return Err(error("COPY with its data in the file works only in psql")
-                .hint("put the data into a file <number>_<table>.csv beside this one"));
-        }
-    }
-    Ok(())
+    let scan = sql_scan::scan(&source.text);
+    let mut failures = psql::refused(source, Kind::Seed, &scan);
+    let controls = scan.statements.iter().filter(|statement| statement.controls_transaction());
+    failures.extend(controls.map(|statement| {
+        let place = Place::of_byte(&source.text, statement.start);
+        source
+            .error_at(Kind::Seed, place, "a seed may not begin or end a transaction")
+            .because("devdb applies all seeds in one transaction")
+            .hint("remove the statement")
+    }));
+    let label = &source.label;
+    Error::joined(|count| format!("{label} has {count} faults"), failures).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -223,12 +223,10 @@ fn sql_that_would_end_the_transaction_is_refused() {
       | ^
     remove the statement
     ");
-    insta::assert_snapshot!(refused(&[("a.sql", "copy t from stdin;\n1\n")]), @r"
-    seeds/a.sql:1:1: COPY with its data in the file works only in psql
-    1 | copy t from stdin;
-      | ^
-    2 | 1
-    put the data into a file <number>_<table>.csv beside this one
+    insta::assert_snapshot!(refused(&[("a.sql", "begin;\n\\c other\nend;\n")]), @r"
+    seeds/a.sql has 3 faults: seeds/a.sql:2:1: \c is a command of psql; the server does not know it: seeds/a.sql:1:1: a seed may not begin or end a transaction: devdb applies all seeds in one transaction: seeds/a.sql:3:1: a seed may not begin or end a transaction: devdb applies all seeds in one transaction
+    remove \connect: devdb is connected to the project's database, as its owner
+    remove the statement
     ");
     insta::assert_snapshot!(refused(&[("a.sql", "rollback")]), @r"
     seeds/a.sql:1:1: a seed may not begin or end a transaction: devdb applies all seeds in one transaction

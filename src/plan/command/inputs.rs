@@ -78,8 +78,10 @@ fn find(command: &ToolCommand, setting: &str) -> Result<BTreeMap<String, PathBuf
     Ok(found)
 }
 
+/// The name as text. Bytes that are not UTF-8 are escaped, so that two names stay different.
 fn relative(path: &Path, directory: &Path) -> String {
-    path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned()
+    let path = path.strip_prefix(directory).unwrap_or(path);
+    path.to_str().map_or_else(|| format!("{path:?}"), str::to_owned)
 }
 
 fn matches_nothing(command: &ToolCommand, setting: &str, input: &str) -> Error {
