@@ -12,7 +12,7 @@ use crate::spec::{INITDB_OPTIONS, ServerSpec, digest};
 
 /// The version of the links' content. It has to change with the content, so that old states are not
 /// found under a new meaning.
-const VERSION: &str = "devdb golden state 1";
+const VERSION: &str = "devdb golden state 2";
 
 /// Settings that change how a server works but not its data directory.
 const HARMLESS: &[&str] = &[

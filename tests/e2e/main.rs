@@ -34,3 +34,4 @@ mod run_places;
 mod sandbox;
 mod secrets;
 mod snapshot;
+mod written;
