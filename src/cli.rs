@@ -13,8 +13,9 @@ use clap::{Args, Parser, Subcommand};
 
 pub use cache::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 pub use database::{
-    DownArgs, EnvArgs, EnvFormat, GcArgs, LogsArgs, MigrateArgs, MigrateCommand, PsqlArgs,
-    ResetArgs, SeedArgs, StartArgs, StatusArgs, UndoArgs, UpArgs,
+    DownArgs, EnvArgs, EnvFormat, GcArgs, GenerationsArgs, GenerationsCommand, LogsArgs,
+    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, SeedArgs, StartArgs, StatusArgs, UndoArgs,
+    UpArgs,
 };
 pub use global::{Format, Global};
 pub use parse::{command, parse};
@@ -84,15 +85,8 @@ pub enum Command {
     Reset(ResetArgs),
     /// Go back to the database from before the last reset or restore
     Undo(UndoArgs),
-    /// List the data directories (generations) that devdb keeps of the database
-    #[command(
-        after_help = "Every reset and every restore starts a new generation of the data. The table shows \
-    when each one was made and how long devdb keeps it. `devdb undo` goes back to the \
-    last one.\n\n\
-    Example:\n  \
-    devdb generations"
-    )]
-    Generations,
+    /// List the data directories (generations) that devdb keeps, switch to one, keep or remove one
+    Generations(GenerationsArgs),
     /// Remove data that is past its time or belongs to a deleted branch or directory
     Gc(GcArgs),
     /// Save copies of the data under a name, and restore them

@@ -75,7 +75,7 @@ pub struct StartArgs {
     after_help = "devdb prepares the new database beside the running one. When the new one is \
     complete, it replaces the old one, on the same port and with the same password. \
     devdb keeps the old data for seven days, so that `devdb undo` can go back to it. \
-    (It keeps the last two at most. `generations` in devdb.yaml changes both limits.)\n\n\
+    (`generations` in devdb.yaml changes the days and limits the disk space.)\n\n\
     Examples:\n  \
     devdb reset          replace the database with a fresh one\n  \
     devdb reset --wipe   also remove the old data at once"
@@ -104,14 +104,72 @@ pub struct ResetArgs {
 /// `devdb undo`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "devdb keeps the present database in turn. A second `devdb undo` goes back to it.\n\n\
-    Example:\n  \
-    devdb undo"
+    after_help = "devdb keeps the present database in turn. A second `devdb undo` goes back to it. \
+    `devdb generations` shows everything that is kept.\n\n\
+    Examples:\n  \
+    devdb undo      go back to the database from before the last reset\n  \
+    devdb undo 2    go back two steps"
 )]
 pub struct UndoArgs {
+    /// Go back this many steps, counting only databases that devdb still keeps
+    #[arg(value_name = "STEPS", default_value = "1",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub steps: u16,
     /// Wait this long for the server: 90s, 3m [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub timeout: Option<Duration>,
+}
+
+/// `devdb generations`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every reset and every restore starts a new generation of the data. The table shows \
+    when each one was made, its size and how long devdb keeps it. `devdb undo` goes \
+    back to the last one.\n\n\
+    Examples:\n  \
+    devdb generations             list them\n  \
+    devdb generations switch 3    go back to generation 3\n  \
+    devdb generations keep 3      keep generation 3 for good"
+)]
+pub struct GenerationsArgs {
+    /// What to do; none: list them.
+    #[command(subcommand)]
+    pub command: Option<GenerationsCommand>,
+}
+
+/// Subcommands of `devdb generations`.
+#[derive(Debug, Subcommand)]
+pub enum GenerationsCommand {
+    /// Go back to a generation; devdb keeps the present database
+    #[command(after_help = "Example:\n  \
+    devdb generations switch 3    `devdb undo` takes it back")]
+    Switch {
+        /// The generation's number, from `devdb generations`
+        #[arg(value_name = "N")]
+        number: u32,
+        /// Wait this long for the server: 90s, 3m [default: 60s]
+        #[arg(long, value_name = "TIME", value_parser = some_time)]
+        timeout: Option<Duration>,
+    },
+    /// Keep a generation until you remove it
+    #[command(after_help = "Example:\n  \
+    devdb generations keep 3")]
+    Keep {
+        /// The generation's number, from `devdb generations`
+        #[arg(value_name = "N")]
+        number: u32,
+    },
+    /// Remove a former generation with its data, for good
+    #[command(after_help = "Example:\n  \
+    devdb generations rm 3")]
+    Rm {
+        /// The generation's number, from `devdb generations`
+        #[arg(value_name = "N")]
+        number: u32,
+        /// Remove without asking
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 /// `devdb gc`

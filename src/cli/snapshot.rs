@@ -29,13 +29,17 @@ pub enum SnapshotCommand {
     /// Save a copy of the data as it is now; clients stay connected
     #[command(after_help = "Examples:\n  \
     devdb snapshot save\n  \
-    devdb snapshot save before-import -m 'orders of March'")]
+    devdb snapshot save before-import -m 'orders of March'\n  \
+    devdb snapshot save yesterday --from-generation 3")]
     Save {
         /// The snapshot's name [default: the time, as 20261125-101500]
         name: Option<String>,
         /// Store this note with the snapshot
         #[arg(short, long, value_name = "TEXT")]
         message: Option<String>,
+        /// Copy this former generation instead (devdb generations lists them)
+        #[arg(long, value_name = "N")]
+        from_generation: Option<u32>,
     },
     /// List the snapshots of the database
     #[command(after_help = "Example:\n  \

@@ -104,7 +104,7 @@ impl App {
     /// The context for one generation of the instance, if that exists.
     fn context_of(
         &self,
-        generation: fn(&Record) -> Option<&GenerationRecord>,
+        generation: impl Fn(&Record) -> Option<&GenerationRecord>,
         flags: Overrides,
         timeout: Option<Duration>,
     ) -> Result<Context> {
@@ -262,7 +262,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
         Command::Start(args) => start::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,
         Command::Undo(args) => undo::run(app, args).await,
-        Command::Generations => generations::run(app).await,
+        Command::Generations(args) => generations::run(app, args).await,
         Command::Gc(args) => gc::run(app, args).await,
         Command::Snapshot(args) => snapshot::run(app, args).await,
         Command::Cache(args) => cache::run(app, args).await,

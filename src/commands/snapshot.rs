@@ -22,7 +22,9 @@ use crate::populate;
 /// `devdb snapshot`
 pub async fn run(app: &App, args: SnapshotArgs) -> Result<Outcome> {
     match args.command {
-        SnapshotCommand::Save { name, message } => save(app, name, message).await,
+        SnapshotCommand::Save { name, message, from_generation } => {
+            save(app, name, message, from_generation).await
+        }
         SnapshotCommand::List => list(app).await,
         SnapshotCommand::Show { name } => show(app, &name).await,
         SnapshotCommand::Restore { name, no_migrate, timeout } => {
@@ -34,14 +36,19 @@ pub async fn run(app: &App, args: SnapshotArgs) -> Result<Outcome> {
     }
 }
 
-async fn save(app: &App, name: Option<String>, message: Option<String>) -> Result<Outcome> {
+async fn save(
+    app: &App,
+    name: Option<String>,
+    message: Option<String>,
+    from: Option<u32>,
+) -> Result<Outcome> {
     let begun = Instant::now();
     let name = match name {
         Some(name) => SnapshotName::parse(&name)?,
         None => SnapshotName::of_now(),
     };
     let context = context(app, None)?;
-    let saved = Instance::open(&context).await?.save_snapshot(&name, message).await?;
+    let saved = Instance::open(&context).await?.save_snapshot(&name, message, from).await?;
     let report = SavedReport {
         snapshot: saved.manifest,
         interrupted_ms: saved.interrupted.map(millis),
@@ -113,7 +120,7 @@ async fn restore(
             found.pending.join(", ")
         ));
     }
-    let is_kept = replaced.fate == Fate::Kept;
+    let is_kept = matches!(replaced.fate, Fate::Kept | Fate::ForGood);
     let populated = populate::populate(&context, &address, &plan).await.map_err(|error| {
         let error = error.hint("devdb migrate   tries again; the snapshot itself is restored");
         match is_kept {

@@ -1,23 +1,32 @@
 //! `devdb undo`
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::App;
 use super::reset::report;
 use crate::cli::UndoArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Instance};
+use crate::instance::{self, Instance, Target};
 use crate::outcome::{Applied, Outcome, Report};
-use crate::state::Record;
 
 /// `devdb undo`
 pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
+    go_back(app, "undo", Target::Steps(args.steps.into()), args.timeout).await
+}
+
+/// Goes back to a former generation, for the command of that name.
+pub async fn go_back(
+    app: &App,
+    command: &'static str,
+    target: Target,
+    timeout: Option<Duration>,
+) -> Result<Outcome> {
     let begun = Instant::now();
-    let context = app.context_of(Record::latest_former, Overrides::default(), args.timeout)?;
+    let context = app.context_of(|record| target.find(record), Overrides::default(), timeout)?;
     instance::record(&context)?;
     let mut instance = Instance::open(&context).await?;
-    let report = match instance.undo().await? {
+    let report = match instance.go_back(target).await? {
         Some(replaced) => {
             let report = report(&mut instance, replaced, Applied::default(), begun).await?;
             Report::Reset(Box::new(report))
@@ -25,5 +34,5 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Outcome> {
         // Another devdb removed the instance while this one waited for the lock.
         None => Report::Nothing,
     };
-    Ok(Outcome { command: "undo", report, exit: 0 })
+    Ok(Outcome { command, report, exit: 0 })
 }

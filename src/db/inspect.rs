@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::connect::{self, Address};
-use super::server_error;
+use super::{server_error, writes};
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
 
 /// How long a checkpoint may take. A server that needs longer has another problem.
@@ -50,23 +50,6 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// The id that the next writing transaction gets. While it stays the same, nobody has written. It
-/// also grows when the server collects statistics, so a change does not prove that somebody wrote.
-///
-/// # Errors
-/// `NotReady` when the server does not answer.
-pub async fn next_transaction(address: &Address) -> Result<u64> {
-    let mut connection = address.connect().await?;
-    let next: i64 =
-        sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
-            .fetch_one(&mut connection)
-            .await
-            .or_fail(Kind::Unexpected, || "cannot read the next transaction id".into())?;
-    connect::close(connection).await;
-    // The id is never negative.
-    Ok(next.unsigned_abs())
-}
-
 /// Removes the user's password, so that nobody can log in any more. Returns the id that the next
 /// writing transaction gets.
 ///
@@ -79,13 +62,9 @@ pub async fn remove_password(address: &Address) -> Result<u64> {
         .execute(&mut connection)
         .await
         .or_fail(Kind::Unexpected, failed)?;
-    let next: i64 =
-        sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-            .fetch_one(&mut connection)
-            .await
-            .or_fail(Kind::Unexpected, failed)?;
+    let next = writes::next_transaction(&mut connection).await?;
     connect::close(connection).await;
-    Ok(u64::try_from(next).unwrap_or_default())
+    Ok(next)
 }
 
 /// Sets the user's password to the one of `verifier` (SCRAM-SHA-256). The server must accept the
@@ -155,9 +134,16 @@ pub async fn holders_of_lock(connection: &mut PgConnection, key: i64) -> Result<
 /// # Errors
 /// `NotReady` when devdb cannot log in, `Unexpected` when the server refuses.
 pub async fn checkpoint(address: &Address) -> Result<()> {
+    checkpoint_with(&mut address.connect().await?, address).await
+}
+
+/// As [`checkpoint`], on a connection that is open.
+pub(super) async fn checkpoint_with(
+    connection: &mut PgConnection,
+    address: &Address,
+) -> Result<()> {
     let failed = || format!("CHECKPOINT failed on {}", address.masked_url());
-    let mut connection = address.connect().await?;
-    let checkpoint = sqlx::raw_sql("CHECKPOINT").execute(&mut connection);
+    let checkpoint = sqlx::raw_sql("CHECKPOINT").execute(connection);
     match tokio::time::timeout(CHECKPOINT_DEADLINE, checkpoint).await {
         Ok(done) => done.map(drop).or_fail(Kind::Unexpected, failed),
         Err(late) => Err(late).or_fail(Kind::Unexpected, failed),

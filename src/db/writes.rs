@@ -17,11 +17,15 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 
 use super::connect::{self, Address};
+use super::inspect;
 use crate::error::{Kind, Result, ResultExt};
 
 /// How long devdb waits until the server has counted what ended sessions did. PostgreSQL 13 and 14
 /// count at most twice a second.
 const COUNTING_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often devdb measures when the server works meanwhile.
+const MEASURED_AGAIN: u32 = 3;
 
 /// The first version whose sessions count their own writes. Before, a process collects the counts.
 const COUNTS_IN_SESSIONS: u32 = 150_000;
@@ -117,6 +121,43 @@ pub async fn since(
     finding
 }
 
+/// What a server tells before it is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastLook {
+    /// Whether somebody has written to it.
+    pub finding: Finding,
+    /// The size of its databases and its log, in bytes. None when the server does not tell.
+    pub bytes: Option<u64>,
+}
+
+/// Makes a server ready for a quick stop, measures it and compares it with a baseline. Ends other
+/// sessions when that is needed for the comparison: the stop would end them too.
+///
+/// # Errors
+/// `NotReady` when devdb cannot log in.
+pub async fn before_stop(address: &Address, baseline: Option<Baseline<'_>>) -> Result<LastLook> {
+    let mut connection = address.connect().await?;
+    // A server that cannot do a checkpoint is stopped anyway.
+    if let Err(error) = inspect::checkpoint_with(&mut connection, address).await {
+        tracing::debug!("{error}");
+    }
+    let bytes = sqlx::query_scalar(
+        "SELECT ((SELECT pg_catalog.sum(pg_catalog.pg_database_size(oid)) \
+                  FROM pg_catalog.pg_database) \
+               + (SELECT pg_catalog.sum(size) FROM pg_catalog.pg_ls_waldir()))::bigint",
+    );
+    let bytes: Option<i64> = bytes.fetch_one(&mut connection).await.unwrap_or_default();
+    let finding = match baseline {
+        Some(baseline) => {
+            let finding = compare(&mut connection, baseline, address, OtherSessions::End).await;
+            finding.unwrap_or(Finding::Unclear)
+        }
+        None => Finding::Unclear,
+    };
+    connect::close(connection).await;
+    Ok(LastLook { finding, bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()) })
+}
+
 async fn compare(
     connection: &mut PgConnection,
     baseline: Baseline<'_>,
@@ -133,11 +174,20 @@ async fn compare(
         return Ok(Finding::WrittenTo);
     }
     let since = Some(baseline.next_transaction);
-    Ok(match measure_with(connection, address, since, others).await? {
-        None => Finding::Unclear,
-        Some(now) if now.writes == *before => Finding::Untouched(now.next_transaction),
-        Some(_) => Finding::WrittenTo,
-    })
+    let mut finding = Finding::Unclear;
+    for _ in 0..MEASURED_AGAIN {
+        finding = match measure_with(connection, address, since, others).await? {
+            None => Finding::Unclear,
+            Some(now) if now.writes == *before => Finding::Untouched(now.next_transaction),
+            Some(_) => Finding::WrittenTo,
+        };
+        // Autovacuum may have worked in the meantime, and a stop has to follow at once.
+        let Finding::Untouched(until) = finding else { break };
+        if until == next_transaction(connection).await? {
+            break;
+        }
+    }
+    Ok(finding)
 }
 
 /// Reads a server's counters. None when they do not show every write: the server does not count, a

@@ -12,6 +12,7 @@ use crate::archive::Verified;
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::seed::Encrypting;
+use crate::db::writes::{self, OtherSessions};
 use crate::db::{inspect, scram};
 use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result};
@@ -210,9 +211,16 @@ impl Work<'_> {
     ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
         guard.guard(populate::record_lf(&self.address, self.plan)).await?;
+        let measured = async {
+            // Without the counters, a copy counts as written to as soon as autovacuum has worked.
+            let measured = writes::measure(&self.address, OtherSessions::End).await;
+            Ok(measured.ok().flatten())
+        };
+        let writes = guard.guard(measured).await?.map(|measured| measured.writes);
+        // Nobody can log in afterwards. What this writes does not count.
         let next_transaction = guard.guard(inspect::remove_password(&self.address)).await?;
         // Not interruptible: the engine finishes even when devdb stops waiting.
-        builder.publish(&GoldenLabel { clean: true, next_transaction, ..label }).await
+        builder.publish(&GoldenLabel { clean: true, next_transaction, writes, ..label }).await
     }
 
     async fn until_ready(&self, builder: &PrivateServer) -> Result<()> {

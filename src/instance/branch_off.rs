@@ -47,7 +47,7 @@ impl Instance<'_> {
         let name = SnapshotName::parse(&format!("for-{}", self.key))?;
         // A killed attempt may have left it.
         other.forget_snapshot(&name).await?;
-        other.save_snapshot(&name, Some(format!("for {}", spec.owner.instance))).await?;
+        other.save_snapshot(&name, Some(format!("for {}", spec.owner.instance)), None).await?;
         let made = async {
             let engine = other.open_snapshots().await?;
             let (snapshot, _) = other.usable_snapshot(&engine, &name).await?;

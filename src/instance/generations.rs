@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 
 use super::retention::{self, End};
-use super::{address, observe};
+use super::{address, observe, written};
 use crate::context::Context;
-use crate::db::inspect;
+use crate::db::writes::Finding;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::outcome::{GenerationRow, GenerationsReport, Keeping};
@@ -89,12 +89,15 @@ async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>
 }
 
 /// Whether somebody may have written to the current generation. None when devdb cannot tell,
-/// because the server does not run or the generation has no baseline.
+/// because the server does not run, the generation has no baseline, or a client is at work.
 async fn current_is_written(context: &Context, engine: &Engine, record: &Record) -> Option<bool> {
-    let baseline = record.current_generation()?.baseline?;
     let server = engine.server(record.server.as_ref()?).await.ok()??;
     let endpoint = server.endpoint.as_ref().filter(|_| server.is_running())?;
     let address = address(record, endpoint);
-    let next = context.interrupt.guard(inspect::next_transaction(&address)).await.ok()?;
-    Some(baseline != next)
+    let looking = async { Ok(written::look(record, &address).await) };
+    match context.interrupt.guard(looking).await.ok()? {
+        Finding::Untouched(_) => Some(false),
+        Finding::WrittenTo => Some(true),
+        Finding::Unclear => None,
+    }
 }

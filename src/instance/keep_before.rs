@@ -90,7 +90,8 @@ impl Instance<'_> {
                 )),
             }
         };
-        self.copy_current(engine, record, "the copy", copy).await.map(drop)
+        let current = record.current.unwrap_or_default();
+        self.copy_generation(engine, record, current, "the copy", copy).await.map(drop)
     }
 
     /// Records a generation as the one that was current last.

@@ -18,6 +18,7 @@ mod lineage;
 mod login;
 mod observe;
 mod prepare;
+mod promise;
 mod rebuild;
 mod reset;
 mod retention;
@@ -30,7 +31,9 @@ mod stop;
 mod swap;
 mod tidy;
 mod transfer;
+mod undo;
 mod up;
+mod written;
 
 use crate::context::Context;
 use crate::engine::Engine;
@@ -45,6 +48,7 @@ pub use reset::{OldGeneration, Replaced};
 pub use retention::has_expired;
 pub use revive::Running;
 pub use rubbish::{Homes, Rubbish, Usefulness};
+pub use undo::Target;
 pub use up::{bring_up, bring_up_from};
 
 /// An instance under its lock.

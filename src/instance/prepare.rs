@@ -43,21 +43,22 @@ impl Instance<'_> {
             let on_engine = engine.generations(Some(&self.key)).await?;
             let next = self.next_number(&on_engine);
             if let Some(spare) = self.take_spare(&on_engine, &golden.state.label)? {
-                return Ok((spare.number, spare.next_transaction, next));
+                return Ok((spare.number, spare.next_transaction, spare.writes, next));
             }
             self.begin(UnderWay::Generation(next))?;
             let owner = self.recorded()?.owner;
             // Not interruptible: the engine makes the copy even when devdb stops waiting.
             engine.clone_golden(&golden.state, &owner, next, &context.spec.server).await?;
-            Ok((next, golden.state.label.next_transaction, next + 1))
+            let label = &golden.state.label;
+            Ok((next, label.next_transaction, label.writes.clone(), next + 1))
         };
-        let (golden, (number, next_transaction, next)) =
+        let (golden, (number, next_transaction, writes, next)) =
             golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         let generation = GenerationRecord {
-            // Setting the password is one transaction. Every later one counts as a change by
-            // somebody.
+            // Setting the password is one transaction.
             baseline: Some(next_transaction + 1),
+            writes,
             ..GenerationRecord::new(number, made_with, why)
         };
         let verifier = scram::verifier(self.recorded()?.password.expose_secret());

@@ -8,11 +8,10 @@ use super::prepare::Prepared;
 use super::swap::SwapTo;
 use super::{Instance, lineage};
 use crate::engine::{Engine, Server};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::golden::Golden;
 use crate::outcome::{Cached, Fate};
 use crate::plan::Plan;
-use crate::spec::MadeWith;
 use crate::state::{UnderWay, Why};
 
 /// What a reset does with the generation that it replaces.
@@ -83,6 +82,7 @@ impl Instance<'_> {
             if old == OldGeneration::Wipe {
                 self.wipe(former)?;
             }
+            self.measure_unknown(&engine).await;
             self.make_room();
             // A spare that is left is a copy of another state.
             match (old, makes_spare) {
@@ -110,50 +110,6 @@ impl Instance<'_> {
         let fate = self.fate_of(former, old);
         let golden = Some(golden);
         Ok(Some(Replaced { server, golden, former, fate, current: number }))
-    }
-
-    /// Swaps back to the generation that was current before this one. A second undo takes the first
-    /// one back. None when there is no instance.
-    ///
-    /// # Errors
-    /// `NoInstance` when no former generation is kept, `Config` when it does not fit the settings,
-    /// and the errors of launching. The present generation serves again then.
-    pub async fn undo(&mut self) -> Result<Option<Replaced>> {
-        self.tidy().await?;
-        if self.record.is_none() {
-            return Ok(None);
-        }
-        let context = self.context;
-        // Undo also helps when the current data is gone, where `settle` would fail.
-        let engine = self.engine(&self.recorded()?).await?;
-        engine.keeps_instances().await?;
-        let Some(target) = self.recorded()?.latest_former().cloned() else {
-            return Err(Error::new(Kind::NoInstance, "no former generation is kept")
-                .because(
-                    "devdb reset and devdb snapshot restore make one, and devdb keeps it for a time \
-                     (generations in devdb.yaml)",
-                )
-                .hint("devdb generations   shows what is kept"));
-        };
-        let wanted = MadeWith::of(&context.spec.server, engine.kind());
-        lineage::check_copy(&target.made_with, &wanted, || {
-            format!("cannot go back to generation {}", target.number)
-        })?;
-        context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        self.begin(UnderWay::Undo)?;
-        let record = self.recorded()?;
-        let former = record.current.unwrap_or_default();
-        context.events.step("switching to the former database");
-        let current = target.number;
-        let chosen = target.current_again();
-        let server = self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await?;
-        self.done()?;
-        self.make_room();
-        self.remove_expired(&engine).await;
-        self.announce();
-        self.hold(&engine).await;
-        let fate = self.fate_of(former, OldGeneration::Keep);
-        Ok(Some(Replaced { server, golden: None, former, fate, current }))
     }
 
     /// The settings to change back before `undo` can return to a former generation, in words.

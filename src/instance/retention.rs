@@ -7,17 +7,9 @@
 //! that was replaced less than a day ago. A command says a day before, or a swap before, what will
 //! go. A person can keep a generation for good.
 
-use std::cmp::Reverse;
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::discard::REMOVAL_START_DEADLINE;
-use super::{Instance, OldGeneration};
 use crate::context::Context;
-use crate::engine::Engine;
-use crate::error::Result;
-use crate::outcome::Fate;
 use crate::state::{GenerationRecord, Record, Why, Worth};
 
 /// How long before its end a command says that a generation will go. No generation is removed to
@@ -35,155 +27,6 @@ pub(super) enum End {
     NoRoom(DateTime<Utc>),
     /// Only when a person removes it.
     Never,
-}
-
-impl<'a> Instance<'a> {
-    /// Removes expired generations. Does nothing when another command works on the instance, or
-    /// when one was cut short: the next command that changes the instance tidies up first.
-    ///
-    /// # Errors
-    /// When the record cannot be read or its engine does not answer.
-    pub async fn expire(context: &'a Context) -> Result<()> {
-        let Some(mut instance) = Instance::try_open(context)? else { return Ok(()) };
-        let Some(record) = instance.record.clone() else { return Ok(()) };
-        if record.under_way.is_some() || !has_expired(&record) {
-            return Ok(());
-        }
-        let engine = context.interrupt.guard(instance.engine(&record)).await?;
-        instance.remove_expired(&engine).await;
-        instance.hold(&engine).await;
-        Ok(())
-    }
-}
-
-impl Instance<'_> {
-    /// What happened to the generation that was current before a swap.
-    pub(super) fn fate_of(&self, number: u32, old: OldGeneration) -> Fate {
-        let record = self.record.as_ref();
-        match record.is_some_and(|record| record.former_generations().contains(&number)) {
-            true => Fate::Kept,
-            false if old == OldGeneration::Wipe => Fate::Wiped,
-            false if self.context.spec.retention.days == 0 => Fate::NotWanted,
-            false => Fate::Unwritten,
-        }
-    }
-
-    /// Records that a person gave up a generation. [`Instance::remove_expired`] then removes it.
-    pub(super) fn wipe(&mut self, number: u32) -> Result<()> {
-        if let Some(record) = &mut self.record {
-            for generation in &mut record.generations {
-                if generation.number == number {
-                    generation.worth = Worth::Wiped;
-                }
-            }
-            self.context.store.save(record)?;
-        }
-        Ok(())
-    }
-
-    /// Removes expired generations. A failure is only a warning: the next command tries again.
-    pub(super) async fn remove_expired(&mut self, engine: &Engine) {
-        let over = self.over();
-        self.remove_generations(engine, &over, REMOVAL_START_DEADLINE).await;
-    }
-
-    /// Removes expired generations and the spare. Waits up to `deadline` for each removal.
-    pub(super) async fn remove_expired_and_spare(&mut self, engine: &Engine, deadline: Duration) {
-        let mut over = self.over();
-        let spare = self.record.as_mut().and_then(|record| record.spare.take());
-        over.extend(spare.map(|spare| spare.number));
-        self.remove_generations(engine, &over, deadline).await;
-    }
-
-    /// Gives up the generations for which there is no room after a swap, if a command has said so
-    /// before. [`Instance::remove_expired`] then removes them.
-    pub(super) fn make_room(&mut self) {
-        let Some(record) = &mut self.record else { return };
-        let now = Utc::now();
-        let mut over = beyond_room(record, now, 0);
-        over.retain(|(_, from)| *from <= now);
-        for generation in &mut record.generations {
-            let is_over = over.iter().any(|(number, _)| *number == generation.number);
-            let is_told = generation.worth == Worth::Untouched || generation.announced.is_some();
-            if is_over && is_told {
-                generation.worth = Worth::Wiped;
-                self.context.events.note(format!(
-                    "devdb removes generation {} to make room, as an earlier command said \
-                     (generations.size in devdb.yaml)",
-                    generation.number
-                ));
-            }
-        }
-        self.save_promises();
-    }
-
-    /// Says which generations that somebody wrote to will go soon, and records that it was said. A
-    /// failure is only a warning: then they stay until a command can record it.
-    pub(super) fn announce(&mut self) {
-        let Some(record) = &mut self.record else { return };
-        let now = Utc::now();
-        say_what_goes(self.context, record);
-        let going: Vec<u32> = going(record, now).into_iter().map(|(number, _)| number).collect();
-        for generation in &mut record.generations {
-            generation.announced = match going.contains(&generation.number) {
-                true => generation.announced.or(Some(now)),
-                false => None,
-            };
-        }
-        self.save_promises();
-    }
-
-    fn save_promises(&self) {
-        let saved = self.record.as_ref().map_or(Ok(()), |record| self.context.store.save(record));
-        if let Err(error) = saved {
-            self.context
-                .events
-                .warn(format!("devdb could not record which generations it will remove: {error}"));
-        }
-    }
-
-    /// The expired generations. Reports the ones that somebody wrote to.
-    fn over(&self) -> Vec<u32> {
-        let Some(record) = &self.record else { return Vec::new() };
-        let over = expired(record);
-        let written_to = record.generations.iter().filter(|generation| {
-            over.contains(&generation.number)
-                && generation.worth == Worth::WrittenTo
-                && self.context.spec.retention.days > 0
-        });
-        for generation in written_to {
-            self.context.events.note(format!(
-                "devdb removes generation {}: its time is over (generations.days in devdb.yaml)",
-                generation.number
-            ));
-        }
-        over
-    }
-}
-
-/// Says which generations that somebody wrote to will go soon, and how to keep them.
-pub(super) fn say_what_goes(context: &Context, record: &Record) {
-    for (number, end) in going(record, Utc::now()) {
-        let (when, why) = match end {
-            End::NoRoom(after) => (
-                format!("the first reset or restore after {}", moment(after)),
-                "to make room (generations.size in devdb.yaml)",
-            ),
-            End::At(after) => (
-                format!("the first command after {}", moment(after)),
-                "because its time is over (generations.days in devdb.yaml)",
-            ),
-            End::Now | End::Never => continue,
-        };
-        context.events.note(format!(
-            "{when} removes generation {number}, {why}\n  \
-             devdb generations keep {number}   keeps it for good"
-        ));
-    }
-}
-
-fn moment(time: DateTime<Utc>) -> String {
-    time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// Whether a record needs no update, has nothing to remove and nothing to announce.
@@ -219,7 +62,8 @@ pub(super) fn expired(record: &Record) -> Vec<u32> {
 /// not. `gc` shows them before it removes them.
 pub(super) fn past_their_days(record: &Record) -> Vec<u32> {
     let now = Utc::now();
-    let past = former(record)
+    let past = record
+        .former()
         .into_iter()
         .filter(|generation| !generation.for_good && promised_end(record, generation, now) <= now);
     let mut past: Vec<u32> = past.map(|generation| generation.number).collect();
@@ -241,16 +85,7 @@ pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, End)> 
             _ => by_days,
         }
     };
-    former(record).into_iter().map(|generation| (generation.number, end(generation))).collect()
-}
-
-/// The former generations, the newest first. The order of numbers would be wrong: a spare has its
-/// number long before it becomes current.
-fn former(record: &Record) -> Vec<&GenerationRecord> {
-    let is_former = |generation: &&GenerationRecord| Some(generation.number) != record.current;
-    let mut former: Vec<_> = record.generations.iter().filter(is_former).collect();
-    former.sort_by_key(|generation| Reverse(generation.recency()));
-    former
+    record.former().into_iter().map(|generation| (generation.number, end(generation))).collect()
 }
 
 /// When a former generation goes if there is room for all.
@@ -290,8 +125,13 @@ fn replaced(generation: &GenerationRecord, now: DateTime<Utc>) -> DateTime<Utc> 
 
 /// The generations for which there is no room when `more` bytes come to the former ones, and from
 /// when on each may go. First those that nobody wrote to, or may not have, then the oldest.
-fn beyond_room(record: &Record, now: DateTime<Utc>, more: u64) -> Vec<(u32, DateTime<Utc>)> {
-    let kept: Vec<(&GenerationRecord, End)> = former(record)
+pub(super) fn beyond_room(
+    record: &Record,
+    now: DateTime<Utc>,
+    more: u64,
+) -> Vec<(u32, DateTime<Utc>)> {
+    let kept: Vec<(&GenerationRecord, End)> = record
+        .former()
         .into_iter()
         .map(|generation| (generation, end_by_days(record, generation, now)))
         .filter(|(_, end)| *end != End::Now)
@@ -320,11 +160,11 @@ fn beyond_room(record: &Record, now: DateTime<Utc>, more: u64) -> Vec<(u32, Date
 
 /// The size that the current generation will probably have when it is replaced: that of the last.
 fn size_of_one_more(record: &Record) -> u64 {
-    former(record).into_iter().find_map(|generation| generation.bytes).unwrap_or_default()
+    record.former().into_iter().find_map(|generation| generation.bytes).unwrap_or_default()
 }
 
 /// The generations that somebody wrote to and that will go soon.
-fn going(record: &Record, now: DateTime<Utc>) -> Vec<(u32, End)> {
+pub(super) fn going(record: &Record, now: DateTime<Utc>) -> Vec<(u32, End)> {
     let written_to = |number: u32| {
         let mut generations = record.generations.iter();
         generations.any(|one| one.number == number && one.worth == Worth::WrittenTo)

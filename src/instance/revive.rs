@@ -16,7 +16,7 @@ use crate::outcome::How;
 use crate::plan::Plan;
 use crate::populate::ready;
 use crate::spec::{MadeWith, PortChoice};
-use crate::state::{Record, UnderWay};
+use crate::state::{Record, UnderWay, Worth};
 
 /// How long devdb waits for a late stop: a busy engine may carry out the stop that a killed command
 /// asked for after the next command has found the server running.
@@ -69,6 +69,11 @@ impl Instance<'_> {
         if let Some(current) = record.current_generation() {
             let wanted = MadeWith::of(&self.context.spec.server, record.engine);
             lineage::check(&current.made_with, &wanted)?;
+        }
+        // While it serves, somebody may write to it.
+        let record = self.record.as_mut();
+        if let Some(current) = record.and_then(|record| record.current_generation_mut()) {
+            current.worth = Worth::WrittenTo;
         }
         self.begin(UnderWay::Up)?;
         let (mut server, mut how) = self.revive(&engine, self.recorded()?).await?;

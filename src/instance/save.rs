@@ -7,13 +7,14 @@ use chrono::Utc;
 
 use super::revive::ReplacedServer;
 use super::snapshot::with_failure;
-use super::{Instance, address, endpoint_of};
+use super::{Instance, Target, address, endpoint_of};
 use crate::context::Context;
 use crate::db::backup::{self, Backup, BackupEnd, Contents};
 use crate::db::connect::Address;
 use crate::engine::{Engine, Generation, Manifest, Server, SnapshotName};
 use crate::error::{Error, Kind, Result};
-use crate::state::{Record, UnderWay};
+use crate::spec::{EngineKind, Owner};
+use crate::state::{GenerationRecord, Record, UnderWay};
 
 /// A saved snapshot.
 pub struct Saved {
@@ -41,7 +42,8 @@ impl Original {
 }
 
 impl Instance<'_> {
-    /// Saves the current generation's data under a name. Clients stay connected. When the server's
+    /// Saves a generation's data under a name: the current one's, or that of the former generation
+    /// `from`. Clients stay connected. When the server's
     /// settings do not allow a copy, a temporary server replaces it meanwhile. A failure leaves
     /// nothing.
     ///
@@ -51,18 +53,20 @@ impl Instance<'_> {
         &mut self,
         name: &SnapshotName,
         message: Option<String>,
+        from: Option<u32>,
     ) -> Result<Saved> {
         self.tidy().await?;
-        self.recorded()?;
+        self.generation_to_save(from)?;
         let context = self.context;
         let engine = self.settle().await?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let record = self.recorded()?;
         self.free_name(&engine, name).await?;
-        let draft = draft(&record, name, message)?;
+        let generation = self.generation_to_save(from)?;
+        let draft = draft(&record.owner, record.engine, &generation, name, message);
         self.begin(UnderWay::Snapshot(name.to_string()))?;
         context.events.step("copying the database");
-        match self.copy(&engine, &record, draft).await {
+        match self.copy(&engine, &record, generation.number, draft).await {
             Ok(saved) => {
                 self.done()?;
                 self.hold(&engine).await;
@@ -75,7 +79,28 @@ impl Instance<'_> {
         }
     }
 
-    async fn copy(&self, engine: &Engine, record: &Record, draft: Manifest) -> Result<Saved> {
+    /// The generation with this number; None means the current one.
+    fn generation_to_save(&self, from: Option<u32>) -> Result<GenerationRecord> {
+        let record = self.recorded()?;
+        match from {
+            Some(number) if record.current != Some(number) => Target::Number(number)
+                .find(&record)
+                .cloned()
+                .ok_or_else(|| Target::Number(number).missing(&record)),
+            _ => record
+                .current_generation()
+                .cloned()
+                .ok_or_else(|| Error::new(Kind::NoInstance, "there is no database to save")),
+        }
+    }
+
+    async fn copy(
+        &self,
+        engine: &Engine,
+        record: &Record,
+        number: u32,
+        draft: Manifest,
+    ) -> Result<Saved> {
         let context = self.context;
         let save = async |original: Original| {
             let Original { generation, contents, end } = original;
@@ -92,26 +117,31 @@ impl Instance<'_> {
             engine.save_snapshot(&generation, draft, spec, end).await
         };
         let (manifest, interrupted) =
-            self.copy_current(engine, record, "the snapshot", save).await?;
+            self.copy_generation(engine, record, number, "the snapshot", save).await?;
         Ok(Saved { manifest, interrupted })
     }
 
-    /// Copies the current generation with `copy`. `what` names the copy. Clients stay connected,
+    /// Copies a generation with `copy`. `what` names the copy. Clients stay connected,
     /// unless the server's settings do not allow a copy; the result has the time for which the
     /// database was unavailable then.
     ///
     /// # Errors
     /// `Snapshot`, `Interrupted`, and the errors of `copy`.
-    pub(super) async fn copy_current<T>(
+    pub(super) async fn copy_generation<T>(
         &self,
         engine: &Engine,
         record: &Record,
+        number: u32,
         what: &str,
         copy: impl AsyncFnOnce(Original) -> Result<T>,
     ) -> Result<(T, Option<Duration>)> {
         let context = self.context;
-        let generation = self.generation_of(engine, record).await?;
-        let server = self.current_server(engine, record).await?.filter(Server::is_running);
+        let generation = self.generation_of(engine, number).await?;
+        // A former generation has no server.
+        let server = self
+            .current_server(engine, record)
+            .await?
+            .filter(|server| server.is_running() && server.generation == number);
         let Some(server) = server else {
             let original = Original { generation, contents: None, end: None };
             return Ok((context.interrupt.guard(copy(original)).await?, None));
@@ -186,35 +216,37 @@ impl Instance<'_> {
         }
     }
 
-    async fn generation_of(&self, engine: &Engine, record: &Record) -> Result<Generation> {
+    async fn generation_of(&self, engine: &Engine, number: u32) -> Result<Generation> {
         let generations = engine.generations(Some(&self.key)).await?;
-        let current = |generation: &Generation| Some(generation.number) == record.current;
         generations
             .into_iter()
-            .find(current)
+            .find(|generation| generation.number == number)
             .ok_or_else(|| Error::new(Kind::Drift, "the data of this instance is gone"))
     }
 }
 
 /// The manifest of a snapshot before it is saved.
-fn draft(record: &Record, name: &SnapshotName, message: Option<String>) -> Result<Manifest> {
-    let current = record
-        .current_generation()
-        .ok_or_else(|| Error::new(Kind::NoInstance, "there is no database to save"))?;
-    Ok(Manifest {
+fn draft(
+    owner: &Owner,
+    engine: EngineKind,
+    generation: &GenerationRecord,
+    name: &SnapshotName,
+    message: Option<String>,
+) -> Manifest {
+    Manifest {
         schema: Manifest::SCHEMA,
         name: name.to_string(),
         message,
         created: Utc::now(),
-        saved_from: record.owner.clone(),
-        engine: record.engine,
+        saved_from: owner.clone(),
+        engine,
         platform: String::new(),
         server_version: None,
-        made_with: current.made_with.clone(),
+        made_with: generation.made_with.clone(),
         migrations: None,
         database_bytes: None,
         disk_bytes: 0,
-    })
+    }
 }
 
 /// The context with settings that allow a copy of the running server. They are high, because a

@@ -64,10 +64,7 @@ impl Instance<'_> {
             Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),
         };
         self.done()?;
-        self.make_room();
-        self.remove_expired(&engine).await;
-        self.announce();
-        self.hold(&engine).await;
+        self.settle_promises(&engine).await;
         let fate = self.fate_of(former, OldGeneration::Keep);
         Ok(Replaced { server, golden: None, former, fate, current: number })
     }

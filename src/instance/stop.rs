@@ -1,7 +1,7 @@
 //! Stops an instance, removes its server, or removes the whole instance for good.
 
 use super::discard::REMOVAL_START_DEADLINE;
-use super::{Instance, address};
+use super::{Instance, address, written};
 use crate::context::Context;
 use crate::db::inspect;
 use crate::engine::{Engine, STOP_DEADLINE, Server};
@@ -19,7 +19,7 @@ impl Instance<'_> {
         let engine = self.engine(&record).await?;
         let Some(server) = self.current_server(&engine, &record).await? else { return Ok(false) };
         let ran = server.is_running();
-        stop_cleanly(self.context, &engine, &record, &server).await?;
+        self.stop_and_note(&engine, &server).await?;
         self.hold(&engine).await;
         Ok(ran)
     }
@@ -35,16 +35,32 @@ impl Instance<'_> {
         let server = self.current_server(&engine, &record).await?;
         if let Some(server) = &server {
             self.begin(UnderWay::Down)?;
-            stop_cleanly(self.context, &engine, &record, server).await?;
+            self.stop_and_note(&engine, server).await?;
             engine.remove_server(server).await?;
         }
         if let Some(record) = &mut self.record {
             record.server = None;
+            if server.is_none() {
+                written::note(record, None, None);
+            }
         }
         self.done()?;
         self.remove_expired_and_spare(&engine, REMOVAL_START_DEADLINE).await;
         self.hold(&engine).await;
         Ok(server.is_some())
+    }
+
+    /// Stops the server cleanly, and records whether somebody had written to the generation: nobody
+    /// can ask a stopped server.
+    async fn stop_and_note(&mut self, engine: &Engine, server: &Server) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        if !server.is_running() {
+            return engine.stop(server, STOP_DEADLINE).await;
+        }
+        let look = written::stop(self.context, engine, record, server).await?;
+        let next_transaction = written::next_transaction(engine, Some(server)).await;
+        written::note(record, look, next_transaction);
+        self.context.store.save(record)
     }
 
     /// Removes the instance with all its generations and snapshots for good. Returns whether there

@@ -2,12 +2,10 @@
 //! swap is recorded, the old server can be put back.
 
 use super::login::Password;
-use super::stop::stop_cleanly;
-use super::{Instance, address, endpoint_of, launch};
-use crate::db::inspect;
+use super::{Instance, address, endpoint_of, launch, written};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Result};
-use crate::state::{GenerationRecord, Record, Worth};
+use crate::state::{GenerationRecord, Record};
 
 /// Where the new current generation comes from.
 #[derive(Clone, Copy)]
@@ -40,31 +38,30 @@ impl Instance<'_> {
         let mut old = self.current_server(engine, &record).await?;
         let was_running = old.as_ref().is_some_and(Server::is_running);
         let attempt = async {
+            let mut look = None;
             if let Some(old) = &mut old {
-                stop_cleanly(context, engine, &record, old).await?;
+                look = written::stop(context, engine, &record, old).await?;
                 *old = engine.set_aside(old).await?;
             }
-            let next_transaction = async {
-                match &old {
-                    // Without an answer the generation counts as written to.
-                    Some(old) => engine.next_transaction(old).await.ok().flatten(),
-                    None => None,
-                }
-            };
-            // The old server has stopped before the question, because a client may write to the
+            // The old server has stopped before this question, because a client may write to the
             // last moment. The launch does not wait for the answer.
+            let next_transaction = written::next_transaction(engine, old.as_ref());
             let (server, next_transaction) = tokio::join!(
                 launch::instance(context, engine, &mut record, number, verifier),
                 next_transaction
             );
             let server = server?;
-            note_whether_untouched(&mut record, next_transaction);
+            // Without a server, `down` has recorded what it found.
+            if record.server.is_some() {
+                written::note(&mut record, look, next_transaction);
+            }
             record.retention = context.spec.retention;
             record.point_at(new, server.handle.clone());
             let password = if is_restored { Password::OfTheCopy } else { Password::Recorded };
             self.log_in(engine, &record, &server, password).await?;
             if is_restored {
-                note_baseline(&mut record, &server).await;
+                let address = address(&record, endpoint_of(&server)?);
+                written::note_baseline(&mut record, &address).await;
             }
             context.store.save(&record)?;
             Ok::<Server, Error>(server)
@@ -86,31 +83,6 @@ impl Instance<'_> {
                 Some(old) => self.put_back(engine, old, was_running, error).await,
                 None => error.with_cleanup(self.discard_server(engine, number).await),
             }),
-        }
-    }
-}
-
-/// Records the baseline of a restored generation. Without one the generation counts as written to.
-async fn note_baseline(record: &mut Record, server: &Server) {
-    let Ok(endpoint) = endpoint_of(server) else { return };
-    let next = inspect::next_transaction(&address(record, endpoint)).await;
-    let current = record.current;
-    for generation in &mut record.generations {
-        if Some(generation.number) == current {
-            generation.baseline = next.as_ref().ok().copied();
-        }
-    }
-}
-
-/// Records whether somebody has written to the current generation, which decides how long it is
-/// kept.
-fn note_whether_untouched(record: &mut Record, next_transaction: Option<u64>) {
-    let current = record.current;
-    for generation in &mut record.generations {
-        if Some(generation.number) == current {
-            let is_untouched =
-                next_transaction.is_some() && generation.baseline == next_transaction;
-            generation.worth = if is_untouched { Worth::Untouched } else { Worth::WrittenTo };
         }
     }
 }

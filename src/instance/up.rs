@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Instance, Observed, Running, address, endpoint_of, keep_before, retention};
+use super::{Instance, Observed, Running, address, endpoint_of, keep_before, promise};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::error::Result;
@@ -27,7 +27,7 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         // When the server is still starting or has another password, the rest of this function
         // helps.
         if context.interrupt.guard(looking).await? {
-            retention::say_what_goes(context, &observed.record);
+            promise::say_what_goes(context, &observed.record);
             let keep = async || keep_before(context).await;
             let populated = populate::populate_kept(context, &address, plan, keep).await?;
             return Ok(report(populated, &observed.record, How::Unchanged, &address, begun));

@@ -82,6 +82,8 @@ pub struct GoldenReport {
 pub enum Fate {
     /// It is kept for `undo`.
     Kept,
+    /// It is kept until a person removes it.
+    ForGood,
     /// It is removed, because the command was given `--wipe`.
     Wiped,
     /// It is removed, because nobody had written to it.

@@ -57,13 +57,16 @@ pub fn restored(report: &RestoredReport, style: Style) -> String {
 
 fn fate(report: &ResetReport) -> String {
     match report.former {
-        Fate::Kept => {
-            let days = count(report.kept_days.into(), "day");
+        Fate::Kept | Fate::ForGood => {
+            let time = match report.former {
+                Fate::ForGood => "for good".to_owned(),
+                _ => format!("for up to {}", count(report.kept_days.into(), "day")),
+            };
             let condition = match report.former_differs.join(", ") {
                 none if none.is_empty() => none,
                 some => format!(", after you set this back: {some}"),
             };
-            format!("is kept for up to {days}\n  devdb undo   switches to it{condition}")
+            format!("is kept {time}\n  devdb undo   switches to it{condition}")
         }
         Fate::Wiped => "is removed, as --wipe asks".into(),
         Fate::Unwritten => "is removed, because nobody had written to it".into(),

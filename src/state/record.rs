@@ -1,5 +1,7 @@
 //! The record of one instance.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -190,12 +192,18 @@ impl Record {
         numbers.filter(|number| Some(*number) != self.current).collect()
     }
 
+    /// The former generations, the one that was current last first. The order of numbers would be
+    /// wrong: a spare has its number long before it becomes current.
+    pub fn former(&self) -> Vec<&GenerationRecord> {
+        let is_former = |generation: &&GenerationRecord| Some(generation.number) != self.current;
+        let mut former: Vec<_> = self.generations.iter().filter(is_former).collect();
+        former.sort_by_key(|generation| Reverse(generation.recency()));
+        former
+    }
+
     /// The former generation that was current last, if one is kept.
     pub fn latest_former(&self) -> Option<&GenerationRecord> {
-        self.generations
-            .iter()
-            .filter(|generation| Some(generation.number) != self.current)
-            .max_by_key(|generation| generation.recency())
+        self.former().into_iter().next()
     }
 
     /// `now`, or a later time when a generation was replaced after it.

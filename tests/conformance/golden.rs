@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devdb::db::connect::Address;
+use devdb::db::writes::{self, Baseline, Finding, OtherSessions};
 use devdb::db::{inspect, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{Engine, GoldenLabel, GoldenState, Launch, PrivateServer};
@@ -181,9 +182,13 @@ pub async fn the_first_transaction_of_a_copy_is_foretold(bench: Arc<Bench>) {
     let address = bench.address(&server, &bench.spec, PASSWORD);
     let untouched = state.label.next_transaction + 1;
     the_row(&mut connection).await;
-    assert_eq!(inspect::next_transaction(&address).await.unwrap(), untouched);
+    let finding = async || {
+        let baseline = Baseline { next_transaction: untouched, writes: None };
+        writes::since(baseline, &address, OtherSessions::Leave).await.unwrap()
+    };
+    assert_eq!(finding().await, Finding::Untouched(untouched));
     execute(&mut connection, "UPDATE kept SET what = 'written'").await;
-    assert_ne!(inspect::next_transaction(&address).await.unwrap(), untouched);
+    assert_eq!(finding().await, Finding::Unclear);
     // A state that is published cleanly needs no recovery.
     let log = bench.log(&server, None).await;
     assert!(!log.contains("not properly shut down") && !log.contains("redo starts"), "{log}");

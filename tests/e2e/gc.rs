@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-use devdb::state::Store;
+use devdb::state::{GenerationRecord, Store};
 use serde_json::Value;
 
 use crate::branch::{git, repository};
@@ -14,7 +14,8 @@ use crate::sandbox::{On, Ran, Sandbox, eventually, finish, psql, spawn};
 crate::on_both_engines!(
     instances_of_gone_branches_are_shown_and_then_removed_and_only_they,
     instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not,
-    former_generations_are_kept_as_many_and_as_long_as_configured,
+    former_generations_are_kept_as_long_as_was_promised,
+    room_is_made_by_the_oldest_and_a_command_says_so_before,
     an_expired_generation_is_shown_and_then_removed_and_only_it,
     what_a_killed_reset_left_is_shown_and_then_removed,
     a_checkout_that_was_cloned_again_is_told_of_and_gone,
@@ -143,9 +144,9 @@ fn lock_file(sandbox: &Sandbox, key: &str) -> std::path::PathBuf {
     sandbox.data_dir().join("locks").join(format!("{key}.lock"))
 }
 
-fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandbox) {
+fn former_generations_are_kept_as_long_as_was_promised(sandbox: &Sandbox) {
     sandbox.project();
-    sandbox.write("devdb.yaml", "project: shop\ngenerations: { keep: 3, days: 1 }\n");
+    sandbox.write("devdb.yaml", "project: shop\ngenerations: { days: 1 }\n");
     sandbox.run(&["generations"]).exits(1).says("devdb up");
     sandbox.run(&["up"]).ok();
     for _ in 0..2 {
@@ -175,44 +176,117 @@ fn former_generations_are_kept_as_many_and_as_long_as_configured(sandbox: &Sandb
     let written = sandbox.run(&["generations", "--json"]).ok().json();
     assert_eq!(written["result"]["generations"][0]["written"], true);
 
-    // What was promised stays so until the next swap, which promises anew.
+    // What was promised stays so, whatever the settings say later.
     assert_eq!(sandbox.run(&["up", "--json"]).ok().json()["result"]["how"], "unchanged");
     let with = |arguments: &[&str], name: &str, value: &str| {
         let mut command = sandbox.command(arguments);
         command.env(name, value);
         finish(command)
     };
-    let left = |ran: Ran| numbers(ran.json()["result"]["generations"].as_array().unwrap());
-    with(&["up"], "DEVDB_GENERATIONS_KEEP", "1").ok();
+    let left = || {
+        let shown = sandbox.run(&["generations", "--json"]).ok();
+        numbers(shown.json()["result"]["generations"].as_array().unwrap())
+    };
     with(&["gc", "--yes"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("nothing to remove");
-    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2, 1]);
-    with(&["undo"], "DEVDB_GENERATIONS_KEEP", "1").ok().says("devdb keeps 1 that were written");
-    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
-    // Nothing to do for `up`.
-    sandbox.run(&["up"]).ok();
-    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3, 2]);
-    sandbox.run(&["undo"]).ok();
-    // What is past its time goes with the next command.
-    age(sandbox, 2, 8);
-    sandbox.run(&["down"]).ok().says("removes generation 2: its time is over");
-    assert_eq!(left(sandbox.run(&["generations", "--json"]).ok()), [3]);
-    sandbox.run(&["undo"]).exits(1).says("no former generation");
-    sandbox.run(&["up"]).ok();
-    let ran = with(&["reset"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("generation 3, is removed");
-    assert!(ran.stdout.contains("keep no former generation"), "{}", ran.stdout);
+    with(&["undo"], "DEVDB_GENERATIONS_DAYS", "0").ok().says("generation 3, is removed");
+    assert_eq!(left(), [2, 1]);
 
-    for (name, value) in [("DEVDB_GENERATIONS_KEEP", "101"), ("DEVDB_GENERATIONS_DAYS", "a week")] {
-        with(&["up"], name, value).exits(3).says(name).says("whole number");
+    // A command says a day before what goes. Then it goes with the next command.
+    age(sandbox, 1, 8);
+    sandbox.run(&["status"]).ok();
+    assert_eq!(left(), [2, 1]);
+    let said = sandbox.run(&["up"]).ok();
+    assert!(
+        said.stderr.contains("removes generation 1, because its time is over"),
+        "{}",
+        said.stderr
+    );
+    sandbox.run(&["up"]).ok().says("devdb generations keep 1");
+    assert_eq!(left(), [2, 1]);
+    told_earlier(sandbox, 1);
+    sandbox.run(&["generations", "keep", "1"]).ok().says("for good");
+    sandbox.run(&["down"]).ok();
+    assert_eq!(left(), [2, 1]);
+    sandbox.run(&["generations", "rm", "1"]).exits(2).says("--yes");
+    sandbox.run(&["generations", "rm", "2", "--yes"]).exits(2).says("is the current one");
+    sandbox.run(&["generations", "rm", "1", "--yes"]).ok().says("generation 1 is removed");
+    assert_eq!(left(), [2]);
+    sandbox.run(&["undo"]).exits(1).says("no former generation");
+    sandbox.run(&["generations", "switch", "7"]).exits(1).says("there is no generation 7");
+    sandbox.run(&["up"]).ok();
+
+    for (name, value) in [("DEVDB_GENERATIONS_SIZE", "much"), ("DEVDB_GENERATIONS_DAYS", "a week")]
+    {
+        with(&["up"], name, value).exits(3).says(name);
     }
+}
+
+/// Disk space is made by a swap that a command has spoken of, and by no generation of today.
+fn room_is_made_by_the_oldest_and_a_command_says_so_before(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    for day in ["first", "second", "third"] {
+        sandbox.sql(&format!("insert into items (name) values ('{day}')"));
+        sandbox.run(&["reset"]).ok();
+    }
+    let states = || {
+        let shown = sandbox.run(&["generations", "--json"]).ok().json();
+        let all = shown["result"]["generations"].as_array().unwrap().clone();
+        let one = |one: &Value| {
+            (one["number"].as_u64().unwrap(), one["state"].as_str().unwrap().to_owned())
+        };
+        all.iter().map(one).collect::<Vec<_>>()
+    };
+    let numbers = || states().into_iter().map(|(number, _)| number).collect::<Vec<_>>();
+    let all = numbers();
+    let oldest = all[3];
+    sandbox.write("devdb.yaml", "project: shop\ngenerations: { size: 100MB }\n");
+    age(sandbox, u32::try_from(oldest).unwrap(), 2);
+    // Nobody has said anything yet.
+    sandbox.sql("insert into items (name) values ('fourth')");
+    let reset = sandbox.run(&["reset"]).ok();
+    assert!(
+        reset.stderr.contains(&format!("removes generation {oldest}, to make room")),
+        "{}",
+        reset.stderr
+    );
+    assert!(numbers().contains(&oldest), "{:?}", states());
+    assert!(states().contains(&(oldest, "no_room".into())), "{:?}", states());
+    sandbox.sql("insert into items (name) values ('fifth')");
+    sandbox.run(&["reset"]).ok().says(&format!("devdb removes generation {oldest} to make room"));
+    assert!(!numbers().contains(&oldest), "{:?}", states());
+    // The others are of today.
+    assert_eq!(numbers().len(), 5, "{:?}", states());
+    sandbox.run(&["snapshot", "save", "kept", "--from-generation", &all[2].to_string()]).ok();
+    sandbox.run(&["snapshot", "restore", "kept"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'second'"), "1");
+    sandbox.run(&["generations", "switch", &all[1].to_string()]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'third'"), "1");
+    sandbox.run(&["undo", "3"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'fourth'"), "1");
 }
 
 /// Has a former generation have stopped being current some days earlier.
 fn age(sandbox: &Sandbox, number: u32, days: i64) {
+    let days = chrono::TimeDelta::days(days);
+    change(sandbox, number, |former| {
+        former.replaced = Some(former.replaced.unwrap() - days);
+        former.promised = Some(former.promised.unwrap() - days);
+    });
+}
+
+/// Has a command have said two days ago that the generation will go.
+fn told_earlier(sandbox: &Sandbox, number: u32) {
+    change(sandbox, number, |former| {
+        former.announced = Some(former.announced.unwrap() - chrono::TimeDelta::days(2));
+    });
+}
+
+fn change(sandbox: &Sandbox, number: u32, change: impl FnOnce(&mut GenerationRecord)) {
     let store = Store::open(&sandbox.data_dir()).unwrap();
     let mut record = store.load_all().unwrap().remove(0).unwrap();
     let mut generations = record.generations.iter_mut();
-    let former = generations.find(|generation| generation.number == number).unwrap();
-    former.replaced = Some(former.replaced.unwrap() - chrono::TimeDelta::days(days));
+    change(generations.find(|generation| generation.number == number).unwrap());
     store.save(&record).unwrap();
 }
 

@@ -35,3 +35,4 @@ mod run_places;
 mod sandbox;
 mod secrets;
 mod snapshot;
+mod written;

@@ -1,5 +1,5 @@
 //! A person's commands in any order, against a small model of the promise: what was written is in the
-//! database, or `devdb undo` goes back to it, as long as it is one of the last that count.
+//! database, or devdb goes back to it: `undo` step by step, `generations switch` to each.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,6 @@ use crate::sandbox::{Sandbox, say};
 
 crate::on_both_engines!(whatever_the_order_of_commands_nothing_is_lost);
 
-/// As in the product: how many former generations that somebody wrote to are kept.
-const KEPT: usize = 2;
-
 type Rows = BTreeSet<u32>;
 
 /// A generation, as the promise has it.
@@ -21,7 +18,7 @@ struct Generation {
     rows: Rows,
     /// Somebody wrote to it, or removed the snapshot that it came from.
     written: bool,
-    /// When it was replaced it was, or nobody could tell.
+    /// When it was replaced it was.
     counts: bool,
     is_restored: bool,
     born: u32,
@@ -82,15 +79,12 @@ impl Model {
     fn swap_to(&mut self, new: Generation) {
         let mut old = std::mem::replace(&mut self.current, new);
         old.replaced = self.tick();
-        // Nobody can tell of a server that is not there.
-        old.counts = old.written | std::mem::take(&mut self.is_down);
+        old.counts = old.written;
+        self.is_down = false;
         self.former.push(old);
         self.former.sort_by_key(|one| std::cmp::Reverse(one.replaced));
-        let (mut counted, born) = (0, self.current.born);
-        self.former.retain(|one| {
-            counted += usize::from(one.counts);
-            if one.counts { counted <= KEPT } else { born < one.born }
-        });
+        let born = self.current.born;
+        self.former.retain(|one| one.counts || born < one.born);
     }
 
     /// Whether each former generation counts, the newest first.
@@ -175,6 +169,23 @@ fn whatever_the_order_of_commands_nothing_is_lost(sandbox: &Sandbox) {
             let rows: Rows = rows.split_whitespace().map(|n| n.parse().unwrap()).collect();
             assert_eq!(rows, model.current.rows, "{done:?}\n{model:#?}\n{found:#?}");
         }
+    }
+    every_kept_generation_is_there(sandbox, &model);
+}
+
+/// Whatever was promised can be reached by its number.
+fn every_kept_generation_is_there(sandbox: &Sandbox, model: &Model) {
+    let found = sandbox.run(&["generations", "--json"]).ok().json();
+    let mut found = found["result"]["generations"].as_array().unwrap().clone();
+    found.retain(|one| one["current"] == false);
+    found.sort_by_key(|one| std::cmp::Reverse(one["replaced"].to_string()));
+    assert_eq!(found.len(), model.former.len());
+    for (one, model) in found.iter().zip(&model.former).filter(|(_, model)| model.counts).take(5) {
+        sandbox.run(&["generations", "switch", &one["number"].to_string()]).ok();
+        let rows =
+            sandbox.sql("select coalesce(string_agg(n::text, ' ' order by n), '') from rows");
+        let rows: Rows = rows.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        assert_eq!(rows, model.rows, "{one:#}");
     }
 }
 
