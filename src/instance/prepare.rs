@@ -58,6 +58,7 @@ impl Instance<'_> {
             // Setting the password is one transaction. Every later one counts as a change by
             // somebody.
             baseline: Some(next_transaction + 1),
+            profile: context.spec.seeds.chosen_profile(),
             ..GenerationRecord::new(number, made_with, why)
         };
         let verifier = scram::verifier(self.recorded()?.password.expose_secret());
