@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 pub use cache::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 pub use database::{
     DownArgs, EnvArgs, EnvFormat, GcArgs, GenerationsArgs, GenerationsCommand, LogsArgs,
-    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, SeedArgs, StartArgs, StatusArgs, UndoArgs,
-    UpArgs,
+    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, SeedArgs, StartArgs, StatusArgs, StopArgs,
+    UndoArgs, UpArgs,
 };
 pub use global::{Format, Global};
 pub use parse::{command, parse};
@@ -76,9 +76,7 @@ pub enum Command {
     /// Start and stop databases that are removed after a set time, for CI systems
     Ephemeral(EphemeralArgs),
     /// Stop the server; the container and the data remain
-    #[command(after_help = "Example:\n  \
-    devdb stop    `devdb start` or `devdb up` starts it again")]
-    Stop,
+    Stop(StopArgs),
     /// Start a stopped server, without migrating or seeding
     Start(StartArgs),
     /// Replace the database with a fresh one, migrated and seeded
@@ -130,6 +128,9 @@ pub enum Command {
     /// End a database whose devdb was killed; devdb starts this itself
     #[command(name = "watch-run", hide = true)]
     WatchRun,
+    /// Stop a database that nobody uses; devdb starts this itself
+    #[command(name = "watch-idle", hide = true)]
+    WatchIdle(WatchIdleArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  \
     devdb completions bash > /etc/bash_completion.d/devdb\n  \
@@ -150,6 +151,7 @@ impl Command {
         !matches!(
             self,
             Command::WatchRun
+                | Command::WatchIdle(_)
                 | Command::Url
                 | Command::Env(_)
                 | Command::Secret(_)
@@ -160,6 +162,17 @@ impl Command {
                 | Command::Help(_)
         )
     }
+}
+
+/// `devdb watch-idle`
+#[derive(Debug, Args)]
+pub struct WatchIdleArgs {
+    /// The key of the instance
+    pub key: String,
+    /// After how many seconds without a client to stop it
+    pub seconds: u64,
+    /// The digest of the launch of its server
+    pub launch: String,
 }
 
 /// `devdb completions`

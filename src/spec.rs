@@ -186,6 +186,10 @@ pub struct Owner {
 /// such a name for any other instance.
 pub const EPHEMERAL: &str = "run:";
 
+/// The name of the instance that all detached heads of a checkout share. git refuses it as the name
+/// of a branch.
+pub const DETACHED: &str = "HEAD";
+
 impl Owner {
     /// Whether this is the owner of an ephemeral database. Its private server is all that it owns;
     /// devdb removes everything when nobody needs the server.
@@ -238,6 +242,8 @@ pub struct ServerSpec {
     pub extensions: Vec<String>,
     /// The data that a crash may destroy.
     pub durability: Durability,
+    /// How long the server goes on without a client. None: until somebody stops it.
+    pub idle: Option<Duration>,
 }
 
 impl ServerSpec {
@@ -284,7 +290,8 @@ impl ServerSpec {
         all
     }
 
-    /// A digest of everything that a new launch of the server can change: image, settings, port.
+    /// A digest of everything that a new launch of the server can change: image, settings, port,
+    /// and the time without a client after which it stops.
     /// If it stays the same, devdb need not launch the server again.
     pub fn launch_digest(&self, engine: EngineKind, port: Option<u16>) -> String {
         let settings: Vec<String> =
@@ -294,8 +301,12 @@ impl ServerSpec {
             EngineKind::Docker => self.image.as_str(),
             EngineKind::Native => "",
         };
-        digest([LAUNCH_SCHEMA, image, &self.major.to_string(), &port, &settings.join("\n")])[..16]
-            .to_owned()
+        let major = self.major.to_string();
+        let settings = settings.join("\n");
+        let mut parts = vec![LAUNCH_SCHEMA, image, &major, &port, &settings];
+        let idle = self.idle.map(|idle| format!("idle {}", idle.as_secs()));
+        parts.extend(idle.as_deref());
+        digest(parts)[..16].to_owned()
     }
 }
 
@@ -370,6 +381,36 @@ pub struct SeedSpec {
     /// The file in which devdb notes what it found out about the files, so that it reads them again
     /// only after a change.
     pub notes: Option<PathBuf>,
+    /// The profile that the project's files ask for, or else the default.
+    pub usual_profile: String,
+    /// Whether `profile` is what the database was made with, and nobody names another one now.
+    pub is_remembered: bool,
+}
+
+impl SeedSpec {
+    /// The profile that an instance has to remember: the one that a flag or a variable chose. None
+    /// when the project's files ask for it anyway.
+    pub fn chosen_profile(&self) -> Option<String> {
+        (self.profile != self.usual_profile).then(|| self.profile.clone())
+    }
+
+    /// Goes on with the profile that a database was made with, unless somebody names one now.
+    pub fn remember(&mut self, profile: &str) {
+        profile.clone_into(&mut self.profile);
+        self.is_remembered = true;
+        // Other files need other notes.
+        let name = &digest([profile])[..8];
+        self.notes = self.notes.take().map(|notes| notes.with_extension(name));
+    }
+
+    /// Undoes [`SeedSpec::remember`], for a database that is not the instance's.
+    pub fn forget(&mut self) {
+        if self.is_remembered {
+            self.profile.clone_from(&self.usual_profile);
+            self.is_remembered = false;
+            self.notes = self.notes.take().map(|notes| notes.with_extension(""));
+        }
+    }
 }
 
 /// The complete specification of an instance.
@@ -395,6 +436,13 @@ pub struct InstanceSpec {
     pub cache: CacheLimits,
     /// How long to wait for a server to accept logins.
     pub timeout: Duration,
+}
+
+impl InstanceSpec {
+    /// Whether it is the instance of detached heads.
+    pub fn is_of_detached_heads(&self) -> bool {
+        self.of_branch && self.owner.instance == DETACHED
+    }
 }
 
 /// The SHA-256 of all parts, in hexadecimal. A separator makes `ab`, `c` differ from `a`, `bc`.

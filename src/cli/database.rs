@@ -45,12 +45,27 @@ pub struct UpArgs {
     pub write_env: Option<PathBuf>,
 }
 
+/// `devdb stop`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    devdb stop         `devdb start` or `devdb up` starts it again\n  \
+    devdb stop --all   stop the databases of all branches of this project")]
+pub struct StopArgs {
+    /// Stop all databases of this project: those of all branches and instances
+    #[arg(long)]
+    pub all: bool,
+}
+
 /// `devdb down`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     devdb down           stop; `devdb up` starts it again with its data\n  \
+    devdb down --all     stop the databases of all branches of this project\n  \
     devdb down --purge   remove the data too, for good")]
 pub struct DownArgs {
+    /// Stop and remove all databases of this project: those of all branches and instances
+    #[arg(long)]
+    pub all: bool,
     /// Remove the data too, with all former generations and all snapshots
     #[arg(long)]
     pub purge: bool,

@@ -207,7 +207,9 @@ fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)>
         named => named,
     };
     let flags = Overrides { engine: args.engine, profile: args.profile, ..Overrides::default() };
-    let context = app.context(flags, None)?;
+    let mut context = app.context(flags, None)?;
+    // Others look for the state of the files, not for that of a database here.
+    context.spec.seeds.forget();
     let plan = Plan::load(&context.spec, Extent::Seeds)?;
     context.key.check()?;
     golden::refuse_local(&context, &plan)?;

@@ -2,9 +2,10 @@
 
 use super::App;
 use crate::cli::{ConfigArgs, ConfigCommand};
-use crate::config::{self, Overrides, Project};
+use crate::config::{self, Config, Overrides, Project, identity};
 use crate::error::{Kind, Result, ResultExt};
 use crate::outcome::{ConfigReport, ConfigRow, Outcome, Report};
+use crate::state::Store;
 
 /// `devdb config`
 pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
@@ -14,7 +15,10 @@ pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
         let report = Report::Verbatim(text + "\n");
         return Ok(Outcome { command: "config schema", report, exit: 0 });
     }
-    let config = app.config(Overrides::default())?;
+    let mut config = app.config(Overrides::default())?;
+    if let Some(profile) = remembered_profile(app, &config) {
+        config.remember_profile(&profile);
+    }
     let settings = config
         .origins
         .iter()
@@ -33,4 +37,14 @@ pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
         report: Report::Config(ConfigReport { directory, settings }),
         exit: 0,
     })
+}
+
+/// The profile that the database was made with, when a flag or a variable chose it. None when there
+/// is no database or its record cannot be read, because this command works without either.
+fn remembered_profile(app: &App, config: &Config) -> Option<String> {
+    let Project::Directory { root } = &config.project else { return None };
+    let data_dir = app.environment.data_dir().ok().filter(|directory| directory.exists())?;
+    let id = identity::known(root, &app.environment)?;
+    let record = Store::open(&data_dir).ok()?.load(&config.spec(&id, None).owner.key()).ok()??;
+    record.current_generation()?.profile.clone()
 }

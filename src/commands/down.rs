@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use super::project::{self, Done};
 use super::{App, said};
 use crate::cli::DownArgs;
 use crate::config::Overrides;
@@ -14,6 +15,9 @@ use crate::spec::EngineChoice;
 /// `devdb down`
 pub async fn run(app: &App, args: DownArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
+    if args.all {
+        return all(&context, &args).await;
+    }
     if args.purge {
         return purge(&context, args.yes).await;
     }
@@ -53,13 +57,38 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         .collect();
     if !others.is_empty() {
         context.events.note(format!(
-            "this project has other databases: {} (--instance names one)",
+            "this project has other databases: {} (--instance names one, --all all of them)",
             others.join(", ")
         ));
     }
     let message = "deleted the database, its data and its snapshots\n  \
                    devdb cache clear   also deletes the prepared databases";
     Ok(said("down", true, message))
+}
+
+async fn all(context: &Context, args: &DownArgs) -> Result<Outcome> {
+    let instances = project::instances(context)?;
+    if args.purge && !args.yes && !instances.is_empty() {
+        let names: Vec<&str> =
+            instances.iter().map(|context| context.spec.owner.instance.as_str()).collect();
+        confirm(&format!(
+            "Remove all databases of {} ({}) with all their data and snapshots, for good?",
+            context.spec.owner.project,
+            names.join(", ")
+        ))?;
+    }
+    let mut done = Done::default();
+    for context in &instances {
+        let ending = async {
+            let mut instance = Instance::open(context).await?;
+            if args.purge { instance.purge().await } else { instance.down().await }
+        };
+        done.note(context, ending.await)?;
+    }
+    match args.purge {
+        true => done.outcome("down", "deleted", "there is nothing to remove"),
+        false => done.outcome("down", "stopped", "there is nothing to stop"),
+    }
 }
 
 /// Asks the person to confirm, on a terminal.

@@ -69,7 +69,12 @@ async fn sweep(
         Usefulness::Gone(reason) => Some(reason),
         Usefulness::Unclear(why) => return skip(why),
     };
-    let Some((engine, found)) = guard.guard(instance.rubbish(gone)).await? else { return Ok(()) };
+    let (engine, found) = match guard.guard(instance.rubbish(gone)).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(()),
+        Err(error) if error.kind() == Kind::Locked => return skip(WhySkipped::Locked),
+        Err(error) => return Err(error),
+    };
     for rubbish in found {
         let bytes = sizes.of(&engine, &rubbish).await;
         let objects = rubbish.handles();

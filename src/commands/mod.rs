@@ -16,6 +16,7 @@ mod list;
 mod logs;
 mod man;
 mod migrate;
+mod project;
 mod psql;
 mod reset;
 mod run;
@@ -28,6 +29,7 @@ mod stop;
 mod undo;
 mod up;
 mod url;
+mod watch_idle;
 mod watch_run;
 
 use std::ffi::OsString;
@@ -108,7 +110,7 @@ impl App {
         flags: Overrides,
         timeout: Option<Duration>,
     ) -> Result<Context> {
-        let config = self.config(flags)?;
+        let mut config = self.config(flags)?;
         let data_dir = self.environment.data_dir()?;
         let store = Store::open(&data_dir)?;
         let (identity, home) = match &config.project {
@@ -134,12 +136,14 @@ impl App {
             data_dir: data_dir.clone(),
             project_id: identity.id.clone(),
         };
+        let record = store.load(&config.spec(&identity.id, timeout).owner.key());
+        let generation = record.as_ref().ok().and_then(Option::as_ref).and_then(generation);
+        if let Some(profile) = generation.and_then(|generation| generation.profile.as_ref()) {
+            config.remember_profile(profile);
+        }
         let mut spec = config.spec(&identity.id, timeout);
         let engines = self.engines(data_dir, spec.server.bin_dir.clone());
-        if let Ok(Some(record)) = store.load(&spec.owner.key())
-            && let Some(generation) = generation(&record)
-            && config.is_default("postgres.database")
-        {
+        if let Some(generation) = generation.filter(|_| config.is_default("postgres.database")) {
             // Without a chosen name, the database has the directory's name. A directory that was
             // renamed keeps its database.
             spec.server.database.clone_from(&generation.made_with.database);
@@ -258,7 +262,8 @@ async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
         Command::Run(args) => run::run(app, args).await,
         Command::Ephemeral(args) => ephemeral::run(app, args).await,
         Command::WatchRun => watch_run::run(app).await,
-        Command::Stop => stop::run(app).await,
+        Command::WatchIdle(args) => watch_idle::run(app, args).await,
+        Command::Stop(args) => stop::run(app, args).await,
         Command::Start(args) => start::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,
         Command::Undo(args) => undo::run(app, args).await,

@@ -64,7 +64,8 @@ pub(super) fn prepare(app: &App, args: &DatabaseArgs) -> Result<(Context, Plan)>
         profile: args.profile.clone(),
         ..Overrides::default()
     };
-    let context = app.context(flags, args.timeout)?;
+    let mut context = app.context(flags, args.timeout)?;
+    context.spec.seeds.forget();
     let plan = Plan::load(
         &context.spec,
         Extent::skipping(Skip { migrations: false, seeds: args.no_seed }),

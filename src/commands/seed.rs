@@ -20,6 +20,7 @@ pub async fn run(app: &App, args: SeedArgs) -> Result<Outcome> {
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
     let keep = async || instance::keep_before(&context).await;
     let populated = populate::seed(&context, &observed.address()?, &plan, keep).await?;
+    instance::note_profile(&context).await?;
     let report = observed.report(populated, begun)?;
     Ok(Outcome { command: "seed", report: Report::Up(Box::new(report)), exit: 0 })
 }

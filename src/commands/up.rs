@@ -6,9 +6,9 @@ use super::App;
 use crate::cli::{EnvFormat, UpArgs};
 use crate::config::{Overrides, branch};
 use crate::context::Context;
-use crate::error::Result;
-use crate::instance;
-use crate::outcome::{How, Outcome, Report};
+use crate::error::{Error, Kind, Result};
+use crate::instance::{self, Instance, OldGeneration};
+use crate::outcome::{Applied, How, Outcome, Report, UpReport};
 use crate::plan::{Extent, Plan, Skip};
 use crate::spec::Owner;
 use crate::state::Record;
@@ -32,13 +32,22 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     plan.tell_unread(&context.events);
     context.key.check()?;
     let mut report = match &args.from {
-        None => instance::bring_up(&context, &plan, begun).await?,
+        None => match instance::bring_up(&context, &plan, begun).await {
+            Err(error) if error.kind() == Kind::Drift && context.spec.is_of_detached_heads() => {
+                renew(&context, &plan, begun, error).await?
+            }
+            other => other?,
+        },
         Some(name) => {
             let mut origin = context.clone();
             origin.spec.owner.instance.clone_from(name);
             instance::bring_up_from(&context, &origin, &plan, begun).await?
         }
     };
+    if !report.applied.seeds_applied.is_empty() {
+        instance::note_profile(&context).await?;
+    }
+    report.applied.seeds_profile = instance::profile_to_name(&context);
     if report.how == How::Created && args.from.is_none() {
         tell_of_former_name(&context);
         tell_of_former_checkout(&context);
@@ -48,6 +57,26 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         report.env_file = Some(file);
     }
     Ok(Outcome { command: "up", report: Report::Up(Box::new(report)), exit: 0 })
+}
+
+/// Makes the database of detached heads anew when it has other migrations than the commit that is
+/// checked out now. `error` tells the difference.
+async fn renew(context: &Context, plan: &Plan, begun: Instant, error: Error) -> Result<UpReport> {
+    let mut instance = Instance::open(context).await?;
+    let Some(replaced) = instance.reset(plan, OldGeneration::Keep).await? else {
+        return Err(error);
+    };
+    let applied = match replaced.golden {
+        Some(golden) => instance.release(golden, Applied::default()).await,
+        None => Applied::default(),
+    };
+    drop(instance);
+    context.events.note(format!(
+        "the database was made for another commit ({}), so devdb has replaced it",
+        error.message()
+    ));
+    let report = instance::bring_up(context, plan, begun).await?;
+    Ok(UpReport { how: How::Renewed, applied, ..report })
 }
 
 /// Tells about the database that a renamed branch has left under its old name.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::values::Problem;
+use crate::spec::DETACHED;
 
 /// Where git keeps branches.
 const BRANCHES: &str = "refs/heads/";
@@ -13,12 +14,9 @@ const BRANCHES: &str = "refs/heads/";
 /// The beginning of a line in git's reflog that records the renaming of a branch.
 const RENAMED: &str = "Branch: renamed ";
 
-/// The beginning of the instance's name when no branch is checked out. 12 digits of the commit
-/// follow.
-const DETACHED: &str = "detached-";
-
 /// The name of the instance for what is checked out in `directory`: the branch's name (even if the
-/// branch has no commit yet), or `detached-<12 digits of the commit>`.
+/// branch has no commit yet), or [`DETACHED`] for every commit without a branch. `git bisect` and
+/// `git rebase` walk over many commits, so one instance for each would be a heap of databases.
 ///
 /// # Errors
 /// When there is no repository or no git.
@@ -38,15 +36,7 @@ pub(super) fn current(directory: &Path) -> Result<String, Problem> {
             Ok(name.strip_prefix(BRANCHES).unwrap_or(name).to_owned())
         }
         // HEAD names a commit, not a branch.
-        Some(1) => {
-            let commit = git(directory, &["rev-parse", "--verify", "--quiet", "HEAD"])
-                .map_err(|error| unusable(&format!("git cannot be run: {error}")))?;
-            let commit = String::from_utf8_lossy(&commit.stdout);
-            match commit.trim().get(..12) {
-                Some(digits) => Ok(format!("{DETACHED}{digits}")),
-                None => Err(unusable("HEAD is neither a branch nor a commit")),
-            }
-        }
+        Some(1) => Ok(DETACHED.to_owned()),
         _ => {
             let said = String::from_utf8_lossy(&head.stderr);
             let said = said.lines().next().unwrap_or("this is not a git repository");
@@ -55,23 +45,16 @@ pub(super) fn current(directory: &Path) -> Result<String, Problem> {
     }
 }
 
-/// Whether the repository of `directory` no longer has the branch, or the commit, that an instance
-/// was named after. False when git cannot tell.
+/// Whether the repository of `directory` no longer has the branch that an instance was named after,
+/// or has a branch checked out when `name` is [`DETACHED`]. False when git cannot tell.
 pub fn is_gone(directory: &Path, name: &str) -> bool {
     // A branch that has no commit yet exists only in HEAD.
     if current(directory).map_or(true, |current| current == name) {
         return false;
     }
-    let says_no = |arguments: &[&str]| {
-        git(directory, arguments).is_ok_and(|output| output.status.code() == Some(1))
-    };
     let branch = format!("{BRANCHES}{name}");
-    let lacks_commit = |digits: &str| {
-        let commit = format!("{digits}^{{commit}}");
-        says_no(&["rev-parse", "--verify", "--quiet", &commit])
-    };
-    says_no(&["show-ref", "--verify", "--quiet", &branch])
-        && name.strip_prefix(DETACHED).is_none_or(lacks_commit)
+    let asked = git(directory, &["show-ref", "--verify", "--quiet", &branch]);
+    name == DETACHED || asked.is_ok_and(|output| output.status.code() == Some(1))
 }
 
 /// The present name of a branch that was renamed, as far as git remembers.

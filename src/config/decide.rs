@@ -20,6 +20,12 @@ const DEFAULT_VERSION: u16 = 15;
 /// How long devdb waits until a server accepts logins, unless a person asks otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The profile of the seeds where nobody names one.
+const DEFAULT_PROFILE: &str = "dev";
+
+/// The branches whose databases never stop by themselves.
+const NEVER_IDLE: [&str; 2] = ["main", "master"];
+
 /// What the settings of a project decide.
 pub(super) struct Decided {
     /// The specification. The checkout's id is still missing: the settings do not hold it.
@@ -39,8 +45,10 @@ pub(super) fn decide(
     let name = layers.decide("project", || default_name(project)).check(values::label)?;
     let developer = layers.decide("developer", || environment.os_user()).check(values::label)?;
     let (instance, of_branch) = instance(layers, project)?;
+    let idle = layers.decide("idle", || "2h".into()).check(values::idle)?;
+    let idle = idle.filter(|_| of_branch && !NEVER_IDLE.contains(&instance.as_str()));
     let engine = layers.decide("engine", || "auto".into()).check(values::engine)?;
-    let server = server(layers, root, &name)?;
+    let server = ServerSpec { idle, ..server(layers, root, &name)? };
     let port = port(layers)?;
     let migrations = migrations(layers, project, root)?;
     let seeds = seeds(layers, project, root, environment)?;
@@ -104,6 +112,7 @@ fn server(layers: &mut Layers<'_>, root: &Path, project: &str) -> Result<ServerS
         durability: layers
             .decide("postgres.durability", || "full".into())
             .check(values::durability)?,
+        idle: None,
     })
 }
 
@@ -148,7 +157,10 @@ fn seeds(
         Some(command) => SourceSpec::Command(command),
         None => SourceSpec::Files(directory(layers, "seeds.path", "seeds", project, root)?),
     };
-    let profile = layers.decide("seeds.profile", || "dev".into()).check(values::profile)?;
+    let usual_profile = layers.in_files("seeds.profile").map(|given| given.text.into_owned());
+    let usual_profile = usual_profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+    let profile =
+        layers.decide("seeds.profile", || DEFAULT_PROFILE.into()).check(values::profile)?;
     let notes = match &source {
         SourceSpec::Files(Files::Directory { path, .. }) => {
             let name = digest([&path.to_string_lossy(), profile.as_str()]);
@@ -157,7 +169,7 @@ fn seeds(
         }
         SourceSpec::Files(Files::Embedded) | SourceSpec::Command(_) => None,
     };
-    Ok(SeedSpec { source, profile, notes })
+    Ok(SeedSpec { source, profile, usual_profile, is_remembered: false, notes })
 }
 
 fn retention(layers: &mut Layers<'_>) -> Result<Retention> {

@@ -59,6 +59,7 @@ pub const KEYS: &[Key] = &[
     not_in_file("instance").flag("--instance", |flags| flags.instance.as_ref()),
     text("engine").flag("--engine", |flags| flags.engine.as_ref()),
     text("isolation"),
+    text("idle"),
     text("postgres.version").flag("--postgres", |flags| flags.postgres.as_ref()),
     text("postgres.image"),
     text("postgres.bin_dir"),

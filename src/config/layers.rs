@@ -139,9 +139,15 @@ impl<'a> Layers<'a> {
         {
             return given(text, From::Variable(variable));
         }
+        self.in_files(name)
+    }
+
+    /// The value that the project's files give to a setting with a single value.
+    pub fn in_files(&self, name: &'static str) -> Option<Given<'a>> {
         self.documents.iter().find_map(|document| {
             let text = document.text(name)?;
-            given(&text.text, From::File(document, text.place))
+            let from = From::File(document, text.place);
+            Some(Given { key: name, text: Cow::Borrowed(&text.text), from })
         })
     }
 

@@ -89,6 +89,8 @@ pub enum Origin {
     },
     /// The branch that is checked out.
     Branch,
+    /// What the database was made with, when a flag or a variable chose it.
+    Database,
     /// devdb.
     Default,
 }
@@ -102,6 +104,7 @@ impl fmt::Display for Origin {
                 write!(f, "{name}:{line}")
             }
             Origin::Branch => f.write_str("git branch"),
+            Origin::Database => f.write_str("remembered for this database"),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -141,6 +144,19 @@ impl Config {
         project_id.clone_into(&mut spec.owner.project_id);
         spec.timeout = timeout.unwrap_or(spec.timeout);
         spec
+    }
+
+    /// Goes on with the profile that the database was made with, unless a flag or a variable names
+    /// one now.
+    pub fn remember_profile(&mut self, profile: &str) {
+        let setting = self.origins.iter_mut().find(|setting| setting.key == "seeds.profile");
+        let Some(setting) = setting else { return };
+        if matches!(setting.origin, Origin::Flag { .. } | Origin::Environment { .. }) {
+            return;
+        }
+        *setting =
+            Setting { value: profile.to_owned(), origin: Origin::Database, ..setting.clone() };
+        self.spec.seeds.remember(profile);
     }
 
     /// Whether nobody has set this key.

@@ -23,6 +23,10 @@ struct Document {
     /// Default: developer.
     #[schemars(schema_with = "isolation_schema")]
     isolation: Option<Described>,
+    /// After how much time without a client devdb stops the database of a branch: 30m, 2h, or off.
+    /// The databases of main and master go on. Default: 2h.
+    #[schemars(with = "String", length(min = 1))]
+    idle: Option<Described>,
     /// The PostgreSQL server.
     #[schemars(with = "PostgresSection")]
     postgres: Option<Described>,

@@ -50,6 +50,36 @@ impl std::fmt::Display for Holder {
     }
 }
 
+/// The sessions of clients on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sessions {
+    /// How many there are now, besides the one that asks.
+    pub open: i64,
+    /// How many there have been since the statistics began; 0 before PostgreSQL 14, which does not
+    /// count them.
+    pub ever: i64,
+}
+
+/// Asks a server for its sessions, in all databases.
+///
+/// # Errors
+/// `NotReady` when the server does not answer.
+pub async fn sessions(address: &Address) -> Result<Sessions> {
+    let mut connection = address.connect().await?;
+    let (open, ever) = sqlx::query_as(
+        "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
+                 WHERE backend_type IN ('client backend', 'walsender') \
+                 AND pid <> pg_catalog.pg_backend_pid()), \
+                (SELECT coalesce(pg_catalog.sum((pg_catalog.to_jsonb(d) ->> 'sessions')::int8), 0)\
+                 ::int8 FROM pg_catalog.pg_stat_database d)",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .or_fail(Kind::Unexpected, || "cannot count the server's sessions".into())?;
+    connect::close(connection).await;
+    Ok(Sessions { open, ever })
+}
+
 /// Removes the user's password, so that nobody can log in any more. Returns the id that the next
 /// writing transaction gets.
 ///

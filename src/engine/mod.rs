@@ -13,6 +13,8 @@
 //! | `private` | A server that ends with devdb: it bakes a golden state or serves one command. |
 //! | `transfer` | Golden states and snapshots, to and from files and registries. |
 //!
+//! Each has a seventh, `lock`: locks against a devdb with another home directory.
+//!
 //! Both engines pass the same conformance suite (`tests/conformance.rs`). Only `engine/docker` uses
 //! bollard.
 //!
@@ -36,6 +38,7 @@ mod generation;
 pub mod golden;
 mod hold;
 mod lease;
+mod lock;
 pub mod native;
 mod pg_control;
 mod private;
@@ -48,6 +51,7 @@ pub use generation::Generation;
 pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Platform, ToolInputs};
 pub use hold::Holding;
 pub use lease::Lease;
+pub use lock::{EngineLock, Shared, busy};
 pub use private::{PrivateLaunch, PrivateServer};
 pub use server::{Endpoint, Exit, Launch, Role, STOP_DEADLINE, Server, Status};
 pub use snapshot::{Manifest, Snapshot, SnapshotName, State, Stop};

@@ -186,6 +186,7 @@ impl Work<'_> {
             seeds_pending,
             seeds_changed,
             kept_before: _,
+            seeds_profile: _,
             golden: _,
         } = populated.map_err(unlike)?.applied;
         let lacking = [

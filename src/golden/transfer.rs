@@ -11,7 +11,7 @@ use super::lookup::Lookup;
 use super::{bake, prune, use_cache};
 use crate::archive::{self, Archive, ArchiveKind, IfExists, Verified, Writer};
 use crate::context::Context;
-use crate::engine::{Engine, GoldenLabel, GoldenState, Stop};
+use crate::engine::{Engine, GoldenLabel, GoldenState, Shared, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::plan::Plan;
 use crate::state::Guards;
@@ -94,6 +94,8 @@ pub async fn export(
             write(context, engine, state, path, IfExists::Replace).await
         }
         Reference::Registry(name) => {
+            let taking = engine.lock(Shared::Tag(name), &state.handle, &context.events);
+            let _alone = guard.guard(taking).await?;
             let reserved = guard.guard(engine.reserve_tag(name)).await?;
             let pushed = guard.guard(engine.push_golden(state, name, &context.events)).await;
             // Not interruptible, because it cleans up.
@@ -170,6 +172,9 @@ async fn fetch(
     path: &Path,
 ) -> Result<()> {
     let guard = &context.interrupt;
+    let image = &context.spec.server.image;
+    let taking = engine.lock(Shared::Tag(name), image, &context.events);
+    let _alone = guard.guard(taking).await?;
     let reserved = guard.guard(engine.reserve_tag(name)).await?;
     let fetched = async {
         let state = guard.guard(engine.pull_golden(name, &context.events)).await?;

@@ -51,6 +51,7 @@ impl Instance<'_> {
         let made = async {
             let engine = other.open_snapshots().await?;
             let (snapshot, _) = other.usable_snapshot(&engine, &name).await?;
+            self.lock_on(&engine).await?;
             self.create_from(&engine, &snapshot).await
         };
         let made = made.await;

@@ -22,7 +22,9 @@ impl Instance<'_> {
         self.tidy().await?;
         let Some(record) = self.record.clone() else {
             let choosing = context.engines.choose(&context.spec, Role::Builder, &context.events);
-            return context.interrupt.guard(choosing).await;
+            let engine = context.interrupt.guard(choosing).await?;
+            self.lock_on(&engine).await?;
+            return Ok(engine);
         };
         let engine = self.engine(&record).await?;
         lineage::check_engine(record.engine, context.spec.engine)?;

@@ -67,7 +67,11 @@ impl Instance<'_> {
             let copying = engine.create_generation_from_snapshot(&owner, FIRST, snapshot, spec);
             context.interrupt.guard(copying).await?;
             let made_with = MadeWith::of(spec, engine.kind());
-            let generation = GenerationRecord::new(FIRST, made_with, Why::Restore);
+            let profile = context.spec.seeds.chosen_profile();
+            let generation = GenerationRecord {
+                profile,
+                ..GenerationRecord::new(FIRST, made_with, Why::Restore)
+            };
             self.launch_first(engine, generation, None).await
         };
         match created.await {

@@ -68,7 +68,8 @@ impl Instance<'_> {
             Ok(()) => {
                 let made_with = current.made_with;
                 let copy = GenerationRecord::new(number, made_with, Why::BeforeMigrate);
-                let copy = GenerationRecord { bytes: Some(bytes), ..copy };
+                let profile = current.profile;
+                let copy = GenerationRecord { bytes: Some(bytes), profile, ..copy };
                 self.record_former(copy)?;
                 self.hold(&engine).await;
                 Ok(Some(number))

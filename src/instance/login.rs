@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 
-use super::{Instance, address, endpoint_of};
+use super::{Instance, address, endpoint_of, idle};
 use crate::db::scram;
 use crate::engine::{Engine, Server};
 use crate::error::{Kind, Result};
@@ -23,8 +23,23 @@ pub(super) enum Password {
 }
 
 impl Instance<'_> {
-    /// Waits for a login. When the server refuses the recorded password, devdb sets it again.
+    /// Waits for a login. When the server refuses the recorded password, devdb sets it again. From
+    /// then on the server is in use, and may stop by itself when nobody uses it.
     pub(super) async fn log_in(
+        &self,
+        engine: &Engine,
+        record: &Record,
+        server: &Server,
+        password: Password,
+    ) -> Result<()> {
+        self.wait_for_login(engine, record, server, password).await?;
+        if let Err(error) = idle::watch(self.context, record, server) {
+            self.context.events.warn(format!("the database will not stop by itself: {error}"));
+        }
+        Ok(())
+    }
+
+    async fn wait_for_login(
         &self,
         engine: &Engine,
         record: &Record,

@@ -12,12 +12,14 @@ mod create;
 mod discard;
 mod generations;
 mod hold;
+mod idle;
 mod keep_before;
 mod launch;
 mod lineage;
 mod login;
 mod observe;
 mod prepare;
+mod profile;
 mod promise;
 mod rebuild;
 mod reset;
@@ -35,15 +37,19 @@ mod undo;
 mod up;
 mod written;
 
+use tokio::sync::OnceCell;
+
 use crate::context::Context;
-use crate::engine::Engine;
+use crate::engine::{self, Engine, EngineLock, Shared};
 use crate::error::{Error, Kind, Result};
 use crate::state::{Guards, Lock, Record, UnderWay};
 
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
+pub use idle::stop_when_idle;
 pub use keep_before::keep_before;
 pub use observe::{Observed, record};
+pub use profile::{note_profile, profile_to_name};
 pub use reset::{OldGeneration, Replaced};
 pub use retention::has_expired;
 pub use revive::Running;
@@ -58,7 +64,19 @@ pub struct Instance<'a> {
     record: Option<Record>,
     /// Whether this command left something for the next one to remove.
     left_behind: bool,
+    /// The lock on the engine, against a devdb with another home directory. It is taken when the
+    /// engine is known, and released before the lock of this home directory.
+    alone: OnceCell<EngineLock>,
+    /// Whether to wait for that lock.
+    patience: Patience,
     _lock: Lock,
+}
+
+/// Whether a command waits for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Wait,
+    Refuse,
 }
 
 impl<'a> Instance<'a> {
@@ -84,14 +102,15 @@ impl<'a> Instance<'a> {
         let waiting = context.store.lock(guards, &context.events);
         let lock = context.interrupt.guard(waiting).await?;
         let key = context.spec.owner.key();
-        let mut instance = Instance { context, _lock: lock, key, record: None, left_behind: false };
+        let mut instance = Instance::new(context, key, lock, Patience::Wait);
         instance.record = instance.load_or_rebuild().await?;
         instance.note_home()?;
         Ok(instance)
     }
 
     /// Opens the recorded instance of `context`. None when another devdb has the lock. A lost
-    /// record is not rebuilt.
+    /// record is not rebuilt. When a devdb with another home directory works on the instance, a
+    /// later call fails with `Locked`.
     ///
     /// # Errors
     /// `Config` when the lock or the record cannot be read.
@@ -99,7 +118,12 @@ impl<'a> Instance<'a> {
         let key = context.spec.owner.key();
         let Some(lock) = context.store.try_lock(Guards::Instance(&key))? else { return Ok(None) };
         let record = context.store.load(&key)?;
-        Ok(Some(Instance { context, key, record, left_behind: false, _lock: lock }))
+        Ok(Some(Instance { record, ..Instance::new(context, key, lock, Patience::Refuse) }))
+    }
+
+    fn new(context: &'a Context, key: String, lock: Lock, patience: Patience) -> Instance<'a> {
+        let alone = OnceCell::new();
+        Instance { context, key, record: None, left_behind: false, alone, patience, _lock: lock }
     }
 
     /// The record; none when there is no instance.
@@ -115,14 +139,34 @@ impl<'a> Instance<'a> {
         self.record.clone().ok_or_else(|| Error::new(Kind::NoInstance, "there is no instance here"))
     }
 
-    /// The engine that the instance lives on.
+    /// The engine that the instance lives on. From now on no other devdb works on the instance.
     ///
     /// # Errors
-    /// `NoEngine` when it does not answer, or another engine answers in its place.
+    /// `NoEngine` when it does not answer, or another engine answers in its place. `Locked` when a
+    /// devdb with another home directory works on the instance.
     async fn engine(&self, record: &Record) -> Result<Engine> {
         let engine = self.context.engines.open(record.engine, &self.context.spec.server).await?;
         observe::same_engine(&engine, record).await?;
+        self.lock_on(&engine).await?;
         Ok(engine)
+    }
+
+    /// Takes the instance's lock on an engine, unless this command has it.
+    ///
+    /// # Errors
+    /// `Locked`, and when the engine refuses.
+    async fn lock_on(&self, engine: &Engine) -> Result<()> {
+        let context = self.context;
+        let (what, image) = (Shared::Instance(&self.key), context.spec.server.image.as_str());
+        let taking = async || match self.patience {
+            Patience::Wait => {
+                context.interrupt.guard(engine.lock(what, image, &context.events)).await
+            }
+            Patience::Refuse => {
+                engine.try_lock(what, image).await?.ok_or_else(|| engine::busy(what))
+            }
+        };
+        self.alone.get_or_try_init(taking).await.map(drop)
     }
 
     /// Notes in the record what is under way from now on.

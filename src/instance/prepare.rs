@@ -59,6 +59,7 @@ impl Instance<'_> {
             // Setting the password is one transaction.
             baseline: Some(next_transaction + 1),
             writes,
+            profile: context.spec.seeds.chosen_profile(),
             ..GenerationRecord::new(number, made_with, why)
         };
         let verifier = scram::verifier(self.recorded()?.password.expose_secret());

@@ -40,9 +40,18 @@ impl Instance<'_> {
             // An ephemeral instance never has a record.
             return Ok(None);
         }
+        let has_nothing = |generations: &[Generation], servers: &[Server]| {
+            generations.is_empty() && servers.is_empty()
+        };
+        let generations = engine.generations(Some(&self.key)).await?;
+        if has_nothing(&generations, &engine.servers(Some(&self.key)).await?) {
+            return Ok(None);
+        }
+        // A devdb with another home directory may be making the instance at this moment.
+        self.lock_on(engine).await?;
         let mut generations = engine.generations(Some(&self.key)).await?;
         let servers = engine.servers(Some(&self.key)).await?;
-        if generations.is_empty() && servers.is_empty() {
+        if has_nothing(&generations, &servers) {
             return Ok(None);
         }
         let mut complete = Vec::new();

@@ -55,6 +55,7 @@ impl Instance<'_> {
             let choosing = engines.choose(&context.spec, Role::Instance, &context.events);
             let engine = context.interrupt.guard(choosing).await?;
             // The engine may answer now, and may have the instance.
+            self.lock_on(&engine).await?;
             self.record = self.rebuild_from(&engine).await?;
             self.tidy().await?;
             if self.record.is_none() {

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::outcome::{Reason, WhySkipped};
+use crate::spec::DETACHED;
 use crate::state::{Home, Presence, Record, UnderWay};
 
 /// Whether an instance is still of use, judged by its directory and branch.
@@ -58,6 +59,9 @@ impl Homes {
         let (directory, branch) = (&home.directory, &record.owner.instance);
         if !record.of_branch || !branch::is_gone(directory, branch) {
             return Usefulness::InUse;
+        }
+        if branch.as_str() == DETACHED {
+            return Usefulness::Gone(Reason::OnBranchAgain);
         }
         match branch::later_name(directory, branch) {
             Some(to) => {
@@ -165,9 +169,10 @@ impl Instance<'_> {
     /// When the engine refuses. A later call continues.
     pub async fn remove_rubbish(&mut self, engine: &Engine, rubbish: &Rubbish) -> Result<()> {
         match rubbish.reason {
-            Reason::BranchGone | Reason::DirectoryGone | Reason::CheckoutGone => {
-                self.purge().await.map(drop)
-            }
+            Reason::BranchGone
+            | Reason::OnBranchAgain
+            | Reason::DirectoryGone
+            | Reason::CheckoutGone => self.purge().await.map(drop),
             Reason::Expired => {
                 let over = self.record.as_ref().map(retention::past_their_days).unwrap_or_default();
                 self.remove_generations(engine, &over, Duration::MAX).await;

@@ -58,7 +58,9 @@ impl Instance<'_> {
             return Err(error.note("nothing was replaced; the database is as it was before"));
         }
         context.events.step("switching to the restored database");
-        let new = GenerationRecord::new(number, made_with, Why::Restore);
+        let profile = context.spec.seeds.chosen_profile();
+        let new =
+            GenerationRecord { profile, ..GenerationRecord::new(number, made_with, Why::Restore) };
         let server = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
             Ok(server) => server,
             Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),

@@ -21,6 +21,8 @@ pub enum How {
     Started,
     /// It replaced the server, because the settings, the image or the port have changed.
     Relaunched,
+    /// It replaced the data of detached heads, because another commit is checked out.
+    Renewed,
 }
 
 /// What `up`, `start`, `migrate run` and `seed` did.
@@ -63,6 +65,8 @@ pub struct Applied {
     pub seeds_changed: Vec<String>,
     /// The generation with the data of before, when devdb copied it before it applied anything.
     pub kept_before: Option<u32>,
+    /// The profile of these files, when `seed` has to be told. Null when it applies them without.
+    pub seeds_profile: Option<String>,
     /// The golden state that a new database started from.
     pub golden: Option<GoldenReport>,
 }

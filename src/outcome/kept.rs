@@ -148,6 +148,8 @@ pub enum Reason {
     CutShort,
     /// The branch that the instance was made for is gone.
     BranchGone,
+    /// It was made for detached heads, and its checkout is on a branch again.
+    OnBranchAgain,
     /// The directory of its project is gone.
     DirectoryGone,
     /// The directory of its project has another checkout now.

@@ -16,6 +16,7 @@ pub fn up(report: &UpReport, style: Style) -> String {
         How::Unchanged => format!("{who} is running {server}, checked {took}\n"),
         How::Created => format!("created and started {who} {server} {took}\n"),
         How::Started => format!("started {who} {server} {took}\n"),
+        How::Renewed => format!("made {who} anew for this commit {server} {took}\n"),
         How::Relaunched => format!("restarted {who} with its new settings {server} {took}\n"),
     };
     _ = writeln!(text, "  {}", report.location.url);
@@ -100,14 +101,27 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
             "  generation {number} has the data of before (devdb undo goes back to it)"
         );
     }
+    let seed = match &applied.seeds_profile {
+        Some(profile) => format!("devdb seed --profile {} applies it", word(profile)),
+        None => "devdb seed applies it".to_owned(),
+    };
     let left = [
         (&applied.migrations_pending, "not applied", "devdb migrate applies it"),
-        (&applied.seeds_pending, "not applied", "devdb seed applies it"),
+        (&applied.seeds_pending, "not applied", seed.as_str()),
         (&applied.seeds_changed, "changed since it was applied", "devdb reset applies it"),
     ];
     for (files, state, advice) in left {
         for file in files {
             _ = writeln!(text, "  {} {file}: {state} ({advice})", style.yellow("pending:"));
         }
+    }
+}
+
+/// A word as a shell takes it.
+fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }

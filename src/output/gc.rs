@@ -75,6 +75,9 @@ fn what_and_why(found: &Found) -> String {
     let directory = found.directory.as_deref().unwrap_or_else(|| "".as_ref()).display();
     match found.reason {
         Reason::BranchGone => format!("all its data: its branch is gone from {directory}"),
+        Reason::OnBranchAgain => format!(
+            "all its data: it was made for detached heads, and {directory} is on a branch again"
+        ),
         Reason::DirectoryGone => format!(
             "all its data: the directory {directory} is gone\n  \
              (if you moved the directory, run devdb up in its new place first)"

@@ -222,6 +222,7 @@ mod tests {
             settings: BTreeMap::new(),
             extensions: Vec::new(),
             durability: Durability::Full,
+            idle: None,
         }
     }
 
@@ -245,7 +246,13 @@ mod tests {
                 out_of_order: OutOfOrder::Refuse,
                 keep_before: true,
             },
-            seeds: SeedSpec { source: source("seeds"), profile: "dev".into(), notes: None },
+            seeds: SeedSpec {
+                source: source("seeds"),
+                profile: "dev".into(),
+                usual_profile: "dev".into(),
+                is_remembered: false,
+                notes: None,
+            },
             retention: Retention::default(),
             cache: CacheLimits::default(),
             timeout: Duration::ZERO,

@@ -41,6 +41,8 @@ pub enum Guards<'a> {
     Baking(&'a str),
     /// The choice of a port, which must differ from the ports in all records of this user.
     Ports,
+    /// The process that stops an unused instance, by the instance's key. Nobody waits for it.
+    Idle(&'a str),
 }
 
 impl Guards<'_> {
@@ -53,6 +55,7 @@ impl Guards<'_> {
                 format!("{BAKING}{}", fingerprint.get(..24).unwrap_or(fingerprint))
             }
             Guards::Ports => "ports".to_owned(),
+            Guards::Idle(key) => format!("idle-{key}"),
         }
     }
 
@@ -63,6 +66,7 @@ impl Guards<'_> {
             Guards::Cache => 2,
             Guards::Baking(_) => 3,
             Guards::Ports => 4,
+            Guards::Idle(_) => 5,
         }
     }
 
@@ -74,6 +78,7 @@ impl Guards<'_> {
             Guards::Cache => "uses or prunes the cache of prepared databases",
             Guards::Baking(_) => "prepares the same database",
             Guards::Ports => "chooses a port",
+            Guards::Idle(_) => "waits until nobody uses this instance",
         }
     }
 }

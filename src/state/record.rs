@@ -89,6 +89,9 @@ pub struct GenerationRecord {
     /// Whether a person keeps it for good.
     #[serde(default)]
     pub for_good: bool,
+    /// The profile of its seeds, when a flag or a variable chose it. Later commands go on with it.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// Whether a former generation is worth keeping.
@@ -153,6 +156,7 @@ impl GenerationRecord {
             promised: None,
             announced: None,
             for_good: false,
+            profile: None,
         }
     }
 

@@ -91,6 +91,7 @@ pub fn spec() -> ServerSpec {
         settings: BTreeMap::new(),
         extensions: Vec::new(),
         durability: Durability::None,
+        idle: None,
     }
 }
 

@@ -185,6 +185,7 @@ pub fn spec(image: &str) -> ServerSpec {
         settings: BTreeMap::from([("log_min_messages".into(), "log".into())]),
         extensions: Vec::new(),
         durability: Durability::None,
+        idle: None,
     }
 }
 

@@ -178,8 +178,7 @@ fn awkward_names_of_branches_work_and_stay_apart(sandbox: &Sandbox) {
     assert_eq!(sandbox.sql("select count(*) from items"), "1");
 
     git(&sandbox.work(), &["switch", "-q", "--detach"]);
-    let commit = git(&sandbox.work(), &["rev-parse", "HEAD"]);
-    assert_eq!(name_here(sandbox), format!("detached-{}", &commit[..12]));
+    assert_eq!(name_here(sandbox), "HEAD");
     sandbox.run(&["up"]).ok();
     assert!(!urls.contains(&sandbox.url()));
     urls.push(sandbox.url());

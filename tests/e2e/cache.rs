@@ -322,6 +322,28 @@ fn a_registry_carries_a_state_to_another_home() {
 }
 
 #[test]
+fn two_pushes_to_one_name_do_not_disturb_each_other() {
+    let Some((sandbox, registry)) = crate::pull::registry("two pushes") else { return };
+    let name = project(&sandbox);
+    let other = twin(&sandbox, &name);
+    migration(&other, 1);
+    let reference = format!("{registry}/devdb-test/cache:two-{}", &name[6..18]);
+    for one in [&sandbox, &other] {
+        one.run(&["up"]).ok();
+    }
+    for _ in 0..3 {
+        let pushes = [&sandbox, &other]
+            .map(|one| crate::sandbox::spawn(one.command(&["cache", "push", &reference])));
+        for push in pushes {
+            crate::sandbox::wait(push).ok().says("pushed");
+        }
+        assert_eq!(docker(&["image", "ls", "-q", &reference]), "", "the name stays");
+    }
+    assert_eq!(dangling(&name), Vec::<String>::new());
+    sandbox.run(&["cache", "clear", "--yes"]).ok();
+}
+
+#[test]
 fn an_image_of_something_else_than_its_label_says_is_refused() {
     let Some((sandbox, registry)) = crate::pull::registry("cache pull of a lie") else { return };
     let name = project(&sandbox);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, psql, spawn, wait};
+use crate::sandbox::{On, Sandbox, psql, spawn, wait};
 
 crate::on_both_engines!(
     eight_ups_of_one_instance_make_one,
@@ -133,4 +133,43 @@ fn worktrees_copies_and_namesakes_stay_apart_and_a_moved_directory_keeps_its_own
     assert_eq!(sandbox.run_in(&moved, &["url"]).ok().line(), url);
     sandbox.run_in(&moved, &["up"]).ok();
     assert_eq!(psql(&url, "select name from items").ok().line(), "original");
+}
+
+/// A host and a devcontainer have a home each, and one engine.
+#[test]
+fn two_homes_with_one_engine_wait_for_each_other() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "two homes") else { return };
+    sandbox.project();
+    sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
+    sandbox.write("migrations/20260102000000_slow.sql", "SELECT pg_sleep(4);\n");
+    let other = sandbox.home().with_file_name("other home");
+    std::fs::create_dir(&other).unwrap();
+    let start = |home: &Path, arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        command.env("HOME", home);
+        spawn(command)
+    };
+    // The checkout has its id before two want to give it one.
+    sandbox.run(&["status"]).ok();
+    let first = start(&sandbox.home(), &["up"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let second = start(&other, &["up"]);
+    wait(first).ok().says("created");
+    wait(second).ok().says("another home directory or container");
+    let list = sandbox.run(&["list", "--json"]).ok().json();
+    let mine: Vec<Value> = list["result"]["instances"].as_array().unwrap().clone();
+    let mine: Vec<&Value> =
+        mine.iter().filter(|one| one["owner"]["developer"] == sandbox.developer()).collect();
+    assert_eq!(mine.len(), 1, "{mine:#?}");
+    assert_eq!(mine[0]["generations"], 1);
+
+    // Nobody sees the process of a holder elsewhere. When it is silent, its lock is broken.
+    let lock = format!("devdb-lock-instance-{}", mine[0]["key"].as_str().unwrap());
+    let lease = r#"devdb.lock.lease={"world":"elsewhere","user":0,"pid":1,"started":null}"#;
+    let label = ["--label", "devdb.lock=x", "--label", lease];
+    sandbox.docker(&[&["create", "--name", &lock][..], &label, &["postgres:15", "true"]].concat());
+    let stop = sandbox.run(&["stop"]).ok().says("another home directory or container");
+    assert!(stop.took > Duration::from_secs(15), "{:?}", stop.took);
+    assert_eq!(sandbox.docker(&["ps", "-aq", "--filter", &format!("name={lock}")]), "");
+    sandbox.clear_cache();
 }

@@ -18,7 +18,55 @@ crate::on_both_engines!(
     a_renamed_directory_keeps_its_database,
     migrations_are_applied_and_a_failing_one_leaves_the_earlier,
     seeds_are_applied_once_and_a_change_is_said,
+    the_profile_of_the_seeds_is_remembered,
 );
+
+fn the_profile_of_the_seeds_is_remembered(sandbox: &Sandbox) {
+    sandbox.project();
+    for (profile, name) in [("dev", "Dev"), ("demo", "Demo"), ("big one", "Big")] {
+        let row = format!("items:\n  {name}:\n    name: {name}\n");
+        sandbox.write(&format!("seeds/{profile}/020_items.yaml"), &row);
+    }
+    let names = || sandbox.sql("select string_agg(name, ',' order by name) from items");
+    let profile = || {
+        let config = sandbox.run(&["config", "--json"]).ok().json();
+        let settings = config["result"]["settings"].as_array().unwrap().clone();
+        let row = settings.into_iter().find(|row| row["key"] == "seeds.profile").unwrap();
+        [row["value"].as_str().unwrap().to_owned(), row["origin"].as_str().unwrap().to_owned()]
+    };
+    assert_eq!(profile(), ["dev", "default"]);
+    sandbox.run(&["up", "--profile", "demo"]).ok();
+    assert_eq!(names(), "Demo,First");
+    assert_eq!(profile(), ["demo", "remembered for this database"]);
+    sandbox.run(&["status"]).ok().says("0 pending (seed profile demo)");
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(names(), "Demo,First");
+    // A run is of the project's files, not of this database.
+    sandbox
+        .run(&["run", "--", "sh", "-c", "psql \"$DATABASE_URL\" -Atc 'select name from items'"])
+        .ok()
+        .says("Dev");
+
+    // What is of another profile says how it is applied, and then that is remembered.
+    let hint = "devdb seed --profile 'big one' applies it";
+    sandbox.run(&["up", "--profile", "big one"]).ok().says(hint);
+    assert_eq!(profile()[0], "demo");
+    sandbox.run(&["seed", "--profile", "big one"]).ok();
+    assert_eq!(names(), "Big,Demo,First");
+    assert_eq!(profile()[0], "big one");
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(names(), "Big,First");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(), "Big,Demo,First");
+
+    // The usual profile is not remembered, so that a change of the files counts.
+    sandbox.run(&["reset", "--profile", "dev"]).ok();
+    assert_eq!(names(), "Dev,First");
+    sandbox.write("devdb.yaml", "project: shop\nseeds:\n  profile: demo\n");
+    assert_eq!(profile(), ["demo", "devdb.yaml:3"]);
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(names(), "Demo,First");
+}
 
 fn the_sample_is_up_and_seeded_and_up_again_changes_nothing(sandbox: &Sandbox) {
     sandbox.run(&["status", "--check"]).exits(4).says("not there yet");
@@ -286,4 +334,34 @@ fn seeds_are_applied_once_and_a_change_is_said(sandbox: &Sandbox) {
     sandbox.run(&["status", "--check"]).exits(4);
     sandbox.run(&["reset"]).ok();
     assert_eq!(sandbox.sql("select name from items"), "Second");
+}
+
+/// A process that was killed keeps its number until its parent has collected it. In a container
+/// without an init process nobody ever does.
+#[test]
+fn a_killed_server_is_replaced_at_once() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a killed server") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    for command in ["reset", "undo", "up"] {
+        sandbox.sql("insert into items (name) values ('mine')");
+        kill_server(&sandbox);
+        sandbox.run(&[command]).ok();
+        assert!(sandbox.sql("select count(*) from items").parse::<u32>().unwrap() > 0);
+    }
+}
+
+/// Kills the one running server of a sandbox, while a client of its is busy.
+fn kill_server(sandbox: &Sandbox) {
+    let url = sandbox.url();
+    let mut busy = std::process::Command::new("psql");
+    busy.args([&url, "-XAtqc", "select count(*) from generate_series(1, 30000000)"]);
+    let mut busy = busy.stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let pid =
+        sandbox.sql("select pg_read_file('postmaster.pid')").lines().next().unwrap().to_owned();
+    let killed = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+    assert!(killed.unwrap().success());
+    drop(busy.kill());
+    busy.wait().unwrap();
 }

@@ -18,6 +18,7 @@ mod disk_full;
 mod docker;
 mod foreign;
 mod gc;
+mod idle;
 mod interrupts;
 mod keep_before;
 mod lifecycle;

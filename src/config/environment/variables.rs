@@ -60,6 +60,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("DEVDB_INSTANCE", "instance", "main, or the git branch with isolation: branch"),
     setting("DEVDB_ENGINE", "engine", "auto"),
     setting("DEVDB_ISOLATION", "isolation", "developer"),
+    setting("DEVDB_IDLE", "idle", "2h"),
     setting("DEVDB_POSTGRES", "postgres.version", "the version in the image's tag, else 15"),
     setting("DEVDB_IMAGE", "postgres.image", "postgres:VERSION"),
     setting("DEVDB_BIN_DIR", "postgres.bin_dir", "devdb searches the usual places"),

@@ -76,6 +76,12 @@ pub fn checkout_at(directory: &Path) -> Option<String> {
     records.filter(|record| record.path == directory).map(|record| record.id.to_string())
 }
 
+/// The project's id for a directory whose checkout has one already. Changes nothing.
+pub fn known(directory: &Path, environment: &Environment) -> Option<String> {
+    let id = Uuid::parse_str(&checkout_at(directory)?).ok()?;
+    Some(for_job(id, environment))
+}
+
 /// The identity of the sample project: one per data directory, so one per person.
 ///
 /// # Errors

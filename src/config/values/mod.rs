@@ -6,6 +6,8 @@ mod image;
 mod names;
 mod postgres;
 
+use std::time::Duration;
+
 use crate::error::nearest;
 use crate::spec::{Durability, EngineChoice, Isolation, OutOfOrder};
 pub use cache::{size, states};
@@ -21,6 +23,10 @@ pub struct Problem {
     /// What to write instead.
     pub hint: String,
 }
+
+/// The shortest and the longest time of `idle`: a second, and a year.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+const IDLE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 type Checked<T> = Result<T, Problem>;
 
@@ -61,6 +67,16 @@ pub fn isolation(text: &str) -> Checked<Isolation> {
         "a kind of isolation",
         &[("developer", Isolation::Developer), ("branch", Isolation::Branch)],
     )
+}
+
+/// `idle`: how long a database goes on without a client. None: for ever.
+pub fn idle(text: &str) -> Checked<Option<Duration>> {
+    let example = "write a time such as 30m or 2h, of a second to a year, or off";
+    match humantime::parse_duration(text) {
+        _ if text == "off" => Ok(None),
+        Ok(time) if (IDLE_MIN..=IDLE_MAX).contains(&time) => Ok(Some(time)),
+        _ => problem(format!("{text:?} is not a time without clients"), example),
+    }
 }
 
 /// `postgres.durability`.

@@ -20,6 +20,7 @@ mod helper;
 mod hold;
 mod image;
 mod label;
+mod lock;
 mod owned;
 mod private;
 mod server;
@@ -34,6 +35,7 @@ use tokio::sync::OnceCell;
 
 pub use daemon::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
 pub use image::{Image, PrepareError, PullFailure};
+pub use lock::ContainerLock;
 pub use private::PrivateServer;
 
 use self::daemon::Standpoint;

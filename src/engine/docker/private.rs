@@ -128,7 +128,7 @@ impl Docker {
                 self.remove_container(&id, name).await?;
             }
         }
-        Ok(())
+        self.reap_locks().await
     }
 
     async fn bring_up_private(

@@ -12,6 +12,7 @@ mod directory;
 mod generation;
 mod generation_directory;
 mod golden;
+mod lock;
 mod pool;
 mod private;
 mod process;
@@ -24,6 +25,7 @@ mod standalone;
 mod store;
 mod transfer;
 
+pub use lock::FileLock;
 pub use private::PrivateServer;
 pub(super) use process::started as process_started;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::account;
 use super::directory::{give, make};
+use super::process;
 use super::store::Store;
 use crate::error::{Error, Kind, Result, ResultExt};
 
@@ -51,11 +52,28 @@ impl Store {
 
     /// Removes the files that a server may have left, and the directory when it is empty.
     pub fn clear_sockets(&self, key: &str, port: u16) {
-        let directory = self.socket_directory(key);
-        for name in [format!(".s.PGSQL.{port}"), format!(".s.PGSQL.{port}.lock")] {
-            let _ = fs::remove_file(directory.join(name));
+        for file in self.socket_files(key, port) {
+            let _ = fs::remove_file(file);
         }
-        let _ = fs::remove_dir(&directory);
+        let _ = fs::remove_dir(self.socket_directory(key));
+    }
+
+    /// Removes the files of a server that was killed. PostgreSQL does so itself when no process has
+    /// the number in the lock file. But a killed server keeps its number until its parent has
+    /// collected it, and in a container without an init process nobody ever does.
+    pub fn clear_dead_sockets(&self, key: &str, port: u16) {
+        let [socket, lock] = self.socket_files(key, port);
+        if lock.exists() && !process::holds(&lock) {
+            let _ = fs::remove_file(socket);
+            let _ = fs::remove_file(lock);
+        }
+    }
+
+    /// The socket of a server, and the lock file of the socket.
+    fn socket_files(&self, key: &str, port: u16) -> [PathBuf; 2] {
+        let directory = self.socket_directory(key);
+        [".s.PGSQL.PORT", ".s.PGSQL.PORT.lock"]
+            .map(|name| directory.join(name.replace("PORT", &port.to_string())))
     }
 }
 

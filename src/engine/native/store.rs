@@ -10,6 +10,7 @@
 //!     complete                    the mark of completeness, written last
 //! <root>/golden/                  golden states (see [`super::golden`])
 //! <root>/<key>/snapshots/<name>/  a snapshot of the instance
+//! <root>/locks/                   locks against other data directories ([`super::lock`])
 //! <root>/s/<key>/                 the sockets of the instance's servers, where the path is short
 //! ```
 //!

@@ -196,6 +196,7 @@ mod tests {
             settings: BTreeMap::new(),
             extensions: Vec::new(),
             durability: Durability::Full,
+            idle: None,
         }
     }
 

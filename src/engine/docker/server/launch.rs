@@ -18,6 +18,8 @@ use crate::engine::{Generation, Launch, Role, STOP_DEADLINE, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::EngineKind;
 
+const IDLE_SCRIPT: &str = include_str!("../scripts/idle.sh");
+
 /// The interval of the HEALTHCHECK that `docker ps` shows: 4 seconds. A check every second would
 /// cost 8 % of a core. Docker before version 25 waits for this interval before its first check, so
 /// it must be short.
@@ -104,12 +106,12 @@ fn body(
         env: Some(environment(spec, &[])),
         labels: Some(label::of_container(name, &mark)),
         exposed_ports: Some(vec![CONTAINER_PORT.to_owned()]),
-        healthcheck: Some(healthcheck()),
+        healthcheck: Some(healthcheck(spec.idle)),
         stop_timeout: i64::try_from(STOP_DEADLINE.as_secs()).ok(),
         host_config: Some(HostConfig {
             port_bindings: Some(port_bindings(launch.port)),
             restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                name: Some(restart_policy(spec.idle)),
                 ..Default::default()
             }),
             shm_size: Some(SHARED_MEMORY_BYTES),
@@ -120,13 +122,34 @@ fn body(
     }
 }
 
+/// Docker starts a container again that ends by itself with `unless-stopped`. One that stops when
+/// nobody uses it has to stay stopped, so it is only started again after a crash.
+fn restart_policy(idle: Option<Duration>) -> RestartPolicyNameEnum {
+    match idle {
+        None => RestartPolicyNameEnum::UNLESS_STOPPED,
+        Some(_) => RestartPolicyNameEnum::ON_FAILURE,
+    }
+}
+
 /// Checks over TCP. The image's entrypoint may run a server of its own, which listens on the socket
-/// only.
-fn healthcheck() -> HealthConfig {
-    let probe = r#"PGDATABASE="$POSTGRES_DB" pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER""#;
-    let test = format!("{PROGRAMS_FIRST}; {probe}");
+/// only. With `idle` the check also counts how often in a row it has seen no client, and stops the
+/// server after that time.
+fn healthcheck(idle: Option<Duration>) -> HealthConfig {
+    let test = match idle {
+        None => {
+            let probe =
+                r#"PGDATABASE="$POSTGRES_DB" pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER""#;
+            vec!["CMD-SHELL".to_owned(), format!("{PROGRAMS_FIRST}; {probe}")]
+        }
+        Some(idle) => {
+            let checks = idle.as_secs().div_ceil(HEALTHCHECK_INTERVAL.as_secs());
+            ["CMD", "sh", "-c", IDLE_SCRIPT, "devdb", &checks.to_string()]
+                .map(str::to_owned)
+                .to_vec()
+        }
+    };
     HealthConfig {
-        test: Some(vec!["CMD-SHELL".to_owned(), test]),
+        test: Some(test),
         interval: nanoseconds(HEALTHCHECK_INTERVAL),
         timeout: nanoseconds(HEALTHCHECK_DEADLINE),
         retries: Some(HEALTHCHECK_RETRIES),
@@ -158,6 +181,7 @@ mod tests {
             settings: BTreeMap::from([("log_statement".into(), "ddl".into())]),
             extensions: Vec::new(),
             durability: Durability::Full,
+            idle: None,
         }
     }
 
@@ -201,6 +225,15 @@ mod tests {
         assert!(host.tmpfs.unwrap().contains_key("/var/lib/postgresql/data"));
         assert_eq!(host.mounts.unwrap().len(), 1);
         assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::UNLESS_STOPPED));
+    }
+
+    #[test]
+    fn a_server_that_stops_by_itself_is_not_started_again() {
+        let idle = Some(Duration::from_secs(9));
+        assert_eq!(restart_policy(idle), RestartPolicyNameEnum::ON_FAILURE);
+        let test = healthcheck(idle).test.unwrap();
+        assert_eq!(test.last().map(String::as_str), Some("3"));
+        assert_eq!(healthcheck(None).test.unwrap()[0], "CMD-SHELL");
     }
 
     #[test]

@@ -113,6 +113,16 @@ pub(super) fn reused_pid(pgdata: &Path) -> Option<i32> {
     (is_there && postmaster_process(number, pgdata).is_none()).then_some(number)
 }
 
+/// Whether a lock file names a postmaster that still runs. The lock file of a socket begins with the
+/// same two lines as the one of a data directory.
+pub(super) fn holds(lock_file: &Path) -> bool {
+    let text = fs::read_to_string(lock_file).unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    let pid = lines.next().and_then(|pid| pid.parse().ok());
+    let pgdata = lines.next().map(Path::new);
+    matches!((pid, pgdata), (Some(pid), Some(pgdata)) if postmaster_process(pid, pgdata).is_some())
+}
+
 /// The lock file `postmaster.pid`. Its lines (miscadmin.h, `LOCK_FILE_LINE_*`): process number,
 /// data directory, start time (seconds), port, socket directory, listen address (empty until the
 /// port is bound), shared memory key, state.
@@ -250,6 +260,25 @@ mod tests {
         assert_eq!(reused_pid(directory.path()), Some(number));
         child.wait().unwrap();
         assert_eq!(reused_pid(directory.path()), None);
+    }
+
+    #[test]
+    fn a_lock_file_of_a_dead_process_holds_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(".s.PGSQL.5432.lock");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let begun = Instant::now();
+        while started(pid).is_some() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
+        // The child is a zombie: its number still takes signals.
+        assert!(rustix::process::test_kill_process(pid).is_ok());
+        fs::write(&file, format!("{pid}\n{}\n", directory.path().display())).unwrap();
+        assert!(!holds(&file));
+        child.wait().unwrap();
+        fs::write(&file, "").unwrap();
+        assert!(!holds(&file) && !holds(&directory.path().join("missing")));
     }
 
     #[test]

@@ -19,6 +19,12 @@ use crate::spec::{EngineKind, Owner, ServerSpec};
 /// begins a recovery or other long work.
 pub(super) const LISTENING_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long devdb waits for the processes of a server that was killed: 10 seconds.
+const ORPHANS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The interval at which devdb starts a server again while it waits for such processes.
+const ORPHANS_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How many free ports devdb tries when other programs take them first.
 const PORT_TRIES: usize = 5;
 
@@ -186,7 +192,9 @@ impl Native {
         }
     }
 
-    /// Starts the server of a note, and waits until it listens on its port or has died.
+    /// Starts the server of a note, and waits until it listens on its port or has died. Starts it
+    /// again while processes of a killed server still use the data directory: a process that is
+    /// busy notices only some time later that its server has gone.
     ///
     /// # Errors
     /// `PortBusy` when another program has the port. `Unexpected` when the process cannot be
@@ -198,9 +206,29 @@ impl Native {
         note: &mut ServerNote,
         programs: &Programs,
     ) -> Result<()> {
+        let deadline = Instant::now() + ORPHANS_DEADLINE;
+        loop {
+            self.spawn_once(place, record, note, programs).await?;
+            let has_died = !self.children.is_running(place.directory());
+            if !(has_died && found_orphans(place, note)) || Instant::now() >= deadline {
+                return Ok(());
+            }
+            tokio::time::sleep(ORPHANS_INTERVAL).await;
+        }
+    }
+
+    async fn spawn_once(
+        &self,
+        place: &GenerationDirectory,
+        record: &GenerationRecord,
+        note: &mut ServerNote,
+        programs: &Programs,
+    ) -> Result<()> {
         // devdb holds the port until the start, so only another program can take it now.
         let (_, held) = pick_port(Some(note.port))?;
-        let sockets = self.store.make_socket_directory(&record.owner.key())?;
+        let key = record.owner.key();
+        let sockets = self.store.make_socket_directory(&key)?;
+        self.store.clear_dead_sockets(&key, note.port);
         let cannot = || format!("cannot start PostgreSQL on {}", place.directory().display());
         let (output, log_start) = log::open(&place.log()).or_fail(Kind::Unexpected, cannot)?;
         let mut command = programs.command("postgres", account::for_servers()?);
@@ -270,6 +298,14 @@ fn private_way_in(place: &GenerationDirectory) -> std::io::Result<String> {
 fn lost_its_port(place: &GenerationDirectory, note: &ServerNote) -> bool {
     let said = log::tail(&place.log(), note.log_start, LOG_TAIL);
     said.lines().any(|line| line.contains("could not bind") && line.contains("already in use"))
+}
+
+/// Whether the server refused to start because processes of an earlier server still use the data.
+fn found_orphans(place: &GenerationDirectory, note: &ServerNote) -> bool {
+    let said = log::tail(&place.log(), note.log_start, LOG_TAIL);
+    said.lines().any(|line| {
+        line.contains("pre-existing shared memory block") && line.contains("is still in use")
+    })
 }
 
 /// Reserves the wanted port, or any free one. The listener holds the port until it is dropped.
