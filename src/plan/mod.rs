@@ -84,12 +84,18 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Reads only the seeds that `spec` names.
+    /// Reads the seeds that `spec` names. The migrations are only compared, because seeds may take
+    /// some of them back; they may be unreadable.
     ///
     /// # Errors
     /// `Config` and `Seed`, with the file and the line.
     pub fn load_seeds(spec: &InstanceSpec) -> Result<Plan> {
-        Ok(Plan { seeds: Source::load(Stage::Seeds, spec)?, ..Plan::nothing() })
+        let seeds = Source::load(Stage::Seeds, spec)?;
+        let plan = Plan { seeds, ..Plan::nothing() };
+        Ok(match Source::load(Stage::Migrations, spec) {
+            Ok(migrations) => Plan { migrations, ..plan },
+            Err(_) => plan,
+        })
     }
 
     /// Says which source could not be read, although it is not going to be applied, and where

@@ -240,6 +240,12 @@ fn migrations_that_seeds_take_back_are_applied_again(sandbox: &Sandbox) {
     let psql = ["run", "--", "psql", "-XAtqc", look];
     assert_eq!(sandbox.run(&psql).ok().line(), "t2|2|1");
 
+    // So it is in a database that is there.
+    sandbox.run(&["reset", "--no-seed"]).ok();
+    assert_eq!(sandbox.sql(look), "t2|2|0");
+    sandbox.run(&["seed"]).ok().says("took migrations back");
+    assert_eq!(sandbox.sql(look), "t2|2|1");
+
     // The same with another tool.
     sandbox.write(
         "devdb.yaml",
@@ -289,6 +295,10 @@ fn line_endings_never_count(sandbox: &Sandbox) {
     assert_eq!(reset.json()["result"]["golden"]["cached"], "hit");
     sqlx().ok();
     sandbox.run(&["status", "--check"]).ok();
+    let mut run = sandbox.command(&["run", "--", "sqlx", "migrate", "run"]);
+    let path = std::env::var("PATH").unwrap();
+    run.env("PATH", format!("{}:{path}", peers.join("bin").display()));
+    finish(run).ok();
     // A person switches the setting in a checkout whose database is there.
     sandbox.write(file, "create table t (\n  a int\n);\n");
     sandbox.run(&["up"]).ok();
