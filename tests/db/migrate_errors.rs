@@ -1,5 +1,7 @@
 //! What a failing migration says.
 
+use std::time::Duration;
+
 use devdb::db::connect::Address;
 use devdb::db::migrate::{load, run};
 use devdb::event::Events;
@@ -160,7 +162,7 @@ async fn an_invalid_index_is_not_taken_for_a_finished_one() {
     ]);
     let text = fails(&address, &project).await;
     assert!(text.contains("the index s.\"T n\" is left INVALID"), "{text}");
-    assert!(text.contains("note: the statement before it ran without a transaction"), "{text}");
+    assert!(text.contains("note: what the statement before it has committed remains"), "{text}");
     // Without the DROP, `IF NOT EXISTS` would keep the INVALID index for ever.
     project.write(
         "2_b.sql",
@@ -170,6 +172,44 @@ async fn an_invalid_index_is_not_taken_for_a_finished_one() {
     let set = load(&project.files()).unwrap();
     run(&address, &set, OutOfOrder::Refuse, PATIENCE, &Events::silent()).await.unwrap();
     assert_eq!(value(&address, "SELECT bool_and(indisvalid) FROM pg_index").await, "true");
+}
+
+#[tokio::test]
+async fn an_interrupted_index_is_made_again() {
+    let Some(address) = database().await else { return };
+    execute(&address, "CREATE TABLE a (n int)").await;
+    let project =
+        Project::new(&[("1_a.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY a_n ON a (n);")]);
+    let set = load(&project.files()).unwrap();
+    let events = Events::silent();
+    // Waits for the other transaction, when the INVALID index is there already.
+    let mut other = crate::connect(&address).await;
+    sqlx::raw_sql("BEGIN; INSERT INTO a VALUES (1)").execute(&mut other).await.unwrap();
+    let running = run(&address, &set, OutOfOrder::Refuse, PATIENCE, &events);
+    assert!(tokio::time::timeout(Duration::from_millis(900), running).await.is_err());
+    let making = "SELECT count(*) FROM pg_stat_progress_create_index \
+                  WHERE datname = current_database()";
+    while value(&address, making).await != "0" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass";
+    assert_eq!(value(&address, valid).await, "false");
+    run(&address, &set, OutOfOrder::Refuse, PATIENCE, &Events::silent()).await.unwrap();
+    assert_eq!(value(&address, valid).await, "true");
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_left_is_explained() {
+    let Some(address) = database().await else { return };
+    let project = Project::new(&[(
+        "1_a.sql",
+        "-- no-transaction\nCREATE TABLE a (n int);\nSELECT 1;\nVACUUM nix;",
+    )]);
+    let text = fails(&address, &project).await;
+    assert!(text.contains("note: the 2 statements before it ran one by one"), "{text}");
+    let text = fails(&address, &project).await;
+    assert!(text.contains("note: an earlier attempt at this file may have made it"), "{text}");
 }
 
 #[tokio::test]

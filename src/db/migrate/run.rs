@@ -12,7 +12,7 @@ use crate::db::connect::Address;
 use crate::db::script::{self, Script, ScriptError};
 use crate::db::server_error;
 use crate::db::session::{self, Baseline, Session};
-use crate::db::sql_scan::{self, Statement};
+use crate::db::sql_scan::{self, Scan, Statement};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Events};
 use crate::spec::OutOfOrder;
@@ -20,6 +20,10 @@ use crate::spec::OutOfOrder;
 /// How long devdb waits for another program that migrates the same database. sqlx itself would wait
 /// for ever.
 pub const LOCK_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The SQLSTATEs of objects that exist already: table or index, schema, column, function, and other
+/// objects.
+const ALREADY_EXISTS: &[&str] = &["42P07", "42P06", "42701", "42723", "42710"];
 
 /// A migration that a run has applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -275,7 +279,7 @@ impl Failure {
                         format!("{}: the migration failed", file.source.label),
                     ),
                 };
-                advise(server_error::explain(failure, &failed.error), &failed.error)
+                advise(server_error::explain(failure, &failed.error), file, &failed.error)
             }
             Failure::Constraint(error) => {
                 let message = format!("{}: the migration failed at its end", file.source.label);
@@ -302,7 +306,8 @@ impl Failure {
     /// What the failed migration has left in the database.
     fn leftovers(&self, file: &MigrationFile) -> Vec<String> {
         let mut notes = Vec::new();
-        if check::ends_transaction(file, &sql_scan::scan(&file.source.text)) {
+        let scan = sql_scan::scan(&file.source.text);
+        if check::ends_transaction(file, &scan) {
             notes
                 .push("the file commits by itself, so changes before its COMMIT may remain".into());
         }
@@ -313,13 +318,25 @@ impl Failure {
             Failure::Script { failed, invalid_indexes } => {
                 notes.extend(match failed.completed {
                     0 => None,
-                    1 => Some("the statement before it ran without a transaction, so its changes remain".into()),
+                    1 => Some("what the statement before it has committed remains".into()),
                     count => Some(format!(
-                        "the {count} statements before it ran without a transaction, so their changes remain"
+                        "the {count} statements before it ran one by one, and what they have \
+                         committed remains"
                     )),
                 });
-                notes.extend(invalid_indexes.iter().map(|name| {
-                    format!("the index {name} is left INVALID: the next attempt removes it, as does DROP INDEX {name};")
+                if ALREADY_EXISTS.iter().any(|code| server_error::has_code(&failed.error, code)) {
+                    notes.push(
+                        "an earlier attempt at this file may have made it: if so, remove it with \
+                         devdb psql, then run the command again"
+                            .into(),
+                    );
+                }
+                notes.extend(invalid_indexes.iter().map(|index| {
+                    let removal = match makes_index(&scan, &file.source.text, index) {
+                        true => "the next attempt removes it, as does",
+                        false => "remove it with",
+                    };
+                    format!("the index {index} is left INVALID: {removal} DROP INDEX {index};")
                 }));
             }
             Failure::Constraint(_) | Failure::Record(_) => {
@@ -330,10 +347,19 @@ impl Failure {
     }
 }
 
+/// Whether a file makes the index with this name, qualified and quoted.
+fn makes_index(scan: &Scan<'_>, text: &str, index: &str) -> bool {
+    let mut names = scan.statements.iter().filter_map(|one| one.concurrent_index(text));
+    names.any(|name| {
+        let is_last = |name: &str| index.ends_with(&format!(".{name}"));
+        is_last(name) || is_last(&name.to_lowercase())
+    })
+}
+
 /// Adds a hint for some errors of migrations.
-fn advise(failure: Error, error: &sqlx::Error) -> Error {
+fn advise(failure: Error, file: &MigrationFile, error: &sqlx::Error) -> Error {
     // 25001: `CREATE INDEX CONCURRENTLY cannot run inside a transaction block`, for example.
-    if server_error::has_code(error, "25001") {
+    if server_error::has_code(error, "25001") && !file.migration.no_tx {
         return failure
             .hint("move this statement into a file that begins with `-- no-transaction`");
     }
