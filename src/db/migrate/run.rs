@@ -322,6 +322,8 @@ impl Failure {
                     format!("the index {name} is left INVALID: the next attempt removes it, as does DROP INDEX {name};")
                 }));
             }
+            // Only the end of a transaction checks deferred constraints.
+            Failure::Constraint(_) => {}
             Failure::Record(_) => {
                 notes.push("the migration ran without a transaction, so its changes remain".into());
             }
