@@ -144,6 +144,7 @@ struct Parts {
     hints: Vec<String>,
     /// The notes and hints that are true only of a database that stays.
     of_database: Vec<String>,
+    data_may_be_missing: bool,
 }
 
 /// devdb's result.
@@ -160,6 +161,7 @@ impl Error {
             notes: Vec::new(),
             hints: Vec::new(),
             of_database: Vec::new(),
+            data_may_be_missing: false,
         }))
     }
 
@@ -203,6 +205,19 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hints.push(hint.into());
         self
+    }
+
+    /// Marks a failure after which data may be missing. The command adds what there is to go back
+    /// to.
+    #[must_use]
+    pub fn with_missing_data(mut self) -> Self {
+        self.0.data_may_be_missing = true;
+        self
+    }
+
+    /// Whether data may be missing.
+    pub fn data_may_be_missing(&self) -> bool {
+        self.0.data_may_be_missing
     }
 
     /// Adds a hint when a full disk is the reason and there is no such hint yet. Servers, daemons

@@ -46,7 +46,7 @@ use crate::context::Context;
 use crate::engine::docker::DockerEnvironment;
 use crate::engine::native::NativeEnvironment;
 use crate::engine::{Engines, Role};
-use crate::error::{Kind, Result, ResultExt};
+use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::Events;
 use crate::golden;
 use crate::instance::{self, Instance};
@@ -201,7 +201,10 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     let reaping = reaching.then(|| reap(app)).flatten();
     // `gc` shows expired generations, and removes them with --yes.
     let expiring = reaching && !matches!(command, Command::Gc(_));
-    let outcome = dispatch(app, command).await;
+    let outcome = match dispatch(app, command).await {
+        Err(error) if error.data_may_be_missing() => Err(with_remains(app, error).await),
+        outcome => outcome,
+    };
     if expiring && let Err(error) = expire(app).await {
         tracing::debug!("expired generations could not be removed: {error}");
     }
@@ -211,20 +214,26 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     outcome
 }
 
+/// Adds to an error what there is to go back to.
+async fn with_remains(app: &App, error: Error) -> Error {
+    match silent(app).context(Overrides::default(), None) {
+        Ok(context) => instance::with_remains(&context, error).await,
+        Err(_) => error,
+    }
+}
+
+/// The app without events: the command itself has given the warnings about the settings.
+fn silent(app: &App) -> App {
+    App::new(app.global.clone(), app.environment.clone(), Events::silent(), app.interrupt.clone())
+}
+
 /// Removes the expired generations of this directory's instance.
 async fn expire(app: &App) -> Result<()> {
     let records = Store::open(&app.environment.data_dir()?)?.load_all()?;
     if !records.iter().flatten().any(instance::has_expired) {
         return Ok(());
     }
-    // The command itself has given the warnings about the settings.
-    let silent = App::new(
-        app.global.clone(),
-        app.environment.clone(),
-        Events::silent(),
-        app.interrupt.clone(),
-    );
-    let context = silent.context(Overrides::default(), None)?;
+    let context = silent(app).context(Overrides::default(), None)?;
     Instance::expire(&Context { events: app.events.clone(), ..context }).await
 }
 

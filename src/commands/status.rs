@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::engine::{Engine, Status};
 use crate::error::{Kind, Result};
 use crate::golden;
-use crate::instance::{self, Observed};
+use crate::instance::{self, Observed, Remains};
 use crate::outcome::{Location, Outcome, Report, StatusGolden, StatusReport};
 use crate::plan::{Extent, Plan};
 use crate::populate::{self, Survey};
@@ -59,7 +59,13 @@ async fn describe(
     report.kept_generations = record.former_generations();
     report.location = Some(Location::from(&instance::recorded_address(record)));
     report.snapshots = observed.engine.snapshot_names(&record.owner).await?.len();
-    let Some(server) = &observed.server else { return Ok(()) };
+    let Some(server) = &observed.server else {
+        if let Err(error) = instance::check_data(&observed.engine, record).await {
+            report.trouble = Some(error.to_string());
+            report.go_back = Remains::of(&observed.engine, record).await?.lines();
+        }
+        return Ok(());
+    };
     match &server.status {
         Status::Stopped { .. } => report.state = "stopped",
         Status::Running { since, health } => {
@@ -78,7 +84,12 @@ async fn describe(
                     report.seeds = plan.map(|_| seeds);
                 }
                 // `status` shows a server that is starting or in trouble; it does not fail.
-                Err(error) => report.trouble = Some(error.to_string()),
+                Err(error) => {
+                    report.trouble = Some(error.to_string());
+                    if error.data_may_be_missing() {
+                        report.go_back = Remains::of(&observed.engine, record).await?.lines();
+                    }
+                }
             }
         }
     }

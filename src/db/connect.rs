@@ -121,11 +121,15 @@ impl Address {
     /// Connects.
     ///
     /// # Errors
-    /// `NotReady` when devdb cannot log in.
+    /// `NotReady` when devdb cannot log in; `LoginRefused` and `Drift` as [`wait_for_login`].
     pub async fn connect(&self) -> Result<PgConnection> {
-        self.try_connect()
-            .await
-            .or_fail(Kind::NotReady, || format!("cannot log in to {}", self.masked_url()))
+        let connected = self.try_connect().await;
+        if let Err(error) = &connected
+            && let Some(refusal) = refusal(self, error)
+        {
+            return Err(refusal);
+        }
+        connected.or_fail(Kind::NotReady, || format!("cannot log in to {}", self.masked_url()))
     }
 }
 
@@ -208,6 +212,7 @@ fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
     let refused = |kind| {
         Error::new(kind, format!("{} refuses the login", address.masked_url()))
             .because(server_text(error))
+            .with_missing_data()
     };
     match code.as_deref() {
         Some("28P01" | "28000") => Some(refused(Kind::LoginRefused)),
@@ -215,10 +220,7 @@ fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
         Some("3D000") => Some(
             refused(Kind::Drift)
                 .hint("devdb psql -- -d postgres   shows the databases (type \\l)")
-                .hint(
-                    "devdb reset                 builds a new database; devdb undo brings the \
-                     present data back",
-                ),
+                .hint("devdb reset   builds a new database from the files"),
         ),
         None if !matches!(error, sqlx::Error::Io(_)) => Some(
             Error::new(Kind::Unexpected, format!("cannot log in to {}", address.masked_url()))

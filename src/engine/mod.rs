@@ -1,13 +1,14 @@
 //! Engines run PostgreSQL servers. This module defines the tasks of an engine, and contains the two
 //! engines: [`docker`] and [`native`].
 //!
-//! The set of engines is closed, so [`Engine`] is an enum. Its methods are in six files, and each
-//! engine has the same six:
+//! The set of engines is closed, so [`Engine`] is an enum. Its methods are in seven files, and each
+//! engine has the same, except that native data needs no `hold`:
 //!
 //! | file | subject |
 //! | --- | --- |
 //! | `server` | The server of an instance: a container, or a process. Removing it keeps its data. |
 //! | `generation` | A data directory of an instance: a named volume, or a directory. |
+//! | `hold` | Protection of what no server uses from clean-up commands of the engine. |
 //! | `golden` | A cached state that generations are copied from: an image, or a directory. |
 //! | `snapshot` | A copy of a generation that a person asked for. No server runs on it. |
 //! | `private` | A server that ends with devdb: it bakes a golden state or serves one command. |

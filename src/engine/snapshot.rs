@@ -204,6 +204,15 @@ impl Engine {
         each!(self.snapshot_names(owner))
     }
 
+    /// Lists the snapshots of an instance that look complete, and when each was saved. This is
+    /// quick.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn snapshot_dates(&self, owner: &Owner) -> Result<Vec<(String, DateTime<Utc>)>> {
+        each!(self.snapshot_dates(owner))
+    }
+
     /// Makes a generation from a snapshot of any instance, and marks it as complete. The server
     /// recovers at its first launch.
     ///

@@ -135,6 +135,7 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         spare: None,
         leaving: Vec::new(),
         generations: Vec::new(),
+        snapshots: Vec::new(),
         under_way: Some(UnderWay::Up),
         home: context.home.clone(),
         of_branch: context.spec.of_branch,

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::Instance;
-use crate::engine::{Engine, Generation, Role, STOP_DEADLINE, Server};
+use crate::context::Context;
+use crate::engine::{Engine, Generation, Holding, Role, STOP_DEADLINE, Server};
 use crate::error::Result;
 
 /// How long devdb waits for the removal of a generation that the engine can finish by itself. It is
@@ -97,6 +98,10 @@ impl Instance<'_> {
         for generation in engine.generations(Some(&self.key)).await? {
             engine.remove_generation(&generation).await?;
         }
+        let Context { spec, .. } = self.context;
+        let nothing =
+            Holding { owner: &spec.owner, generations: &[], spec: &spec.server, is_running: false };
+        engine.hold(&nothing).await?;
         engine.sweep(&self.key).await?;
         self.context.store.remove(&self.key)
     }

@@ -24,9 +24,14 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
     let mut troubles = Vec::new();
     let mut sizes = BTreeMap::new();
     let mut is_written = None;
+    let mut gone = Vec::new();
     match engine_of(context, &record).await {
         Err(error) => troubles.push(error.to_string()),
         Ok(engine) => {
+            match gone_from(&engine, &record).await {
+                Ok(found) => gone = found,
+                Err(error) => troubles.push(error.to_string()),
+            }
             match sizes_of(&engine, &record).await {
                 Ok(found) => sizes = found,
                 Err(error) => troubles.push(error.to_string()),
@@ -39,6 +44,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
     let row = |generation: &GenerationRecord| {
         let current = Some(generation.number) == record.current;
         let (state, kept_until) = match ends.get(&generation.number) {
+            _ if gone.contains(&generation.number) => (Keeping::Gone, None),
             None => (Keeping::Current, None),
             Some(End::Now) => (Keeping::Leaving, None),
             Some(End::At(end)) if *end <= now => (Keeping::Leaving, None),
@@ -77,6 +83,13 @@ async fn engine_of(context: &Context, record: &Record) -> Result<Engine> {
     let engine = context.engines.open(record.engine, &context.spec.server).await?;
     observe::same_engine(&engine, record).await?;
     Ok(engine)
+}
+
+/// The recorded generations that the engine does not have.
+async fn gone_from(engine: &Engine, record: &Record) -> Result<Vec<u32>> {
+    let exist = engine.generations(Some(&record.owner.key())).await?;
+    let recorded = record.generations.iter().map(|generation| generation.number);
+    Ok(recorded.filter(|number| exist.iter().all(|one| one.number != *number)).collect())
 }
 
 /// The bytes of each generation, by its number.

@@ -8,7 +8,7 @@ impl Instance<'_> {
     /// Makes the engine hold the generations that no server uses, and the snapshots. Every command
     /// that changes the set calls this last. A failure is only a warning, because the command has
     /// done its work.
-    pub(super) async fn hold(&self, engine: &Engine) {
+    pub(super) async fn hold(&mut self, engine: &Engine) {
         if let Err(error) = self.try_hold(engine).await {
             self.context.events.warn(format!(
                 "docker volume prune would remove the former generations and snapshots of this \
@@ -17,7 +17,8 @@ impl Instance<'_> {
         }
     }
 
-    async fn try_hold(&self, engine: &Engine) -> Result<()> {
+    async fn try_hold(&mut self, engine: &Engine) -> Result<()> {
+        self.note_snapshots(engine).await?;
         let Some(record) = &self.record else { return Ok(()) };
         let server = self.current_server(engine, record).await?;
         let of_server = server.as_ref().map(|server| server.generation);
@@ -30,5 +31,18 @@ impl Instance<'_> {
             is_running: server.as_ref().is_some_and(Server::is_running),
         };
         engine.hold(&holding).await
+    }
+
+    /// Adds new snapshots to the record, which shows later when another program has removed one.
+    async fn note_snapshots(&mut self, engine: &Engine) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        let names = engine.snapshot_names(&record.owner).await?;
+        let new = names.into_iter().filter(|name| !record.snapshots.contains(name));
+        let new: Vec<String> = new.collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        record.snapshots.extend(new);
+        self.context.store.save(record)
     }
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 
 use super::save::Original;
-use super::{Instance, address, endpoint_of};
+use super::{Instance, address, endpoint_of, written};
 use crate::context::Context;
 use crate::db::backup;
-use crate::db::connect::Address;
-use crate::db::writes::{self, Finding, OtherSessions};
+use crate::db::writes::Finding;
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
 use crate::state::{GenerationRecord, Record, UnderWay, Why};
@@ -53,7 +52,8 @@ impl Instance<'_> {
             return Ok(None);
         };
         let address = address(&record, endpoint_of(&server)?);
-        if is_untouched(context, &current, &address).await {
+        let looking = async { Ok(written::look(&record, &address).await) };
+        if matches!(context.interrupt.guard(looking).await?, Finding::Untouched(_)) {
             return Ok(None);
         }
         let bytes = context.interrupt.guard(backup::all_bytes(&address)).await.map_err(refused)?;
@@ -105,13 +105,6 @@ impl Instance<'_> {
         }
         self.done()
     }
-}
-
-/// Whether devdb is certain that nobody has written to the current generation.
-async fn is_untouched(context: &Context, current: &GenerationRecord, address: &Address) -> bool {
-    let Some(baseline) = current.compared_with() else { return false };
-    let found = writes::since(baseline, address, OtherSessions::Leave);
-    matches!(context.interrupt.guard(found).await, Ok(Finding::Untouched(_)))
 }
 
 fn too_large(bytes: u64) -> Error {

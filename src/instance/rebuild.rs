@@ -88,6 +88,7 @@ impl Instance<'_> {
             server: server.map(|server| server.handle.clone()),
             spare: None,
             leaving: Vec::new(),
+            snapshots: Vec::new(),
             generations: complete
                 .iter()
                 .map(|one| match Some(one.number) == current {

@@ -176,6 +176,7 @@ impl Instance<'_> {
             Reason::Expired => {
                 let over = self.record.as_ref().map(retention::past_their_days).unwrap_or_default();
                 self.remove_generations(engine, &over, Duration::MAX).await;
+                self.hold(engine).await;
                 Ok(())
             }
             Reason::CutShort => {

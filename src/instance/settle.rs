@@ -1,9 +1,10 @@
 //! Opens an instance's engine and checks that the record fits what the engine has.
 
 use super::Instance;
-use crate::engine::{Engine, Generation, Role, Server};
+use super::remains::{GONE, Remains};
+use crate::engine::{Engine, Role, Server};
 use crate::error::{Error, Kind, Result};
-use crate::state::{GenerationRecord, Record};
+use crate::state::Record;
 
 impl Instance<'_> {
     /// Opens the instance's engine, and checks that the record fits what the engine has. A user
@@ -31,8 +32,7 @@ impl Instance<'_> {
         if generations.iter().any(|one| Some(one.number) == record.current) {
             return Ok(engine);
         }
-        let snapshots = engine.snapshot_names(&record.owner).await?;
-        Err(data_is_gone(&record, &generations, &snapshots))
+        Err(data_is_gone(&engine, &record).await)
     }
 }
 
@@ -40,28 +40,16 @@ fn has_generation(record: &Record, number: u32) -> bool {
     record.generations.iter().any(|known| known.number == number)
 }
 
-/// The error about lost data. The hint names what can still bring data back.
-fn data_is_gone(record: &Record, generations: &[Generation], snapshots: &[String]) -> Error {
+/// The error about lost data. The command adds what there is to go back to.
+pub(super) async fn data_is_gone(engine: &Engine, record: &Record) -> Error {
     let name = record.owner.generation_name(record.current.unwrap_or_default());
     let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
-        .because("something other than devdb removed it");
-    let exists = |number| generations.iter().any(|one| one.number == number);
-    let former = record.latest_former().filter(|former| exists(former.number));
-    let error = match former {
-        Some(GenerationRecord { number, .. }) => {
-            error.hint(format!("devdb undo   goes back to generation {number}"))
-        }
-        None => error,
-    };
-    match snapshots {
-        [] if former.is_some() => error,
-        [] if !generations.iter().any(|one| has_generation(record, one.number)) => {
+        .because(GONE)
+        .with_missing_data();
+    match Remains::of(engine, record).await {
+        Ok(remains) if remains.is_empty() => {
             error.hint("devdb down --purge && devdb up   makes a new database")
         }
-        [] => error.hint("devdb generations   shows the generations that are left"),
-        names => error.hint(format!(
-            "devdb snapshot restore NAME   restores a snapshot ({})",
-            names.join(", ")
-        )),
+        _ => error,
     }
 }

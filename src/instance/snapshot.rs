@@ -1,5 +1,6 @@
 //! Lists, restores and removes saved snapshots. A restored snapshot becomes a new generation.
 
+use super::remains::{GONE, Remains};
 use super::swap::SwapTo;
 use super::{Instance, OldGeneration, Replaced, lineage};
 use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
@@ -79,7 +80,8 @@ impl Instance<'_> {
         let engine = self.open_snapshots().await?;
         let owner = self.recorded()?.owner;
         let names = engine.snapshot_names(&owner).await?;
-        if !names.iter().any(|found| found == name.as_str()) {
+        let is_known = self.recorded()?.snapshots.iter().any(|known| known == name.as_str());
+        if !names.iter().any(|found| found == name.as_str()) && !is_known {
             return Err(no_such(name, names.iter().map(String::as_str)));
         }
         if let Some(record) = &mut self.record {
@@ -102,6 +104,9 @@ impl Instance<'_> {
         let owner = self.recorded()?.owner;
         self.begin(UnderWay::Snapshot(name.to_string()))?;
         engine.remove_snapshot(&owner, name.as_str()).await?;
+        if let Some(record) = &mut self.record {
+            record.snapshots.retain(|known| known != name.as_str());
+        }
         self.done()?;
         self.hold(&engine).await;
         Ok(())
@@ -140,7 +145,13 @@ impl Instance<'_> {
                 .because(why)
                 .hint(format!("devdb snapshot rm {name}   removes it"))
         };
+        let is_known = self.recorded()?.snapshots.iter().any(|known| known == name.as_str());
         match snapshots.first() {
+            None if is_known => {
+                let gone = Error::new(Kind::Snapshot, format!("the snapshot \"{name}\" is gone"));
+                let gone = gone.because(GONE);
+                Err(Remains::of(engine, &self.recorded()?).await?.named_in(gone))
+            }
             None => Err(no_such(name, names.iter().map(String::as_str))),
             Some(snapshot) => match &snapshot.state {
                 State::Complete(manifest) => Ok((snapshot.clone(), Manifest::clone(manifest))),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::remains::check_exists;
 use super::swap::SwapTo;
 use super::{Instance, OldGeneration, Replaced, lineage};
 use crate::error::{Error, Kind, Result};
@@ -71,6 +72,7 @@ impl Instance<'_> {
         engine.keeps_instances().await?;
         let record = self.recorded()?;
         let chosen = target.find(&record).ok_or_else(|| target.missing(&record))?;
+        check_exists(&engine, &record, chosen.number).await?;
         let wanted = MadeWith::of(&context.spec.server, engine.kind());
         lineage::check_copy(&chosen.made_with, &wanted, || {
             format!("cannot go back to generation {}", chosen.number)

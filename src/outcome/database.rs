@@ -159,6 +159,9 @@ pub struct StatusReport {
     pub golden: Option<StatusGolden>,
     /// Why a running server could not be asked, or a file could not be read.
     pub trouble: Option<String>,
+    /// When data may be missing: the commands that go back to other data, the newest first, and
+    /// what each brings back.
+    pub go_back: Vec<String>,
 }
 
 impl StatusReport {
@@ -180,6 +183,7 @@ impl StatusReport {
             seeds: None,
             golden: None,
             trouble: None,
+            go_back: Vec::new(),
         }
     }
 }

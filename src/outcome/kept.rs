@@ -93,6 +93,8 @@ pub enum Keeping {
     ForGood,
     /// The next command removes it.
     Leaving,
+    /// Another program has removed it.
+    Gone,
 }
 
 /// What `gc` found and removed.

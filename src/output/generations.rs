@@ -47,5 +47,6 @@ fn kept_until(row: &GenerationRow) -> String {
         Keeping::NoRoom => format!("next reset after {end}"),
         Keeping::ForGood => "for good".into(),
         Keeping::Leaving => "next command".into(),
+        Keeping::Gone => "gone: another program removed it".into(),
     }
 }

@@ -21,6 +21,9 @@ pub fn status(report: &StatusReport, style: Style) -> String {
     if let Some(trouble) = &report.trouble {
         say("trouble", style.red(trouble));
     }
+    for line in &report.go_back {
+        say("", line.clone());
+    }
     if let Some(engine) = report.engine {
         say("engine", engine.to_string());
     }

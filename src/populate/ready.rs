@@ -90,7 +90,7 @@ pub async fn wait(
                     format!("the server {} ended{code} before it accepted a login", server.name);
                 // A warning now; the error with the log follows after the cleaning up.
                 context.events.warn(format!("the server ended{code}: {}", reason(&exit.log_tail)));
-                Err(ended(context, what, exit.log_tail))
+                Err(ended(context, what, exit.log_tail).with_missing_data())
             }
             login = wait_for_login(address, context.spec.timeout) => match login {
                 Err(error) if error.kind() == Kind::NotReady => {

@@ -42,6 +42,10 @@ pub struct Record {
     pub leaving: Vec<u32>,
     /// The current generation and the former generations that are kept.
     pub generations: Vec<GenerationRecord>,
+    /// The names of the snapshots that were saved and not removed with devdb. When the engine does
+    /// not have one, another program removed it.
+    #[serde(default)]
+    pub snapshots: Vec<String>,
     /// What is under way. A command sets it before its first step and clears it after its last one,
     /// so that the next command sees when one was cut short.
     pub under_way: Option<UnderWay>,
@@ -259,6 +263,7 @@ pub(crate) mod tests {
             spare: None,
             leaving: Vec::new(),
             generations: Vec::new(),
+            snapshots: Vec::new(),
             under_way: None,
             home: None,
             of_branch: false,

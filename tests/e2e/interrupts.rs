@@ -101,7 +101,8 @@ fn a_swap_can_be_interrupted_anywhere(sandbox: &Sandbox) {
         sandbox.run(&["up"]).ok();
         if sandbox.on == On::Docker {
             let filter = format!("label=devdb.developer={}", sandbox.developer());
-            assert_eq!(docker(&["ps", "-aq", "--filter", &filter]).lines().count(), 1);
+            let servers = ["ps", "-aq", "--filter", &filter, "--filter", "label=devdb.role"];
+            assert_eq!(docker(&servers).lines().count(), 1);
         }
     }
 }

@@ -158,6 +158,9 @@ fn containers(sandbox: &Sandbox) -> BTreeSet<String> {
     let filter = developer(sandbox);
     let list = ["ps", "-aq", "--no-trunc", "--filter", &filter];
     let mut listed = lines(&sandbox.docker(&list));
+    // One holds the volumes that no server mounts, and is in no record.
+    let holders = [&list[..], &["--filter", "label=devdb.holds"]].concat();
+    listed = &listed - &lines(&sandbox.docker(&holders));
     // A daemon that died while it removed one goes on listing it: dead, without a name, and not
     // there for whoever asks.
     for dead in lines(&sandbox.docker(&[&list[..], &["--filter", "status=dead"]].concat())) {

@@ -280,10 +280,7 @@ fn generation(name: &str, labels: &Labels) -> Option<Generation> {
     Some(Generation {
         handle: name.to_owned(),
         number,
-        created: labels
-            .get(CREATED)
-            .and_then(|time| DateTime::parse_from_rfc3339(time).ok())
-            .map(|time| time.with_timezone(&Utc)),
+        created: created(labels),
         made_with: MadeWith {
             major: labels.get(MAJOR)?.parse().ok()?,
             image: labels.get(IMAGE)?.clone(),
@@ -293,6 +290,12 @@ fn generation(name: &str, labels: &Labels) -> Option<Generation> {
         origin: labels.get(ORIGIN).cloned(),
         owner,
     })
+}
+
+/// When a volume was made.
+pub(super) fn created(labels: &Labels) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(labels.get(CREATED)?).ok()?;
+    Some(time.with_timezone(&Utc))
 }
 
 /// Reads the snapshot's name from the labels of the volume `name`.

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use super::generation::mark_of;
 use super::helper::{Job, Volume};
@@ -123,6 +123,17 @@ impl Docker {
     /// See [`crate::engine::Engine::snapshot_names`].
     pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
         Ok(self.snapshot_volumes(owner).await?.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// Reads the dates from the labels of the volumes.
+    ///
+    /// # Errors
+    /// See [`crate::engine::Engine::snapshot_dates`].
+    pub async fn snapshot_dates(&self, owner: &Owner) -> Result<Vec<(String, DateTime<Utc>)>> {
+        let volumes = self.snapshot_volumes(owner).await?.into_iter();
+        Ok(volumes
+            .map(|(volume, name)| (name, label::created(&volume.labels).unwrap_or_default()))
+            .collect())
     }
 
     /// Copies a snapshot's volume into the volume of a new generation, and marks the generation as

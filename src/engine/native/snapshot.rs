@@ -12,6 +12,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use super::directory::{TRASH, delete, names, sweep};
 use super::record::{self, GenerationRecord};
 use super::store::{SNAPSHOTS, Store};
@@ -82,6 +84,20 @@ impl Native {
     pub async fn snapshot_names(&self, owner: &Owner) -> Result<Vec<String>> {
         let names = names(&self.store.snapshots_directory(owner))?;
         Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
+    }
+
+    /// Reads the dates from the manifests.
+    ///
+    /// # Errors
+    /// See [`Engine::snapshot_dates`](crate::engine::Engine::snapshot_dates).
+    pub async fn snapshot_dates(&self, owner: &Owner) -> Result<Vec<(String, DateTime<Utc>)>> {
+        let mut found = Vec::new();
+        for name in self.snapshot_names(owner).await? {
+            if let State::Complete(manifest) = state(&self.store.snapshot(owner, &name), &name)? {
+                found.push((name, manifest.created));
+            }
+        }
+        Ok(found)
     }
 
     /// Copies a snapshot and marks the copy as a complete generation.

@@ -1,0 +1,126 @@
+//! What there is to go back to when data may be missing: the former generations and the snapshots
+//! that exist now, the newest first, each with the command that brings it back.
+
+use chrono::{DateTime, Local, Utc};
+
+use super::observe;
+use super::settle::data_is_gone;
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::state::Record;
+
+/// How many commands an error names. The lists have the others.
+const NAMED_MAX: usize = 5;
+
+/// Adds to an error after which data may be missing what there is to go back to. Other errors stay
+/// as they are, and so does one whose engine does not answer.
+pub async fn with_remains(context: &Context, error: Error) -> Error {
+    if !error.data_may_be_missing() {
+        return error;
+    }
+    let looking = async {
+        let record = observe::record(context)?;
+        let engine = context.engines.open(record.engine, &context.spec.server).await?;
+        observe::same_engine(&engine, &record).await?;
+        Remains::of(&engine, &record).await
+    };
+    match context.interrupt.guard(looking).await {
+        Ok(remains) => remains.named_in(error),
+        Err(_) => error,
+    }
+}
+
+/// What there is to go back to.
+pub struct Remains(Vec<String>);
+
+impl Remains {
+    /// Asks the engine.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn of(engine: &Engine, record: &Record) -> Result<Remains> {
+        let exist = engine.generations(Some(&record.owner.key())).await?;
+        let latest = record.latest_former().map(|former| former.number);
+        let former = record.generations.iter().filter(|generation| {
+            Some(generation.number) != record.current
+                && exist.iter().any(|one| one.number == generation.number)
+        });
+        let mut found: Vec<(DateTime<Utc>, String)> = former
+            .map(|generation| {
+                let (replaced, number) = generation.recency();
+                let command = match latest == Some(number) {
+                    true => "devdb undo".to_owned(),
+                    false => format!("devdb generations switch {number}"),
+                };
+                let what = format!("goes back to generation {number}, last used");
+                (replaced, format!("{command}   {what} {}", moment(replaced)))
+            })
+            .collect();
+        let snapshots = engine.snapshot_dates(&record.owner).await?.into_iter();
+        found.extend(snapshots.map(|(name, saved)| {
+            let what = format!("restores the snapshot of {}", moment(saved));
+            (saved, format!("devdb snapshot restore {name}   {what}"))
+        }));
+        found.sort_by_key(|(when, _)| std::cmp::Reverse(*when));
+        Ok(Remains(found.into_iter().map(|(_, line)| line).collect()))
+    }
+
+    /// Whether there is nothing to go back to.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lines to show: a command and what it brings back, the newest first.
+    pub fn lines(self) -> Vec<String> {
+        let more = self.0.len().saturating_sub(NAMED_MAX);
+        let mut lines = self.0;
+        lines.truncate(NAMED_MAX);
+        if more > 0 {
+            lines.push(format!(
+                "devdb generations and devdb snapshot list   show {more} more to go back to"
+            ));
+        }
+        lines
+    }
+
+    /// The error with what there is to go back to.
+    pub fn named_in(self, error: Error) -> Error {
+        if self.0.is_empty() {
+            return error.note("devdb has no former generation and no snapshot of this database");
+        }
+        self.lines().into_iter().fold(error, Error::hint)
+    }
+}
+
+/// Fails when the data of an instance without a server does not exist any more.
+///
+/// # Errors
+/// `Drift`, and when the engine does not answer.
+pub async fn check_data(engine: &Engine, record: &Record) -> Result<()> {
+    let exist = engine.generations(Some(&record.owner.key())).await?;
+    match exist.iter().any(|one| Some(one.number) == record.current) {
+        true => Ok(()),
+        false => Err(data_is_gone(engine, record).await),
+    }
+}
+
+/// Fails when a generation of the record does not exist any more.
+///
+/// # Errors
+/// `Drift`, with what there is to go back to.
+pub(super) async fn check_exists(engine: &Engine, record: &Record, number: u32) -> Result<()> {
+    let exist = engine.generations(Some(&record.owner.key())).await?;
+    if exist.iter().any(|one| one.number == number) {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Drift, format!("generation {number} is gone")).because(GONE);
+    Err(Remains::of(engine, record).await?.named_in(error))
+}
+
+/// Why something that devdb keeps does not exist.
+pub(super) const GONE: &str = "another program removed it, such as docker volume prune";
+
+fn moment(time: DateTime<Utc>) -> String {
+    time.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
+}

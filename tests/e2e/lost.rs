@@ -1,0 +1,75 @@
+//! After an error that may mean missing data, devdb names what there is to go back to: what exists,
+//! the newest first, with the command to type.
+
+use crate::sandbox::{Ran, Sandbox, psql};
+
+crate::on_both_engines!(
+    a_dropped_database_is_brought_back_by_what_the_error_names,
+    a_damaged_data_directory_is_brought_back_by_what_the_error_names,
+    a_snapshot_that_another_program_removed_is_said_to_be_gone,
+);
+
+/// Generation 1 with a row, and a snapshot with another, saved later.
+fn kept(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('old')");
+    sandbox.run(&["reset"]).ok();
+    sandbox.sql("insert into items (name) values ('new')");
+    sandbox.run(&["snapshot", "save", "s"]).ok();
+}
+
+#[track_caller]
+fn names_both_newest_first(ran: Ran) {
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    let place = |text: &str| all.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{all}"));
+    assert!(place("devdb snapshot restore s ") < place("devdb undo "), "{all}");
+}
+
+fn a_dropped_database_is_brought_back_by_what_the_error_names(sandbox: &Sandbox) {
+    kept(sandbox);
+    let elsewhere = sandbox.url().replace("/shop", "/postgres");
+    drop(psql(&elsewhere, "drop database shop with (force)").ok());
+    names_both_newest_first(sandbox.run(&["status"]).ok());
+    for command in ["up", "migrate", "seed"] {
+        let failed = sandbox.run(&[command]).exits(21);
+        assert!(!failed.stderr.contains("brings the present data back"), "{}", failed.stderr);
+        names_both_newest_first(failed);
+    }
+    sandbox.run(&["snapshot", "restore", "s"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'new'"), "1");
+    drop(psql(&elsewhere, "drop database shop with (force)").ok());
+    // Only what is there is named.
+    sandbox.run(&["snapshot", "rm", "s"]).ok();
+    let failed = sandbox.run(&["up"]).exits(21).says("devdb undo ");
+    assert!(!failed.stderr.contains("snapshot restore"), "{}", failed.stderr);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn a_damaged_data_directory_is_brought_back_by_what_the_error_names(sandbox: &Sandbox) {
+    kept(sandbox);
+    sandbox.sql("copy (select 1) to program 'rm global/pg_control'");
+    drop(sandbox.run(&["stop"]));
+    let failed = sandbox.run(&["up", "--timeout", "10s"]).exits(11);
+    names_both_newest_first(failed);
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'old'"), "1");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn a_snapshot_that_another_program_removed_is_said_to_be_gone(sandbox: &Sandbox) {
+    kept(sandbox);
+    crate::prune::remove_by_hand(sandbox, "snapshot", "s");
+    let gone = sandbox.run(&["snapshot", "restore", "s"]).exits(23);
+    gone.says("the snapshot \"s\" is gone").says("another program removed it").says("devdb undo");
+    // It may be forgotten, and its name used again.
+    sandbox.run(&["snapshot", "rm", "s"]).ok();
+    sandbox.run(&["snapshot", "restore", "s"]).exits(23).says("there is no snapshot");
+
+    crate::prune::remove_by_hand(sandbox, "generation", "1");
+    sandbox.run(&["generations"]).ok().says("gone: another program removed it");
+    sandbox.run(&["undo"]).exits(21).says("generation 1 is gone");
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'new'"), "1");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}

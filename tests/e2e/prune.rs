@@ -1,0 +1,113 @@
+//! `docker volume prune` and `docker system prune --volumes` remove nothing that devdb keeps.
+
+use crate::daemon::PrivateDaemon;
+use crate::disk::{Fs, SmallDisk};
+use crate::sandbox::{On, Sandbox};
+
+/// Removes a snapshot or a generation as another program would.
+pub fn remove_by_hand(sandbox: &Sandbox, what: &str, value: &str) {
+    match sandbox.on {
+        On::Docker => {
+            let mine = format!("label=devdb.developer={}", sandbox.developer());
+            for holder in holders(sandbox) {
+                sandbox.docker(&["rm", "-f", &holder]);
+            }
+            let filter = format!("label=devdb.{what}={value}");
+            let found =
+                sandbox.docker(&["volume", "ls", "-q", "--filter", &mine, "--filter", &filter]);
+            assert_eq!(found.lines().count(), 1, "{found}");
+            sandbox.docker(&["volume", "rm", found.trim()]);
+        }
+        On::Native => {
+            let name = match what {
+                "snapshot" => format!("snapshots/{value}"),
+                _ => format!("g{value}"),
+            };
+            let instances = std::fs::read_dir(sandbox.store()).unwrap().flatten();
+            let mut found = instances.map(|entry| entry.path().join(&name));
+            let found = found.find(|path| path.exists()).unwrap();
+            std::fs::remove_dir_all(found).unwrap();
+        }
+    }
+}
+
+/// The containers that hold this sandbox's volumes.
+fn holders(sandbox: &Sandbox) -> Vec<String> {
+    let mine = format!("label=devdb.developer={}", sandbox.developer());
+    let all = ["ps", "-aq", "--filter", &mine, "--filter", "label=devdb.holds"];
+    sandbox.docker(&all).lines().map(str::to_owned).collect()
+}
+
+fn prune(sandbox: &Sandbox) {
+    sandbox.docker(&["volume", "prune", "-f"]);
+}
+
+fn has(sandbox: &Sandbox, name: &str) -> bool {
+    sandbox.sql(&format!("select count(*) from items where name = '{name}'")) == "1"
+}
+
+#[test]
+fn what_devdb_keeps_survives_docker_volume_prune() {
+    let Some(mut sandbox) = Sandbox::new(On::Docker, "prune") else { return };
+    let Some(disk) = SmallDisk::new(Fs::Ext4, 2500 << 20, "prune") else { return };
+    let daemon = PrivateDaemon::with_image(&disk.path(), "postgres:15");
+    sandbox.use_daemon(daemon.address());
+    let sandbox = &sandbox;
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    assert_eq!(holders(sandbox), Vec::<String>::new(), "there is nothing to hold");
+    sandbox.sql("insert into items (name) values ('one')");
+    sandbox.run(&["reset"]).ok();
+    sandbox.sql("insert into items (name) values ('two')");
+    sandbox.run(&["snapshot", "save", "s"]).ok();
+    sandbox.write("migrations/20260102000000_a.sql", "DELETE FROM items;\n");
+    sandbox.run(&["up"]).ok().says("has the data of before");
+    assert_eq!(holders(sandbox).len(), 1);
+
+    prune(sandbox);
+    sandbox.docker(&["system", "prune", "--volumes", "-f"]);
+    sandbox.run(&["undo"]).ok();
+    assert!(has(sandbox, "two"), "what was kept before migrating");
+    prune(sandbox);
+    sandbox.run(&["snapshot", "restore", "s", "--no-migrate"]).ok();
+    assert!(has(sandbox, "two"), "the snapshot");
+    let holder = holders(sandbox);
+    sandbox.run(&["up", "--no-migrate"]).ok();
+    assert_eq!(holders(sandbox), holder, "the same while nothing changes");
+
+    // Without a running server, too, as far as the engine lets it.
+    for end in ["stop", "down"] {
+        sandbox.run(&[end]).ok();
+        prune(sandbox);
+        sandbox.run(&["up", "--no-migrate"]).ok();
+        assert!(has(sandbox, "two"), "after {end}");
+        sandbox.run(&["snapshot", "show", "s"]).ok();
+    }
+    sandbox.docker(&["system", "prune", "--volumes", "-f"]);
+    sandbox.run(&["snapshot", "show", "s"]).ok();
+
+    // What is held can be removed.
+    sandbox.run(&["snapshot", "rm", "s"]).ok();
+    let volumes = sandbox.docker(&["volume", "ls", "-q"]);
+    assert!(!volumes.contains("-s-s"), "{volumes}");
+    sandbox.run(&["reset", "--wipe", "--yes"]).ok();
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn data_that_docker_volume_prune_did_remove_is_said_to_be_gone() {
+    let Some(mut sandbox) = Sandbox::new(On::Docker, "prune") else { return };
+    let Some(disk) = SmallDisk::new(Fs::Ext4, 2500 << 20, "prune") else { return };
+    let daemon = PrivateDaemon::with_image(&disk.path(), "postgres:15");
+    sandbox.use_daemon(daemon.address());
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["stop"]).ok();
+    sandbox.docker(&["system", "prune", "--volumes", "-f"]);
+    sandbox.run(&["status"]).ok().says("is gone").says("another program removed it");
+    sandbox.run(&["up"]).exits(21).says("another program removed it").says("devdb down --purge");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
