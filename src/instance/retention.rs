@@ -286,9 +286,9 @@ mod tests {
     fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
         let mut record = announced(record(9, &[(1, 0)], 7));
         let former = of(&mut record, 1);
-        former.replaced = Some(Utc::now() + TimeDelta::days(100));
-        former.promised = Some(Utc::now() + TimeDelta::days(107));
         let now = Utc::now();
+        former.replaced = Some(now + TimeDelta::days(100));
+        former.promised = Some(now + TimeDelta::days(107));
         assert_eq!(lifetimes(&record, now), [(1, End::At(now + TimeDelta::days(7)))]);
     }
 

@@ -48,7 +48,8 @@ impl Target {
             (Target::Steps(steps), kept) => Error::new(
                 Kind::NoInstance,
                 format!("cannot go back {steps} steps: {kept} former generations are kept"),
-            ),
+            )
+            .hint("devdb generations switch N   goes to the generation with that number"),
         };
         error.hint("devdb generations   shows what is kept")
     }

@@ -89,7 +89,8 @@ pub fn files(sandbox: &Sandbox) -> Vec<PathBuf> {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             match path.is_dir() {
-                true if path.ends_with("native") => {}
+                // Notes on seed files that were read: one for a project.
+                true if path.ends_with("native") || path.ends_with("checked") => {}
                 true => directories.push(path),
                 false => files.push(path),
             }
