@@ -18,6 +18,7 @@ mod man;
 mod migrate;
 mod psql;
 mod reset;
+mod restart;
 mod run;
 mod secret;
 mod seed;
@@ -52,6 +53,8 @@ use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, Report, Said};
 use crate::secret::KeySource;
 use crate::state::{GenerationRecord, Guards, Home, Record, Store};
+
+pub use completions::answer as complete;
 
 /// What every command starts with.
 pub struct App {
@@ -260,6 +263,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
         Command::WatchRun => watch_run::run(app).await,
         Command::Stop => stop::run(app).await,
         Command::Start(args) => start::run(app, args).await,
+        Command::Restart(args) => restart::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,
         Command::Undo(args) => undo::run(app, args).await,
         Command::Generations(args) => generations::run(app, args).await,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Local, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use indicatif::HumanBytes;
+use indicatif::DecimalBytes;
 
 use super::Style;
 use crate::spec::Owner;
@@ -41,9 +41,9 @@ pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// `28.15 MiB`.
+/// `28.15 MB`, in the units that settings and flags are read in.
 pub fn size(bytes: u64) -> String {
-    HumanBytes(bytes).to_string()
+    DecimalBytes(bytes).to_string()
 }
 
 /// `in 0.83 s`.
