@@ -32,7 +32,7 @@ impl Engines {
                     .because(error.message())
                     .excerpt(error.excerpt_text().unwrap_or_default())
                     .hint("start Docker, or choose the engine again (DOCKER_HOST, DOCKER_CONTEXT)")
-                    .hint("devdb doctor   shows what was looked for")
+                    .hint("devdb doctor -v   shows where devdb looked")
             }),
             EngineKind::Native => self.native(spec),
         }
@@ -202,7 +202,7 @@ impl Engines {
 fn reason(refusal: &Error) -> String {
     match refusal.kind() {
         Kind::NoEngine => {
-            "no Docker engine answers (devdb doctor shows where it was looked for)".into()
+            "no Docker engine answers (devdb doctor -v shows where devdb looked)".into()
         }
         _ => refusal.to_string(),
     }
