@@ -3,8 +3,10 @@
 mod cache;
 mod database;
 mod global;
+mod hints;
 mod parse;
 mod project;
+mod psql_words;
 mod run;
 mod snapshot;
 mod time;
@@ -14,10 +16,11 @@ use clap::{Args, Parser, Subcommand};
 pub use cache::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 pub use database::{
     DownArgs, EnvArgs, EnvFormat, GcArgs, GenerationsArgs, GenerationsCommand, LogsArgs,
-    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, SeedArgs, StartArgs, StatusArgs, StopArgs,
-    UndoArgs, UpArgs,
+    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, RestartArgs, SeedArgs, StartArgs, StatusArgs,
+    StopArgs, UndoArgs, UpArgs,
 };
 pub use global::{Format, Global};
+pub use hints::{may_help, typed};
 pub use parse::{command, parse};
 pub use project::{CiSystem, ConfigArgs, ConfigCommand, InitArgs, SecretArgs, SecretCommand};
 pub use run::{
@@ -79,6 +82,8 @@ pub enum Command {
     Stop(StopArgs),
     /// Start a stopped server, without migrating or seeding
     Start(StartArgs),
+    /// Stop the server and start it again, without migrating or seeding
+    Restart(RestartArgs),
     /// Replace the database with a fresh one, migrated and seeded
     Reset(ResetArgs),
     /// Go back to the database from before the last reset or restore
@@ -120,9 +125,11 @@ pub enum Command {
     Init(InitArgs),
     /// Check this machine for what devdb needs, and report problems
     #[command(
-        after_help = "The exit code is 1 when a check fails. A warning does not change it.\n\n\
-    Example:\n  \
-    devdb doctor"
+        after_help = "devdb shows problems first, then what this project uses. With -v it shows every place \
+    where it looked. The exit code is 1 when a check fails; a warning does not change it.\n\n\
+    Examples:\n  \
+    devdb doctor\n  \
+    devdb doctor -v"
     )]
     Doctor,
     /// End a database whose devdb was killed; devdb starts this itself
@@ -133,8 +140,8 @@ pub enum Command {
     WatchIdle(WatchIdleArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  \
-    devdb completions bash > /etc/bash_completion.d/devdb\n  \
-    devdb completions zsh > ~/.zfunc/_devdb\n  \
+    source <(devdb completions bash)    in ~/.bashrc\n  \
+    source <(devdb completions zsh)     in ~/.zshrc, after compinit\n  \
     devdb completions fish > ~/.config/fish/completions/devdb.fish")]
     Completions(CompletionsArgs),
     /// Print the manual as a page for man

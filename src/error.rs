@@ -17,7 +17,7 @@ pub enum Kind {
     Usage,
     /// A setting, file or key that cannot be used.
     Config,
-    /// `--check` found something that is not applied or not running.
+    /// `--check` found something that is not applied or not running. Drift has its own code.
     Pending,
     /// The command needs an instance and there is none.
     NoInstance,
@@ -182,7 +182,7 @@ impl Error {
     /// Adds why it failed; the outermost reason first.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.0.causes.push(cause.to_string());
+        self.0.causes.push(without_server_source(cause.to_string()));
         self
     }
 
@@ -238,6 +238,13 @@ impl Error {
             "make room: df -h shows full disks, docker system df shows what Docker keeps, \
              devdb list shows what devdb keeps",
         )
+    }
+
+    /// The same failure with the hints that `may_help`.
+    #[must_use]
+    pub fn with_hints_that(mut self, may_help: impl Fn(&str) -> bool) -> Self {
+        self.0.hints.retain(|hint| may_help(hint));
+        self
     }
 
     /// One error for several failures of the same kind: each becomes a cause. A single one stays as
@@ -380,14 +387,38 @@ impl<T, E: std::error::Error> ResultExt<T> for std::result::Result<T, E> {
     }
 }
 
-/// The nearest of `known` to a mistyped `word`, when one is near enough to be meant. Case and
-/// surrounding blanks do not count.
+/// The text of an error without what sqlx adds to PostgreSQL's errors: words of its own before it,
+/// and the line of PostgreSQL's C source that reported it. A reader would look for that line in a
+/// file of theirs.
+fn without_server_source(text: String) -> String {
+    const SQLX: &str = "error returned from database: ";
+    if !text.contains(SQLX) {
+        return text;
+    }
+    let said = match text.rsplit_once(" at line ") {
+        Some((said, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => said,
+        _ => &text,
+    };
+    said.replacen(SQLX, "", 1)
+}
+
+/// The nearest of `known` to a mistyped `word`, when one is near enough to be meant: a few letters
+/// are wrong, or one word begins with the other. A common beginning alone does not make `postgis`
+/// a mistyped `postgres_fdw`. Case and surrounding blanks do not count.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.trim().to_lowercase();
+    let is_near = |(plain, _): &(String, &str)| {
+        let letters = word.chars().count().max(plain.chars().count());
+        let is_typo = strsim::damerau_levenshtein(&word, plain) * 3 <= letters.max(3);
+        let is_part = !word.is_empty() && plain.starts_with(&word)
+            || plain.len() >= 3 && word.starts_with(plain.as_str());
+        is_typo || is_part
+    };
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(score, _)| *score > 0.75)
+        .map(|candidate| (candidate.to_lowercase(), candidate))
+        .filter(is_near)
+        .map(|(plain, candidate)| (strsim::jaro_winkler(&word, &plain), candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
@@ -414,6 +445,37 @@ mod tests {
             .without_database();
         assert_eq!(error.notes(), ["PostgreSQL has a note"]);
         assert_eq!(error.hints(), ["There is a column with another name."]);
+    }
+
+    #[test]
+    fn only_a_near_word_is_meant() {
+        let known = ["postgres_fdw", "pg_trgm", "hstore", "organizations", "name", "dev"];
+        for (word, meant) in [
+            ("postgis", None),
+            ("pg_tgrm", Some("pg_trgm")),
+            ("hstor", Some("hstore")),
+            ("orgs", None),
+            ("organisations", Some("organizations")),
+            ("nmae", Some("name")),
+            ("devel", Some("dev")),
+            ("x", None),
+            ("vector", None),
+        ] {
+            assert_eq!(nearest(word, known), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_line_of_the_servers_source_is_not_shown() {
+        let cause =
+            |text: &str| Error::new(Kind::Unexpected, "x").because(text).causes()[0].clone();
+        let sqlx = "error returned from database: database \"x\" does not exist at line 948";
+        assert_eq!(cause(sqlx), "database \"x\" does not exist");
+        assert_eq!(
+            cause(&format!("while migrating: {sqlx}")),
+            "while migrating: database \"x\" does not exist"
+        );
+        assert_eq!(cause("unknown key at line 948"), "unknown key at line 948");
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub enum Event {
         #[serde(serialize_with = "millis")]
         took: Duration,
     },
+    /// A person's own work has begun: a file, or another tool's command. How long it takes is not
+    /// up to devdb. The next event ends it.
+    Working {
+        /// The work: `applying 20260105_orders.sql`.
+        text: String,
+    },
     /// A migration is applied and recorded.
     MigrationApplied {
         /// The version: the digits of the file's name.
@@ -145,6 +151,11 @@ impl Events {
     /// Emits a [`Event::Step`].
     pub fn step(&self, text: impl Into<String>) {
         self.emit(Event::Step { text: text.into() });
+    }
+
+    /// Emits a [`Event::Working`].
+    pub fn working(&self, text: impl Into<String>) {
+        self.emit(Event::Working { text: text.into() });
     }
 
     /// Emits a [`Event::Note`].

@@ -44,6 +44,7 @@ pub mod secret;
 pub mod spec;
 pub mod state;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use cli::{Cli, Format};
@@ -52,7 +53,7 @@ use config::environment::Environment;
 use error::{Error, Kind, Result, ResultExt};
 use interrupt::Interrupt;
 use outcome::{Outcome, Report};
-use output::{Output, Verbosity};
+use output::{Output, Terminal, Verbosity};
 
 /// Runs devdb with the process's own arguments and environment.
 pub fn run() -> ExitCode {
@@ -60,7 +61,11 @@ pub fn run() -> ExitCode {
     if environment.get("PGOPTIONS").is_some() {
         return restart_without_pg_options();
     }
-    let cli = match cli::parse(std::env::args_os()) {
+    if let Some(exit) = commands::complete(&environment) {
+        return exit;
+    }
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match cli::parse(words.clone()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment),
     };
@@ -69,13 +74,14 @@ pub fn run() -> ExitCode {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let output = Output::new(cli.global.format(), verbosity, environment.no_color());
+    let output = Output::new(cli.global.format(), verbosity, (&environment).into());
     trace(&environment);
     let exit = match execute(cli, environment, &output) {
         Ok(Outcome { report: Report::Signal(signal), .. }) => return die_of(signal),
         Ok(outcome) => output.outcome(&outcome).map(|()| outcome.exit).or_else(unprinted),
         Err(error) => {
-            let error = error.with_disk_full_hint();
+            let error =
+                error.with_disk_full_hint().with_hints_that(|hint| cli::may_help(hint, &words));
             output.error(&error).map(|()| error.kind().exit_code())
         }
     };
@@ -88,7 +94,7 @@ fn unprinted(failure: std::io::Error) -> std::io::Result<u8> {
         .because(failure)
         .hint("the command itself is done; devdb list and devdb ephemeral list show the databases");
     // This error is text on stderr in every format, because stdout cannot be written.
-    Output::new(Format::Human, Verbosity::Quiet, true).error(&error)?;
+    Output::new(Format::Human, Verbosity::Quiet, Terminal::PLAIN).error(&error)?;
     Ok(error.kind().exit_code())
 }
 
@@ -103,7 +109,7 @@ fn restart_without_pg_options() -> ExitCode {
             .exec(),
         Err(error) => error,
     };
-    let output = Output::new(Format::Human, Verbosity::Normal, true);
+    let output = Output::new(Format::Human, Verbosity::Normal, Terminal::PLAIN);
     let error = Error::new(Kind::Unexpected, "cannot start again without PGOPTIONS")
         .because(failure)
         .hint("unset PGOPTIONS");
@@ -147,7 +153,7 @@ fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
     if error.use_stderr() && wants_json {
         let text = error.to_string();
         let message = text.trim_start_matches("error: ").trim_end();
-        let output = Output::new(Format::Json, Verbosity::Quiet, environment.no_color());
+        let output = Output::new(Format::Json, Verbosity::Quiet, environment.into());
         return match output.error(&Error::new(Kind::Usage, message)) {
             Ok(()) => ExitCode::from(Kind::Usage.exit_code()),
             Err(_) => ExitCode::FAILURE,

@@ -28,8 +28,8 @@ pub struct CacheArgs {
 pub enum CacheCommand {
     /// List the golden states: what each one holds, its size and its last use
     #[command(
-        after_help = "A * marks the state that this directory's files make, a + the states on the way \
-        to it. USE says what devdb does with a state:
+        after_help = "A * marks the state that was made from all files of this directory. A + marks a \
+        state that was made from the first of these files. USE says what devdb does with a state:
   \
         final   new databases start as copies of it
   \

@@ -84,6 +84,17 @@ pub struct StartArgs {
     pub timeout: Option<Duration>,
 }
 
+/// `devdb restart`
+#[derive(Debug, Args)]
+#[command(after_help = "The server starts with the settings that devdb.yaml has now.\n\n\
+    Example:\n  \
+    devdb restart")]
+pub struct RestartArgs {
+    /// Wait this long for the server: 90s, 3m [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub timeout: Option<Duration>,
+}
+
 /// `devdb reset`
 #[derive(Debug, Args)]
 #[command(
@@ -99,7 +110,7 @@ pub struct ResetArgs {
     /// Remove the old data at once, for good
     #[arg(long)]
     pub wipe: bool,
-    /// Do not ask; only --wipe asks
+    /// Do not ask before --wipe; reset alone never asks
     #[arg(short, long)]
     pub yes: bool,
     /// Apply the seed files of this profile
@@ -207,7 +218,7 @@ pub struct GcArgs {
     devdb status\n  \
     devdb status --check || devdb up")]
 pub struct StatusArgs {
-    /// Exit with 4 when the database does not run or something is pending
+    /// Exit with 4 when it does not run or something is pending, with 21 on drift
     #[arg(long)]
     pub check: bool,
 }
@@ -252,10 +263,11 @@ pub enum EnvFormat {
 /// `devdb psql`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "devdb runs the psql of this machine, or the one in the database's container.\n\n\
+    after_help = "devdb runs the psql of this machine, or the one in the database's container. Short \
+    options after `psql` are psql's own, except -C; put devdb's before it: devdb -v psql.\n\n\
     Examples:\n  \
     devdb psql\n  \
-    devdb psql -- -c 'select count(*) from gateways'\n  \
+    devdb psql -c 'select count(*) from gateways'\n  \
     devdb psql < script.sql"
 )]
 pub struct PsqlArgs {
@@ -311,8 +323,9 @@ pub enum MigrateCommand {
     /// List the migrations: applied, pending, changed, missing, out of order
     #[command(
         after_help = "A changed migration is a file that differs from what was applied. A missing one was \
-    applied and has no file any more. Both are drift: `devdb reset` makes a database \
-    from the files as they are now.\n\n\
+    applied and has no file any more. Both are drift, and so is a pending file that is \
+    older than the newest applied one, unless `migrations.out_of_order: allow` is set. \
+    `devdb reset` makes a database from the files as they are now.\n\n\
     Examples:\n  \
     devdb migrate status\n  \
     devdb migrate status --check"

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use super::{Cli, Command, HelpArgs};
+use super::{Cli, Command, HelpArgs, psql_words};
 
 /// What stands in the help of a command in place of the global options.
 const GLOBAL_OPTIONS: &str =
@@ -39,6 +39,7 @@ fn shorten_help(command: clap::Command) -> clap::Command {
 /// clap's own, which also carry the text of a help or a version.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
+    let words = psql_words::separate(&command, words.into_iter().collect());
     let cli = read(&mut command, words)?;
     match &cli.command {
         Command::Help(HelpArgs { topic, page: false }) if names_a_command(&command, topic) => {

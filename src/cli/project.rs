@@ -65,7 +65,7 @@ pub enum SecretCommand {
     #[command(
         after_help = "The key is ENCRYPTION_KEY, or the one that devdb keeps for this project.\n\n\
     Example:\n  \
-    devdb psql -- -Atc 'select password_encrypted from gateways limit 1' |\n    \
+    devdb psql -Atc 'select password_encrypted from gateways limit 1' |\n    \
     devdb secret decrypt"
     )]
     Decrypt,

@@ -10,7 +10,7 @@ pub(super) fn any_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time <= LONGEST => Ok(time),
         Ok(_) => Err("the longest time is 365 days".into()),
-        Err(error) => Err(format!("{error}; write a number and its unit: 90s, 5m, 1h")),
+        Err(_) => Err("this is not a time; write a number and its unit: 90s, 5m, 1h".into()),
     }
 }
 

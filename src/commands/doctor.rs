@@ -7,12 +7,13 @@ use chrono::Utc;
 use super::App;
 use crate::config::Overrides;
 use crate::context::Context;
-use crate::engine::docker::{Docker, discover_all};
+use crate::engine::docker::{Discovery, Docker, discover_all};
 use crate::engine::native::programs;
-use crate::engine::{Engine, Role};
+use crate::engine::{Role, Server, Status};
 use crate::error::{Error, Kind, Result};
 use crate::instance;
 use crate::outcome::{Check, DoctorReport, Outcome, Report, Verdict};
+use crate::spec::{EngineChoice, EngineKind, Owner, PortChoice};
 use crate::state::ports;
 
 /// With less free space than this, a database may soon fail to write.
@@ -29,30 +30,68 @@ pub async fn run(app: &App) -> Result<Outcome> {
         true => Kind::Unexpected.exit_code(),
         false => 0,
     };
-    Ok(Outcome { command: "doctor", report: Report::Doctor(DoctorReport { checks }), exit })
+    let report = Report::Doctor(DoctorReport { checks, with_all: app.global.verbose });
+    Ok(Outcome { command: "doctor", report, exit })
 }
 
 async fn examine(app: &App, context: &Context) -> Result<Vec<Check>> {
+    let discovery = discover_all(&context.engines.docker).await;
+    let looked = programs::search(&context.engines.native, context.spec.server.major);
+    let has_programs = looked.iter().any(programs::Looked::is_usable);
+    let used = used_engine(context, &discovery, has_programs).await;
     let mut checks = Vec::new();
-    let docker = engines(context, &mut checks).await;
-    let programs_found = programs(context, &mut checks);
-    if docker.is_none() && !programs_found {
-        checks.push(bad(
-            "engine",
-            "there is no Docker engine and there are no PostgreSQL server programs",
-            "start Docker, or install the programs: apt-get install postgresql-15",
-        ));
+    if let Some(problem) = no_engine(context, used, &discovery, has_programs) {
+        checks.push(problem);
     }
-    if let Some(docker) = &docker {
-        image(context, docker, programs_found, &mut checks).await;
+    daemons(&discovery, used, &mut checks);
+    programs(looked, used, &mut checks);
+    if let Some(docker) = discovery.engine.as_ref().filter(|_| used == EngineKind::Docker) {
+        image(context, docker, has_programs, &mut checks).await;
         clock(docker, &mut checks).await;
     }
-    leftovers(context, &mut checks).await;
-    port(context, &mut checks).await;
+    let servers = leftovers(context, &mut checks).await;
+    port(context, &servers, &mut checks);
     disk("disk of devdb's data", context.store.root(), &mut checks);
     records(context, &mut checks)?;
     inherited(app, context, &mut checks);
     Ok(checks)
+}
+
+/// The engine of this directory's database, or the one that `devdb up` would take.
+async fn used_engine(context: &Context, discovery: &Discovery, has_programs: bool) -> EngineKind {
+    if let Ok(record) = instance::record(context) {
+        return record.engine;
+    }
+    match context.spec.engine {
+        EngineChoice::Docker => EngineKind::Docker,
+        EngineChoice::Native => EngineKind::Native,
+        EngineChoice::Auto => match &discovery.engine {
+            Some(docker) if docker.keeps_instances().await.is_ok() => EngineKind::Docker,
+            _ if has_programs => EngineKind::Native,
+            _ => EngineKind::Docker,
+        },
+    }
+}
+
+/// The problem that the engine of this project is not there.
+fn no_engine(
+    context: &Context,
+    used: EngineKind,
+    discovery: &Discovery,
+    has_programs: bool,
+) -> Option<Check> {
+    let error = match used {
+        EngineKind::Docker if discovery.engine.is_none() => discovery.error(),
+        EngineKind::Native if !has_programs => {
+            context.engines.native_programs(&context.spec.server).err()?
+        }
+        _ => return None,
+    };
+    let mut advice = error.hints().to_vec();
+    if used == EngineKind::Docker && has_programs && instance::record(context).is_err() {
+        advice.push("devdb up --engine native   uses the PostgreSQL of this machine".to_owned());
+    }
+    Some(bad(&format!("engine {used}"), error.message(), &advice.join("\n")))
 }
 
 fn check(what: &str, verdict: Verdict, found: impl Into<String>) -> Check {
@@ -64,59 +103,64 @@ fn good(what: &str, found: impl Into<String>) -> Check {
 }
 
 fn bad(what: &str, found: impl Into<String>, advice: &str) -> Check {
-    Check { advice: Some(advice.to_owned()), ..check(what, Verdict::Bad, found) }
+    let advice = Some(advice.to_owned()).filter(|advice| !advice.is_empty());
+    Check { advice, ..check(what, Verdict::Bad, found) }
 }
 
 fn warn(what: &str, found: impl Into<String>, advice: &str) -> Check {
     Check { advice: Some(advice.to_owned()), ..check(what, Verdict::Warning, found) }
 }
 
-/// Checks every place where a daemon may be.
-async fn engines(context: &Context, checks: &mut Vec<Check>) -> Option<Docker> {
-    let discovery = discover_all(&context.engines.docker).await;
+/// Every place where a daemon may be.
+fn daemons(discovery: &Discovery, used: EngineKind, checks: &mut Vec<Check>) {
+    let mut docker = discovery.engine.as_ref().filter(|_| used == EngineKind::Docker);
     for candidate in &discovery.tried {
         let what = format!("docker, {} {}", candidate.source, candidate.address);
+        let what = what.trim_end();
         checks.push(match &candidate.result {
-            Ok(found) => good(what.trim_end(), found),
-            Err(why) => check(what.trim_end(), Verdict::Absent, why),
+            Ok(found) if docker.is_some_and(|docker| docker.address() == candidate.address) => {
+                docker = None;
+                good(what, found)
+            }
+            Ok(found) => check(what, Verdict::Unused, found),
+            Err(why) => check(what, Verdict::Absent, why),
         });
     }
-    discovery.engine
 }
 
-fn programs(context: &Context, checks: &mut Vec<Check>) -> bool {
-    let major = context.spec.server.major;
-    let looked = programs::search(&context.engines.native, major);
-    for place in &looked {
+/// Every place where server programs may be. devdb uses the first that fit.
+fn programs(looked: Vec<programs::Looked>, used: EngineKind, checks: &mut Vec<Check>) {
+    let mut is_wanted = used == EngineKind::Native;
+    for place in looked {
         let what = format!("native, {}", place.place);
-        checks.push(match &place.found {
-            Some(version) if place.is_usable() => good(&what, version),
-            Some(version) => {
-                let why = place.why_not.clone().unwrap_or_default();
-                check(&what, Verdict::Absent, format!("{version}: {why}"))
+        checks.push(match (place.found, place.why_not) {
+            (Some(version), None) if is_wanted => {
+                is_wanted = false;
+                good(&what, version)
             }
-            None => check(&what, Verdict::Absent, place.why_not.clone().unwrap_or_default()),
+            (Some(version), None) => check(&what, Verdict::Unused, version),
+            (_, why_not) => check(&what, Verdict::Absent, why_not.unwrap_or_default()),
         });
     }
-    looked.iter().any(programs::Looked::is_usable)
 }
 
 async fn image(context: &Context, docker: &Docker, native: bool, checks: &mut Vec<Check>) {
-    let image = &context.spec.server.image;
-    let what = format!("image {image}");
-    match docker.inspect_image(image).await {
+    let spec = &context.spec.server;
+    let what = format!("image {}", spec.image);
+    let is_free = instance::record(context).is_err() && !spec.image_chosen;
+    match docker.inspect_image(&spec.image).await {
         Ok(Some(_)) => checks.push(good(&what, "is on this machine")),
-        Ok(None) => match docker.registry_has(image).await {
+        Ok(None) => match docker.registry_has(&spec.image).await {
             Ok(()) => checks.push(good(&what, "is in the registry; devdb up pulls it")),
-            Err(error) if native => checks.push(warn(
+            Err(error) if native && is_free => checks.push(warn(
                 &what,
                 format!("is not on this machine, and the registry does not give it: {error}"),
-                "use devdb up --engine native, which needs no image",
+                "devdb up --engine native   uses the PostgreSQL of this machine",
             )),
             Err(error) => checks.push(bad(
                 &what,
                 format!("is not on this machine, and the registry does not give it: {error}"),
-                "check the network and the name, or load the image with docker load",
+                "check the network and postgres.image, or load the image: docker load -i FILE",
             )),
         },
         Err(error) => checks.push(bad(&what, error.to_string(), "docker image ls")),
@@ -140,49 +184,68 @@ async fn clock(docker: &Docker, checks: &mut Vec<Check>) {
 }
 
 /// Checks for builders that killed commands left. The next command for their instance removes them.
-async fn leftovers(context: &Context, checks: &mut Vec<Check>) {
+/// Returns all servers of devdb.
+async fn leftovers(context: &Context, checks: &mut Vec<Check>) -> Vec<Server> {
+    let mut all = Vec::new();
     for engine in context.engines.reachable(&context.spec.server).await {
         let what = format!("leftovers on {}", engine.kind());
-        match builders(&engine).await {
-            Ok(names) if names.is_empty() => checks.push(good(&what, "none")),
-            Ok(names) => checks.push(warn(
+        let servers = match engine.servers(None).await {
+            Ok(servers) => servers,
+            Err(error) => {
+                checks.push(check(&what, Verdict::Warning, error.to_string()));
+                continue;
+            }
+        };
+        let builders = servers.iter().filter(|server| server.role == Role::Builder);
+        let names: Vec<&str> = builders.map(|server| server.name.as_str()).collect();
+        checks.push(match names.is_empty() {
+            true => good(&what, "none"),
+            false => warn(
                 &what,
                 names.join(", "),
-                "run devdb up in the project of each one; it removes them (devdb list shows the projects)",
-            )),
-            Err(error) => checks.push(warn(&what, error.to_string(), "see the lines about this engine above")),
-        }
+                "devdb up   removes them, in the project of each one (devdb list shows the projects)",
+            ),
+        });
+        all.extend(servers);
     }
+    all
 }
 
-async fn builders(engine: &Engine) -> Result<Vec<String>> {
-    let servers = engine.servers(None).await?;
-    let builders = servers.into_iter().filter(|server| server.role == Role::Builder);
-    Ok(builders.map(|server| server.name).collect())
-}
-
-async fn port(context: &Context, checks: &mut Vec<Check>) {
+/// Checks who has the port of this directory's database. `servers` are all servers of devdb.
+fn port(context: &Context, servers: &[Server], checks: &mut Vec<Check>) {
     let Ok(record) = instance::record(context) else { return };
-    let what = format!("port {}", record.port);
-    let running = match instance::Observed::look(context).await {
-        Ok(observed) => observed.server.is_some_and(|server| server.is_running()),
-        Err(_) => false,
+    let (what, is_free) = (format!("port {}", record.port), ports::is_free(record.port));
+    let has_port = |server: &&Server| {
+        let port = server.endpoint.as_ref().map(|endpoint| endpoint.port);
+        matches!(server.status, Status::Running { .. }) && port == Some(record.port)
     };
-    checks.push(match (running, ports::is_free(record.port)) {
-        (true, _) => good(&what, "belongs to this database"),
-        (false, true) => good(&what, "is free for this database"),
-        (false, false) => warn(
-            &what,
-            "is used by another program",
-            "end that program (ss -ltnp shows it), or set port: auto, so that devdb up takes another port",
-        ),
+    let holder = servers.iter().find(has_port).map(|server| &server.owner);
+    checks.push(match (is_free, holder, context.spec.port) {
+        (false, Some(owner), _) if owner.key() == record.owner.key() => {
+            good(&what, "belongs to this database")
+        }
+        (true, ..) => good(&what, "is free for this database"),
+        (false, holder, choice) => {
+            let used = match holder {
+                Some(Owner { project, developer, instance, .. }) => format!(
+                    "is used by another database of devdb: {project}, {developer}, {instance}"
+                ),
+                None => "is used by another program (ss -ltnp shows it)".to_owned(),
+            };
+            match choice {
+                PortChoice::Auto => good(&what, format!("{used}; devdb up takes another port")),
+                PortChoice::Fixed(_) => {
+                    warn(&what, used, "devdb up --port auto   takes another port")
+                }
+            }
+        }
     });
 }
 
 fn disk(what: &str, path: &Path, checks: &mut Vec<Check>) {
     let Ok(fs) = rustix::fs::statvfs(path) else { return };
     let free = fs.f_bavail.saturating_mul(fs.f_frsize);
-    let found = format!("{} free", indicatif::HumanBytes(free));
+    let found = format!("{} free", indicatif::DecimalBytes(free));
     checks.push(if free < LOW_DISK {
         warn(what, found, "make room; devdb list and devdb cache list show what devdb keeps")
     } else {
@@ -194,11 +257,13 @@ fn records(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
     let damaged: Vec<Error> =
         context.store.load_all()?.into_iter().filter_map(Result::err).collect();
     for error in &damaged {
-        checks.push(bad(
-            "records",
-            error.to_string(),
-            "run devdb up in its project; it makes the record again from what the engine has",
-        ));
+        let advice = match error.kind() {
+            Kind::Drift => {
+                "devdb up   makes the record again, in the directory of its project".into()
+            }
+            _ => error.hints().join("\n"),
+        };
+        checks.push(bad("records", error.to_string(), &advice));
     }
     if damaged.is_empty() {
         checks.push(good("records", context.store.root().display().to_string()));
@@ -217,7 +282,7 @@ fn inherited(app: &App, context: &Context, checks: &mut Vec<Check>) {
         checks.push(warn(
             "DATABASE_URL",
             "is the URL of another database; devdb ignores it, but your application uses it",
-            "devdb env --write .env",
+            "unset DATABASE_URL",
         ));
     }
 }

@@ -49,7 +49,7 @@ async fn status(context: &Context, check: bool) -> Result<Outcome> {
     let address = observed.address().map_err(checked)?;
     let report = context.interrupt.guard(populate::migrations(&address, &plan)).await?;
     let exit = match check {
-        true if report.drifted() => Kind::Drift.exit_code(),
+        true if report.drifted(context.spec.migrations.out_of_order) => Kind::Drift.exit_code(),
         true if !report.pending.is_empty() => Kind::Pending.exit_code(),
         _ => 0,
     };

@@ -19,6 +19,7 @@ mod migrate;
 mod project;
 mod psql;
 mod reset;
+mod restart;
 mod run;
 mod secret;
 mod seed;
@@ -54,6 +55,8 @@ use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, Report, Said};
 use crate::secret::KeySource;
 use crate::state::{GenerationRecord, Guards, Home, Record, Store};
+
+pub use completions::answer as complete;
 
 /// What every command starts with.
 pub struct App {
@@ -274,6 +277,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Outcome> {
         Command::WatchIdle(args) => watch_idle::run(app, args).await,
         Command::Stop(args) => stop::run(app, args).await,
         Command::Start(args) => start::run(app, args).await,
+        Command::Restart(args) => restart::run(app, args).await,
         Command::Reset(args) => reset::run(app, args).await,
         Command::Undo(args) => undo::run(app, args).await,
         Command::Generations(args) => generations::run(app, args).await,

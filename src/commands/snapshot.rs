@@ -109,7 +109,7 @@ async fn restore(
     let found = populate::migrations(&address, &plan).await?;
     if found.pending.is_empty() {
         plan.extent = Extent::Nothing;
-        if found.drifted() && plan.knows_migrations() {
+        if found.drifted(context.spec.migrations.out_of_order) && plan.knows_migrations() {
             context.events.warn(
                 "the migrations in the snapshot differ from the files (devdb migrate status)",
             );

@@ -118,23 +118,34 @@ async fn golden(context: &Context, engine: Option<Engine>, plan: &Plan) -> Optio
 /// The exit code of `--check`: 0 when the database runs and everything is applied as the files say.
 /// Otherwise devdb says what the check found.
 fn check(context: &Context, report: &StatusReport) -> u8 {
+    let rule = context.spec.migrations.out_of_order;
     let found = match (&report.migrations, &report.seeds) {
         (Some(migrations), Some(seeds)) => vec![
-            (migrations.drifted(), "applied migrations differ from the files"),
-            (!migrations.pending.is_empty(), "migrations are pending"),
-            (!seeds.pending.is_empty(), "seed files are pending"),
-            (!seeds.changed.is_empty(), "seed files changed after they were applied"),
+            (
+                migrations.drifted(rule),
+                Kind::Drift,
+                "the applied migrations and the files disagree",
+            ),
+            (!migrations.pending.is_empty(), Kind::Pending, "migrations are pending"),
+            (!seeds.pending.is_empty(), Kind::Pending, "seed files are pending"),
+            (
+                !seeds.changed.is_empty(),
+                Kind::Pending,
+                "seed files changed after they were applied",
+            ),
         ],
         _ if report.state == "running" => {
-            vec![(true, "the database cannot be compared with the files")]
+            vec![(true, Kind::Pending, "the database cannot be compared with the files")]
         }
-        _ => vec![(true, "the database does not run")],
+        _ => vec![(true, Kind::Pending, "the database does not run")],
     };
-    let found: Vec<&str> =
-        found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| what).collect();
-    if found.is_empty() {
-        return 0;
-    }
-    context.events.warn(format!("the check failed: {}", found.join(", ")));
-    Kind::Pending.exit_code()
+    let found: Vec<(Kind, &str)> = found
+        .into_iter()
+        .filter(|(is_so, ..)| *is_so)
+        .map(|(_, kind, what)| (kind, what))
+        .collect();
+    let Some((worst, _)) = found.first() else { return 0 };
+    let what: Vec<&str> = found.iter().map(|(_, what)| *what).collect();
+    context.events.warn(format!("the check failed: {}", what.join(", ")));
+    worst.exit_code()
 }

@@ -23,7 +23,10 @@ const RENAMED: &str = "Branch: renamed ";
 pub(super) fn current(directory: &Path) -> Result<String, Problem> {
     let unusable = |why: &str| Problem {
         what: format!("\"branch\" cannot be used here: {why}"),
-        hint: "git init, or isolation: developer, or name the instance (--instance NAME)".into(),
+        hint: format!(
+            "{}set isolation: developer, or name the instance (--instance NAME)",
+            way_out(why, directory)
+        ),
     };
     // --short would print a longer name when a tag has the same name.
     let head = git(directory, &["symbolic-ref", "--quiet", "HEAD"])
@@ -42,6 +45,19 @@ pub(super) fn current(directory: &Path) -> Result<String, Problem> {
             let said = said.lines().next().unwrap_or("this is not a git repository");
             Err(unusable(said.trim_start_matches("fatal: ")))
         }
+    }
+}
+
+/// What makes git answer, before the other ways out.
+fn way_out(why: &str, directory: &Path) -> String {
+    if why.starts_with("git cannot be run") {
+        "install git, or ".to_owned()
+    } else if why.contains("not a git repository") {
+        "git init, or ".to_owned()
+    } else if why.contains("dubious ownership") {
+        format!("git config --global --add safe.directory '{}', or ", directory.display())
+    } else {
+        String::new()
     }
 }
 
@@ -100,4 +116,25 @@ fn git(directory: &Path, arguments: &[&str]) -> io::Result<Output> {
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_fits_the_reason_why_there_is_no_branch() {
+        let directory = tempfile::tempdir().unwrap();
+        // A file in place of the repository, so that no repository above is found.
+        std::fs::write(directory.path().join(".git"), "gitdir: /nowhere\n").unwrap();
+        assert!(current(directory.path()).unwrap_err().hint.starts_with("git init, or set "));
+        for (why, begins) in [
+            ("git cannot be run: No such file", "install git, or "),
+            ("detected dubious ownership in repository at '/x'", "git config --global --add "),
+            ("the branch's name is not UTF-8", ""),
+        ] {
+            assert!(way_out(why, Path::new("/x")).starts_with(begins), "{why}");
+        }
+        assert_eq!(way_out("the branch's name is not UTF-8", Path::new("/x")), "");
+    }
 }

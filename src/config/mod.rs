@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use environment::Environment;
+pub use keys::KEYS;
 pub use schema::schema;
 
 use crate::embedded;

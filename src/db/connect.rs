@@ -192,8 +192,8 @@ pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> 
                 ),
             )
             .because(last)
-            .hint("devdb logs            shows the server's log")
-            .hint("--timeout 3m          waits longer"));
+            .hint("devdb logs     shows the server's log")
+            .hint("--timeout 3m   waits longer"));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
@@ -219,7 +219,7 @@ fn refusal(address: &Address, error: &sqlx::Error) -> Option<Error> {
         Some("08P01") => Some(refused(Kind::Unexpected)),
         Some("3D000") => Some(
             refused(Kind::Drift)
-                .hint("devdb psql -- -d postgres   shows the databases (type \\l)")
+                .hint("devdb psql -d postgres   shows the databases (type \\l)")
                 .hint("devdb reset   builds a new database from the files"),
         ),
         None if !matches!(error, sqlx::Error::Io(_)) => Some(

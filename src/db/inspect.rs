@@ -237,7 +237,16 @@ fn unavailable(name: &str, available: &[String]) -> Error {
         Some(near) => failure.hint(format!("did you mean {near:?}?")),
         None => failure,
     }
-    .hint("set `postgres.image` in devdb.yaml to an image that has it, or install its package")
+    .hint(match name {
+        "postgis" => {
+            "on docker: set postgres.image to an image that has it, such as postgis/postgis:15-3.4"
+        }
+        "vector" => {
+            "on docker: set postgres.image to an image that has it, such as pgvector/pgvector:pg15"
+        }
+        _ => "on docker: set postgres.image to an image that has it",
+    })
+    .hint("on native: install the package of your PostgreSQL that has it")
 }
 
 /// Quotes an identifier.

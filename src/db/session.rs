@@ -163,7 +163,7 @@ pub(super) async fn lock_held(address: &Address, key: i64, what: &str, timeout: 
         .because(format!("{holder} has held it for more than {waited}"))
         .hint("wait until it has finished, then try again")
         .hint(format!(
-            "devdb psql -- -c 'select pg_terminate_backend({})'   ends the session, if it hangs",
+            "devdb psql -c 'select pg_terminate_backend({})'   ends the session, if it hangs",
             holder.pid
         ))
 }

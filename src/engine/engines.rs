@@ -32,7 +32,7 @@ impl Engines {
                     .because(error.message())
                     .excerpt(error.excerpt_text().unwrap_or_default())
                     .hint("start Docker, or choose the engine again (DOCKER_HOST, DOCKER_CONTEXT)")
-                    .hint("devdb doctor   shows what was looked for")
+                    .hint("devdb doctor -v   shows where devdb looked")
             }),
             EngineKind::Native => self.native(spec),
         }
@@ -46,18 +46,42 @@ impl Engines {
     pub async fn choose(&self, spec: &InstanceSpec, role: Role, events: &Events) -> Result<Engine> {
         match spec.engine {
             EngineChoice::Docker => {
-                let engine = self.docker().await?;
-                if role == Role::Instance {
-                    engine.keeps_instances().await?;
-                }
-                engine.prepare(&spec.server, events).await?;
-                Ok(engine)
+                let chosen = self.choose_docker(&spec.server, role, events).await;
+                chosen.map_err(|error| self.with_native_hint(error, spec, role))
             }
             EngineChoice::Native => {
                 Native::find(&self.native, spec.server.major).map(Engine::Native)
             }
             EngineChoice::Auto => self.choose_any(&spec.server, role, events).await,
         }
+    }
+
+    async fn choose_docker(
+        &self,
+        spec: &ServerSpec,
+        role: Role,
+        events: &Events,
+    ) -> Result<Engine> {
+        let engine = self.docker().await?;
+        if role == Role::Instance {
+            engine.keeps_instances().await?;
+        }
+        engine.prepare(spec, events).await?;
+        Ok(engine)
+    }
+
+    /// Adds how to use the native engine, if that can take docker's place.
+    fn with_native_hint(&self, error: Error, spec: &InstanceSpec, role: Role) -> Error {
+        let concerns_docker = matches!(error.kind(), Kind::NoEngine | Kind::Image);
+        if !concerns_docker || self.native_in_its_place(&spec.server).is_err() {
+            return error;
+        }
+        error.hint(match role {
+            Role::Instance => "devdb up --engine native   uses the PostgreSQL of this machine",
+            Role::Builder | Role::Ephemeral => {
+                "--engine native   uses the PostgreSQL of this machine"
+            }
+        })
     }
 
     /// Lists the engines that answer. The native engine is always among them, because it can find
@@ -87,6 +111,14 @@ impl Engines {
         Native::find(&self.native, spec.major)
             .or_else(|_| Native::store_only(&self.native))
             .map(Engine::Native)
+    }
+
+    /// Checks that there are server programs for `spec`.
+    ///
+    /// # Errors
+    /// `NoEngine`, with every place that was tried.
+    pub fn native_programs(&self, spec: &ServerSpec) -> Result<()> {
+        Native::find(&self.native, spec.major).map(drop)
     }
 
     /// Opens the native engine without programs. It can find and remove its data.
@@ -170,7 +202,7 @@ impl Engines {
 fn reason(refusal: &Error) -> String {
     match refusal.kind() {
         Kind::NoEngine => {
-            "no Docker engine answers (devdb doctor shows where it was looked for)".into()
+            "no Docker engine answers (devdb doctor -v shows where devdb looked)".into()
         }
         _ => refusal.to_string(),
     }

@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
@@ -23,13 +23,16 @@ use crate::error::{Error, Kind, Result, ResultExt};
 /// The signals that devdb passes on to the command.
 const SIGNALS: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
 
-/// Interrupts within this time count as one: the terminal sends Ctrl-C to devdb, and make and npm
-/// send it to devdb again.
-const SAME_INTERRUPT: Duration = Duration::from_millis(300);
+/// Signals within this time count as one: the terminal sends Ctrl-C to devdb, and make and npm send
+/// it to devdb again.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// A second interrupt within this time ends the command. A later one is meant for the command: an
 /// interpreter or a debugger handles many interrupts.
 const SECOND_INTERRUPT: Duration = Duration::from_secs(3);
+
+/// The signals that ask a command to end. One that is stopped handles them only when it goes on.
+const END: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub async fn run(
 ) -> Result<Ended> {
     let mut signals = listen()?;
     let mut child = start(words, id, address, environment)?;
-    let mut interrupted: Option<Instant> = None;
+    let mut requests = Requests::default();
     loop {
         tokio::select! {
             status = child.wait() => {
@@ -76,19 +79,38 @@ pub async fn run(
                 return status.map(Ended::from);
             }
             Some(origin) = signals.recv() => {
-                if origin.signal == SIGINT {
-                    let since = interrupted.map_or(Duration::MAX, |first| first.elapsed());
-                    if (SAME_INTERRUPT..SECOND_INTERRUPT).contains(&since) {
-                        marked::kill(id);
-                    }
-                    interrupted = Some(Instant::now());
+                if requests.insist(origin.signal, Instant::now()) {
+                    marked::kill(id);
                 }
                 // The kernel sends the terminal's signals to the command too.
                 if origin.cause != Cause::Kernel {
                     pass_on(&child, origin.signal);
                 }
+                if END.contains(&origin.signal) {
+                    pass_on(&child, SIGCONT);
+                }
             }
         }
+    }
+}
+
+/// When the command was last asked to end, by Ctrl-C and by SIGTERM.
+#[derive(Default)]
+struct Requests {
+    interrupt: Option<Instant>,
+    terminate: Option<Instant>,
+}
+
+impl Requests {
+    /// Notes a signal. Returns whether it is a second one, which ends a command that goes on.
+    fn insist(&mut self, signal: i32, now: Instant) -> bool {
+        let (last, patience) = match signal {
+            SIGINT => (&mut self.interrupt, SECOND_INTERRUPT),
+            SIGTERM => (&mut self.terminate, Duration::MAX),
+            _ => return false,
+        };
+        let since = last.replace(now).map(|last| now.duration_since(last));
+        since.is_some_and(|since| (SAME_SIGNAL..patience).contains(&since))
     }
 }
 
@@ -141,4 +163,27 @@ fn listen() -> Result<UnboundedReceiver<Origin>> {
         })
         .or_fail(Kind::Unexpected, cannot)?;
     Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_request_ends_the_command() {
+        for (signal, pause, ends) in [
+            (SIGTERM, 100, false),
+            (SIGTERM, 400, true),
+            (SIGTERM, 3_600_000, true),
+            (SIGINT, 100, false),
+            (SIGINT, 400, true),
+            (SIGINT, 4_000, false),
+            (SIGHUP, 400, false),
+        ] {
+            let (mut requests, begun) = (Requests::default(), Instant::now());
+            assert!(!requests.insist(signal, begun));
+            let later = begun + Duration::from_millis(pause);
+            assert_eq!(requests.insist(signal, later), ends, "{signal} after {pause} ms");
+        }
+    }
 }

@@ -224,8 +224,9 @@ fn check(name: &str, label: &GoldenLabel, lookup: &Lookup) -> Result<()> {
         });
     }
     if !label.clean {
-        return refused("it is a copy of a running server".to_owned())
-            .map_err(|error| error.hint("devdb cache push writes a copy of a stopped server"));
+        return refused("it is a copy of a running server".to_owned()).map_err(|error| {
+            error.hint("devdb cache push REF   writes a copy of a stopped server")
+        });
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ impl Instance<'_> {
             )
             .hint("devdb up   starts this instance with its own data")
             .hint(
-                "devdb snapshot export and devdb snapshot import   copy data between instances",
+                "devdb snapshot export NAME FILE   writes data that devdb snapshot import reads here",
             ));
         }
         let spec = &self.context.spec;

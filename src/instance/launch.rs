@@ -77,7 +77,7 @@ pub(super) async fn move_port(context: &Context, record: &mut Record) -> Result<
 /// Adds hints to the error about a fixed port that is taken.
 pub(super) fn fixed_port_hint(context: &Context, record: &Record, error: Error) -> Error {
     let error = error.hint(
-        "devdb up --port auto   takes a free port this time; port: auto in devdb.yaml always does",
+        "devdb up --port auto   takes a free port this time; postgres.port: auto always does",
     );
     let records = context.store.load_all().unwrap_or_default().into_iter().flatten();
     let mut others = records.filter(|other| other.owner.key() != record.owner.key());

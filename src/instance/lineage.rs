@@ -18,9 +18,7 @@ pub fn check_engine(lives_on: EngineKind, wanted: EngineChoice) -> Result<()> {
         false => Err(Error::new(Kind::Config, format!("this database uses the engine {lives_on}"))
             .because("a database keeps its engine, because its data cannot move to another engine")
             .hint(format!("devdb up --instance NAME --engine {asked_for}   creates a second one"))
-            .hint(
-                "devdb down --purge   deletes this one with its data; then run your command again",
-            )),
+            .hint("or leave the engine as it was (devdb config shows where it is set)")),
     }
 }
 
@@ -33,11 +31,17 @@ pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }
+    // A flag of the failed command does not count for the next one.
+    let version = match made.major == wanted.major {
+        true => String::new(),
+        false => format!(" --postgres {}", wanted.major),
+    };
     Err(Error::new(Kind::Config, "a running instance cannot change this in place")
         .because(differences.join(", "))
-        .hint(
-            "devdb reset   makes a fresh database with these settings and keeps the old one a while",
-        )
+        .hint(format!(
+            "devdb reset{version}   makes a fresh database with these settings and keeps the old one \
+             a while"
+        ))
         .hint("or change the setting back (devdb config shows where each setting comes from)"))
 }
 
@@ -117,5 +121,6 @@ mod tests {
             MadeWith { major: 16, image: String::new(), database: "e".into(), user: "u".into() };
         let error = check(&made(""), &wanted).unwrap_err();
         assert_eq!(error.causes()[0], "PostgreSQL 15 → 16, database \"d\" → \"e\"");
+        assert!(error.hints()[0].starts_with("devdb reset --postgres 16   "));
     }
 }

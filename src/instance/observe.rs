@@ -4,7 +4,7 @@ use super::{lineage, retention};
 use crate::context::Context;
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
-use crate::spec::{MadeWith, PortChoice};
+use crate::spec::{EngineKind, MadeWith, PortChoice};
 use crate::state::Record;
 
 /// An instance as it is now.
@@ -25,7 +25,10 @@ pub fn record(context: &Context) -> Result<Record> {
     context
         .store
         .load(&context.spec.owner.key())
-        .map_err(|error| error.hint("devdb up   rebuilds the record from what the engine has"))?
+        .map_err(|error| match error.kind() {
+            Kind::Drift => error.hint("devdb up   rebuilds the record from what the engine has"),
+            _ => error,
+        })?
         .filter(|record| record.current.is_some())
         .ok_or_else(|| {
             let owner = &context.spec.owner;
@@ -53,10 +56,19 @@ pub(super) async fn same_engine(engine: &Engine, record: &Record) -> Result<()> 
     if engine.id().await? == record.engine_id {
         return Ok(());
     }
-    Err(Error::new(Kind::NoEngine, "this instance lives on another Docker engine")
-        .because("devdb changed nothing, here or there")
-        .hint("choose that engine again (DOCKER_HOST, DOCKER_CONTEXT, docker context use)")
-        .hint("devdb up --instance NAME   makes a second instance on this engine"))
+    let error = match record.engine {
+        EngineKind::Docker => {
+            Error::new(Kind::NoEngine, "this instance lives on another Docker engine")
+                .because("devdb changed nothing, here or there")
+                .hint("choose that engine again (DOCKER_HOST, DOCKER_CONTEXT, docker context use)")
+        }
+        EngineKind::Native => {
+            Error::new(Kind::NoEngine, "the directory with this instance's data is gone")
+                .because("the directory of devdb's native servers was removed or replaced")
+                .hint("put the directory back, if it was moved or there is a backup")
+        }
+    };
+    Err(error.hint("devdb up --instance NAME   makes a second instance"))
 }
 
 impl Observed {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Cached, Location};
 use crate::plan::{ByTool, Standing};
-use crate::spec::{EngineKind, Owner};
+use crate::spec::{EngineKind, OutOfOrder, Owner};
 
 /// What devdb did to get a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -209,9 +209,11 @@ pub struct MigrationsReport {
 }
 
 impl MigrationsReport {
-    /// Whether the applied migrations and the files disagree.
-    pub fn drifted(&self) -> bool {
-        !(self.changed.is_empty() && self.missing.is_empty() && self.dirty.is_empty())
+    /// Whether the applied migrations and the files disagree, so that `devdb up` applies nothing.
+    pub fn drifted(&self, rule: OutOfOrder) -> bool {
+        let is_refused = rule == OutOfOrder::Refuse && !self.out_of_order.is_empty();
+        let agrees = self.changed.is_empty() && self.missing.is_empty() && self.dirty.is_empty();
+        is_refused || !agrees
     }
 }
 

@@ -98,6 +98,24 @@ pub enum Report {
     Page(PageReport),
 }
 
+impl Report {
+    /// Whether it says no more than that the command has done its work. `--quiet` leaves it out.
+    pub fn is_confirmation(&self) -> bool {
+        matches!(
+            self,
+            Report::Said(_)
+                | Report::Up(_)
+                | Report::Reset(_)
+                | Report::Restored(_)
+                | Report::Saved(_)
+                | Report::Exported(_)
+                | Report::Pushed(_)
+                | Report::Pulled(_)
+                | Report::Init(_)
+        )
+    }
+}
+
 /// One sentence about what the command did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Said {

@@ -40,6 +40,9 @@ pub struct InitReport {
 pub struct DoctorReport {
     /// All checks.
     pub checks: Vec<Check>,
+    /// Whether the text shows all checks. Without it, it shows problems and what this project uses.
+    #[serde(skip)]
+    pub with_all: bool,
 }
 
 /// One check of `doctor`.
@@ -61,6 +64,8 @@ pub struct Check {
 pub enum Verdict {
     /// It is as it should be.
     Good,
+    /// It works, and this project does not use it.
+    Unused,
     /// It does not exist and is not needed.
     Absent,
     /// It may cause problems.

@@ -50,7 +50,7 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* matches the files of this directory   + a step on the way to *";
+    let legend = "* made from the files of this directory   + made from the first of these files";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 

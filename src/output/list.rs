@@ -38,14 +38,21 @@ fn instances(instances: &[Listed]) -> String {
         }
         table.add_row(row);
     }
-    lines(&table)
+    let mut text = lines(&table);
+    if instances.iter().any(|one| directory(one) == UNKNOWN) {
+        text.push_str("? another user made it, or a devdb with another DEVDB_DATA_DIR\n");
+    }
+    text
 }
+
+/// The directory of an instance that this user has no record of.
+const UNKNOWN: &str = "?";
 
 fn directory(one: &Listed) -> String {
     match (&one.directory, one.recorded) {
         (Some(directory), _) => directory.display().to_string(),
         (None, _) if one.owner.is_ephemeral() => "(ephemeral)".into(),
         (None, true) => "(sample project)".into(),
-        (None, false) => "(not recorded for you)".into(),
+        (None, false) => UNKNOWN.into(),
     }
 }

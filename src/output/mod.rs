@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::event::Events;
 use crate::outcome::{Outcome, Report};
 
-pub use style::Style;
+pub use style::{Style, Terminal};
 
 /// The version of the JSON documents' layout.
 const SCHEMA: u32 = 1;
@@ -36,6 +36,7 @@ const SCHEMA: u32 = 1;
 #[derive(Clone)]
 pub struct Output {
     format: Format,
+    quiet: bool,
     style: Style,
     progress: progress::Progress,
 }
@@ -43,7 +44,7 @@ pub struct Output {
 /// How much devdb prints while it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
-    /// Warnings and errors only.
+    /// What was asked for, warnings and errors.
     Quiet,
     /// What happened.
     Normal,
@@ -52,17 +53,19 @@ pub enum Verbosity {
 }
 
 impl Output {
-    /// An output for this run. `no_color`: `NO_COLOR` is set (see <https://no-color.org>).
-    pub fn new(format: Format, verbosity: Verbosity, no_color: bool) -> Self {
-        let terminal = io::stderr().is_terminal();
+    /// An output for this run.
+    pub fn new(format: Format, verbosity: Verbosity, terminal: Terminal) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        let quiet = verbosity == Verbosity::Quiet;
         let verbosity = if format == Format::Json { Verbosity::Quiet } else { verbosity };
         Output {
             format,
-            style: Style { color: io::stdout().is_terminal() && !no_color },
+            quiet,
+            style: Style { color: io::stdout().is_terminal() && terminal.color },
             progress: progress::Progress::new(
                 verbosity,
-                terminal && format == Format::Human,
-                Style { color: terminal && !no_color },
+                is_terminal && terminal.motion && format == Format::Human,
+                Style { color: is_terminal && terminal.color },
             ),
         }
     }
@@ -84,6 +87,7 @@ impl Output {
             (_, Report::Verbatim(text)) => text.clone(),
             // Another program has printed all there is.
             (_, Report::Nothing | Report::Signal(_)) => return Ok(()),
+            (Format::Human, report) if self.quiet && report.is_confirmation() => return Ok(()),
             (Format::Human, report) => human::render(report, self.style),
             (Format::Json, report) => document(&json!({
                 "schema": SCHEMA, "command": outcome.command, "exit": outcome.exit,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +11,18 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Style, Verbosity};
 use crate::event::Event;
 
+/// After this time devdb says what it waits for, where it cannot show a spinner. Most files take
+/// less.
+const SILENT_WORK: Duration = Duration::from_secs(2);
+
 /// Shows events.
 #[derive(Clone)]
 pub struct Progress {
     verbosity: Verbosity,
     style: Style,
     bars: Option<Arc<Mutex<Bars>>>,
+    /// How much work has begun or ended.
+    moments: Arc<AtomicU64>,
 }
 
 /// What is on the terminal and not yet final.
@@ -35,7 +42,7 @@ impl Progress {
                 spinner: None,
             }))
         });
-        Progress { verbosity, style, bars }
+        Progress { verbosity, style, bars, moments: Arc::default() }
     }
 
     /// The style of stderr.
@@ -51,10 +58,32 @@ impl Progress {
         if let Some(line) = self.line(event) {
             self.print(&line);
         }
+        self.watch(event);
+    }
+
+    /// Says later what devdb waits for, if it still does then and there is no spinner.
+    fn watch(&self, event: &Event) {
+        if matches!(event, Event::CommandSaid { .. } | Event::Note { .. } | Event::Warning { .. }) {
+            return;
+        }
+        let moment = self.moments.fetch_add(1, Ordering::Relaxed) + 1;
+        let Event::Working { text } = event else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.bars.is_some() || self.verbosity != Verbosity::Normal {
+            return;
+        }
+        let (progress, line) = (self.clone(), format!("{text} …"));
+        runtime.spawn(async move {
+            tokio::time::sleep(SILENT_WORK).await;
+            if progress.moments.load(Ordering::Relaxed) == moment {
+                progress.print(&progress.style.dim(&line));
+            }
+        });
     }
 
     /// Takes bars and spinner off the terminal.
     pub fn clear(&self) {
+        self.moments.fetch_add(1, Ordering::Relaxed);
         if let Some(bars) = &self.bars {
             let mut bars = lock(bars);
             bars.end_spinner();
@@ -78,7 +107,7 @@ impl Progress {
             Event::Pulled { image, took } => Some(format!("pulled {image} {}", self.took(*took))),
             Event::Pushing { image } if self.bars.is_none() => Some(format!("pushing {image}")),
             Event::Pushed { image, took } => Some(format!("pushed {image} {}", self.took(*took))),
-            Event::Step { text } if verbose => Some(style.dim(text)),
+            Event::Step { text } | Event::Working { text } if verbose => Some(style.dim(text)),
             Event::Ready { took } if verbose => {
                 Some(format!("the server accepts logins {}", self.took(*took)))
             }
@@ -127,7 +156,7 @@ fn lock(bars: &Mutex<Bars>) -> MutexGuard<'_, Bars> {
 impl Bars {
     fn update(&mut self, event: &Event) {
         match event {
-            Event::Step { text } => self.spin(text),
+            Event::Step { text } | Event::Working { text } => self.spin(text),
             Event::PullProgress { layer, status, current, total } => {
                 self.end_spinner();
                 self.layer(layer, status, *current, *total);
@@ -145,6 +174,9 @@ impl Bars {
     fn spin(&mut self, text: &str) {
         self.end_spinner();
         let spinner = ProgressBar::new_spinner().with_message(text.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
+            spinner.set_style(style);
+        }
         let spinner = self.all.add(spinner);
         let late = spinner.clone();
         tokio::spawn(async move {
@@ -166,7 +198,7 @@ impl Bars {
         let bar = self.layers.entry(layer.to_owned()).or_insert_with(|| {
             let bar = self.all.add(ProgressBar::new(0));
             if let Ok(style) = ProgressStyle::with_template(
-                "{prefix:12} {msg:16} {bar:28} {bytes:>10}/{total_bytes:10}",
+                "{prefix:12} {msg:16} {bar:28} {decimal_bytes:>10}/{decimal_total_bytes:10}",
             ) {
                 bar.set_style(style);
             }

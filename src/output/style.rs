@@ -1,5 +1,27 @@
 //! Colours, or none.
 
+use crate::config::environment::Environment;
+
+/// What a person's terminal can show, where output goes to a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    /// Colours.
+    pub color: bool,
+    /// Bars that move, and a spinner.
+    pub motion: bool,
+}
+
+impl Terminal {
+    /// Only lines of text.
+    pub const PLAIN: Terminal = Terminal { color: false, motion: false };
+}
+
+impl From<&Environment> for Terminal {
+    fn from(environment: &Environment) -> Self {
+        Terminal { color: !environment.no_color(), motion: !environment.has_dumb_terminal() }
+    }
+}
+
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {

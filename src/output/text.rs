@@ -5,17 +5,32 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Local, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use indicatif::HumanBytes;
+use indicatif::DecimalBytes;
 
 use super::Style;
 use crate::spec::Owner;
 
+/// With fewer columns a table would be a heap of letters. A terminal that does not know its size
+/// says 0, as those of CI systems do.
+const NARROWEST: u16 = 40;
+
 /// A table without lines. On a terminal that is too narrow for it, cells wrap; elsewhere every row
 /// is one line, so that other programs can read it.
 pub fn table(header: &[&str]) -> Table {
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col);
+    table_within(columns.ok(), header)
+}
+
+/// A table for a terminal of so many columns; none when the output goes elsewhere.
+fn table_within(columns: Option<u16>, header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.to_vec());
+    table.load_style(NOTHING).set_header(header.to_vec());
+    match columns.filter(|columns| *columns >= NARROWEST) {
+        Some(columns) => {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns)
+        }
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     table
 }
 
@@ -41,9 +56,9 @@ pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// `28.15 MiB`.
+/// `28.15 MB`, in the units that settings and flags are read in.
 pub fn size(bytes: u64) -> String {
-    HumanBytes(bytes).to_string()
+    DecimalBytes(bytes).to_string()
 }
 
 /// `in 0.83 s`.
@@ -89,6 +104,20 @@ mod tests {
             .map(|seconds| age(TimeDelta::seconds(seconds)));
         let expected = ["< 1 min", "< 1 min", "1 min", "59 min", "1 h", "47 h", "2 days"];
         assert_eq!(ages, expected);
+    }
+
+    #[test]
+    fn a_table_fits_its_terminal_and_is_one_line_a_row_elsewhere() {
+        let text = |columns| {
+            let mut table = table_within(columns, &["NAME", "DIRECTORY"]);
+            table.add_row(vec!["shop", &"/home/anna/a long way".repeat(4)]);
+            lines(&table)
+        };
+        assert!(text(Some(80)).lines().all(|line| line.chars().count() <= 80));
+        assert!(text(Some(80)).lines().count() > 2);
+        for columns in [None, Some(0), Some(200)] {
+            assert_eq!(text(columns).lines().count(), 2, "{columns:?}");
+        }
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Key {
             );
             let hexadecimal = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
             return Err(if hexadecimal {
-                failure.hint("it looks like hexadecimal; xxd -r -p | base64   turns it into base64")
+                failure.hint(
+                    "xxd -r -p | base64   turns a key in hexadecimal, as this may be, into base64",
+                )
             } else {
                 failure.hint(HINT)
             });
@@ -236,7 +238,7 @@ fn decode(value: &str) -> Result<Vec<u8>> {
             return cut_short();
         }
         Error::new(Kind::Secret, "the value is not base64")
-            .hint("an encrypted value is one line of base64: devdb secret encrypt   makes one")
+            .hint("devdb secret encrypt   makes an encrypted value, which is one line of base64")
     })
 }
 

@@ -229,10 +229,7 @@ fn read(file: &Path) -> Result<Option<Record>> {
     let text = match fs::read(file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(error)
-                .or_fail(Kind::Config, || format!("cannot read the record {}", file.display()));
-        }
+        Err(error) => return Err(unreadable(file, error)),
     };
     sealed::open(&text, SCHEMA).map(Some).map_err(|broken| match broken {
         Broken::Newer(schema) => Error::new(
@@ -245,6 +242,20 @@ fn read(file: &Path) -> Result<Option<Record>> {
                 .because(why)
         }
     })
+}
+
+/// The error when a record cannot be read. One of another user was made by devdb with sudo.
+fn unreadable(file: &Path, error: std::io::Error) -> Error {
+    let is_denied = error.kind() == ErrorKind::PermissionDenied;
+    let failure = Error::new(Kind::Config, format!("cannot read the record {}", file.display()))
+        .because(error);
+    if !is_denied {
+        return failure;
+    }
+    let directory = file.parent().and_then(Path::parent).unwrap_or(file).display();
+    failure.hint(format!(
+        "sudo chown -R \"$(id -u)\" '{directory}'   gives it back, if devdb ran with sudo"
+    ))
 }
 
 #[cfg(test)]
@@ -295,6 +306,19 @@ mod tests {
         assert_eq!(store.load("k").unwrap_err().kind(), Kind::Drift);
         let aside = store.quarantine("k").unwrap();
         assert!(aside.exists() && store.load("k").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_record_of_another_user_is_to_be_given_back() {
+        let hints = |kind: ErrorKind| {
+            unreadable(Path::new("/home/anna/devdb/instances/k.json"), kind.into()).hints().to_vec()
+        };
+        let denied = hints(ErrorKind::PermissionDenied);
+        assert!(
+            denied[0].starts_with("sudo chown -R \"$(id -u)\" '/home/anna/devdb'   "),
+            "{denied:?}"
+        );
+        assert!(hints(ErrorKind::InvalidData).is_empty());
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn instances_of_gone_branches_are_shown_and_then_removed_and_only_they(sandbox: 
     assert_eq!(all[0]["reason"], "branch_gone");
     assert_eq!(all[0]["owner"]["instance"], "done/With-It");
     assert!(all[0]["bytes"].as_u64().unwrap() > 1_000_000, "{}", shown.stdout);
-    sandbox.run(&["gc"]).ok().says("would remove").says("done/With-It").says("MiB");
+    sandbox.run(&["gc"]).ok().says("would remove").says("done/With-It").says(" MB");
     for url in [&on_main, &scratch, &on_branch] {
         psql(url, "select 1").ok();
     }
@@ -172,7 +172,7 @@ fn former_generations_are_kept_as_long_as_was_promised(sandbox: &Sandbox) {
         assert!(row["bytes"].as_u64().unwrap() > 1_000_000, "{row}");
     }
     sandbox.sql("insert into items (name) values ('mine')");
-    sandbox.run(&["generations"]).ok().says("reset").says("MiB").says("UNTIL");
+    sandbox.run(&["generations"]).ok().says("reset").says(" MB").says("UNTIL");
     let written = sandbox.run(&["generations", "--json"]).ok().json();
     assert_eq!(written["result"]["generations"][0]["written"], true);
 

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails; helpers are not in test functions"
 )]
 
+mod advice;
 mod bad_input;
 mod branch;
 mod cache;

@@ -160,9 +160,15 @@ impl Environment {
         Some(format!("BUILD_TAG={tag}"))
     }
 
-    /// Whether the user wants no colour (`NO_COLOR`, <https://no-color.org>).
+    /// Whether the terminal shall show no colour: the user says so (`NO_COLOR`,
+    /// <https://no-color.org>), or it cannot.
     pub fn no_color(&self) -> bool {
-        self.is_set("NO_COLOR")
+        self.is_set("NO_COLOR") || self.has_dumb_terminal()
+    }
+
+    /// Whether the terminal can only write lines, as in an editor's window: `TERM=dumb`.
+    pub fn has_dumb_terminal(&self) -> bool {
+        self.get("TERM") == Some("dumb")
     }
 
     /// `DATABASE_URL`. devdb never connects to it; `devdb doctor` says when it names another

@@ -12,6 +12,13 @@ pub fn version(text: &str) -> Checked<u16> {
     if let Some((major, minor)) = text.split_once('.') {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if digits(major) && minor.split('.').all(digits) {
+            // Before PostgreSQL 10 the major version had two parts.
+            if !major.parse().is_ok_and(|major: u16| VERSIONS.contains(&major)) {
+                return problem(
+                    format!("PostgreSQL {text} is not supported"),
+                    format!("use {allowed}"),
+                );
+            }
             return problem(
                 format!("{text:?} names a minor version, and devdb chooses by major version only"),
                 format!("write {major}; postgres.image can name an exact image: postgres:{text}"),

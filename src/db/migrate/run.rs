@@ -121,6 +121,7 @@ async fn apply_pending(
     })?;
     let records = Records { table, baseline };
     for file in files {
+        events.working(format!("applying {}", file.name()));
         let took = apply(connection, file, &records, events)
             .await
             .map_err(|failure| failure.into_error(file, applied.len(), pending.len()))?;
@@ -294,7 +295,7 @@ impl Failure {
         let left = pending - earlier;
         let are = if left == 1 { "is" } else { "are" };
         let failure = failure.note_of_database(match earlier {
-            0 => format!("no migration was applied, and {left} {are} pending"),
+            0 => format!("this run has applied no migration, and {left} {are} pending"),
             1 => format!("the migration before it remains applied, and {left} {are} pending"),
             _ => format!(
                 "the {earlier} migrations before it remain applied, and {left} {are} pending"

@@ -65,31 +65,27 @@ impl MigrationStatus {
             OutOfOrder::Allow => &[][..],
             OutOfOrder::Refuse => &self.out_of_order,
         };
-        let mut failure = Error::new(Kind::Drift, "the applied migrations and the files disagree");
-        for migration in &self.changed {
-            failure = failure.because(format!("{migration} has changed since it was applied"));
-        }
-        for migration in &self.missing {
-            failure = failure.because(format!("{migration} is applied, but its file is gone"));
-        }
-        for migration in &self.dirty {
-            failure =
-                failure.because(format!("{migration} was begun by another tool and not finished"));
-        }
-        for migration in out_of_order {
-            failure = failure.because(format!(
-                "{} is older than the newest applied migration, {}",
-                migration.file,
-                self.applied.last().map(ToString::to_string).unwrap_or_default()
-            ));
-        }
-        if failure.causes().is_empty() {
+        let newest = self.applied.last().map(ToString::to_string).unwrap_or_default();
+        let mut causes = Vec::new();
+        causes.extend(few(&self.changed, |one| format!("{one} has changed since it was applied")));
+        causes.extend(few(&self.missing, |one| format!("{one} is applied, but its file is gone")));
+        causes.extend(few(&self.dirty, |one| {
+            format!("{one} was begun by another tool and not finished")
+        }));
+        causes.extend(few(out_of_order, |one| {
+            format!("{} is older than the newest applied migration, {newest}", one.file)
+        }));
+        if causes.is_empty() {
             return None;
         }
-        if !self.changed.is_empty() || !self.missing.is_empty() {
+        let failure = Error::new(Kind::Drift, "the applied migrations and the files disagree");
+        let mut failure = causes.into_iter().fold(failure, Error::because);
+        if let Some(one) = self.changed.first().or(self.missing.first()) {
+            let name = one.file.clone().unwrap_or_else(|| format!("{}_*", one.version));
             failure = failure
-                .hint("git log -p -- migrations   shows the change; revert it")
-                .hint("devdb migrate new NAME     makes a new migration for the change");
+                .hint(format!("git diff HEAD -- '*{name}'   shows what is not committed; undo it"))
+                .hint(format!("git log -p -- '*{name}'   shows what is committed; revert it"))
+                .hint("devdb migrate new NAME   makes a new migration for the change");
         }
         if !out_of_order.is_empty() {
             failure = failure
@@ -100,6 +96,19 @@ impl MigrationStatus {
             "devdb reset   builds a new database from the files and keeps the old one",
         ))
     }
+}
+
+/// How many migrations of a kind an error names.
+const FEW: usize = 5;
+
+/// A sentence about each of the first migrations, and one about the rest.
+fn few<T>(migrations: &[T], sentence: impl Fn(&T) -> String) -> Vec<String> {
+    let mut sentences: Vec<String> = migrations.iter().take(FEW).map(sentence).collect();
+    let rest = migrations.len() - sentences.len();
+    if rest > 0 {
+        sentences.push(format!("the same holds for {rest} more (devdb migrate status lists all)"));
+    }
+    sentences
 }
 
 impl std::fmt::Display for AppliedMigration {

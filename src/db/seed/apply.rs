@@ -80,6 +80,7 @@ pub async fn apply(
     let seeds = set.seeds()?;
     for seed in seeds.iter().filter(|seed| found.pending.contains(&seed.file.name)) {
         let file = &seed.file;
+        events.working(format!("applying {}", file.name));
         let start = Instant::now();
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
         let rows = apply_file(&mut transaction, seed, &mut labels, &encrypted).await?;

@@ -251,5 +251,5 @@ pub(super) fn environment(spec: &ServerSpec, initdb: &[&str]) -> Vec<String> {
 pub(super) fn gone(name: &str) -> Error {
     Error::new(Kind::Unexpected, format!("the container \"{name}\" is gone"))
         .because("somebody removed it meanwhile")
-        .hint("devdb up    makes a new one on the same data")
+        .hint("devdb up   makes a new one on the same data")
 }

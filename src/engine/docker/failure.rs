@@ -70,7 +70,7 @@ impl Docker {
             Error::new(Kind::NoEngine, what)
                 .because(format!("the Docker engine at {} does not answer", self.address))
                 .because(text(refusal))
-                .hint("devdb doctor    shows each engine devdb looked for and what it found")
+                .hint("devdb doctor -v   shows where devdb looked for an engine, and what it found")
         } else {
             Error::new(Kind::Unexpected, what).because(text(refusal))
         }

@@ -359,11 +359,12 @@ pub(super) enum Object {
 pub(super) fn not_ours(object: Object, name: &str) -> Error {
     let (noun, advice) = match object {
         Object::Container => {
-            ("container", format!("docker rename {name} {name}-old    keeps it and frees the name"))
+            ("container", format!("docker rename {name} {name}-old   keeps it and frees the name"))
         }
         Object::Volume => (
             "volume",
-            format!("docker volume rm {name}    removes it and its data, if nobody needs them"),
+            "devdb up --instance NAME   makes a database under another name; the volume stays"
+                .to_owned(),
         ),
     };
     Error::new(Kind::NotOurs, format!("the {noun} \"{name}\" was not made by devdb"))

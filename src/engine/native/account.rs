@@ -70,7 +70,7 @@ pub(super) fn for_servers() -> Result<Option<Account>> {
             ),
         )
         .hint(format!(
-            "useradd --system {NAME}        makes it (Debian's postgresql packages bring it along)"
+            "useradd --system {NAME}   makes it (Debian's postgresql packages bring it along)"
         ))
         .hint("or run devdb as an ordinary user")),
     }

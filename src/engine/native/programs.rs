@@ -157,12 +157,13 @@ fn missing(environment: &NativeEnvironment, major: u16) -> Error {
         error = error.because(format!("{place}: {}", why_not.unwrap_or_default()));
     }
     if environment.bin_dir.is_some() {
-        return error.hint("correct postgres.bin_dir in devdb.yaml, or take the line out");
+        return error
+            .hint("correct or remove postgres.bin_dir (devdb config shows where it is set)");
     }
     error
-        .hint(format!("apt-get install postgresql-{major}      on Debian and Ubuntu"))
-        .hint(format!("brew install postgresql@{major}         on macOS"))
-        .hint("postgres.bin_dir in devdb.yaml   when they are somewhere else")
+        .hint(format!("apt-get install postgresql-{major}   on Debian and Ubuntu"))
+        .hint(format!("brew install postgresql@{major}   on macOS"))
+        .hint("set postgres.bin_dir in devdb.yaml when the programs are somewhere else")
 }
 
 /// The places to look at, in order. When the project names a directory, devdb looks nowhere else,

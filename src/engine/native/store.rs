@@ -63,7 +63,7 @@ impl Store {
                 format!("cannot keep databases in {}", environment.data_dir.display()),
             )
             .because(why)
-            .hint("set XDG_DATA_HOME to another directory")
+            .hint("set DEVDB_DATA_DIR to another directory")
         };
         if !data_dir.is_absolute() {
             return Err(unusable("the path is not absolute"));

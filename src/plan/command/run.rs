@@ -28,7 +28,7 @@ const OUTPUT_DEADLINE: Duration = Duration::from_secs(1);
 /// See [`Tool::run`].
 pub(super) async fn run(tool: &Tool, target: &Target<'_>) -> Result<()> {
     let Target { address, events, .. } = *target;
-    events.step(format!("running {}", address.mask(&tool.label())));
+    events.working(format!("running {}", address.mask(&tool.label())));
     let mut child = start(tool, target)?;
     let mut group = ProcessGroup::led_by(child.id());
     let listener = Listener { address, events, tail: Mutex::default() };
@@ -154,7 +154,7 @@ impl Listener<'_> {
                 "devdb reset   makes a fresh database, in case the command applied a part",
             ),
         }
-        .hint("--verbose     shows the whole output of the command")
+        .hint("--verbose   shows the whole output of the command")
     }
 }
 

@@ -118,7 +118,6 @@ impl Discovery {
         Error::new(Kind::NoEngine, "no Docker engine answers")
             .excerpt(tried.join("\n"))
             .hint("start Docker (systemctl start docker, or Docker Desktop, Colima, OrbStack …)")
-            .hint("devdb up --engine native    uses PostgreSQL programs of this machine instead")
     }
 }
 

@@ -94,9 +94,8 @@ impl Docker {
         };
         Err(Error::new(Kind::NoEngine, what)
             .because("a database that stays is published on 127.0.0.1 of the engine's machine only")
-            .hint("devdb run -- CMD          has a database for as long as a command lasts")
-            .hint("devdb ephemeral start     for a time")
-            .hint("devdb up --engine native  runs local PostgreSQL programs"))
+            .hint("devdb run -- CMD        has a database for as long as a command lasts")
+            .hint("devdb ephemeral start   has one for a time"))
     }
 
     async fn find_standpoint(&self) -> Result<Standpoint> {
@@ -112,7 +111,7 @@ impl Docker {
             Some(network) if network == "none" => {
                 Err(Error::new(Kind::NoEngine, "this container has no network")
                     .because("so no database in another one can be reached from it")
-                    .hint("start it with a network, or use local programs: --engine native"))
+                    .hint("start this container with a network"))
             }
             Some(network) => Ok(Standpoint::Beside(network)),
         }

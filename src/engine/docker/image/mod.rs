@@ -122,7 +122,11 @@ impl Image {
                     spec.major
                 ),
             )
-            .hint(format!("set postgres.version to {major}, or name an image that holds {}", spec.major))),
+            .hint(format!(
+                "set postgres.version to {major}, or postgres.image to an image of {} (devdb config \
+                 shows where each is set)",
+                spec.major
+            ))),
             None if !self.exposes_postgres => Err(Error::new(
                 Kind::Image,
                 format!("the image \"{reference}\" is no PostgreSQL"),
@@ -169,7 +173,7 @@ impl From<ImageInspect> for Image {
 pub(crate) fn missing_image(reference: &str) -> Error {
     Error::new(Kind::Image, format!("the image \"{reference}\" is not there"))
         .because("somebody removed it meanwhile")
-        .hint("devdb up    pulls it again")
+        .hint("run the command again, which pulls it")
 }
 
 #[cfg(test)]

@@ -103,14 +103,17 @@ impl PullFailure {
     fn hint(self, reference: &str) -> String {
         match self {
             PullFailure::Unreachable => {
-                "check the network and the daemon's proxy, or use --engine native".to_owned()
+                "check the network and the proxy of the Docker engine".to_owned()
             }
-            PullFailure::RegistryError => "try again later, or docker login".to_owned(),
+            PullFailure::RegistryError => "try again later, or log in: docker login".to_owned(),
             PullFailure::NotFound => "check postgres.image and postgres.version".to_owned(),
             PullFailure::Denied => {
-                format!("docker login {}    then devdb up", credentials::registry(reference))
+                format!(
+                    "docker login {}   then run the command again",
+                    credentials::registry(reference)
+                )
             }
-            PullFailure::DaemonLost => "start Docker again, then devdb up".to_owned(),
+            PullFailure::DaemonLost => "start Docker again, then run the command again".to_owned(),
             PullFailure::DaemonError => "docker system df    shows what takes the space".to_owned(),
         }
     }

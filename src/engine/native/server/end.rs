@@ -52,6 +52,6 @@ impl Native {
                 postmaster.process.pid
             ))
             .excerpt(log::tail(&place.log(), note.log_start, LOG_TAIL))
-            .hint("devdb logs        shows what it is busy with"))
+            .hint("devdb logs   shows what it is busy with"))
     }
 }

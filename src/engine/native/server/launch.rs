@@ -188,7 +188,7 @@ impl Native {
                 format!("the data directory {} was never completed", pgdata.display()),
             )
             .because("the copy that fills it was interrupted")
-            .hint("devdb reset        makes a new one")),
+            .hint("devdb reset   makes a new one")),
         }
     }
 
@@ -317,7 +317,7 @@ fn pick_port(wanted: Option<u16>) -> Result<(u16, TcpListener)> {
         }
         Error::new(Kind::Config, format!("cannot listen on 127.0.0.1:{port}"))
             .because(error)
-            .hint("postgres.port: auto in devdb.yaml        lets devdb pick a port")
+            .hint("set postgres.port to auto, and devdb picks a port (devdb config shows where it is set)")
     })?;
     let address = held
         .local_addr()

@@ -153,7 +153,7 @@ impl Native {
     ) -> Result<(GenerationDirectory, GenerationRecord, ServerNote)> {
         self.look_up(&server.handle)?.ok_or_else(|| {
             Error::new(Kind::Unexpected, format!("server {} is gone", server.name))
-                .hint("devdb up        makes it again")
+                .hint("devdb up   makes it again")
         })
     }
 
