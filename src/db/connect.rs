@@ -14,7 +14,8 @@ const LOGIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Settings that would keep devdb from its work if the project's SQL changed them with ALTER
 /// DATABASE or ALTER ROLE. What a client asks for at its login has precedence over those.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
+    ("role", "none"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),

@@ -250,3 +250,38 @@ async fn a_deferred_constraint_belongs_to_the_migration_that_violates_it() {
     hint: correct the file if no other database has it yet, then run the command again
     "#);
 }
+
+#[tokio::test]
+async fn the_lock_is_held_whatever_a_file_does() {
+    let Some(address) = database().await else { return };
+    let held = "DO $$ BEGIN ASSERT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' \
+                AND pid = pg_backend_pid()); END $$;\n";
+    let project = Project::new(&[
+        ("1_a.sql", "SELECT pg_advisory_unlock_all();\n"),
+        ("2_b.sql", held),
+        ("3_c.sql", "-- no-transaction\nDISCARD ALL;\n"),
+        ("4_d.sql", held),
+    ]);
+    assert_eq!(migrate(&address, &project).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_role_that_the_user_has_by_default_does_not_count() {
+    let Some(address) = database().await else { return };
+    let project = Project::new(&[
+        ("1_a.sql", "CREATE TABLE a ();"),
+        (
+            "2_b.sql",
+            "CREATE ROLE nobody_c; DO $$ BEGIN EXECUTE format( \
+             'ALTER ROLE postgres IN DATABASE %I SET role = nobody_c', current_database()); END $$;",
+        ),
+    ]);
+    assert_eq!(migrate(&address, &project).await.unwrap(), 2);
+    project.write("3_c.sql", "DO $$ BEGIN ASSERT current_user = 'postgres'; END $$;");
+    assert_eq!(migrate(&address, &project).await.unwrap(), 1);
+    let set = load(&project.files()).unwrap();
+    let status = status(&mut connect(&address).await, &set).await.unwrap();
+    assert!(status.is_current());
+    forget_the_role(&address).await;
+    execute(&address, "DROP ROLE nobody_c").await;
+}

@@ -67,19 +67,27 @@ pub async fn run(
 }
 
 async fn lock(connection: &mut PgConnection, address: &Address, timeout: Duration) -> Result<()> {
-    let locking = async {
-        session::set_lock_timeout(connection, timeout).await?;
-        connection.lock().await?;
-        session::reset_lock_timeout(connection).await?;
-        Ok::<(), MigrateError>(())
-    };
-    match locking.await.map_err(into_sqlx) {
+    match take_lock(connection, timeout).await.map_err(into_sqlx) {
         Ok(()) => Ok(()),
         Err(error) => {
             let key = lock_key(&address.database);
             Err(session::lock_error(address, key, "migration", timeout, &error).await)
         }
     }
+}
+
+async fn take_lock(connection: &mut PgConnection, timeout: Duration) -> Result<(), MigrateError> {
+    session::set_lock_timeout(connection, timeout).await?;
+    connection.lock().await?;
+    session::reset_lock_timeout(connection).await?;
+    Ok(())
+}
+
+/// Whether the SQL may have ended the lock that devdb holds: DISCARD ALL and
+/// `pg_advisory_unlock_all` do.
+fn may_end_locks(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    sql.contains("discard") || sql.contains("advisory_unlock")
 }
 
 /// The key of sqlx's lock (`generate_lock_id`), for finding the session that holds it.
@@ -242,6 +250,10 @@ impl Records {
             .await
             .map_err(Failure::Constraint)?;
         self.baseline.restore(connection).await.map_err(Failure::Record)?;
+        if may_end_locks(&file.source.text) {
+            let again = take_lock(connection, LOCK_DEADLINE).await;
+            again.map_err(|error| Failure::Record(into_sqlx(error)))?;
+        }
         let recording = connection.skip(&self.table, &file.migration).await;
         recording.map_err(|error| Failure::Record(into_sqlx(error)))
     }
