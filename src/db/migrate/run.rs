@@ -323,7 +323,7 @@ impl Failure {
                     format!("the index {name} is left INVALID: the next attempt removes it, as does DROP INDEX {name};")
                 }));
             }
-            Failure::Record(_) => {
+            Failure::Constraint(_) | Failure::Record(_) => {
                 notes.push("the migration ran without a transaction, so its changes remain".into());
             }
         }
