@@ -1,7 +1,7 @@
 //! Engines run PostgreSQL servers. This module defines the tasks of an engine, and contains the two
 //! engines: [`docker`] and [`native`].
 //!
-//! The set of engines is closed, so [`Engine`] is an enum. Its methods are in seven files, and each
+//! The set of engines is closed, so [`Engine`] is an enum. Its methods are in eight files, and each
 //! engine has the same, except that native data needs no `hold`:
 //!
 //! | file | subject |
@@ -13,8 +13,7 @@
 //! | `snapshot` | A copy of a generation that a person asked for. No server runs on it. |
 //! | `private` | A server that ends with devdb: it bakes a golden state or serves one command. |
 //! | `transfer` | Golden states and snapshots, to and from files and registries. |
-//!
-//! Each has a seventh, `lock`: locks against a devdb with another home directory.
+//! | `lock` | Locks against a devdb with another home directory. |
 //!
 //! Both engines pass the same conformance suite (`tests/conformance.rs`). Only `engine/docker` uses
 //! bollard.
