@@ -118,10 +118,10 @@ fn all_files_that_cannot_be_used_are_named_at_once() {
         refused(&[
             ("1_a.sql", b"select '\xe4'"),
             ("notes.sql", b""),
-            ("V2__b.sql", b""),
+            ("b_2.sql", b""),
             ("3_c.sql", b"select 1"),
         ]),
-        @"3 files of migrations cannot be used: migrations/1_a.sql:1:9: not UTF-8: no character begins with the byte 0xe4: migrations/V2__b.sql is not a migration's name: it does not begin with digits and an underscore: migrations/notes.sql is not a migration's name: there is no underscore in it"
+        @"3 files of migrations cannot be used: migrations/1_a.sql:1:9: not UTF-8: no character begins with the byte 0xe4: migrations/b_2.sql is not a migration's name: it does not begin with digits and an underscore: migrations/notes.sql is not a migration's name: there is no underscore in it"
     );
 }
 
