@@ -16,8 +16,8 @@ use clap::{Args, Parser, Subcommand};
 pub use cache::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
 pub use database::{
     DownArgs, EnvArgs, EnvFormat, GcArgs, GenerationsArgs, GenerationsCommand, LogsArgs,
-    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, RestartArgs, SeedArgs, StartArgs, StatusArgs, UndoArgs,
-    UpArgs,
+    MigrateArgs, MigrateCommand, PsqlArgs, ResetArgs, RestartArgs, SeedArgs, StartArgs, StatusArgs,
+    UndoArgs, UpArgs,
 };
 pub use global::{Format, Global};
 pub use hints::{may_help, typed};
