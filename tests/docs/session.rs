@@ -125,6 +125,12 @@ impl Session {
         let text = text.replace(&self.home().display().to_string(), &format!("/home/{READER}"));
         let text = text.replace(&self.root.path().display().to_string(), "");
         let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+        // What devdb says of slow work: a page is not about how busy this machine is.
+        let is_patience = |line: &String| {
+            let is_work = ["applying ", "running "].iter().any(|word| line.starts_with(word));
+            is_work && line.ends_with(" …")
+        };
+        lines.retain(|line| !is_patience(line));
         while lines.last().is_some_and(String::is_empty) {
             lines.pop();
         }
