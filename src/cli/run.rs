@@ -122,7 +122,7 @@ pub struct EnvironmentArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "dotenv")]
     pub format: EnvFormat,
 
-    /// Write the variables into FILE and print nothing
+    /// Write the variables into FILE instead of printing them
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 }
