@@ -182,6 +182,48 @@ pub struct WatchIdleArgs {
     pub launch: String,
 }
 
+impl Command {
+    /// The name of a command that works on the developer's own instance and has no meaning for the
+    /// database of a run. None for the others.
+    pub fn of_own_instance(&self) -> Option<&'static str> {
+        Some(match self {
+            Command::Up(_) => "up",
+            Command::Down(_) => "down",
+            Command::Stop(_) => "stop",
+            Command::Start(_) => "start",
+            Command::Restart(_) => "restart",
+            Command::Reset(_) => "reset",
+            Command::Undo(_) => "undo",
+            Command::Generations(_) => "generations",
+            Command::Snapshot(_) => "snapshot",
+            Command::Logs(_) => "logs",
+            Command::Migrate(MigrateArgs { command: None | Some(MigrateCommand::Run) }) => {
+                "migrate"
+            }
+            Command::Seed(_) => "seed",
+            Command::Run(_)
+            | Command::Ephemeral(_)
+            | Command::Gc(_)
+            | Command::Cache(_)
+            | Command::Status(_)
+            | Command::List
+            | Command::Url
+            | Command::Env(_)
+            | Command::Psql(_)
+            | Command::Migrate(_)
+            | Command::Secret(_)
+            | Command::Config(_)
+            | Command::Init(_)
+            | Command::Doctor
+            | Command::WatchRun
+            | Command::WatchIdle(_)
+            | Command::Completions(_)
+            | Command::Man
+            | Command::Help(_) => return None,
+        })
+    }
+}
+
 /// `devdb completions`
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {

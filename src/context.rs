@@ -1,6 +1,8 @@
 //! What every command needs: the specification of its instance, the records, the engines, and the
 //! receiver of progress.
 
+use std::path::PathBuf;
+
 use crate::config::environment::Environment;
 use crate::engine::Engines;
 use crate::event::Events;
@@ -28,6 +30,11 @@ pub struct Context {
     pub home: Option<Home>,
     /// The source of the key for `!encrypt` values.
     pub key: KeySource,
+    /// The env file that devdb keeps right (absolute).
+    pub env_file: Option<PathBuf>,
+    /// The directory with the application's env files: that of the project; for the sample project,
+    /// the one in which devdb was started.
+    pub directory: PathBuf,
 }
 
 impl Context {

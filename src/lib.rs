@@ -49,7 +49,7 @@ use std::process::ExitCode;
 
 use cli::{Cli, Format};
 use commands::App;
-use config::environment::Environment;
+use config::environment::{Environment, PG_OPTIONS};
 use error::{Error, Kind, Result, ResultExt};
 use interrupt::Interrupt;
 use outcome::{Outcome, Report};
@@ -58,8 +58,8 @@ use output::{Output, Terminal, Verbosity};
 /// Runs devdb with the process's own arguments and environment.
 pub fn run() -> ExitCode {
     let environment = Environment::from_process();
-    if environment.get("PGOPTIONS").is_some() {
-        return restart_without_pg_options();
+    if let Some(options) = environment.get("PGOPTIONS") {
+        return restart_without_pg_options(options);
     }
     if let Some(exit) = commands::complete(&environment) {
         return exit;
@@ -99,13 +99,15 @@ fn unprinted(failure: std::io::Error) -> std::io::Result<u8> {
 }
 
 /// sqlx always adds PGOPTIONS to its connections. A process cannot change its own environment
-/// safely, so devdb starts itself again without the variable.
-fn restart_without_pg_options() -> ExitCode {
+/// safely, so devdb starts itself again without the variable. Another one keeps its value, so that
+/// `devdb env` can warn of it.
+fn restart_without_pg_options(options: &str) -> ExitCode {
     use std::os::unix::process::CommandExt;
     let failure = match std::env::current_exe() {
         Ok(program) => std::process::Command::new(program)
             .args(std::env::args_os().skip(1))
             .env_remove("PGOPTIONS")
+            .env(PG_OPTIONS, options)
             .exec(),
         Err(error) => error,
     };

@@ -561,3 +561,32 @@ proptest! {
         prop_assert_eq!(&config.spec("id", None).server.settings["x.y"], &value);
     }
 }
+
+#[test]
+fn the_env_files_of_the_key_and_of_the_address_are_settings() {
+    let value = |config: &Config, key: &str| {
+        let found = config.origins.iter().find(|setting| setting.key == key).unwrap();
+        format!("{} ({})", found.value, found.origin)
+    };
+    let case = Case::new("");
+    let config = case.load();
+    assert_eq!((&config.key_file, &config.env_file), (&None, &None));
+    assert_eq!(value(&config, "secrets.env_file"), "none (default)");
+    case.write(".env", "");
+    let config = case.load();
+    assert_eq!(config.key_file.as_deref(), Some(&*case.root().join(".env")));
+    assert_eq!(value(&config, "secrets.env_file"), ".env (default)");
+    assert_eq!(config.env_file, None);
+
+    let case = Case::new("secrets: {env_file: config/env}\nenv: {write: .env.local}\n");
+    let config = case.load();
+    assert_eq!(config.env_file.as_deref(), Some(&*case.root().join(".env.local")));
+    assert_eq!(config.warnings, ["secrets.env_file (devdb.yaml:1): there is no file config/env"]);
+    std::fs::create_dir_all(case.root().join("config/env")).unwrap();
+    assert!(shown(&case.error()).contains("is not a file"));
+    let none = Case::new("secrets: {env_file: none}\nenv: {write: none}\n");
+    none.write(".env", "");
+    let config = none.load();
+    assert_eq!((config.key_file, config.env_file, config.warnings), (None, None, vec![]));
+    assert!(shown(&Case::new("env: {wirte: .env}\n").error()).contains("did you mean write?"));
+}

@@ -40,6 +40,9 @@ use crate::error::{Error, Kind};
 /// ones.
 pub const FORMAT: u32 = 1;
 
+/// What stands for standard input or output in place of a file's path.
+pub const STANDARD_STREAM: &str = "-";
+
 const MANIFEST: &str = "manifest.json";
 const DATA: &str = "data";
 const SEAL: &str = "seal.json";

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, IsTerminal, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,8 +13,8 @@ use zstd::stream::read::Decoder;
 use super::entry::{Entry, Tree};
 use super::tar_stream::{ExactReader, TrailingHash};
 use super::{
-    ArchiveKind, BLOCK, DATA, FORMAT, FileOwner, MANIFEST, Manifest, SEAL, Seal, full_disk, unpack,
-    unusable,
+    ArchiveKind, BLOCK, DATA, FORMAT, FileOwner, MANIFEST, Manifest, SEAL, STANDARD_STREAM, Seal,
+    full_disk, unpack, unusable,
 };
 use crate::error::{Error, Kind, Result, ResultExt};
 
@@ -40,21 +40,43 @@ pub struct Verified<P> {
 }
 
 impl<P: DeserializeOwned> Archive<P> {
-    /// Opens a file and reads only its manifest.
+    /// Opens a file and reads only its manifest. [`STANDARD_STREAM`] stands for standard input,
+    /// which is copied into a file without a name, because devdb reads an archive twice.
     ///
     /// # Errors
     /// `Snapshot` when devdb did not write the file, a newer devdb wrote it, or its kind is not
     /// `kind`.
     pub fn open(path: &Path, kind: ArchiveKind) -> Result<Self> {
-        let file = fs::File::open(path)
-            .or_fail(Kind::Snapshot, || format!("cannot open the file {}", path.display()))
-            .map_err(|error| error.hint("name a file that devdb exported"))?;
+        let (file, path) = match path == Path::new(STANDARD_STREAM) {
+            true => (standard_input()?, Path::new("standard input")),
+            false => (opened(path)?, path),
+        };
         let text = manifest_text(&file).map_err(|error| {
             unusable(path, "it does not begin as a file that devdb exported").because(error)
         })?;
         let manifest = parse_manifest(&text, path, kind)?;
         Ok(Archive { path: path.to_path_buf(), file, manifest })
     }
+}
+
+fn opened(path: &Path) -> Result<fs::File> {
+    fs::File::open(path)
+        .or_fail(Kind::Snapshot, || format!("cannot open the file {}", path.display()))
+        .map_err(|error| error.hint("name a file that devdb exported"))
+}
+
+fn standard_input() -> Result<fs::File> {
+    let input = io::stdin();
+    if input.is_terminal() {
+        return Err(Error::new(Kind::Usage, "devdb does not read the file from a terminal")
+            .hint("give it the file: devdb … - < FILE"));
+    }
+    let copied = tempfile::tempfile().and_then(|mut file| {
+        io::copy(&mut input.lock(), &mut file)?;
+        file.rewind()?;
+        Ok(file)
+    });
+    copied.or_fail(Kind::Snapshot, || "cannot read standard input".into())
 }
 
 impl<P> Archive<P> {

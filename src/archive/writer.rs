@@ -2,7 +2,8 @@
 //! complete.
 
 use std::fs;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -13,7 +14,7 @@ use zstd::stream::write::Encoder;
 use super::entry::EntryKind;
 use super::source::{self, CompleteStream};
 use super::tar_stream::{Failure, SealedTar};
-use super::{ArchiveKind, FORMAT, MANIFEST, Manifest, Seal, full_disk};
+use super::{ArchiveKind, FORMAT, MANIFEST, Manifest, STANDARD_STREAM, Seal, full_disk};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -43,8 +44,9 @@ fn draft_prefix(path: &Path) -> String {
 
 /// Removes the unfinished files that killed writers of `path` left. It ignores errors.
 pub fn remove_drafts(path: &Path) {
-    let prefix = draft_prefix(path);
-    for entry in fs::read_dir(disk::parent(path)).into_iter().flatten().flatten() {
+    let Ok(disk::Target { path, .. }) = disk::target(path, Kind::Snapshot) else { return };
+    let prefix = draft_prefix(&path);
+    for entry in fs::read_dir(disk::parent(&path)).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(&prefix)
             && name.ends_with(DRAFT_SUFFIX)
@@ -61,57 +63,70 @@ fn is_being_written(draft: &Path) -> bool {
     matches!(locked, Ok(Err(fs::TryLockError::WouldBlock)))
 }
 
-/// Writes a file. If it is dropped before [`Writer::finish`], no file remains.
+/// Writes a file, or to standard output. If it is dropped before [`Writer::finish`], no file remains.
 pub struct Writer {
+    /// The file, for errors too.
     path: PathBuf,
     if_exists: IfExists,
-    draft: NamedTempFile,
-    tar: SealedTar<Encoder<'static, BufWriter<fs::File>>>,
+    /// None on standard output.
+    draft: Option<NamedTempFile>,
+    tar: Tar,
 }
+
+type Tar = SealedTar<Encoder<'static, BufWriter<fs::File>>>;
 
 impl Writer {
     /// Begins a file of this kind at `path`. Until it is finished it has another name in the same
-    /// directory. Only its owner can read it, also when it is finished.
+    /// directory. Only its owner can read it, also when it is finished. [`STANDARD_STREAM`] stands
+    /// for standard output.
     ///
     /// # Errors
-    /// `Snapshot` when the target exists and must not be replaced, or its directory cannot be
-    /// written to.
+    /// `Snapshot` when the target exists and must not be replaced, when it is no regular file, or
+    /// its directory cannot be written to. `Usage` when standard output is a terminal.
     pub fn create(
         path: &Path,
         kind: ArchiveKind,
         payload: &impl Serialize,
         if_exists: IfExists,
     ) -> Result<Self> {
-        if if_exists == IfExists::Refuse && path.symlink_metadata().is_ok() {
-            return Err(exists(path));
+        let manifest = Manifest {
+            format: FORMAT,
+            kind,
+            created: Utc::now(),
+            devdb: env!("CARGO_PKG_VERSION").to_owned(),
+            payload,
+        };
+        if path == Path::new(STANDARD_STREAM) {
+            return Writer::to_standard_output(&manifest);
+        }
+        let disk::Target { path, existing } = disk::target(path, Kind::Snapshot)?;
+        if if_exists == IfExists::Refuse && existing.is_some() {
+            return Err(exists(&path));
         }
         let begin = || {
             let draft = tempfile::Builder::new()
-                .prefix(&draft_prefix(path))
+                .prefix(&draft_prefix(&path))
                 .suffix(DRAFT_SUFFIX)
-                .tempfile_in(disk::parent(path))?;
+                .tempfile_in(disk::parent(&path))?;
             // The lock keeps another devdb from removing the draft. Nobody else can hold it yet.
             let _ = draft.as_file().try_lock();
-            let mut encoder =
-                Encoder::new(BufWriter::new(draft.as_file().try_clone()?), COMPRESSION_LEVEL)?;
-            encoder.include_checksum(true)?;
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            encoder.multithread(u32::try_from(threads.min(THREADS_MAX)).unwrap_or(1))?;
-            let mut tar = SealedTar::new(encoder);
-            tar.text(
-                MANIFEST,
-                &Manifest {
-                    format: FORMAT,
-                    kind,
-                    created: Utc::now(),
-                    devdb: env!("CARGO_PKG_VERSION").to_owned(),
-                    payload,
-                },
-            )?;
+            let tar = begun(draft.as_file().try_clone()?, &manifest)?;
             Ok((draft, tar))
         };
-        let (draft, tar) = begin().map_err(|error: io::Error| cannot_write(path, error))?;
-        Ok(Writer { path: path.to_path_buf(), if_exists, draft, tar })
+        let (draft, tar) = begin().map_err(|error: io::Error| cannot_write(&path, error))?;
+        Ok(Writer { path, if_exists, draft: Some(draft), tar })
+    }
+
+    fn to_standard_output(manifest: &Manifest<impl Serialize>) -> Result<Self> {
+        let path = PathBuf::from("standard output");
+        let output = io::stdout();
+        if output.is_terminal() {
+            return Err(Error::new(Kind::Usage, "devdb does not write the file to a terminal")
+                .hint("send it to a program or a file: devdb … - > FILE"));
+        }
+        let begin = || begun(output.as_fd().try_clone_to_owned()?.into(), manifest);
+        let tar = begin().map_err(|error| cannot_write(&path, error))?;
+        Ok(Writer { path, if_exists: IfExists::Replace, draft: None, tar })
     }
 
     /// Copies the data directory from the tar stream of a container engine, in which it is at
@@ -198,10 +213,14 @@ impl Writer {
         }
         let flush = || {
             let (encoder, seal) = tar.seal()?;
-            encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            let file = encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+            if draft.is_some() {
+                file.sync_all()?;
+            }
             Ok(seal)
         };
         let seal = flush().map_err(|error| cannot_write(&path, error))?;
+        let Some(draft) = draft else { return Ok(seal) };
         let persisted = match if_exists {
             IfExists::Refuse => draft.persist_noclobber(&path),
             IfExists::Replace => draft.persist(&path),
@@ -215,6 +234,17 @@ impl Writer {
         disk::sync_parent(&path).map_err(|error| cannot_write(&path, error))?;
         Ok(seal)
     }
+}
+
+/// Begins the tar stream with the manifest.
+fn begun(file: fs::File, manifest: &Manifest<impl Serialize>) -> io::Result<Tar> {
+    let mut encoder = Encoder::new(BufWriter::new(file), COMPRESSION_LEVEL)?;
+    encoder.include_checksum(true)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    encoder.multithread(u32::try_from(threads.min(THREADS_MAX)).unwrap_or(1))?;
+    let mut tar = SealedTar::new(encoder);
+    tar.text(MANIFEST, manifest)?;
+    Ok(tar)
 }
 
 fn exists(path: &Path) -> Error {

@@ -110,7 +110,7 @@ pub struct PruneArgs {
 /// `devdb cache push` and `pull`
 #[derive(Debug, Args)]
 pub struct TransferArgs {
-    /// A file whose name ends in .tar.zst, or REGISTRY/NAME:TAG
+    /// A file whose name ends in .tar.zst, - for standard input or output, or REGISTRY/NAME:TAG
     #[arg(value_name = "REF")]
     pub reference: String,
     /// Use the cache of this engine

@@ -235,10 +235,10 @@ pub struct EnvArgs {
     /// Print the variables in this format
     #[arg(long, value_enum, default_value = "dotenv")]
     pub format: EnvFormat,
-    /// Update FILE instead of printing; other lines of FILE stay as they are
+    /// Update FILE instead of printing (- prints); other lines of FILE stay as they are
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
-    /// Add the encryption key that devdb made for this project
+    /// Add the encryption key of this project
     #[arg(long)]
     pub with_key: bool,
 }

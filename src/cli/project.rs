@@ -56,14 +56,16 @@ pub enum SecretCommand {
     Keygen,
     /// Encrypt the value on standard input
     #[command(
-        after_help = "The key is ENCRYPTION_KEY, or the one that devdb keeps for this project.\n\n\
+        after_help = "The key is ENCRYPTION_KEY, else that of .env, else the one that devdb keeps for this\n\
+    project. `devdb config` shows where it comes from.\n\n\
     Example:\n  \
     printf %s \"$PASSWORD\" | devdb secret encrypt"
     )]
     Encrypt,
     /// Decrypt the value on standard input
     #[command(
-        after_help = "The key is ENCRYPTION_KEY, or the one that devdb keeps for this project.\n\n\
+        after_help = "The key is ENCRYPTION_KEY, else that of .env, else the one that devdb keeps for this\n\
+    project. `devdb config` shows where it comes from.\n\n\
     Example:\n  \
     devdb psql -Atc 'select password_encrypted from gateways limit 1' |\n    \
     devdb secret decrypt"

@@ -76,12 +76,13 @@ pub enum SnapshotCommand {
     },
     /// Write a snapshot into a file, for another machine or person
     #[command(after_help = "The file holds all data and the hashes of the passwords.\n\n\
-    Example:\n  \
-    devdb snapshot export before-import orders.tar.zst")]
+    Examples:\n  \
+    devdb snapshot export before-import orders.tar.zst\n  \
+    devdb snapshot export before-import - | ssh host devdb snapshot import -")]
     Export {
         /// The snapshot's name
         name: String,
-        /// The file to write, usually with a name in .tar.zst
+        /// The file to write, usually with a name in .tar.zst; - is standard output
         file: PathBuf,
         /// Replace FILE if it exists
         #[arg(long)]
@@ -96,7 +97,7 @@ pub enum SnapshotCommand {
     devdb snapshot import orders.tar.zst --name orders-of-anna"
     )]
     Import {
-        /// The file to read
+        /// The file to read; - is standard input
         file: PathBuf,
         /// Give the snapshot this name [default: the name it had]
         #[arg(long, value_name = "NAME")]

@@ -5,11 +5,12 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{App, down};
-use crate::cli::{CacheArgs, CacheCommand, PruneArgs, TransferArgs};
+use crate::cli::{CacheArgs, CacheCommand, Format, PruneArgs, TransferArgs};
 use crate::config::Overrides;
 use crate::context::Context;
+use crate::disk;
 use crate::engine::{DamagedGolden, Engine, GoldenState};
-use crate::error::{Kind, Result, ResultExt};
+use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden, Imported, Limits, Reference, Scope};
 use crate::instance::Instance;
 use crate::outcome::{
@@ -144,11 +145,18 @@ async fn remove(context: &Context, all: bool, limits: &Limits) -> Result<PruneRe
 async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let (context, plan, reference) = transfer(app, args)?;
-    let mut instance = Instance::open(&context).await?;
     let file = match &reference {
-        Reference::File(path) => Some(path.as_path()),
-        Reference::Registry(_) => None,
+        Reference::File(path) if !reference.is_stream() => Some(path.as_path()),
+        _ => None,
     };
+    if let Some(file) = file {
+        disk::target(file, Kind::Snapshot)?;
+    }
+    if reference.is_stream() && app.global.format() == Format::Json {
+        return Err(Error::new(Kind::Usage, "the state and a JSON document cannot share stdout")
+            .hint("name a file, or leave out --json"));
+    }
+    let mut instance = Instance::open(&context).await?;
     let engine = instance.enter_cache(file).await?;
     let sent = async {
         if let Reference::Registry(name) = &reference {
@@ -174,6 +182,9 @@ async fn push(app: &App, args: TransferArgs) -> Result<Outcome> {
         })
     };
     let sent = instance.leave_cache(sent.await)?;
+    if reference.is_stream() {
+        return Ok(Outcome { command: "cache push", report: Report::Nothing, exit: 0 });
+    }
     Ok(Outcome { command: "cache push", report: Report::Pushed(Box::new(sent)), exit: 0 })
 }
 
@@ -199,6 +210,7 @@ async fn pull(app: &App, args: TransferArgs) -> Result<Outcome> {
 fn transfer(app: &App, args: TransferArgs) -> Result<(Context, Plan, Reference)> {
     let reference = match Reference::parse(&args.reference)? {
         // The message names the file for a reader in another directory.
+        stream if stream.is_stream() => stream,
         Reference::File(path) => {
             Reference::File(std::path::absolute(&path).or_fail(Kind::Usage, || {
                 format!("{} is not a file name that can be used", path.display())

@@ -5,6 +5,7 @@ use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::config::{self, Config, Overrides, Project, identity};
 use crate::error::{Kind, Result, ResultExt};
 use crate::outcome::{ConfigReport, ConfigRow, Outcome, Report};
+use crate::secret::Described;
 use crate::state::Store;
 
 /// `devdb config`
@@ -19,7 +20,7 @@ pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
     if let Some(profile) = remembered_profile(app, &config) {
         config.remember_profile(&profile);
     }
-    let settings = config
+    let mut settings: Vec<ConfigRow> = config
         .origins
         .iter()
         .map(|setting| ConfigRow {
@@ -28,6 +29,7 @@ pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
             origin: setting.origin.to_string(),
         })
         .collect();
+    settings.push(key(app, &config)?);
     let directory = match config.project {
         Project::Directory { root } => Some(root),
         Project::Sample => None,
@@ -47,4 +49,20 @@ fn remembered_profile(app: &App, config: &Config) -> Option<String> {
     let id = identity::known(root, &app.environment)?;
     let record = Store::open(&data_dir).ok()?.load(&config.spec(&id, None).owner.key()).ok()??;
     record.current_generation()?.profile.clone()
+}
+
+/// The row of the key in use. It shows a fingerprint, never the key.
+fn key(app: &App, config: &Config) -> Result<ConfigRow> {
+    let data_dir = app.environment.data_dir()?;
+    let id = match &config.project {
+        Project::Directory { root } => identity::known(root, &app.environment),
+        Project::Sample if data_dir.exists() => {
+            identity::sample_id(&data_dir, &app.environment).ok().map(|identity| identity.id)
+        }
+        Project::Sample => None,
+    };
+    // A project without an id has no key.
+    let source = app.key_source(config, data_dir, id.unwrap_or_else(|| "unknown".to_owned()))?;
+    let Described { key, origin } = source.describe();
+    Ok(ConfigRow { key: "secrets.key".to_owned(), value: key, origin })
 }

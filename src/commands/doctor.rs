@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::App;
 use crate::config::Overrides;
 use crate::context::Context;
+use crate::db::connect::Address;
 use crate::engine::docker::{Discovery, Docker, discover_all};
 use crate::engine::native::programs;
 use crate::engine::{Role, Server, Status};
@@ -275,8 +276,10 @@ fn records(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
 fn inherited(app: &App, context: &Context, checks: &mut Vec<Check>) {
     use secrecy::ExposeSecret;
     let Some(url) = app.environment.database_url() else { return };
-    let own = instance::record(context).map(|record| instance::recorded_address(&record).url());
-    if own.is_ok_and(|own| own == url.expose_secret()) {
+    let own = instance::record(context).map(|record| instance::recorded_address(&record));
+    let url = Address::parse(url.expose_secret());
+    let is_own = |url: Address| own.is_ok_and(|own| own.variables() == url.variables());
+    if url.is_some_and(is_own) {
         checks.push(good("DATABASE_URL", "is the URL of this database"));
     } else {
         checks.push(warn(

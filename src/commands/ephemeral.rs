@@ -14,6 +14,7 @@ use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::Result;
 use crate::outcome::{EphemeralReport, EphemeralsReport, Location, Outcome, Report};
+use crate::plan::EPHEMERAL_VARIABLE;
 use crate::spec::EngineKind;
 
 /// `devdb ephemeral`
@@ -34,7 +35,7 @@ async fn start(app: &App, args: EphemeralStartArgs) -> Result<Outcome> {
     let mut ephemeral = Ephemeral::start(&context, &plan, &id, Some(args.ttl)).await?;
     let given = async {
         let note = ephemeral.keep(&id, &mut watcher, args.ttl).await?;
-        give(app, "ephemeral start", &note, &args.environment)
+        give(app, &context, "ephemeral start", &note, &args.environment)
     };
     match given.await {
         Ok(outcome) => Ok(outcome),
@@ -50,15 +51,20 @@ fn environment(app: &App, args: EphemeralEnvArgs) -> Result<Outcome> {
     env::check(args.environment.write.as_deref(), args.environment.format)?;
     let context = app.context(Overrides::default(), None)?;
     let note = note::find(&context.store, &context.spec.owner, args.id.as_deref())?;
-    give(app, "ephemeral env", &note, &args.environment)
+    give(app, &context, "ephemeral env", &note, &args.environment)
 }
 
 /// Prints or writes the variables that a program needs to connect.
-fn give(app: &App, command: &'static str, note: &Note, args: &EnvironmentArgs) -> Result<Outcome> {
-    let variables = note.address().variables().map(|(name, value)| (name.to_owned(), value));
-    let mut variables = Vec::from(variables);
-    variables.push(("DEVDB_EPHEMERAL".to_owned(), note.id()?.to_string()));
-    env::give(app, command, args.format, args.write.as_deref(), &variables)
+fn give(
+    app: &App,
+    context: &Context,
+    command: &'static str,
+    note: &Note,
+    args: &EnvironmentArgs,
+) -> Result<Outcome> {
+    let mut variables = env::variables(&note.address());
+    variables.push((EPHEMERAL_VARIABLE.to_owned(), note.id()?.to_string()));
+    env::give(app, context, command, args.format, args.write.as_deref(), &variables)
 }
 
 fn list(app: &App) -> Result<Outcome> {

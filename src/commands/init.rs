@@ -1,13 +1,14 @@
 //! `devdb init`: writes the files of a project from `templates/`, and overwrites nothing.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use include_dir::Dir;
 
 use super::App;
 use crate::cli::{CiSystem, InitArgs};
+use crate::disk;
 use crate::embedded::{self, MIGRATIONS, SEEDS};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::outcome::{InitReport, Outcome, Report};
@@ -95,30 +96,28 @@ fn copy(from: &'static Dir<'static>, to: &Path, report: &mut InitReport) -> Resu
 
 /// Writes a file unless it exists.
 fn write(file: &Path, text: &[u8], report: &mut InitReport) -> Result<()> {
-    match fs::OpenOptions::new().write(true).create_new(true).open(file) {
-        Ok(mut new) => {
-            new.write_all(text)
-                .or_fail(Kind::Config, || format!("cannot write {}", file.display()))?;
-            report.written.push(file.to_path_buf());
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            report.kept.push(file.to_path_buf());
-        }
-        Err(error) => {
-            return Err(error).or_fail(Kind::Config, || format!("cannot write {}", file.display()));
-        }
+    let target = disk::target(file, Kind::Config)?;
+    if target.existing.is_some() {
+        report.kept.push(file.to_path_buf());
+        return Ok(());
     }
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&target.path)
+        .and_then(|mut new| new.write_all(text))
+        .or_fail(Kind::Config, || format!("cannot write {}", file.display()))?;
+    report.written.push(file.to_path_buf());
     Ok(())
 }
 
 /// Adds the missing lines at the end of a .gitignore.
 fn ignore(file: &Path, lines: &str, report: &mut InitReport) -> Result<()> {
-    let present = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            return Err(error).or_fail(Kind::Config, || format!("cannot read {}", file.display()));
-        }
+    let target = disk::target(file, Kind::Config)?;
+    let present = match target.existing {
+        Some(_) => fs::read_to_string(&target.path)
+            .or_fail(Kind::Config, || format!("cannot read {}", file.display()))?,
+        None => String::new(),
     };
     let missing: Vec<&str> = lines
         .lines()
@@ -129,18 +128,19 @@ fn ignore(file: &Path, lines: &str, report: &mut InitReport) -> Result<()> {
         report.kept.push(file.to_path_buf());
         return Ok(());
     }
+    let end = if present.contains("\r\n") { "\r\n" } else { "\n" };
     let mut addition = String::new();
     if !present.is_empty() && !present.ends_with('\n') {
-        addition.push('\n');
+        addition.push_str(end);
     }
     for line in missing {
         addition.push_str(line);
-        addition.push('\n');
+        addition.push_str(end);
     }
     fs::OpenOptions::new()
         .create(true)
         .append(true)
-        .open(file)
+        .open(target.path)
         .and_then(|mut open| open.write_all(addition.as_bytes()))
         .or_fail(Kind::Config, || format!("cannot write {}", file.display()))?;
     report.written.push(file.to_path_buf());

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{App, said};
+use super::{App, lent, said};
 use crate::cli::{MigrateArgs, MigrateCommand};
 use crate::config::Overrides;
 use crate::context::Context;
@@ -18,7 +18,7 @@ pub async fn run(app: &App, args: MigrateArgs) -> Result<Outcome> {
     match args.command {
         None | Some(MigrateCommand::Run) => apply(&context).await,
         Some(MigrateCommand::New { name }) => new(&context, &name),
-        Some(MigrateCommand::Status { check }) => status(&context, check).await,
+        Some(MigrateCommand::Status { check }) => status(app, &context, check).await,
     }
 }
 
@@ -38,15 +38,20 @@ fn new(context: &Context, name: &str) -> Result<Outcome> {
     Ok(said("migrate new", true, format!("wrote {}", file.display())))
 }
 
-async fn status(context: &Context, check: bool) -> Result<Outcome> {
+async fn status(app: &App, context: &Context, check: bool) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, Extent::Migrations)?;
     plan.tell_unread(&context.events);
     let checked = |error: Error| match error.kind() {
         Kind::NoInstance | Kind::NotRunning if check => error.with_kind(Kind::Pending),
         _ => error,
     };
-    let observed = context.interrupt.guard(Observed::look(context)).await.map_err(checked)?;
-    let address = observed.address().map_err(checked)?;
+    let address = match lent::database(app, context)? {
+        Some(lent) => lent.address,
+        None => {
+            let looking = context.interrupt.guard(Observed::look(context));
+            looking.await.and_then(|observed| observed.address()).map_err(checked)?
+        }
+    };
     let report = context.interrupt.guard(populate::migrations(&address, &plan)).await?;
     let exit = match check {
         true if report.drifted(context.spec.migrations.out_of_order) => Kind::Drift.exit_code(),

@@ -7,11 +7,13 @@ mod config;
 mod doctor;
 mod down;
 mod env;
+mod env_care;
 mod ephemeral;
 mod gc;
 mod generations;
 mod help;
 mod init;
+mod lent;
 mod list;
 mod logs;
 mod man;
@@ -37,7 +39,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
 use crate::cli::{Command, Global};
@@ -132,13 +133,7 @@ impl App {
         {
             self.events.warn(format!("devdb could not record where the project is now: {error}"));
         }
-        let name = config.key_env.clone();
-        let value = self.environment.get(&name).map(SecretString::from);
-        let key = KeySource {
-            variable: (name, value),
-            data_dir: data_dir.clone(),
-            project_id: identity.id.clone(),
-        };
+        let key = self.key_source(&config, data_dir.clone(), identity.id.clone())?;
         let record = store.load(&config.spec(&identity.id, timeout).owner.key());
         let generation = record.as_ref().ok().and_then(Option::as_ref).and_then(generation);
         if let Some(profile) = generation.and_then(|generation| generation.profile.as_ref()) {
@@ -160,7 +155,30 @@ impl App {
             environment: self.environment.clone(),
             home,
             key,
+            env_file: config.env_file,
+            directory: match config.project {
+                Project::Directory { root } => root,
+                Project::Sample => self.start_directory()?,
+            },
         })
+    }
+
+    fn key_source(
+        &self,
+        config: &Config,
+        data_dir: PathBuf,
+        project_id: String,
+    ) -> Result<KeySource> {
+        let name = config.key_env.clone();
+        let value = self.environment.get(&name);
+        let source = KeySource::new(name.clone(), value, data_dir, project_id);
+        match (&config.key_file, &config.project) {
+            (Some(file), Project::Directory { root }) => {
+                let shown = file.strip_prefix(root).unwrap_or(file).display().to_string();
+                source.or_from_file(file, &shown)
+            }
+            _ => Ok(source),
+        }
     }
 }
 
@@ -204,10 +222,18 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     let reaping = reaching.then(|| reap(app)).flatten();
     // `gc` shows expired generations, and removes them with --yes.
     let expiring = reaching && !matches!(command, Command::Gc(_));
-    let outcome = match dispatch(app, command).await {
+    let care = env_care::Care::of(&command);
+    let outcome = match lent::refuse(app, &command) {
+        Ok(()) => dispatch(app, command).await,
+        Err(refused) => Err(refused),
+    };
+    let outcome = match outcome {
         Err(error) if error.data_may_be_missing() => Err(with_remains(app, error).await),
         outcome => outcome,
     };
+    if outcome.is_ok() {
+        env_care::take(app, care);
+    }
     if expiring && let Err(error) = expire(app).await {
         tracing::debug!("expired generations could not be removed: {error}");
     }

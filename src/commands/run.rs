@@ -11,16 +11,11 @@ use crate::ephemeral::watcher::Watcher;
 use crate::ephemeral::{Ephemeral, Id};
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Outcome, Report};
-use crate::plan::{Extent, Plan, Skip};
+use crate::plan::{Extent, LentVariables, Plan, Skip};
 
 /// `devdb run`
 pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
-    if let Some(file) = args.artifact.as_deref().filter(|path| path.exists() && !path.is_dir()) {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("--artifact: {} is not a directory", file.display()),
-        ));
-    }
+    check_artifact(args.artifact.as_deref())?;
     let (context, plan) = prepare(app, &args.database)?;
     let id = Id::random();
     let mut watcher = Watcher::start(&id, &context.spec.owner)?;
@@ -34,7 +29,12 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
     };
     // From here on the command handles the signals.
     context.interrupt.ignore_signals();
-    let ran = command::run(&args.command, &id, &ephemeral.address, &context.environment).await;
+    let variables = LentVariables {
+        id: id.to_string(),
+        address: ephemeral.address.clone(),
+        project_id: context.spec.owner.project_id.clone(),
+    };
+    let ran = command::run(&args.command, &id, &variables, &context.environment).await;
     let has_failed = !matches!(ran, Ok(ended) if ended.is_success());
     let wants_keeping = has_failed && args.keep_on_failure && ran.is_ok();
     if !(wants_keeping && keep(&context, &mut ephemeral, &mut watcher, &id, &args).await) {
@@ -54,6 +54,18 @@ pub async fn run(app: &App, args: RunArgs) -> Result<Outcome> {
             Outcome { command: "run", report: Report::Signal(signal), exit: 1 }
         }
     })
+}
+
+/// Fails early when devdb could not save anything in the directory.
+fn check_artifact(directory: Option<&Path>) -> Result<()> {
+    match directory {
+        Some(path) if path.exists() && !path.is_dir() => {
+            let message = format!("--artifact: {} is not a directory", path.display());
+            Err(Error::new(Kind::Usage, message).hint("name a directory, which need not exist yet"))
+        }
+        Some(path) => Ephemeral::check_place(path),
+        None => Ok(()),
+    }
 }
 
 /// Reads and checks the settings and files before anything is started.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::reset::report;
 use super::{App, said};
-use crate::archive::IfExists;
-use crate::cli::{SnapshotArgs, SnapshotCommand};
+use crate::archive::{IfExists, STANDARD_STREAM};
+use crate::cli::{Format, SnapshotArgs, SnapshotCommand};
 use crate::config::Overrides;
 use crate::context::Context;
 use crate::engine::{Snapshot, SnapshotName, State};
@@ -147,7 +147,17 @@ async fn export(app: &App, name: &str, file: &Path, force: bool) -> Result<Outco
     let context = context(app, None)?;
     let file = absolute(file)?;
     let if_exists = if force { IfExists::Replace } else { IfExists::Refuse };
+    if file == Path::new(STANDARD_STREAM) && app.global.format() == Format::Json {
+        return Err(Error::new(
+            Kind::Usage,
+            "the snapshot and a JSON document cannot share stdout",
+        )
+        .hint("name a file, or leave out --json"));
+    }
     let exported = Instance::open(&context).await?.export_snapshot(&name, &file, if_exists).await?;
+    if file == Path::new(STANDARD_STREAM) {
+        return Ok(Outcome { command: "snapshot export", report: Report::Nothing, exit: 0 });
+    }
     let report = Report::Exported(ExportedReport {
         snapshot: name.to_string(),
         file,
@@ -170,6 +180,9 @@ async fn import(app: &App, file: &Path, name: Option<&str>) -> Result<Outcome> {
 }
 
 fn absolute(file: &Path) -> Result<PathBuf> {
+    if file == Path::new(STANDARD_STREAM) {
+        return Ok(file.to_owned());
+    }
     std::path::absolute(file)
         .or_fail(Kind::Usage, || format!("{file:?} is not a file name that can be used"))
 }

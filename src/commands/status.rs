@@ -1,9 +1,11 @@
 //! `devdb status`
 
 use super::App;
+use super::lent::{self, Lent};
 use crate::cli::{Format, StatusArgs};
 use crate::config::Overrides;
 use crate::context::Context;
+use crate::db::connect::Address;
 use crate::engine::{Engine, Status};
 use crate::error::{Kind, Result};
 use crate::golden;
@@ -19,6 +21,9 @@ pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, Extent::Seeds);
     let with_golden = app.global.verbose || app.global.format() == Format::Json;
     let looking = async {
+        if let Some(lent) = lent::database(app, &context)? {
+            return look_at_lent(&context, plan.as_ref().ok(), &lent).await;
+        }
         let (mut report, engine) = look(&context, plan.as_ref().ok()).await?;
         if let (Ok(plan), true) = (&plan, with_golden) {
             report.golden = golden(&context, engine, plan).await;
@@ -33,6 +38,36 @@ pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
         exit = if args.check { error.kind().exit_code() } else { 0 };
     }
     Ok(Outcome { command: "status", report: Report::Status(Box::new(report)), exit })
+}
+
+/// Looks at the database of a run.
+async fn look_at_lent(context: &Context, plan: Option<&Plan>, lent: &Lent) -> Result<StatusReport> {
+    let mut report = StatusReport::absent(lent.owner(context));
+    report.state = "running";
+    report.location = Some(Location::from(&lent.address));
+    // `status` shows a server that is starting or in trouble; it does not fail.
+    if let Err(error) = survey(context, plan, &lent.address, &mut report).await {
+        report.trouble = Some(error.to_string());
+    }
+    Ok(report)
+}
+
+/// Asks the server.
+async fn survey(
+    context: &Context,
+    plan: Option<&Plan>,
+    address: &Address,
+    report: &mut StatusReport,
+) -> Result<()> {
+    let nothing = Plan::nothing();
+    let found = populate::survey(context, address, plan.unwrap_or(&nothing)).await?;
+    let Survey { server: facts, migrations, seeds } = found;
+    report.server_version = Some(facts.version);
+    report.started = Some(facts.started);
+    report.database_bytes = Some(facts.database_size);
+    report.migrations = plan.map(|_| migrations);
+    report.seeds = plan.map(|_| seeds);
+    Ok(())
 }
 
 /// Looks at the instance. `plan` is none when its files cannot be read.
@@ -73,23 +108,15 @@ async fn describe(
             report.started = *since;
             report.health = health.clone();
             let address = instance::address(record, instance::endpoint_of(server)?);
-            match populate::survey(context, &address, plan.unwrap_or(&Plan::nothing())).await {
-                Ok(Survey { server: facts, migrations, seeds }) => {
-                    report.server_version = Some(facts.version);
-                    report.started = Some(facts.started);
-                    report.database_bytes = Some(facts.database_size);
-                    // The server has answered before the engine's first health check.
-                    report.health = health.clone().filter(|word| word != "starting");
-                    report.migrations = plan.map(|_| migrations);
-                    report.seeds = plan.map(|_| seeds);
+            // `status` shows a server that is starting or in trouble; it does not fail.
+            if let Err(error) = survey(context, plan, &address, report).await {
+                report.trouble = Some(error.to_string());
+                if error.data_may_be_missing() {
+                    report.go_back = Remains::of(&observed.engine, record).await?.lines();
                 }
-                // `status` shows a server that is starting or in trouble; it does not fail.
-                Err(error) => {
-                    report.trouble = Some(error.to_string());
-                    if error.data_may_be_missing() {
-                        report.go_back = Remains::of(&observed.engine, record).await?.lines();
-                    }
-                }
+            } else {
+                // The server has answered before the engine's first health check.
+                report.health = health.clone().filter(|word| word != "starting");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `devdb up`
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::App;
@@ -24,7 +25,12 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         ..Overrides::default()
     };
     let context = app.context(flags, args.timeout)?;
-    super::env::check(args.write_env.as_deref(), EnvFormat::Dotenv)?;
+    if args.write_env.as_deref() == Some(Path::new("-")) {
+        return Err(Error::new(Kind::Usage, "--write-env takes the name of a file")
+            .hint("devdb up && devdb env   prints the variables"));
+    }
+    let env_file = args.write_env.clone().or_else(|| context.env_file.clone());
+    super::env::check(env_file.as_deref(), EnvFormat::Dotenv)?;
     let plan = Plan::load(
         &context.spec,
         Extent::skipping(Skip { migrations: args.no_migrate, seeds: args.no_seed }),
@@ -52,7 +58,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         tell_of_former_name(&context);
         tell_of_former_checkout(&context);
     }
-    if let Some(file) = args.write_env {
+    if let Some(file) = env_file {
         super::env::write(&context, &file)?;
         report.env_file = Some(file);
     }

@@ -26,12 +26,22 @@ const DEFAULT_PROFILE: &str = "dev";
 /// The branches whose databases never stop by themselves.
 const NEVER_IDLE: [&str; 2] = ["main", "master"];
 
+/// The env file of a project, unless the settings name another one.
+const ENV_FILE: &str = ".env";
+
+/// What stands in place of a file's name for no file.
+const NO_FILE: &str = "none";
+
 /// What the settings of a project decide.
 pub(super) struct Decided {
     /// The specification. The checkout's id is still missing: the settings do not hold it.
     pub spec: InstanceSpec,
     /// The environment variable with the encryption key.
     pub key_env: String,
+    /// The env file that may hold the encryption key.
+    pub key_file: Option<PathBuf>,
+    /// The env file that devdb keeps right.
+    pub env_file: Option<PathBuf>,
 }
 
 /// Decides every setting, in the order in which `devdb config` shows them. Relative paths are
@@ -54,6 +64,8 @@ pub(super) fn decide(
     let seeds = seeds(layers, project, root, environment)?;
     let key_env =
         layers.decide("secrets.key_env", || "ENCRYPTION_KEY".into()).check(values::variable)?;
+    let key_file = key_file(layers, project, root)?;
+    let env_file = env_file(layers, root)?;
     let retention = retention(layers)?;
     let cache = cache(layers)?;
     let owner = Owner { project_id: String::new(), project: name, developer, instance };
@@ -70,7 +82,7 @@ pub(super) fn decide(
         cache,
         timeout,
     };
-    Ok(Decided { spec, key_env })
+    Ok(Decided { spec, key_env, key_file, env_file })
 }
 
 /// The instance's name, and whether it is the name of the branch that is checked out. A name that a
@@ -170,6 +182,41 @@ fn seeds(
         SourceSpec::Files(Files::Embedded) | SourceSpec::Command(_) => None,
     };
     Ok(SeedSpec { source, profile, usual_profile, is_remembered: false, notes })
+}
+
+/// The env file that may hold the encryption key: by default the project's `.env`, where there is
+/// one.
+fn key_file(layers: &mut Layers<'_>, project: &Project, root: &Path) -> Result<Option<PathBuf>> {
+    const KEY: &str = "secrets.env_file";
+    let Some(given) = layers.given(KEY) else {
+        let usual = root.join(ENV_FILE);
+        let found = *project != Project::Sample && usual.is_file();
+        layers.record(KEY, if found { ENV_FILE } else { NO_FILE }, Origin::Default);
+        return Ok(found.then_some(usual));
+    };
+    let path = given.check(values::path)?;
+    layers.record(KEY, &path, given.origin());
+    if path == NO_FILE {
+        return Ok(None);
+    }
+    let file = root.join(&path);
+    if file.exists() && !file.is_file() {
+        return Err(given.error(&Problem {
+            what: format!("{path:?} is not a file"),
+            hint: "name an env file, or none".to_owned(),
+        }));
+    }
+    if !file.exists() {
+        layers.warnings.push(format!("{KEY} ({}): there is no file {path}", given.origin()));
+    }
+    Ok(Some(file))
+}
+
+/// The env file that devdb keeps right.
+fn env_file(layers: &mut Layers<'_>, root: &Path) -> Result<Option<PathBuf>> {
+    let given = layers.decide("env.write", || NO_FILE.into());
+    let path = given.check(values::path)?;
+    Ok((path != NO_FILE).then(|| root.join(path)))
 }
 
 fn retention(layers: &mut Layers<'_>) -> Result<Retention> {

@@ -79,6 +79,8 @@ pub const KEYS: &[Key] = &[
     list("seeds.command"),
     list("seeds.inputs"),
     text("secrets.key_env"),
+    text("secrets.env_file"),
+    text("env.write"),
     text("generations.days"),
     text("generations.size"),
     text("cache.states"),
@@ -91,6 +93,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("migrations", "path: migrations"),
     ("seeds", "path: seeds"),
     ("secrets", "key_env: ENCRYPTION_KEY"),
+    ("env", "write: .env"),
     ("generations", "days: 7"),
     ("cache", "states: 20"),
 ];

@@ -129,6 +129,10 @@ pub struct Config {
     pub project: Project,
     /// The environment variable with the encryption key.
     pub key_env: String,
+    /// The env file that may hold the encryption key (absolute).
+    pub key_file: Option<PathBuf>,
+    /// The env file that devdb keeps right (absolute).
+    pub env_file: Option<PathBuf>,
     /// Every setting with its value and where that comes from.
     pub origins: Vec<Setting>,
     /// What a person probably did not intend; one line each.
@@ -188,10 +192,11 @@ pub fn load(start: &Path, environment: &Environment, flags: &Overrides) -> Resul
         Project::Sample => start,
     };
     let mut layers = Layers::new(flags, environment, &documents);
-    let Decided { spec, key_env } = decide::decide(&mut layers, &project, root, environment)?;
+    let Decided { spec, key_env, key_file, env_file } =
+        decide::decide(&mut layers, &project, root, environment)?;
     let Layers { decided: origins, warnings: more, .. } = layers;
     warnings.extend(more);
-    Ok(Config { project, key_env, origins, warnings, spec })
+    Ok(Config { project, key_env, key_file, env_file, origins, warnings, spec })
 }
 
 /// devdb.local.yaml, if it is there, and devdb.yaml: the strongest first.

@@ -39,6 +39,9 @@ struct Document {
     /// Encrypted values.
     #[schemars(with = "SecretsSection")]
     secrets: Option<Described>,
+    /// The env file of your application.
+    #[schemars(with = "EnvSection")]
+    env: Option<Described>,
     /// The data from before a reset, for `devdb undo`.
     #[schemars(with = "GenerationsSection")]
     generations: Option<Described>,
@@ -128,6 +131,20 @@ struct SecretsSection {
     /// The environment variable that holds the key. Default: ENCRYPTION_KEY.
     #[schemars(with = "String", regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     key_env: Option<Described>,
+    /// The env file that may hold the key, relative to this file; the environment wins over it. Or
+    /// none. Default: .env, where there is one.
+    #[schemars(with = "String", length(min = 1))]
+    env_file: Option<Described>,
+}
+
+/// The env file of your application.
+#[derive(Default, JsonSchema)]
+#[schemars(default, deny_unknown_fields, rename = "env")]
+struct EnvSection {
+    /// The env file, relative to this file, into which devdb writes the address whenever it
+    /// changes. Or none. Default: none.
+    #[schemars(with = "String", length(min = 1))]
+    write: Option<Described>,
 }
 
 /// The data from before a reset, for `devdb undo`.

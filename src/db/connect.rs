@@ -38,29 +38,35 @@ pub struct Address {
 }
 
 impl Address {
-    /// The URL with the password, percent-encoded where needed.
+    /// The URL with the password, percent-encoded where needed. It says `sslmode`, because a
+    /// `PGSSLMODE` of the shell would otherwise demand TLS, which the server does not have.
     pub fn url(&self) -> String {
-        self.url_with(self.password.expose_secret())
+        self.url_with(&encode(self.password.expose_secret())) + "?sslmode=disable"
     }
 
-    /// The URL with `***` for the password.
+    /// The URL for people, with `***` for the password.
     pub fn masked_url(&self) -> String {
         self.url_with("***")
     }
 
     fn url_with(&self, password: &str) -> String {
-        let mut url = String::from("postgresql://");
-        url.push_str(&encode(&self.user));
-        url.push(':');
-        url.push_str(if password == "***" { password } else { "" });
-        if password != "***" {
-            url.push_str(&encode(password));
+        let (user, database) = (encode(&self.user), encode(&self.database));
+        format!("postgresql://{user}:{password}@{}:{}/{database}", self.host, self.port)
+    }
+
+    /// Reads what [`Address::url`] writes, with or without its parameters. None for any other text.
+    pub fn parse(url: &str) -> Option<Address> {
+        let url = url::Url::parse(url).ok()?;
+        if !matches!(url.scheme(), "postgresql" | "postgres") {
+            return None;
         }
-        url.push('@');
-        url.push_str(&self.host);
-        url.push_str(&format!(":{}/", self.port));
-        url.push_str(&encode(&self.database));
-        url
+        Some(Address {
+            host: url.host_str()?.to_owned(),
+            port: url.port()?,
+            database: decode(url.path().strip_prefix('/')?)?,
+            user: decode(url.username())?,
+            password: SecretString::from(decode(url.password()?)?),
+        })
     }
 
     /// The environment variables from which programs read the address, under all usual names.
@@ -164,6 +170,24 @@ fn encode(text: &str) -> String {
         .collect()
 }
 
+/// The text of a percent-encoded part. None when it is not UTF-8.
+fn decode(text: &str) -> Option<String> {
+    String::from_utf8(percent_decoded(text.as_bytes())).ok()
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let byte =
+            digits.filter(|_| first == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
+        out.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    out
+}
+
 /// Waits until devdb can log in over TCP and run a query; tries every 25 ms. An open port proves
 /// nothing: Docker's proxy accepts connections seconds before the server does.
 ///
@@ -254,7 +278,14 @@ mod tests {
 
     #[test]
     fn a_url_is_encoded() {
-        assert_eq!(address().url(), "postgresql://anna.b%40x:p%3A%2Fw@127.0.0.1:25432/Mix%20ed");
+        let url = "postgresql://anna.b%40x:p%3A%2Fw@127.0.0.1:25432/Mix%20ed?sslmode=disable";
+        assert_eq!(address().url(), url);
+        for url in [url, &url.replace("?sslmode=disable", "")] {
+            assert_eq!(Address::parse(url).unwrap().variables(), address().variables());
+        }
+        for other in ["", "DATABASE", "mysql://a:b@c:1/d", "postgres://a@127.0.0.1/d"] {
+            assert!(Address::parse(other).is_none(), "{other}");
+        }
     }
 
     #[test]
@@ -275,6 +306,6 @@ mod tests {
     #[test]
     fn both_forms_of_the_password_are_masked_in_a_text() {
         let said = address().mask(&format!("{} or p:/w", address().url()));
-        assert_eq!(said, format!("{} or ***", address().masked_url()));
+        assert_eq!(said, format!("{}?sslmode=disable or ***", address().masked_url()));
     }
 }

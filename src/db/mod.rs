@@ -5,6 +5,7 @@ pub mod command_record;
 pub mod connect;
 mod files;
 pub mod inspect;
+pub mod libpq;
 pub mod migrate;
 mod own_tables;
 mod place;

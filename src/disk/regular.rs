@@ -33,7 +33,8 @@ pub fn read_regular(path: &Path, kind: Kind) -> Result<Vec<u8>> {
     std::fs::read(path).or_fail(kind, failed)
 }
 
-fn describe(kind: FileType) -> &'static str {
+/// What is in the place of a file, for people.
+pub(super) fn describe(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_dir() => "a directory",
         kind if kind.is_fifo() => "a FIFO (a named pipe)",

@@ -17,8 +17,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{Id, marked};
 use crate::config::environment::Environment;
-use crate::db::connect::Address;
+use crate::db::libpq::hidden_from_commands;
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::plan::{EPHEMERAL_VARIABLE, LentVariables};
 
 /// The signals that devdb passes on to the command.
 const SIGNALS: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM];
@@ -66,11 +67,11 @@ impl From<ExitStatus> for Ended {
 pub async fn run(
     words: &[OsString],
     id: &Id,
-    address: &Address,
+    run: &LentVariables,
     environment: &Environment,
 ) -> Result<Ended> {
     let mut signals = listen()?;
-    let mut child = start(words, id, address, environment)?;
+    let mut child = start(words, run, environment)?;
     let mut requests = Requests::default();
     loop {
         tokio::select! {
@@ -114,20 +115,16 @@ impl Requests {
     }
 }
 
-fn start(
-    words: &[OsString],
-    id: &Id,
-    address: &Address,
-    environment: &Environment,
-) -> Result<Child> {
+fn start(words: &[OsString], run: &LentVariables, environment: &Environment) -> Result<Child> {
     let (program, arguments) =
         words.split_first().ok_or_else(|| Error::new(Kind::Usage, "there is no command"))?;
     let mut command = Command::new(program);
     // The person's own PG variables must not lead the command to another server.
-    for name in environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
+    for name in hidden_from_commands(environment.names("PG")) {
         command.env_remove(name);
     }
-    command.args(arguments).envs(address.variables()).env(marked::VARIABLE, id.as_str());
+    command.env_remove(EPHEMERAL_VARIABLE);
+    command.args(arguments).envs(run.address.variables()).envs(run.to_set());
     command.spawn().map_err(|error| {
         let failure = |kind| Error::new(kind, format!("cannot run {program:?}")).because(&error);
         match error.kind() {

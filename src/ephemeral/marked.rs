@@ -4,9 +4,10 @@
 use rustix::process::{Pid, Signal};
 
 use super::Id;
+use crate::plan::LentVariables;
 
 /// The variable that marks the command and its descendants.
-pub(super) const VARIABLE: &str = "DEVDB_RUN";
+const VARIABLE: &str = LentVariables::ID;
 
 /// How many times devdb searches the process table: a process may start another one during the
 /// search.

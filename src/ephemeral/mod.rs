@@ -23,6 +23,7 @@ use crate::archive::{ArchiveKind, IfExists, Writer};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::{backup, scram};
+use crate::disk;
 use crate::engine::{Engine, Lease, Manifest, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden};
@@ -185,6 +186,17 @@ impl Ephemeral {
         self.server.discard().await
     }
 
+    /// Fails when [`Ephemeral::save`] could not write its files into a directory, because something
+    /// else than a file has their name.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn check_place(directory: &Path) -> Result<()> {
+        [DATA, LOG]
+            .iter()
+            .try_for_each(|name| disk::target(&directory.join(name), Kind::Usage).map(drop))
+    }
+
     /// Saves the server's data and its log in a directory, so that a person can find out why a
     /// command failed. `devdb snapshot import` reads the data. The server is stopped.
     ///
@@ -214,7 +226,8 @@ impl Ephemeral {
         let mut log = Vec::new();
         let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
         self.engine.logs(self.server.server(), None, false, &mut sink).await?;
-        std::fs::write(file, log)
+        let file = disk::target(file, Kind::Snapshot)?.path;
+        std::fs::write(&file, log)
             .or_fail(Kind::Snapshot, || format!("cannot write {}", file.display()))
     }
 

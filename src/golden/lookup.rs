@@ -157,10 +157,14 @@ pub async fn look_without_key(
     plan: &Plan,
     states: Vec<GoldenState>,
 ) -> Result<KeylessLookup> {
-    let existing = if depends_on_key(context, plan) { context.key.existing()? } else { None };
+    let existing = match plan.key_use() {
+        _ if !depends_on_key(context, plan) => None,
+        KeyUse::Possible => context.key.text()?,
+        _ => context.key.existing()?.map(|key| key.to_base64()),
+    };
     let is_known = existing.is_some() || !plan.needs_key();
     let key = match existing {
-        Some(key) => Some(KeyPart::of(&key.to_base64())),
+        Some(key) => Some(KeyPart::of(&key)),
         None if is_known => None,
         None => Some(KeyPart::of("a key that is not made yet")),
     };
@@ -186,6 +190,9 @@ fn depends_on_key(context: &Context, plan: &Plan) -> bool {
 fn key_part(context: &Context, plan: &Plan) -> Result<Option<KeyPart>> {
     if !depends_on_key(context, plan) {
         return Ok(None);
+    }
+    if plan.key_use() == KeyUse::Possible {
+        return Ok(context.key.text()?.map(|key| KeyPart::of(&key)));
     }
     let key = context.key.announced(&context.events)?;
     Ok(Some(KeyPart::of(&key.to_base64())))

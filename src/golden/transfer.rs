@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::lookup::Lookup;
 use super::{bake, prune, use_cache};
-use crate::archive::{self, Archive, ArchiveKind, IfExists, Verified, Writer};
+use crate::archive::{self, Archive, ArchiveKind, IfExists, STANDARD_STREAM, Verified, Writer};
 use crate::context::Context;
 use crate::engine::{Engine, GoldenLabel, GoldenState, Shared, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -29,12 +29,13 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Parses a path that ends in `.tar.zst`, or `REGISTRY/NAME:TAG`.
+    /// Parses a path that ends in `.tar.zst`, `-` for standard input or output, or
+    /// `REGISTRY/NAME:TAG`.
     ///
     /// # Errors
     /// `Usage` when the text is neither.
     pub fn parse(text: &str) -> Result<Self> {
-        if text.ends_with(SUFFIX) {
+        if text.ends_with(SUFFIX) || text == STANDARD_STREAM {
             return Ok(Reference::File(PathBuf::from(text)));
         }
         let path_like = text.starts_with(['/', '.', '~']) || text.ends_with('/');
@@ -59,6 +60,13 @@ impl std::fmt::Display for Reference {
     }
 }
 
+impl Reference {
+    /// Whether it is standard input or output.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Reference::File(path) if path == Path::new(STANDARD_STREAM))
+    }
+}
+
 /// Refuses a plan whose seeds are encrypted with a key that exists only on this machine.
 ///
 /// # Errors
@@ -67,7 +75,7 @@ pub fn refuse_local(context: &Context, plan: &Plan) -> Result<()> {
     if !(plan.needs_key() && context.key.is_made_here()) {
         return Ok(());
     }
-    let name = &context.key.variable.0;
+    let name = &context.key.variable;
     Err(Error::new(Kind::Secret, "the golden state of this project is of use on this machine only")
         .because("its seeds have !encrypt values, and devdb made their key on this machine")
         .hint(format!(

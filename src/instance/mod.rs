@@ -10,6 +10,7 @@ mod branch_off;
 mod cache;
 mod create;
 mod discard;
+pub mod env_file;
 mod generations;
 mod hold;
 mod idle;

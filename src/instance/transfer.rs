@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::snapshot::with_failure;
 use super::{Instance, lineage};
-use crate::archive::{Archive, ArchiveKind, IfExists, Seal, Verified, Writer};
+use crate::archive::{Archive, ArchiveKind, IfExists, STANDARD_STREAM, Seal, Verified, Writer};
+use crate::disk;
 use crate::engine::{Engine, Manifest, SnapshotName, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::MadeWith;
@@ -30,7 +31,11 @@ impl Instance<'_> {
         file: &Path,
         if_exists: IfExists,
     ) -> Result<Exported> {
-        if if_exists == IfExists::Refuse && file.exists() {
+        let is_stream = file == Path::new(STANDARD_STREAM);
+        if !is_stream
+            && disk::target(file, Kind::Snapshot)?.existing.is_some()
+            && if_exists == IfExists::Refuse
+        {
             return Err(Error::new(Kind::Snapshot, format!("{} exists already", file.display()))
                 .hint("--force replaces it"));
         }

@@ -7,6 +7,8 @@ mod manual;
 mod project;
 mod snapshot;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::db::connect::Address;
@@ -84,6 +86,8 @@ pub enum Report {
     Ephemerals(EphemeralsReport),
     /// `url`.
     Url(UrlReport),
+    /// `env`, `ephemeral start`, `ephemeral env`, without `--write`.
+    Env(EnvReport),
     /// `migrate status`.
     Migrations(MigrationsReport),
     /// `config`.
@@ -125,11 +129,15 @@ pub struct Said {
     pub changed: bool,
 }
 
-/// The location of a database, without the password.
-#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+/// The location of a database. A JSON document is for a program, which wants to connect: its `url`
+/// has the password, in every document. What people see has none.
+#[derive(Clone, Serialize, schemars::JsonSchema)]
 pub struct Location {
-    /// The URL with `***` in place of the password.
-    pub url: String,
+    /// The URL with the password.
+    url: String,
+    /// The URL for people, with `***` in place of the password.
+    #[serde(skip)]
+    pub shown: String,
     /// The host.
     pub host: String,
     /// The port.
@@ -140,10 +148,17 @@ pub struct Location {
     pub user: String,
 }
 
+impl std::fmt::Debug for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
 impl From<&Address> for Location {
     fn from(address: &Address) -> Self {
         Location {
-            url: address.masked_url(),
+            url: address.url(),
+            shown: address.masked_url(),
             host: address.host.clone(),
             port: address.port,
             database: address.database.clone(),
@@ -152,11 +167,20 @@ impl From<&Address> for Location {
     }
 }
 
-/// What `url` prints. It is the only report with a password.
+/// What `url` prints.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct UrlReport {
     /// The URL with the password.
     pub url: String,
+}
+
+/// The variables of a database, for a program.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct EnvReport {
+    /// The variables to set, by their names.
+    pub variables: BTreeMap<String, String>,
+    /// The variables to remove, because they would lead a program to another database.
+    pub unset: Vec<&'static str>,
 }
 
 /// Converts a time to the whole milliseconds of reports.

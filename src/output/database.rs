@@ -19,7 +19,7 @@ pub fn up(report: &UpReport, style: Style) -> String {
         How::Renewed => format!("made {who} anew for this commit {server} {took}\n"),
         How::Relaunched => format!("restarted {who} with its new settings {server} {took}\n"),
     };
-    _ = writeln!(text, "  {}", report.location.url);
+    _ = writeln!(text, "  {}", report.location.shown);
     applied(&mut text, &report.applied, style);
     let advice = match &report.env_file {
         Some(file) => format!("DATABASE_URL is in {}", file.display()),
@@ -39,7 +39,7 @@ pub fn reset(report: &ResetReport, style: Style) -> String {
         report.generation,
         report.engine,
         style.dim(&took(report.took_ms)),
-        report.location.url,
+        report.location.shown,
     );
     applied(&mut text, &report.applied, style);
     _ = writeln!(

@@ -19,6 +19,8 @@ pub fn render(report: &Report, style: Style) -> String {
         Report::Reset(report) => database::reset(report, style),
         Report::Restored(report) => database::restored(report, style),
         Report::Url(report) => format!("{}\n", report.url),
+        // `env` gives its text as it is, in the format that the person chose.
+        Report::Env(_) => String::new(),
         Report::Saved(report) => snapshot::saved(report, style),
         Report::Snapshots(report) => snapshot::list(report, style),
         Report::Snapshot(report) => snapshot::show(report, style),

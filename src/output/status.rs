@@ -31,7 +31,7 @@ pub fn status(report: &StatusReport, style: Style) -> String {
         say("server", format!("PostgreSQL {version}"));
     }
     if let Some(place) = &report.location {
-        say("url", place.url.clone());
+        say("url", place.shown.clone());
         say("port", place.port.to_string());
     }
     if let Some(started) = report.started {

@@ -3,12 +3,14 @@
 
 pub mod chain;
 mod command;
+mod lent;
 mod migration_command;
 mod migration_files;
 mod seed_command;
 mod seed_files;
 mod source;
 
+pub use lent::{EPHEMERAL_VARIABLE, LentVariables};
 pub use migration_command::MigrationCommand;
 pub use migration_files::{MigrationFiles, new_migration};
 pub use seed_command::SeedCommand;

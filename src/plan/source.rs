@@ -130,6 +130,8 @@ pub struct Target<'a> {
     pub address: &'a Address,
     /// The environment that a command inherits.
     pub environment: &'a Environment,
+    /// The project's id.
+    pub project_id: &'a str,
     /// The receiver of progress.
     pub events: &'a Events,
     /// Encrypts `!encrypt` values.

@@ -348,9 +348,10 @@ impl Work<'_> {
     }
 
     fn target(&self, encrypting: Option<Encrypting>) -> Target<'_> {
-        let Context { environment, events, key, .. } = self.context;
+        let Context { environment, events, key, spec, .. } = self.context;
         let encrypt = key.encrypter(events);
-        Target { address: self.address, environment, events, encrypt, encrypting }
+        let project_id = &spec.owner.project_id;
+        Target { address: self.address, environment, project_id, events, encrypt, encrypting }
     }
 }
 

@@ -30,12 +30,13 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use rand::Rng;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind, Result};
 use check::Verdict;
-use project::{existing_project_key, project_key};
-pub use source::{Found, KeySource};
+use project::{existing_project_key, project_key, project_key_file};
+pub use source::{Described, Found, KeySource};
 
 type Cipher = AesGcm<Aes256, U16>;
 
@@ -110,6 +111,13 @@ impl Key {
     /// The key as base64, as [`Key::parse`] reads it.
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(BASE64_STANDARD.encode(*self.bytes))
+    }
+
+    /// Eight hexadecimal digits that tell this key from others. They come from the check key, whose
+    /// derivation is as slow as the format's own, so they make no key easier to guess.
+    pub fn fingerprint(&self) -> String {
+        let hash = Sha256::digest(self.check_key());
+        hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Encrypts a text with its own salt and IV. That takes one key derivation (about 40 ms), and

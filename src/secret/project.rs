@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -49,7 +49,12 @@ pub fn project_key(data_dir: &Path, project_id: &str) -> Result<Found> {
 /// # Errors
 /// As [`project_key`].
 pub fn existing_project_key(data_dir: &Path, project_id: &str) -> Result<Option<Key>> {
-    read(&data_dir.join("keys").join(project_id))
+    read(&project_key_file(data_dir, project_id))
+}
+
+/// The file of the key that devdb makes for a project.
+pub fn project_key_file(data_dir: &Path, project_id: &str) -> PathBuf {
+    data_dir.join("keys").join(project_id)
 }
 
 fn failed(what: &str, path: &Path) -> String {

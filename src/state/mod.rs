@@ -10,9 +10,11 @@ pub mod ports;
 pub mod record;
 pub mod store;
 mod under_way;
+mod written;
 
 pub use home::{Home, Presence};
 pub use lock::{Guards, Lock};
 pub use record::{GenerationRecord, Record, Spare, Why, Worth};
 pub use store::Store;
 pub use under_way::UnderWay;
+pub use written::Written;

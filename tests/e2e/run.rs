@@ -283,6 +283,77 @@ fn what_cannot_be_done_is_said_before_anything_is_started() {
 }
 
 #[test]
+fn inside_a_run_devdb_is_about_the_database_of_the_run() {
+    let Some(sandbox) = Sandbox::new(On::Native, "devdb inside of a run") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let own = sandbox.url();
+    let devdb = env!("CARGO_BIN_EXE_devdb");
+    let inside = |script: &str| {
+        let script = script.replace("devdb ", &format!("'{devdb}' "));
+        sandbox.run(&["run", "--", "sh", "-ec", &script])
+    };
+    // A test that empties "its" database empties its own one, whichever way it asks.
+    let script = "test \"$(devdb url)\" = \"$DATABASE_URL\"
+        unset DATABASE_URL PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD
+        url=$(devdb url)
+        psql \"$url\" -Xqc 'insert into items (name) values (2)'
+        test $(devdb psql -- -XAtqc 'select count(*) from items') = 2
+        (eval \"$(devdb env --format shell)\"; test $(psql -XAtqc 'select count(*) from items') = 2)
+        devdb status --check
+        devdb migrate status --check
+        devdb status
+        devdb psql -- -Xqc 'truncate items'";
+    inside(script).ok().says("instance run:");
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    for command in [
+        "up",
+        "reset",
+        "down --purge -y",
+        "stop",
+        "undo",
+        "snapshot save",
+        "migrate",
+        "seed",
+        "logs",
+    ] {
+        let refused = inside(&format!("devdb {command}")).exits(2);
+        refused.says("cannot work on the database").says("--instance main");
+    }
+    // A person who names an instance means that one, and another project is another project.
+    assert_eq!(inside("devdb url --instance main").ok().line(), own);
+    let script = "mkdir elsewhere; cd elsewhere; echo 'project: other' > devdb.yaml; devdb url";
+    inside(script).exits(1).says("has no database");
+
+    // The variables of `devdb ephemeral` lead to that database in the same way.
+    let script = "eval \"$(devdb ephemeral start --ttl 60s --format shell)\"
+        test \"$(devdb url)\" = \"$DATABASE_URL\"
+        devdb psql -- -Xqc 'truncate items'
+        if devdb reset; then exit 9; fi
+        devdb ephemeral stop
+        if devdb url; then exit 9; fi
+        unset DEVDB_EPHEMERAL
+        devdb url";
+    let mut shell = sandbox.command(&[]);
+    let mut sh = Command::new("sh");
+    sh.args(["-ec", &script.replace("devdb ", &format!("'{devdb}' "))]).current_dir(sandbox.work());
+    sh.env_clear();
+    for (name, value) in shell.env("DEVDB_LOG", "").get_envs() {
+        sh.env(name, value.unwrap_or_default());
+    }
+    let ended = finish(sh).ok().says("unset DEVDB_EPHEMERAL");
+    assert!(ended.stdout.ends_with(&format!("{own}\n")), "{}", ended.stdout);
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    nothing_is_left_but_the_instance(&sandbox);
+}
+
+#[track_caller]
+fn nothing_is_left_but_the_instance(sandbox: &Sandbox) {
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    nothing_is_left(sandbox);
+}
+
+#[test]
 fn a_mistyped_option_is_no_command() {
     let Some(sandbox) = Sandbox::new(On::Native, "options") else { return };
     sandbox.project();

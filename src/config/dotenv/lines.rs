@@ -13,10 +13,48 @@ pub struct Assignment {
     pub value: Range<usize>,
 }
 
+/// The length of a byte order mark at the beginning of a file.
+pub fn mark_length(text: &[u8]) -> usize {
+    if text.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 }
+}
+
+/// What a value means: without its quotes, and with what its escapes stand for.
+pub fn meaning(value: &[u8]) -> String {
+    let mut out = Vec::with_capacity(value.len());
+    let mut at = 0;
+    while let Some(&byte) = value.get(at) {
+        let quoted = match byte {
+            b'\'' | b'"' | b'`' => closing_quote(value, at + 1, byte),
+            _ => None,
+        };
+        match quoted {
+            Some(end) if byte == b'"' => unescape(&value[at + 1..end], &mut out),
+            Some(end) => out.extend_from_slice(&value[at + 1..end]),
+            None => out.push(byte),
+        }
+        at = quoted.unwrap_or(at) + 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'\\' => match bytes.next() {
+                Some(b'n') => out.push(b'\n'),
+                Some(&other) => out.push(other),
+                None => out.push(byte),
+            },
+            _ => out.push(byte),
+        }
+    }
+}
+
 /// Every assignment of a file, in order. Other lines are skipped.
 pub fn assignments(text: &[u8]) -> Vec<Assignment> {
     let mut found = Vec::new();
-    let mut start = if text.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
+    let mut start = mark_length(text);
     while start < text.len() {
         let end = line_end(text, start);
         start = match assignment(text, start..end) {
@@ -79,10 +117,8 @@ fn assignment(text: &[u8], line: Range<usize>) -> Option<Assignment> {
 }
 
 fn value_end(text: &[u8], begin: usize, line_end: usize) -> usize {
-    if let Some(quote @ (b'\'' | b'"' | b'`')) = text.get(begin).copied()
-        && let Some(end) = closing_quote(text, begin + 1, quote)
-    {
-        return end + 1;
+    if let Some(end) = quoted_end(text, begin) {
+        return end;
     }
     let line = &text[begin..line_end];
     // A comment begins with a # at the start of the value or behind a blank.
@@ -93,12 +129,28 @@ fn value_end(text: &[u8], begin: usize, line_end: usize) -> usize {
     begin + length
 }
 
+/// The end of a value that begins with a quoted part; other parts may follow without a blank. None
+/// when it does not begin so.
+fn quoted_end(text: &[u8], begin: usize) -> Option<usize> {
+    let quote = |at: usize| text.get(at).copied().filter(|byte| b"'\"`".contains(byte));
+    let part = |at: usize| closing_quote(text, at + 1, quote(at)?).map(|end| end + 1);
+    let mut at = part(begin)?;
+    while let Some(byte) = text.get(at) {
+        at = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' | b'#' => break,
+            _ => part(at).unwrap_or(at + 1),
+        };
+    }
+    Some(at)
+}
+
 /// A backslash escapes a quote in double quotes. dotenvy also skips a quote behind a backslash in
-/// single quotes when it looks for the end of the value, so this function does the same.
+/// single quotes when it looks for the end of the value, and so does Node's dotenv in all three kinds of
+/// quotes, so this function does the same.
 fn closing_quote(text: &[u8], mut at: usize, quote: u8) -> Option<usize> {
     while let Some(byte) = text.get(at) {
         match *byte {
-            b'\\' if quote != b'`' => at += 1,
+            b'\\' => at += 1,
             byte if byte == quote => return Some(at),
             _ => {}
         }
@@ -136,6 +188,15 @@ mod tests {
             read("A='one\nB=two' # c\nC=\"x\\\"\nD=y\"\nE='open\nF=1\n"),
             pairs(&[("A", "'one\nB=two'"), ("C", "\"x\\\"\nD=y\""), ("E", "'open"), ("F", "1")])
         );
+    }
+
+    #[test]
+    fn parts_without_a_blank_between_them_are_one_value() {
+        let text = "A=\"it's \"'`'\"x \\\" y\\n\" # c\nB='x'#c\nC=`a'b` d\n";
+        let all = assignments(text.as_bytes());
+        let values: Vec<_> =
+            all.iter().map(|one| meaning(&text.as_bytes()[one.value.clone()])).collect();
+        assert_eq!(values, ["it's `x \" y\n", "x", "a'b"]);
     }
 
     #[test]

@@ -3,9 +3,43 @@
 mod lines;
 mod update;
 
+use std::path::Path;
+
 use serde::ser::Serializer as _;
 
-pub use update::{Changed, append, refuse_tracked, update_file};
+pub use update::{Changed, Former, Judge, Updated, append, is_not_ignored, refuse, update_file};
+
+use crate::error::{Kind, Result, ResultExt};
+
+/// One variable of an env file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The line that it begins in, from 1.
+    pub line: usize,
+}
+
+/// The variables of an env file, in order. None when there is no such file, or something else than
+/// a regular file: a pipe, for example, is for its reader.
+///
+/// # Errors
+/// `Config` when it cannot be read.
+pub fn read(path: &Path) -> Result<Option<Vec<Entry>>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text =
+        std::fs::read(path).or_fail(Kind::Config, || format!("cannot read {}", path.display()))?;
+    let entry = |one: lines::Assignment| Entry {
+        value: lines::meaning(&text[one.value.clone()]),
+        line: text[..one.value.start].iter().filter(|byte| **byte == b'\n').count() + 1,
+        name: one.name,
+    };
+    Ok(Some(lines::assignments(&text).into_iter().map(entry).collect()))
+}
 
 /// The program that will read the variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +60,9 @@ pub enum Format {
 
 /// The variables in a format; every line ends with a line feed. Names have letters, digits and `_`;
 /// values may have any character but NUL. A carriage return is kept in every format but
-/// [`Format::Dotenv`], whose readers treat it in different ways.
-pub fn render(format: Format, variables: &[(String, String)]) -> String {
+/// [`Format::Dotenv`], whose readers treat it in different ways. A shell also removes the variables
+/// in `unset`; the other formats have no way to say that.
+pub fn render(format: Format, variables: &[(String, String)], unset: &[&str]) -> String {
     let line = |one: &(String, String)| -> String {
         let (name, value) = one;
         match format {
@@ -42,9 +77,15 @@ pub fn render(format: Format, variables: &[(String, String)]) -> String {
             Format::Json => String::new(),
         }
     };
+    let removed = |name: &&str| match format {
+        Format::Shell => format!("unset {name}\n"),
+        Format::Fish => format!("set -e {name}\n"),
+        Format::PowerShell => format!("$env:{name} = $null\n"),
+        Format::Dotenv | Format::GithubEnv | Format::Json => String::new(),
+    };
     match format {
         Format::Json => json(variables),
-        _ => variables.iter().map(line).collect(),
+        _ => unset.iter().map(removed).chain(variables.iter().map(line)).collect(),
     }
 }
 
@@ -85,7 +126,7 @@ fn github(name: &str, value: &str) -> String {
 /// The value without quotes if every reader understands that, or else in single quotes, in which no
 /// character is special. A value that cannot stand in single quotes gets double quotes.
 fn dotenv_value(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=?".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
@@ -98,6 +139,8 @@ fn dotenv_value(value: &str) -> String {
         match c {
             '\\' | '"' | '$' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
+            // A shell that reads the file would run what stands between two of them.
+            '`' => out.push_str("\"'`'\""),
             _ => out.push(c),
         }
     }

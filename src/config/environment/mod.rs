@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::error::{Error, Kind, Result};
 use variables::DATA_DIR;
-pub use variables::{Role, VARIABLES, Variable, variable_of};
+pub use variables::{PG_OPTIONS, Role, VARIABLES, Variable, variable_of};
 
 /// A copy of the environment. A variable with an empty value counts as unset.
 #[derive(Clone)]

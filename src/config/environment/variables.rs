@@ -50,6 +50,8 @@ impl fmt::Display for Role {
 
 /// The directory for devdb's records and keys.
 pub(super) const DATA_DIR: &str = "DEVDB_DATA_DIR";
+/// What `PGOPTIONS` is called in a devdb that started itself again without it.
+pub const PG_OPTIONS: &str = "DEVDB_PGOPTIONS";
 const LOG: &str = "DEVDB_LOG";
 const PUBLISH: &str = "DEVDB_PUBLISH";
 
@@ -101,6 +103,26 @@ pub const VARIABLES: &[Variable] = &[
         default: "",
     },
     Variable {
+        name: "DEVDB_RUN_URL",
+        role: Role::Given(
+            "the URL of the database that a command works on (run, migrations.command, seeds.command), \
+             for a devdb that the command runs",
+        ),
+        default: "",
+    },
+    Variable {
+        name: "DEVDB_RUN_PROJECT",
+        role: Role::Given(
+            "the id of the project that the command works for, for a devdb that the command runs",
+        ),
+        default: "",
+    },
+    Variable {
+        name: PG_OPTIONS,
+        role: Role::Given("`PGOPTIONS` of the shell, for devdb itself, which does not follow it"),
+        default: "",
+    },
+    Variable {
         name: "DEVDB_EPHEMERAL",
         role: Role::Given("the id of the database of `devdb ephemeral`, among its variables"),
         default: "",
@@ -140,6 +162,11 @@ impl Environment {
     /// `DEVDB_PUBLISH`: whether databases may be published on a remote daemon's machine.
     pub fn publish(&self) -> Option<&str> {
         self.get(PUBLISH)
+    }
+
+    /// Whether the shell sets a variable, with any value that is not empty.
+    pub fn is_in_shell(&self, name: &str) -> bool {
+        self.get(name).is_some() || (name == "PGOPTIONS" && self.get(PG_OPTIONS).is_some())
     }
 
     /// A warning for every `DEVDB_*` variable that devdb does not know.

@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Stage, Target, Tool};
 use crate::db::connect::Address;
+use crate::db::libpq::hidden_from_commands;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::event::{Event, Events};
+use crate::plan::{EPHEMERAL_VARIABLE, LentVariables};
 use crate::process_group::ProcessGroup;
 
 /// How many of the last lines an error shows. node writes 24 lines about one failed statement.
@@ -54,12 +56,16 @@ fn start(tool: &Tool, target: &Target<'_>) -> Result<Child> {
     };
     let mut spawning = Command::new(program);
     // PG variables of the person's environment must not lead the tool to another server.
-    for name in target.environment.names("PG").filter(|name| *name != "PGCLIENTENCODING") {
+    let Target { address, environment, project_id, .. } = *target;
+    for name in hidden_from_commands(environment.names("PG")) {
         spawning.env_remove(name);
     }
     spawning
         .args(arguments)
         .envs(target.address.variables())
+        // devdb itself, when the tool runs it, is about this database too.
+        .envs(LentVariables::for_tool(environment, address, project_id).to_set())
+        .env_remove(EPHEMERAL_VARIABLE)
         .current_dir(&command.directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -183,6 +189,7 @@ mod tests {
         let target = Target {
             address: &address(),
             environment: &Environment::from_pairs::<&str, &str>([]),
+            project_id: "p",
             events,
             encrypt: Arc::new(|text| Ok(text.to_owned())),
             encrypting: None,
@@ -213,11 +220,17 @@ mod tests {
     #[tokio::test]
     async fn it_finds_the_database_and_says_no_password() {
         let script = "echo $DATABASE_URL; echo $PGHOST $PGPORT $PGSSLMODE >&2; cat; \
-                      test $PGPASSWORD = s3cret";
+                      test $PGPASSWORD = s3cret && test $DEVDB_RUN_URL = $DATABASE_URL";
         let (result, mut said) = run_script(script).await;
         result.unwrap();
         said.sort();
-        assert_eq!(said, ["127.0.0.1 25432 disable", "postgresql://anna:***@127.0.0.1:25432/shop"]);
+        assert_eq!(
+            said,
+            [
+                "127.0.0.1 25432 disable",
+                "postgresql://anna:***@127.0.0.1:25432/shop?sslmode=disable"
+            ]
+        );
     }
 
     #[tokio::test]
