@@ -229,7 +229,7 @@ async fn a_failure_names_the_line_of_inline_data() {
       | ^
     6 | \.
     7 | SELECT 1;
-    note: no migration was applied, and 1 is pending
+    note: this run has applied no migration, and 1 is pending
     hint: correct the file if no other database has it yet, then run the command again
     "#);
     project.write(
@@ -243,7 +243,7 @@ async fn a_failure_names_the_line_of_inline_data() {
     4 | \.
     5 | SELECT 'é', nix;
       |             ^
-    note: no migration was applied, and 1 is pending
+    note: this run has applied no migration, and 1 is pending
     hint: correct the file if no other database has it yet, then run the command again
     "#);
 }
