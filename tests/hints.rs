@@ -383,6 +383,8 @@ fn unescaped(literal: &str) -> String {
         .unwrap()
         .replace_all(&text, "--engine docker")
         .into_owned();
+    let text =
+        Regex::new(r"(generations \w+) N\b").unwrap().replace_all(&text, "$1 3").into_owned();
     let text = Regex::new(r"\{setting\}").unwrap().replace_all(&text, "seeds.path").into_owned();
     Regex::new(r"\{[^{}]*\}").unwrap().replace_all(&text, "x1").into_owned()
 }

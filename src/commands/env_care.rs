@@ -100,7 +100,14 @@ fn text(context: &Context, stale: &Stale, has_instance: bool) -> String {
             format!("`devdb up --write-env {shown}` creates this database and updates the file")
         }
     };
-    format!("{name} in {shown}:{line} is the address of another database of devdb; {advice}")
+    match has_instance {
+        true => format!(
+            "{name} in {shown}:{line} is the address of another database of devdb; {advice}"
+        ),
+        false => format!(
+            "there is no database here, and {name} in {shown}:{line} is the address of one; {advice}"
+        ),
+    }
 }
 
 fn shown(context: &Context, file: &std::path::Path) -> String {
