@@ -86,7 +86,7 @@ pub enum Command {
     Restart(RestartArgs),
     /// Replace the database with a fresh one, migrated and seeded
     Reset(ResetArgs),
-    /// Go back to the database from before the last reset or restore
+    /// Go back to the database from before the last reset, restore or migration
     Undo(UndoArgs),
     /// List the data directories (generations) that devdb keeps, switch to one, keep or remove one
     Generations(GenerationsArgs),

@@ -123,7 +123,7 @@ fn with_kept(populated: Result<Populated>, kept: Option<u32>) -> Result<Populate
             Ok(populated)
         }
         Err(error) => Err(error
-            .note(format!("generation {number} has the data of before"))
+            .note(format!("generation {number} is a copy of the database from before"))
             .hint(format!("devdb undo   goes back to generation {number}"))),
     }
 }
