@@ -224,14 +224,10 @@ impl Error {
     /// and programs all repeat the kernel's message for it.
     #[must_use]
     pub fn with_disk_full_hint(self) -> Self {
-        let is_full = |text: &str| {
-            let text = text.to_lowercase();
-            text.contains("no space left on device") || text.contains("disk quota exceeded")
-        };
         let parts = &self.0;
         let mut texts = parts.causes.iter().chain(&parts.excerpt);
         let hinted = parts.hints.iter().any(|hint| hint.contains("make room"));
-        if hinted || !(is_full(&parts.message) || texts.any(|text| is_full(text))) {
+        if hinted || !(is_disk_full(&parts.message) || texts.any(|text| is_disk_full(text))) {
             return self;
         }
         self.hint(
@@ -400,6 +396,12 @@ fn without_server_source(text: String) -> String {
         _ => &text,
     };
     said.replacen(SQLX, "", 1)
+}
+
+/// Whether a message says that a disk is full, in the kernel's words.
+pub fn is_disk_full(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("no space left on device") || message.contains("disk quota exceeded")
 }
 
 /// The nearest of `known` to a mistyped `word`, when one is near enough to be meant: a few letters

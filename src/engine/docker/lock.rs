@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use super::image::Image;
 use super::{Docker, container, failure, label};
 use crate::engine::Lease;
-use crate::error::Result;
+use crate::error::{Result, is_disk_full};
 
 /// How often a holder shows that it lives.
 const BEAT_INTERVAL: Duration = Duration::from_secs(4);
@@ -42,8 +42,8 @@ const REMOVAL_DEADLINE: Duration = Duration::from_secs(3);
 const LOCK: &str = "devdb.lock";
 const LEASE: &str = "devdb.lock.lease";
 
-/// A lock of a daemon, held until it is dropped. Without an image on the daemon there is nothing to
-/// guard, and no container.
+/// A lock of a daemon, held until it is dropped. There is no container when the daemon has no image,
+/// so that there is nothing to guard, or when its disk is full.
 #[derive(Debug)]
 pub struct ContainerLock {
     docker: Docker,
@@ -63,11 +63,7 @@ impl Docker {
     pub async fn try_lock(&self, name: &str, image: &str) -> Result<Option<ContainerLock>> {
         let container = format!("devdb-lock-{name}");
         let Some(image) = self.image_for_lock(image).await? else {
-            return Ok(Some(ContainerLock {
-                docker: self.clone(),
-                container: None,
-                beating: None,
-            }));
+            return Ok(Some(self.no_lock()));
         };
         let options = CreateContainerOptionsBuilder::new().name(&container).build();
         match self.client.create_container(Some(options), body(name, &image)).await {
@@ -78,10 +74,17 @@ impl Docker {
             }
             // The image was removed meanwhile, so another one will do.
             Err(refusal) if failure::is_missing(&refusal) => Ok(None),
+            // Commands that make room have to work on a full disk. The lock of this home directory
+            // still holds.
+            Err(refusal) if is_disk_full(&refusal.to_string()) => Ok(Some(self.no_lock())),
             Err(refusal) => {
                 Err(self.failed(&refusal, format!("cannot create the container \"{container}\"")))
             }
         }
+    }
+
+    fn no_lock(&self) -> ContainerLock {
+        ContainerLock { docker: self.clone(), container: None, beating: None }
     }
 
     fn locked(&self, id: String, name: String) -> ContainerLock {
