@@ -68,6 +68,10 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
 /// Makes the database of detached heads anew when it has other migrations than the commit that is
 /// checked out now. `error` tells the difference.
 async fn renew(context: &Context, plan: &Plan, begun: Instant, error: Error) -> Result<UpReport> {
+    // Nobody asked for this reset, so what was there is kept for a day at least.
+    let mut context = context.clone();
+    context.spec.retention.days = context.spec.retention.days.max(1);
+    let context = &context;
     let mut instance = Instance::open(context).await?;
     let Some(replaced) = instance.reset(plan, OldGeneration::Keep).await? else {
         return Err(error);

@@ -11,6 +11,9 @@ use crate::db::backup::BackupEnd;
 use crate::error::Result;
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
+/// The origin of a copy of another generation, which is not the successor of that one.
+pub const COPY: &str = "copy";
+
 /// A data directory that devdb made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Generation {
@@ -24,7 +27,8 @@ pub struct Generation {
     pub created: Option<DateTime<Utc>>,
     /// The version, the image, the database and the user of the data directory.
     pub made_with: MadeWith,
-    /// The fingerprint of the golden state that it is a copy of. None for a copy of a snapshot.
+    /// The fingerprint of the golden state that it is a copy of, or [`COPY`]. None for a copy of a
+    /// snapshot.
     pub origin: Option<String>,
 }
 

@@ -134,6 +134,14 @@ impl Instance<'_> {
         if record.leaving.is_empty() {
             return Ok(());
         }
+        // A devdb with another home directory may have gone back to one of them.
+        let servers = engine.servers(Some(&self.key)).await?;
+        let serves = |number: &u32| {
+            servers.iter().any(|server| {
+                server.role == Role::Instance && server.is_running() && server.generation == *number
+            })
+        };
+        record.leaving.retain(|number| !serves(number));
         record.generations.retain(|generation| !record.leaving.contains(&generation.number));
         // The record must not name generations that may be gone.
         self.context.store.save(record)?;

@@ -99,7 +99,8 @@ impl Instance<'_> {
     fn record_former(&mut self, generation: GenerationRecord) -> Result<()> {
         if let Some(record) = &mut self.record {
             let now = record.after_all(Utc::now());
-            let promised = Some(now + TimeDelta::days(record.retention.days.into()));
+            // The command says that `undo` goes back to it, whatever the settings keep.
+            let promised = Some(now + TimeDelta::days(record.retention.days.max(1).into()));
             let former = GenerationRecord { replaced: Some(now), promised, ..generation };
             record.generations.push(former);
         }

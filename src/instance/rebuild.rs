@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::Instance;
 use crate::db::scram;
-use crate::engine::{Engine, Generation, Role, Server};
+use crate::engine::{COPY, Engine, Generation, Role, Server};
 use crate::error::{Kind, Result};
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Record, UnderWay, Why, ports};
@@ -64,7 +64,10 @@ impl Instance<'_> {
         // current.
         complete.sort_by_key(|generation| (generation.created, generation.number));
         let server = server_of(&servers, &complete);
-        let current = server.map(|server| server.generation).or(complete.last().map(|g| g.number));
+        // A copy from before a change is younger than the changed data.
+        let newest = complete.iter().rev().find(|one| one.origin.as_deref() != Some(COPY));
+        let newest = newest.or(complete.last()).map(|generation| generation.number);
+        let current = server.map(|server| server.generation).or(newest);
         let record = Record {
             schema: SCHEMA,
             // The project may have another name by now, so the generation's owner counts.

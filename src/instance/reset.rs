@@ -139,7 +139,13 @@ impl Instance<'_> {
             Ok(())
         };
         let discarded: Result<()> = discard.await;
-        let cleanup = discarded.and_then(|()| self.done_after(&error));
+        // They are gone, and a devdb with another home directory may use their numbers from now on.
+        // An interrupted command leaves its note, which must not name them any more.
+        let forgotten = discarded.and_then(|()| match made.is_empty() {
+            true => Ok(()),
+            false => self.begin(UnderWay::Reset),
+        });
+        let cleanup = forgotten.and_then(|()| self.done_after(&error));
         error.with_cleanup(cleanup)
     }
 }

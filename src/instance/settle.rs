@@ -18,13 +18,17 @@ impl Instance<'_> {
         let engine = self.engine(&record).await?;
         let generations = engine.generations(Some(&self.key)).await?;
         let servers = engine.servers(Some(&self.key)).await?;
-        let is_unknown = |server: &Server| {
-            server.role == Role::Instance && !has_generation(&record, server.generation)
+        let is_of_another = |server: &Server| {
+            server.role == Role::Instance
+                && (!has_generation(&record, server.generation)
+                    || (server.is_running() && Some(server.generation) != record.current))
         };
-        if servers.iter().any(is_unknown)
-            && let Some(rebuilt) = self.rebuild_from(&engine).await?
+        if servers.iter().any(is_of_another)
+            && let Some(mut rebuilt) = self.rebuild_from(&engine).await?
             && rebuilt.current.is_some()
         {
+            keep_promises(&record, &mut rebuilt);
+            self.context.store.save(&rebuilt)?;
             self.record = Some(rebuilt);
             self.tidy().await?;
             return Ok(engine);
@@ -34,6 +38,22 @@ impl Instance<'_> {
         }
         Err(data_is_gone(&engine, &record).await)
     }
+}
+
+/// Takes over what the old record promised about generations, which the engine does not know.
+fn keep_promises(old: &Record, rebuilt: &mut Record) {
+    let current = rebuilt.current;
+    for found in &mut rebuilt.generations {
+        let Some(known) = old.generations.iter().find(|known| known.number == found.number) else {
+            continue;
+        };
+        found.for_good = known.for_good;
+        found.profile.clone_from(&known.profile);
+        if Some(found.number) != current && known.replaced.is_some() {
+            (found.replaced, found.promised) = (known.replaced, known.promised);
+        }
+    }
+    rebuilt.snapshots.clone_from(&old.snapshots);
 }
 
 fn has_generation(record: &Record, number: u32) -> bool {

@@ -18,7 +18,7 @@ use super::label::{self, Object, Reading};
 use super::snapshot::{source, sync_word};
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
-use crate::engine::{Generation, Role, Server};
+use crate::engine::{COPY, Generation, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
@@ -137,7 +137,7 @@ impl Docker {
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Generation> {
         let owner = &from.owner;
-        let copy = self.create_generation(owner, number, &from.made_with, None).await?;
+        let copy = self.create_generation(owner, number, &from.made_with, Some(COPY)).await?;
         let how = if end.is_some() { "running" } else { "stopped" };
         let job = Job {
             owner,

@@ -55,6 +55,10 @@ pub struct ContainerLock {
 /// The last number that each holder has shown, and when it changed.
 static HEARD: Mutex<Option<HashMap<String, (i64, Instant)>>> = Mutex::new(None);
 
+/// The ids of the containers of locks that this process has given back. The daemon may not have
+/// removed one yet when the process takes the lock again.
+static GIVEN_BACK: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 impl Docker {
     /// Takes a lock, or breaks one whose holder has ended. None when another devdb holds it.
     ///
@@ -129,7 +133,7 @@ impl Docker {
             Some(lease) if can_see(lease) => lease.is_over(),
             _ => is_silent(&found),
         };
-        if has_ended {
+        if has_ended || found.id.as_deref().is_some_and(is_given_back) {
             self.remove_container(found.id.as_deref().unwrap_or(name), name).await?;
         }
         Ok(())
@@ -208,12 +212,18 @@ fn is_silent(found: &ContainerInspectResponse) -> bool {
     last.1.elapsed() >= SILENCE
 }
 
+fn is_given_back(id: &str) -> bool {
+    let given_back = GIVEN_BACK.lock().unwrap_or_else(PoisonError::into_inner);
+    given_back.iter().any(|one| one == id)
+}
+
 impl Drop for ContainerLock {
     fn drop(&mut self) {
         if let Some(beating) = &self.beating {
             beating.abort();
         }
         let Some((id, name)) = self.container.take() else { return };
+        GIVEN_BACK.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
         let docker = self.docker.clone();
         // A lock that stays belongs to a process that has ended. The next command breaks it.
         let removal = async move {

@@ -11,7 +11,7 @@ use super::blocking::blocking;
 use super::record::GenerationRecord;
 use super::snapshot::copy_data;
 use crate::db::backup::BackupEnd;
-use crate::engine::Generation;
+use crate::engine::{COPY, Generation};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::ServerSpec;
 
@@ -48,8 +48,11 @@ impl Native {
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Generation> {
         let made_with = from.made_with.clone();
-        let mut record =
-            GenerationRecord { made_with, ..GenerationRecord::new(&from.owner, number, spec) };
+        let mut record = GenerationRecord {
+            made_with,
+            origin: Some(COPY.to_owned()),
+            ..GenerationRecord::new(&from.owner, number, spec)
+        };
         let place = self.store.create(&record)?;
         let original = self.store.place(&from.owner, from.number);
         copy_data(&original.pgdata(), &place.pgdata(), spec, end).await?;
