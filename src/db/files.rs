@@ -26,16 +26,30 @@ impl SourceText {
     }
 }
 
-/// The text with asterisks for the values behind `!encrypt`. Lines and columns stay the same.
+/// The text with asterisks for the values behind `!encrypt`, which may go on in deeper lines. Lines
+/// and columns stay the same.
 fn without_secrets(text: &str) -> String {
-    let lines = text.split_inclusive('\n').map(|line| match line.split_once("!encrypt") {
-        None => line.to_owned(),
-        Some((before, secret)) => {
-            let mask = |c: char| if c.is_whitespace() { c } else { '*' };
-            format!("{before}!encrypt{}", secret.chars().map(mask).collect::<String>())
+    let mask = |c: char| if c.is_whitespace() { c } else { '*' };
+    let mut masked = String::with_capacity(text.len());
+    // The indentation of the line with the tag, as long as deeper lines belong to its value.
+    let mut within: Option<usize> = None;
+    for line in text.split_inclusive('\n') {
+        let indentation = line.len() - line.trim_start_matches([' ', '-']).len();
+        if !line.trim().is_empty() {
+            within = within.filter(|tagged| indentation > *tagged);
         }
-    });
-    lines.collect()
+        match line.split_once("!encrypt") {
+            _ if within.is_some() => masked.extend(line.chars().map(mask)),
+            None => masked.push_str(line),
+            Some((before, secret)) => {
+                within = Some(indentation);
+                masked.push_str(before);
+                masked.push_str("!encrypt");
+                masked.extend(secret.chars().map(mask));
+            }
+        }
+    }
+    masked
 }
 
 /// A directory of migrations or seeds.
@@ -221,6 +235,15 @@ fn not_utf8(label: &str, error: &std::string::FromUtf8Error, kind: Kind) -> Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_of_a_secret_is_shown() {
+        let text = "t:\n  a:\n    key: !encrypt |\n      sk live\n\n      more\n    bad: 1\n";
+        let masked = "t:\n  a:\n    key: !encrypt *\n      ** ****\n\n      ****\n    bad: 1\n";
+        assert_eq!(without_secrets(text), masked);
+        assert_eq!(without_secrets("k: !encrypt\n  x y\nz: 1"), "k: !encrypt\n  * *\nz: 1");
+        assert_eq!(without_secrets("k: {a: !encrypt x}\nz: 1"), "k: {a: !encrypt **\nz: 1");
+    }
 
     #[test]
     fn text_that_is_not_utf8_is_refused_with_its_place() {

@@ -33,7 +33,9 @@ const LOOKS: &[&str] =
 pub fn hidden_from_commands<'a>(
     set: impl Iterator<Item = &'a str>,
 ) -> impl Iterator<Item = &'a str> {
-    set.filter(|name| *name != "PGCLIENTENCODING").chain(OVERRIDING.iter().copied())
+    // No variable of a connection has an underscore. `PG_CONFIG` and `PGRST_DB_URI` are others'.
+    set.filter(|name| *name != "PGCLIENTENCODING" && !name.contains('_'))
+        .chain(OVERRIDING.iter().copied())
 }
 
 /// The variables that must not reach psql, of those that are `set` in the shell.

@@ -89,6 +89,19 @@ impl<'a> Statement<'a> {
         name.map(str::trim).filter(|name| !name.is_empty())
     }
 
+    /// The table of that index, as written.
+    pub fn concurrent_table(&self, sql: &'a str) -> Option<&'a str> {
+        self.concurrent_index(sql)?;
+        let position =
+            |wanted: &str| self.words.iter().position(|word| word.eq_ignore_ascii_case(wanted));
+        let offset = |word: &str| word.as_ptr().addr() - sql.as_ptr().addr();
+        let on = position("ON")?;
+        let last = self.words[if self.is(on + 1, "ONLY") { on + 1 } else { on }];
+        let end = position("USING").map_or(self.end, |using| offset(self.words[using]));
+        let table = sql.get(offset(last) + last.len()..end)?.split('(').next()?;
+        Some(table.trim())
+    }
+
     /// Whether it does something `CONCURRENTLY`, which may be left half done.
     pub fn is_concurrent(&self) -> bool {
         self.has_word("CONCURRENTLY")
@@ -282,7 +295,15 @@ impl<'a> Scanner<'a> {
                 [a, b, ..] if *a == quote && *b == quote => self.at += 2,
                 [a, ..] if *a == quote => {
                     self.at += 1;
-                    return;
+                    // A string goes on behind blanks with a line break, and keeps its escapes
+                    // (PostgreSQL's manual, 4.1.2.1).
+                    let rest = self.rest();
+                    let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                    let goes_on = rest[..blank].contains(&b'\n') && rest.get(blank) == Some(&quote);
+                    if !(escapes && goes_on) {
+                        return;
+                    }
+                    self.at += blank + 1;
                 }
                 _ => self.at += 1,
             }
@@ -461,6 +482,20 @@ mod tests {
         assert_eq!(name("create index a_n on t (n)"), None);
         assert_eq!(name("drop index concurrently a_n"), None);
         assert_eq!(name("concurrently"), None);
+        let table = |sql: &'static str| statements(sql)[0].concurrent_table(sql);
+        assert_eq!(table("create index concurrently i on only s.t (n)"), Some("s.t"));
+        assert_eq!(
+            table("CREATE INDEX CONCURRENTLY i ON \"T u\" USING gin (n) WHERE n > 0;"),
+            Some("\"T u\"")
+        );
+        assert_eq!(table("create index i on t (n)"), None);
+    }
+
+    #[test]
+    fn a_string_with_escapes_that_goes_on_in_the_next_line_is_one_string() {
+        let sql = "select E'one\\n'\n  'it\\'s; two'; select 2";
+        assert_eq!(statements(sql).len(), 2);
+        assert_eq!(statements("select E'one' 'x\\'; select 2").len(), 2);
     }
 
     proptest! {

@@ -227,7 +227,9 @@ impl Ephemeral {
         let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
         self.engine.logs(self.server.server(), None, false, &mut sink).await?;
         let file = disk::target(file, Kind::Snapshot)?.path;
-        std::fs::write(&file, log)
+        // A statement in the log may hold a secret.
+        disk::Draft::new(&file, &log)
+            .and_then(disk::Draft::replace)
             .or_fail(Kind::Snapshot, || format!("cannot write {}", file.display()))
     }
 

@@ -13,6 +13,7 @@ use super::{Id, marked};
 use crate::engine::{Engines, Role};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden;
+use crate::plan::LentVariables;
 use crate::spec::Owner;
 use crate::state::Store;
 
@@ -49,6 +50,8 @@ impl Watcher {
         let program = std::env::current_exe().or_fail(Kind::Unexpected, cannot)?;
         let mut child = Command::new(program)
             .arg(COMMAND)
+            // With the mark of an outer run, the end of that run would kill this watcher, too.
+            .env_remove(LentVariables::ID)
             .stdin(Stdio::piped())
             // The reader of the command's output must not wait for the watcher.
             .stdout(Stdio::null())

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -116,11 +116,19 @@ fn checked(path: &Path) -> Result<disk::Target> {
 /// `Config` when git tracks the file, or it cannot be written.
 pub fn append(path: &Path, text: &str) -> Result<()> {
     let target = checked(path)?;
+    let old = match target.existing {
+        Some(_) => fs::read(&target.path)
+            .or_fail(Kind::Config, || format!("cannot read {}", path.display()))?,
+        None => Vec::new(),
+    };
+    // Another program may have left its last line without an end.
+    let gap = if old.is_empty() || old.ends_with(b"\n") { "" } else { "\n" };
     fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(target.path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| file.write_all(format!("{gap}{text}").as_bytes()))
         .or_fail(Kind::Config, || format!("cannot write {}", path.display()))
 }
 

@@ -11,7 +11,6 @@ const FIND: &str = "\
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) \
     FROM pg_catalog.pg_index i \
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-    JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname <> 'pg_toast' \
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p \
@@ -30,14 +29,14 @@ pub(super) async fn remove_former(
     sql: &str,
 ) -> Option<String> {
     let name = statement.concurrent_index(sql)?;
-    let text = &sql[statement.start..statement.end];
+    let table = statement.concurrent_table(sql)?;
     let query = format!(
         "{FIND} AND c.relname = (pg_catalog.parse_ident($1))[1] \
-         AND pg_catalog.strpos(pg_catalog.lower($2), pg_catalog.lower(t.relname)) > 0"
+         AND i.indrelid = pg_catalog.to_regclass($2)"
     );
     let found = sqlx::query_scalar(AssertSqlSafe(query))
         .bind(name)
-        .bind(text)
+        .bind(table)
         .fetch_optional(&mut *connection)
         .await;
     let index: String = found.ok().flatten()?;

@@ -85,7 +85,11 @@ pub async fn apply(
         let encrypted = encrypted.remove(&file.name).unwrap_or_default();
         let rows = apply_file(&mut transaction, seed, &mut labels, &encrypted).await?;
         // What the file has set must not count for the record, nor for the next file.
-        baseline.restore(&mut transaction).await.map_err(|error| failed(&error))?;
+        baseline.restore(&mut transaction).await.map_err(|error| {
+            let message =
+                format!("{}: what the seed has set cannot be set back", seed.source.label);
+            server_error::explain(Error::new(Kind::Seed, message), &error)
+        })?;
         labels.store(&mut transaction).await.map_err(|error| failed(&error))?;
         record::add(&mut transaction, file, &set.profile).await.map_err(|error| failed(&error))?;
         let took = start.elapsed();
