@@ -43,7 +43,9 @@ pub fn left(sandbox: &Sandbox) -> Vec<String> {
             let store = sandbox.store();
             below(store.clone())
                 .filter(|path| {
-                    !["/golden", "/pool", "/store.json", "/s"].iter().any(|end| path.ends_with(end))
+                    !["/golden", "/pool", "/store.json", "/s", "/locks"]
+                        .iter()
+                        .any(|end| path.ends_with(end))
                 })
                 .chain(below(store.join("s")))
                 .collect()
