@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod command_record;
+pub mod commits;
 pub mod connect;
 mod files;
 pub mod inspect;

@@ -8,11 +8,12 @@ use chrono::{TimeDelta, Utc};
 use super::save::Original;
 use super::{Instance, address, endpoint_of, written};
 use crate::context::Context;
-use crate::db::backup;
+use crate::db::connect::Address;
 use crate::db::writes::Finding;
+use crate::db::{backup, commits};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
-use crate::state::{GenerationRecord, Record, UnderWay, Why};
+use crate::state::{Copied, GenerationRecord, Record, UnderWay, Why, Worth};
 
 /// The largest data that devdb copies without being asked: 10 GB.
 const BYTES_MAX: u64 = 10_000_000_000;
@@ -56,6 +57,14 @@ impl Instance<'_> {
         if matches!(context.interrupt.guard(looking).await?, Finding::Untouched(_)) {
             return Ok(None);
         }
+        if let Some(copy) = self.copy_that_is_as_good(&engine, &record, &address).await? {
+            let number = copy.number;
+            self.record_former(copy)?;
+            return Ok(Some(number));
+        }
+        let first_missing = commits::first_unfinished(&address);
+        let first_missing = context.interrupt.guard(first_missing).await.map_err(refused)?;
+        let copied = Some(Copied { from: current.number, first_missing });
         let bytes = context.interrupt.guard(backup::all_bytes(&address)).await.map_err(refused)?;
         if bytes > BYTES_MAX {
             return Err(refused(too_large(bytes)));
@@ -69,13 +78,37 @@ impl Instance<'_> {
                 let made_with = current.made_with;
                 let copy = GenerationRecord::new(number, made_with, Why::BeforeMigrate);
                 let profile = current.profile;
-                let copy = GenerationRecord { bytes: Some(bytes), profile, ..copy };
+                let copy = GenerationRecord { bytes: Some(bytes), profile, copied, ..copy };
                 self.record_former(copy)?;
                 self.hold(&engine).await;
                 Ok(Some(number))
             }
             Err(error) => Err(refused(self.rolled_back(&engine, &[number], error).await)),
         }
+    }
+
+    /// The former generation that `undo` goes back to, when it is a copy of the current one, and
+    /// nothing was committed since: a migration that fails again needs no second copy.
+    async fn copy_that_is_as_good(
+        &self,
+        engine: &Engine,
+        record: &Record,
+        address: &Address,
+    ) -> Result<Option<GenerationRecord>> {
+        let latest = record.latest_former();
+        let Some((copy, copied)) = latest.and_then(|copy| Some((copy, copy.copied?))) else {
+            return Ok(None);
+        };
+        if Some(copied.from) != record.current || copy.worth != Worth::WrittenTo {
+            return Ok(None);
+        }
+        // A server that does not tell gets a copy.
+        let asking =
+            async { Ok(commits::none_since(copied.first_missing, address).await.unwrap_or(false)) };
+        let is_as_good = self.context.interrupt.guard(asking).await?;
+        let there = engine.generations(Some(&self.key)).await?;
+        let is_there = there.iter().any(|one| one.number == copy.number);
+        Ok((is_as_good && is_there).then(|| copy.clone()))
     }
 
     async fn copy_within(&self, engine: &Engine, record: &Record, number: u32) -> Result<()> {
@@ -95,13 +128,14 @@ impl Instance<'_> {
         self.copy_generation(engine, record, current, "the copy", copy).await.map(drop)
     }
 
-    /// Records a generation as the one that was current last.
+    /// Records a generation as the one that was current last, also when it is recorded already.
     fn record_former(&mut self, generation: GenerationRecord) -> Result<()> {
         if let Some(record) = &mut self.record {
             let now = record.after_all(Utc::now());
             // The command says that `undo` goes back to it, whatever the settings keep.
             let promised = Some(now + TimeDelta::days(record.retention.days.max(1).into()));
             let former = GenerationRecord { replaced: Some(now), promised, ..generation };
+            record.generations.retain(|one| one.number != former.number);
             record.generations.push(former);
         }
         self.done()

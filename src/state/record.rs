@@ -96,6 +96,18 @@ pub struct GenerationRecord {
     /// The profile of its seeds, when a flag or a variable chose it. Later commands go on with it.
     #[serde(default)]
     pub profile: Option<String>,
+    /// What it is a copy of. None when it is no copy of a generation, or has been current itself.
+    #[serde(default)]
+    pub copied: Option<Copied>,
+}
+
+/// What a generation of before is a copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The number of the generation that was copied.
+    pub from: u32,
+    /// Every transaction with a lower id had ended when devdb began to copy.
+    pub first_missing: u64,
 }
 
 /// Whether a former generation is worth keeping.
@@ -161,6 +173,7 @@ impl GenerationRecord {
             announced: None,
             for_good: false,
             profile: None,
+            copied: None,
         }
     }
 
@@ -172,7 +185,14 @@ impl GenerationRecord {
 
     /// Makes it current. Nothing remains of what was promised when it was replaced before.
     pub fn current_again(self) -> Self {
-        GenerationRecord { replaced: None, bytes: None, promised: None, announced: None, ..self }
+        GenerationRecord {
+            replaced: None,
+            bytes: None,
+            promised: None,
+            announced: None,
+            copied: None,
+            ..self
+        }
     }
 
     /// The order of former generations: the time when one stopped being current, or else when it

@@ -7,6 +7,7 @@ crate::on_both_engines!(
     undo_brings_back_what_migrations_deleted,
     undo_brings_back_what_seeds_and_commands_deleted,
     nothing_is_applied_when_no_copy_can_be_made,
+    a_migration_that_fails_again_makes_no_second_copy,
 );
 
 const DESTRUCTIVE: &str = "DELETE FROM items; ALTER TABLE items DROP COLUMN name;\n";
@@ -116,4 +117,43 @@ fn nothing_is_applied_when_no_copy_can_be_made(sandbox: &Sandbox) {
     sandbox.sql("drop tablespace elsewhere");
     sandbox.sql(&format!("copy (select 1) to program 'rmdir {place}'"));
     sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn a_migration_that_fails_again_makes_no_second_copy(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let copies = || {
+        let listed = sandbox.run(&["generations", "--json"]).ok().json();
+        listed["result"]["generations"].as_array().unwrap().len() - 1
+    };
+    sandbox.sql("insert into items (name) values ('mine')");
+    let failing = "DELETE FROM items; CREATE TABLE more (n int); SELECT 1/0;\n";
+    sandbox.write("migrations/20260103000000_b.sql", failing);
+    for command in ["up", "migrate", "up"] {
+        sandbox.run(&[command]).exits(20).says("devdb undo");
+        assert_eq!(copies(), 1, "{command}");
+    }
+    // Somebody wrote, if only a row's deletion.
+    sandbox.sql("delete from items where name = 'First'");
+    for command in ["up", "migrate"] {
+        sandbox.run(&[command]).exits(20).says("devdb undo");
+        assert_eq!(copies(), 2, "{command}");
+    }
+    // A part of what is pending was applied.
+    sandbox.write("migrations/20260102000000_a.sql", "UPDATE items SET name = 'ours';\n");
+    for command in ["migrate", "up"] {
+        sandbox.run(&[command]).exits(20).says("devdb undo");
+    }
+    assert_eq!(copies(), 3, "the second one has what the first migration did");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "ours");
+    // What was a copy is changed by people now.
+    sandbox.sql("insert into items (name) values ('late')");
+    sandbox.run(&["up"]).exits(20);
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "late ours");
+    sandbox.run(&["undo", "3"]).ok();
+    assert_eq!(names(sandbox), "mine");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
