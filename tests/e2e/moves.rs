@@ -103,7 +103,7 @@ fn whatever_the_order_of_commands_nothing_is_lost_on_an_engine_that_is_pruned() 
     let Some(disk) = SmallDisk::new(Fs::Ext4, 6000 << 20, "moves") else { return };
     let daemon = PrivateDaemon::with_image(&disk.path(), "postgres:15");
     sandbox.use_daemon(daemon.address());
-    Game::new(&sandbox, true).play(20);
+    Game::new(&sandbox, true).play(12);
     sandbox.run(&["down", "--purge", "--yes"]).ok();
 }
 

@@ -166,23 +166,40 @@ impl<'a> Project<'a> {
         listed.stdout.lines().map(str::to_owned).collect()
     }
 
-    /// What is neither in the database nor in the one that `devdb undo` goes back to, and what that
-    /// said.
+    /// What is neither in the database nor in a former one that devdb keeps, and what the commands
+    /// said that went there.
     fn lost(&self, instance: &str, expected: &[Rows]) -> (Vec<String>, String) {
         let mut said = String::new();
         let mut missing: Vec<&Rows> = expected.iter().collect();
-        for undone in [false, true] {
-            if undone && !missing.is_empty() {
-                let undo = self.run(instance, &["undo"]);
-                said = format!("undo for the rows: exit {}\n{}", undo.code, undo.stderr);
-            }
-            if !missing.is_empty() {
-                // One that does not answer has none of them.
-                let rows = self.rows(instance);
-                missing.retain(|expected| !expected.is_subset(&rows));
+        let mut look = || {
+            // One that does not answer has none of them.
+            let rows = self.rows(instance);
+            missing.retain(|expected| !expected.is_subset(&rows));
+            missing.is_empty()
+        };
+        if look() {
+            return (Vec::new(), said);
+        }
+        for number in self.former(instance) {
+            let switch = self.run(instance, &["generations", "switch", &number.to_string()]);
+            said += &format!("switch to {number}: exit {}\n{}", switch.code, switch.stderr);
+            if look() {
+                break;
             }
         }
         (missing.into_iter().flatten().cloned().collect(), said)
+    }
+
+    /// The numbers of the former generations.
+    fn former(&self, instance: &str) -> Vec<u64> {
+        let listed = self.run(instance, &["generations", "--json"]);
+        if listed.code != 0 {
+            return Vec::new();
+        }
+        let listed = listed.json();
+        let all = listed["result"]["generations"].as_array().unwrap();
+        let former = all.iter().filter(|one| one["current"] != true);
+        former.filter_map(|one| one["number"].as_u64()).collect()
     }
 }
 
