@@ -215,6 +215,11 @@ impl Owner {
         name
     }
 
+    /// Whether the instance belongs to the same project and developer as `other`.
+    pub fn is_beside(&self, other: &Owner) -> bool {
+        (&self.project_id, &self.developer) == (&other.project_id, &other.developer)
+    }
+
     /// The name of a generation's volume.
     pub fn generation_name(&self, number: u32) -> String {
         format!("{}-g{number}", self.base_name())

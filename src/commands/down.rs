@@ -52,12 +52,13 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
     instance.purge().await?;
     let all = context.store.load_all()?.into_iter().flatten();
     let others: Vec<String> = all
-        .filter(|record| record.owner.project_id == context.spec.owner.project_id)
+        .filter(|record| record.owner.is_beside(&context.spec.owner))
         .map(|record| record.owner.instance)
         .collect();
     if !others.is_empty() {
         context.events.note(format!(
-            "this project has other databases: {} (--instance names one, --all all of them)",
+            "{} has other databases of this project: {} (--instance names one, --all all of them)",
+            context.spec.owner.developer,
             others.join(", ")
         ));
     }
@@ -72,8 +73,9 @@ async fn all(context: &Context, args: &DownArgs) -> Result<Outcome> {
         let names: Vec<&str> =
             instances.iter().map(|context| context.spec.owner.instance.as_str()).collect();
         confirm(&format!(
-            "Remove all databases of {} ({}) with all their data and snapshots, for good?",
+            "Remove all databases of {} for {} ({}) with all their data and snapshots, for good?",
             context.spec.owner.project,
+            context.spec.owner.developer,
             names.join(", ")
         ))?;
     }

@@ -5,7 +5,8 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::outcome::Outcome;
 
-/// The contexts of all instances that this user has of the project, in the order of their names.
+/// The contexts of all instances that the developer has of the project, in the order of their names.
+/// Other developers' instances may be in the same records.
 ///
 /// # Errors
 /// When the records cannot be read.
@@ -13,7 +14,7 @@ pub fn instances(context: &Context) -> Result<Vec<Context>> {
     let mut found = Vec::new();
     for record in context.store.load_all()? {
         match record {
-            Ok(record) if record.owner.project_id == context.spec.owner.project_id => {
+            Ok(record) if record.owner.is_beside(&context.spec.owner) => {
                 found.push(context.of_record(&record));
             }
             Ok(_) => {}

@@ -9,7 +9,7 @@ use crate::config::{Overrides, branch};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::instance::{self, Instance, OldGeneration};
-use crate::outcome::{Applied, How, Outcome, Report, UpReport};
+use crate::outcome::{Applied, Fate, How, Outcome, Report, UpReport};
 use crate::plan::{Extent, Plan, Skip};
 use crate::spec::Owner;
 use crate::state::Record;
@@ -81,8 +81,14 @@ async fn renew(context: &Context, plan: &Plan, begun: Instant, error: Error) -> 
         None => Applied::default(),
     };
     drop(instance);
+    let way_back = match replaced.fate {
+        Fate::Kept | Fate::ForGood => {
+            format!("generation {} is kept, and devdb undo goes back to it", replaced.former)
+        }
+        _ => "nobody had written to it".to_owned(),
+    };
     context.events.note(format!(
-        "the database was made for another commit ({}), so devdb has replaced it",
+        "the database was made for another commit ({}), so devdb has replaced it; {way_back}",
         error.message()
     ));
     let report = instance::bring_up(context, plan, begun).await?;

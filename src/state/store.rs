@@ -155,10 +155,7 @@ impl Store {
     pub fn nearest_instance(&self, owner: &Owner) -> Option<String> {
         let records = self.load_all().ok()?.into_iter().flatten();
         let names: Vec<String> = records
-            .filter(|record| {
-                let other = &record.owner;
-                (&other.project_id, &other.developer) == (&owner.project_id, &owner.developer)
-            })
+            .filter(|record| record.owner.is_beside(owner))
             .map(|record| record.owner.instance)
             .collect();
         nearest(&owner.instance, names.iter().map(String::as_str)).map(str::to_owned)

@@ -144,7 +144,13 @@ fn all_databases_of_a_project_are_stopped_and_removed_at_once(sandbox: &Sandbox)
     sandbox.run(&["down", "--all", "--yes"]).exits(2);
     sandbox.run(&["down", "--all", "--purge"]).exits(2).says("--yes");
     assert_eq!(answering(), 1);
+    // Another developer in the same checkout is not concerned.
+    let other = format!("{}-other", sandbox.developer());
+    sandbox.run(&["up", "--developer", &other]).ok();
+    let theirs = sandbox.run(&["url", "--developer", &other]).ok().line();
     sandbox.run(&["down", "--all", "--purge", "--yes"]).ok().says("deleted 2 databases");
+    assert_eq!(psql(&theirs, "select 1").code, 0);
+    sandbox.run(&["down", "--developer", &other, "--purge", "--yes"]).ok();
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
     sandbox.run(&["down", "--all", "--purge", "--yes"]).ok().says("nothing to remove");
 }
