@@ -103,8 +103,6 @@ pub struct Measured {
     pub next_transaction: u64,
     /// The counters.
     pub writes: Writes,
-    /// Whether autovacuum has worked since the server started, so that it may have taken ids.
-    pub autovacuum_worked: bool,
 }
 
 /// Compares a running server with a baseline. Asks no more than the next transaction id when that
@@ -180,10 +178,7 @@ async fn compare(
     for _ in 0..MEASURED_AGAIN {
         finding = match measure_with(connection, address, since, others).await? {
             None => Finding::Unclear,
-            // Somebody who turned the counters off has taken ids, too.
-            Some(now) if now.writes == *before && now.autovacuum_worked => {
-                Finding::Untouched(now.next_transaction)
-            }
+            Some(now) if now.writes == *before => Finding::Untouched(now.next_transaction),
             Some(_) => Finding::WrittenTo,
         };
         // Autovacuum may have worked in the meantime, and a stop has to follow at once.
@@ -223,23 +218,20 @@ async fn measure_with(
     .await
     .or_fail(Kind::Unexpected, failed)?;
     let mut databases = BTreeMap::new();
-    let mut autovacuum_worked = false;
     for name in names {
-        let (own, vacuumed) = match name == address.database {
-            true => look_at_one(connection).await?,
+        let own = match name == address.database {
+            true => counters(connection).await?,
             false => {
                 let other = Address { database: name.clone(), ..address.clone() };
                 let mut other = other.connect().await?;
-                let look = look_at_one(&mut other).await;
+                let own = counters(&mut other).await;
                 connect::close(other).await;
-                look?
+                own?
             }
         };
         databases.insert(name, own);
-        autovacuum_worked |= vacuumed;
     }
-    let writes = Writes { shared, databases };
-    Ok(Some(Measured { next_transaction, writes, autovacuum_worked }))
+    Ok(Some(Measured { next_transaction, writes: Writes { shared, databases } }))
 }
 
 /// What concerns all databases. None when the counters do not show every write.
@@ -274,17 +266,6 @@ async fn shared(connection: &mut PgConnection, since: Option<u64>) -> Result<Opt
     let shows_all: bool = row.try_get(0).or_fail(Kind::Unexpected, failed)?;
     let shared: String = row.try_get(1).or_fail(Kind::Unexpected, failed)?;
     Ok(shows_all.then_some(shared))
-}
-
-/// The counters of the connection's database, and whether autovacuum has worked in it.
-async fn look_at_one(connection: &mut PgConnection) -> Result<(Counters, bool)> {
-    let worked = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_all_tables \
-                        WHERE greatest(last_autovacuum, last_autoanalyze) \
-                              >= pg_catalog.pg_postmaster_start_time())",
-    );
-    let worked = worked.fetch_one(&mut *connection).await.or_fail(Kind::Unexpected, failed)?;
-    Ok((counters(connection).await?, worked))
 }
 
 /// The counters of the connection's database.
