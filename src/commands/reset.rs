@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{App, down};
 use crate::cli::ResetArgs;
 use crate::config::Overrides;
+use crate::db::migrate::LineEndings;
 use crate::error::Result;
 use crate::instance::{self, Instance, OldGeneration, Replaced};
 use crate::outcome::{Applied, Location, Outcome, Report, ResetReport, millis};
@@ -37,7 +38,7 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     let endpoint = instance::endpoint_of(&replaced.server)?;
     let address = instance::address(&instance.recorded()?, endpoint);
     // The database is replaced, so neither an interruption nor a failure is an error any more.
-    if let Err(error) = populate::record_line_endings(&address, &plan).await {
+    if let Err(error) = populate::record_line_endings(&address, &plan, LineEndings::Here).await {
         context.events.warn(format!("the checksums of this checkout were not recorded: {error}"));
     }
     let report = report(&mut instance, replaced, Applied::default(), begun).await?;

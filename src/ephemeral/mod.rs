@@ -22,6 +22,7 @@ use self::watcher::Watcher;
 use crate::archive::{ArchiveKind, IfExists, Writer};
 use crate::context::Context;
 use crate::db::connect::Address;
+use crate::db::migrate::LineEndings;
 use crate::db::{backup, scram};
 use crate::disk;
 use crate::engine::{Engine, Lease, Manifest, PrivateLaunch, PrivateServer, Role};
@@ -130,7 +131,7 @@ impl Ephemeral {
         let address = ready::private_address(&server, &spec, password);
         let ready = async {
             ready::private(&context, &server, &address).await?;
-            let recording = populate::record_line_endings(&address, plan);
+            let recording = populate::record_line_endings(&address, plan, LineEndings::Here);
             context.interrupt.guard(recording).await
         };
         let ready = ready.await;

@@ -11,6 +11,7 @@ use super::lookup::Lookup;
 use crate::archive::Verified;
 use crate::context::Context;
 use crate::db::connect::Address;
+use crate::db::migrate::LineEndings;
 use crate::db::seed::Encrypting;
 use crate::db::writes::{self, OtherSessions};
 use crate::db::{inspect, scram};
@@ -211,7 +212,9 @@ impl Work<'_> {
         label: GoldenLabel,
     ) -> Result<GoldenState> {
         let guard = &self.context.interrupt;
-        guard.guard(populate::record_lf(&self.address, self.plan)).await?;
+        guard
+            .guard(populate::record_line_endings(&self.address, self.plan, LineEndings::Lf))
+            .await?;
         let measured = async {
             // Without the counters, a copy counts as written to as soon as autovacuum has worked.
             let measured = writes::measure(&self.address, OtherSessions::End).await;

@@ -137,31 +137,22 @@ pub async fn migrations(address: &Address, plan: &Plan) -> Result<MigrationsRepo
     Ok(plan.migrations.standing(&mut connection).await?.into())
 }
 
-/// Makes a copy of a golden state record the files of this checkout, when they have other line
-/// endings than those of the state.
+/// Makes a database record the files of this checkout with these line endings, when the checkout has
+/// other ones than LF. A golden state has LF, because all checkouts share it; a copy has those that
+/// are here.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn record_line_endings(address: &Address, plan: &Plan) -> Result<()> {
+pub async fn record_line_endings(
+    address: &Address,
+    plan: &Plan,
+    endings: LineEndings,
+) -> Result<()> {
     if !plan.migrates() || !plan.migrations.has_other_line_endings() {
         return Ok(());
     }
     let mut connection = address.connect().await?;
-    plan.migrations.record_line_endings(&mut connection, LineEndings::Here).await?;
-    connect::close(connection).await;
-    Ok(())
-}
-
-/// Makes a golden state record the files with LF, because all checkouts share it.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn record_lf(address: &Address, plan: &Plan) -> Result<()> {
-    if !plan.migrates() || !plan.migrations.has_other_line_endings() {
-        return Ok(());
-    }
-    let mut connection = address.connect().await?;
-    plan.migrations.record_line_endings(&mut connection, LineEndings::Lf).await?;
+    plan.migrations.record_line_endings(&mut connection, endings).await?;
     connect::close(connection).await;
     Ok(())
 }

@@ -7,7 +7,6 @@
 //! change would not show.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -59,7 +58,7 @@ impl Stat {
         Some(Stat {
             device: metadata.dev(),
             inode: metadata.ino(),
-            size: Metadata::len(&metadata),
+            size: metadata.len(),
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         })
