@@ -1,12 +1,12 @@
 //! Another tool's command, which may migrate or seed. The source that uses the command decides when
 //! it is due.
 
-mod growth;
 mod inputs;
 mod run;
 
 use std::time::Instant;
 
+use super::growth::Growth;
 use super::source::{Applied, Stage, Target};
 use crate::db::command_record::{self, CommandLock};
 use crate::db::connect::Connection;
@@ -14,8 +14,6 @@ use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::spec::{ToolCommand, digest};
 use inputs::Inputs;
-
-pub(super) use growth::Growth;
 
 /// What the database has recorded about a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
