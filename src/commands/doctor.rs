@@ -68,6 +68,8 @@ async fn used_engine(context: &Context, discovery: &Discovery, has_programs: boo
         EngineChoice::Native => EngineKind::Native,
         EngineChoice::Auto => match &discovery.engine {
             Some(docker) if docker.keeps_instances().await.is_ok() => EngineKind::Docker,
+            Some(_) if discovery.named => EngineKind::Docker,
+            None if !discovery.is_nobody_there() => EngineKind::Docker,
             _ if has_programs => EngineKind::Native,
             _ => EngineKind::Docker,
         },

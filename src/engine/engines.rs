@@ -1,6 +1,6 @@
 //! Choosing an engine for a new instance, and opening the engine of an instance that exists.
 
-use super::docker::{self, Docker, DockerEnvironment, PullFailure};
+use super::docker::{self, Discovery, Docker, DockerEnvironment, PullFailure};
 use super::native::{Native, NativeEnvironment};
 use super::{Engine, Role};
 use crate::error::{Error, Kind, Result};
@@ -47,7 +47,7 @@ impl Engines {
         match spec.engine {
             EngineChoice::Docker => {
                 let chosen = self.choose_docker(&spec.server, role, events).await;
-                chosen.map_err(|error| self.with_native_hint(error, spec, role))
+                chosen.map_err(|error| self.with_native_hint(error, &spec.server, role))
             }
             EngineChoice::Native => {
                 Native::find(&self.native, spec.server.major).map(Engine::Native)
@@ -71,9 +71,9 @@ impl Engines {
     }
 
     /// Adds how to use the native engine, if that can take docker's place.
-    fn with_native_hint(&self, error: Error, spec: &InstanceSpec, role: Role) -> Error {
+    fn with_native_hint(&self, error: Error, spec: &ServerSpec, role: Role) -> Error {
         let concerns_docker = matches!(error.kind(), Kind::NoEngine | Kind::Image);
-        if !concerns_docker || self.native_in_its_place(&spec.server).is_err() {
+        if !concerns_docker || self.native_in_its_place(spec).is_err() {
             return error;
         }
         error.hint(match role {
@@ -96,7 +96,7 @@ impl Engines {
     /// # Errors
     /// `NoEngine` with the places where devdb looked for a daemon.
     pub async fn docker(&self) -> Result<Engine> {
-        let discovery = docker::discover(&self.docker).await;
+        let discovery = docker::discover_patiently(&self.docker, |_| {}).await;
         match discovery.engine {
             Some(docker) => Ok(Engine::Docker(docker)),
             None => Err(discovery.error()),
@@ -130,15 +130,23 @@ impl Engines {
     }
 
     async fn choose_any(&self, spec: &ServerSpec, role: Role, events: &Events) -> Result<Engine> {
-        let discovery = docker::discover(&self.docker).await;
+        let discovery = docker::discover_patiently(&self.docker, |address| {
+            events.step(format!("Waiting for the Docker engine at {address}"));
+        })
+        .await;
         let refusal = match discovery.engine.clone() {
             Some(docker) => match self.prepared(docker, spec, role, events).await? {
                 Ok(engine) => return Ok(engine),
+                // A person who names a daemon does not want another engine's database.
+                Err(refusal) if discovery.named => {
+                    return Err(self.with_native_hint(refusal, spec, role));
+                }
                 Err(refusal) => refusal,
             },
-            None => discovery.error(),
+            None if discovery.is_nobody_there() => discovery.error(),
+            None => return Err(self.with_native_hint(discovery.error(), spec, role)),
         };
-        let reason = reason(&refusal);
+        let reason = reason(&discovery, &refusal);
         match self.native_in_its_place(spec) {
             Ok(native) => {
                 events.emit(Event::EngineChosen { engine: "native", reason });
@@ -199,11 +207,12 @@ impl Engines {
 }
 
 /// The reason why docker was not chosen, in one line.
-fn reason(refusal: &Error) -> String {
-    match refusal.kind() {
-        Kind::NoEngine => {
+fn reason(discovery: &Discovery, refusal: &Error) -> String {
+    match (&discovery.engine, discovery.obstacle()) {
+        (Some(_), _) => refusal.to_string(),
+        (None, Some(obstacle)) => format!("no Docker engine answers ({obstacle})"),
+        (None, None) => {
             "no Docker engine answers (devdb doctor -v shows where devdb looked)".into()
         }
-        _ => refusal.to_string(),
     }
 }

@@ -31,8 +31,11 @@ fn a_hint_is_not_what_cannot_help() {
     let reset = without_docker(&sandbox, &["reset"], &[("DEVDB_ENGINE", "docker")]).exits(10);
     assert!(!reset.stderr.contains("try: --engine"), "{}", reset.stderr);
     // Native was tried, or cannot be: the directory of its programs is wrong.
-    let nowhere = [("DEVDB_BIN_DIR", "/nowhere"), ("DEVDB_ENGINE", "auto")];
-    let up = without_docker(&sandbox, &["up"], &nowhere).exits(10).says("postgres.bin_dir");
+    sandbox.use_context("unix:///nowhere/docker.sock");
+    let mut command = sandbox.command(&["up"]);
+    command.env_remove("DOCKER_HOST");
+    command.env("DEVDB_BIN_DIR", "/nowhere").env("DEVDB_ENGINE", "auto");
+    let up = finish(command).exits(10).says("postgres.bin_dir");
     assert!(!up.stderr.contains("--engine native"), "{}", up.stderr);
     assert!(!up.stderr.contains("in devdb.yaml"), "{}", up.stderr);
 

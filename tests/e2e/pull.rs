@@ -67,10 +67,23 @@ fn auto_goes_native_only_when_that_is_no_surprise() {
     let mut command = sandbox.command(&["up"]);
     command.env("DEVDB_ENGINE", "auto");
     crate::sandbox::finish(command).exits(10).says("127.0.0.1:1/nobody/postgres:15");
-    // No daemon: native, and it says so.
+    // A daemon that was named for this command: never native.
     sandbox.write("devdb.yaml", "project: auto\n");
+    for (variable, value, says) in [
+        ("DOCKER_HOST", "unix:///nowhere/docker.sock", "no such socket"),
+        ("DOCKER_HOST", "ssh://somewhere", "ssh://"),
+        ("DOCKER_HOST", "tcp://192.0.2.1:2375", "DEVDB_PUBLISH=1"),
+        ("DOCKER_CONTEXT", "colmia", "there is no context \"colmia\""),
+    ] {
+        let mut command = sandbox.command(&["up"]);
+        command.env_remove("DOCKER_HOST").env("DEVDB_ENGINE", "auto").env(variable, value);
+        let ran = crate::sandbox::finish(command).exits(10).says(says);
+        assert!(ran.stderr.contains("try: devdb up --engine native"), "{}", ran.stderr);
+    }
+    // The configuration's daemon does not run: native, and it says so.
+    sandbox.use_context("unix:///nowhere/docker.sock");
     let mut command = sandbox.command(&["up", "--json"]);
-    command.env("DEVDB_ENGINE", "auto").env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    command.env_remove("DOCKER_HOST").env("DEVDB_ENGINE", "auto");
     let ran = crate::sandbox::finish(command).ok();
     assert_eq!(ran.json()["result"]["engine"], "native");
     let mut command = sandbox.command(&["down", "--purge", "--yes"]);

@@ -251,6 +251,19 @@ impl Sandbox {
         command
     }
 
+    /// Makes the daemon at `host` the current context of the Docker configuration.
+    pub fn use_context(&self, host: &str) {
+        use sha2::Digest;
+        let id: String =
+            sha2::Sha256::digest("test").iter().map(|byte| format!("{byte:02x}")).collect();
+        let config = self.home().join(".docker");
+        let meta = config.join("contexts/meta").join(id);
+        std::fs::create_dir_all(&meta).unwrap();
+        std::fs::write(config.join("config.json"), r#"{"currentContext":"test"}"#).unwrap();
+        let text = format!(r#"{{"Name":"test","Endpoints":{{"docker":{{"Host":"{host}"}}}}}}"#);
+        std::fs::write(meta.join("meta.json"), text).unwrap();
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Ran {
         finish(self.command(arguments))
     }

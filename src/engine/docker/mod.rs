@@ -33,7 +33,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
-pub use daemon::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
+pub use daemon::{
+    Candidate, Discovery, DockerEnvironment, discover, discover_all, discover_patiently,
+};
 pub use image::{Image, PrepareError, PullFailure};
 pub use lock::ContainerLock;
 pub use private::PrivateServer;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -18,6 +18,10 @@ use crate::error::{Error, Kind};
 /// How long a daemon may take to answer the first request: 2 seconds. The daemon is usually on this
 /// machine, and devdb tries several places one after the other.
 const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long a daemon that takes the connection and says nothing may take when the command needs it:
+/// 30 seconds. It is busy or has just begun to start, and nothing can take its place.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The environment that decides where the daemon is. Empty strings count as unset.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +93,13 @@ pub struct Candidate {
     pub address: String,
     /// The daemon's answer, or the reason why there is none.
     pub result: Result<String, String>,
+    /// Whether nothing listens there.
+    pub absent: bool,
+    /// Whether the daemon takes connections and does not answer.
+    pub silent: bool,
+    /// Whether the failure ends the search for an engine: a person chose this daemon, or a daemon
+    /// is there.
+    pub decisive: bool,
 }
 
 impl std::fmt::Display for Candidate {
@@ -109,9 +120,26 @@ pub struct Discovery {
     pub tried: Vec<Candidate>,
     /// The first daemon that answered.
     pub engine: Option<Docker>,
+    /// Whether a person named the daemon for this command, by `DOCKER_HOST` or `DOCKER_CONTEXT`.
+    pub named: bool,
 }
 
 impl Discovery {
+    /// Whether another engine may take docker's place: nobody chose a daemon, and none is there.
+    pub fn is_nobody_there(&self) -> bool {
+        self.engine.is_none() && !self.tried.iter().any(|candidate| candidate.decisive)
+    }
+
+    /// A daemon that is there and cannot be used.
+    pub fn obstacle(&self) -> Option<&Candidate> {
+        self.tried.iter().find(|candidate| candidate.result.is_err() && !candidate.absent)
+    }
+
+    /// A daemon that takes connections and does not answer.
+    fn silent(&self) -> Option<&Candidate> {
+        self.tried.iter().find(|candidate| candidate.silent)
+    }
+
     /// The error of a command that needs the daemon.
     pub fn error(&self) -> Error {
         let tried: Vec<String> = self.tried.iter().map(ToString::to_string).collect();
@@ -121,58 +149,132 @@ impl Discovery {
     }
 }
 
+/// Who chose a place where a daemon may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Choice {
+    /// Nobody. It is a well-known socket.
+    Nobody,
+    /// The Docker configuration. Docker Desktop writes it by itself, so an engine that does not run
+    /// is nobody's wish.
+    Configuration,
+    /// A variable, for this command.
+    Variable,
+}
+
 /// A place where a daemon may be. devdb has not asked it yet.
 struct PossibleDaemon {
     source: String,
     address: String,
     tls: Option<PathBuf>,
-    /// Whether a person chose it. Then devdb uses no other daemon.
-    chosen: bool,
+    choice: Choice,
     /// The reason why the daemon cannot be asked at all.
     problem: Option<String>,
 }
 
+/// Why a daemon cannot be used.
+enum Refusal {
+    /// Nothing listens there.
+    Absent(String),
+    /// It takes the connection and does not answer.
+    Silent(String),
+    /// Anything else.
+    Other(String),
+}
+
 impl PossibleDaemon {
-    fn candidate(self, result: Result<String, String>) -> Candidate {
-        Candidate { source: self.source, address: self.address, result }
+    /// Whether a person chose it. Then devdb uses no other daemon.
+    fn is_chosen(&self) -> bool {
+        self.choice != Choice::Nobody
+    }
+
+    fn answered(self, answer: String) -> Candidate {
+        Candidate {
+            source: self.source,
+            address: self.address,
+            result: Ok(answer),
+            absent: false,
+            silent: false,
+            decisive: false,
+        }
+    }
+
+    fn refused(self, refusal: Refusal) -> Candidate {
+        let silent = matches!(refusal, Refusal::Silent(_));
+        let absent = matches!(refusal, Refusal::Absent(_));
+        let (Refusal::Absent(why) | Refusal::Silent(why) | Refusal::Other(why)) = refusal;
+        let decisive = match self.choice {
+            Choice::Nobody => silent,
+            Choice::Configuration => !absent,
+            Choice::Variable => true,
+        };
+        Candidate {
+            source: self.source,
+            address: self.address,
+            result: Err(why),
+            absent,
+            silent,
+            decisive,
+        }
     }
 }
 
 /// Looks for a daemon and stops at the first that answers. Usually that takes one ping.
 pub async fn discover(env: &DockerEnvironment) -> Discovery {
-    let mut places = places(env);
-    if places.iter().any(|place| place.chosen) {
-        places.retain(|place| place.chosen);
+    search(places(env), env, FIRST_ANSWER_DEADLINE).await
+}
+
+/// Looks for a daemon, and waits up to 30 seconds for one that is there and does not answer. Calls
+/// `waiting` with its address before it waits.
+pub async fn discover_patiently(env: &DockerEnvironment, waiting: impl Fn(&str)) -> Discovery {
+    let begun = Instant::now();
+    let found = discover(env).await;
+    let Some(silent) = found.silent().filter(|_| found.engine.is_none()) else { return found };
+    waiting(&silent.address);
+    search(places(env), env, SILENCE_DEADLINE.saturating_sub(begun.elapsed())).await
+}
+
+async fn search(
+    mut places: Vec<PossibleDaemon>,
+    env: &DockerEnvironment,
+    deadline: Duration,
+) -> Discovery {
+    if places.iter().any(PossibleDaemon::is_chosen) {
+        places.retain(PossibleDaemon::is_chosen);
     }
+    let named = places.iter().any(|place| place.choice == Choice::Variable);
     let mut tried = Vec::new();
     for place in places {
-        match reach(&place, env, Question::Ping).await {
+        match reach(&place, env, Question::Ping, deadline).await {
             Ok((engine, answer)) => {
-                tried.push(place.candidate(Ok(answer)));
-                return Discovery { tried, engine: Some(engine) };
+                tried.push(place.answered(answer));
+                return Discovery { tried, engine: Some(engine), named };
             }
-            Err(problem) => tried.push(place.candidate(Err(problem))),
+            Err(refusal) => tried.push(place.refused(refusal)),
         }
     }
-    Discovery { tried, engine: None }
+    Discovery { tried, engine: None, named }
 }
 
 /// Asks the daemons in all places for their versions, for `devdb doctor`. The engine in the result
 /// is the one that [`discover`] finds.
 pub async fn discover_all(env: &DockerEnvironment) -> Discovery {
     let places = places(env);
-    let only_chosen = places.iter().any(|place| place.chosen);
-    let answers = join_all(places.iter().map(|place| reach(place, env, Question::Version))).await;
-    let mut found = Discovery { tried: Vec::new(), engine: None };
+    let only_chosen = places.iter().any(PossibleDaemon::is_chosen);
+    let named = places.iter().any(|place| place.choice == Choice::Variable);
+    let ask = |place| reach(place, env, Question::Version, FIRST_ANSWER_DEADLINE);
+    let answers = join_all(places.iter().map(ask)).await;
+    let mut found = Discovery { tried: Vec::new(), engine: None, named };
     for (place, answer) in places.into_iter().zip(answers) {
-        let eligible = place.chosen || !only_chosen;
-        let result = answer.map(|(engine, text)| {
-            if eligible && found.engine.is_none() {
-                found.engine = Some(engine);
+        let eligible = place.is_chosen() || !only_chosen;
+        found.tried.push(match answer {
+            Ok((engine, text)) => {
+                if eligible && found.engine.is_none() {
+                    found.engine = Some(engine);
+                }
+                place.answered(text)
             }
-            text
+            Err(refusal) => place.refused(refusal),
         });
-        found.tried.push(place.candidate(result));
     }
     found
 }
@@ -184,7 +286,7 @@ fn places(env: &DockerEnvironment) -> Vec<PossibleDaemon> {
             source: "DOCKER_HOST".into(),
             address: host.to_owned(),
             tls: env.tls(),
-            chosen: true,
+            choice: Choice::Variable,
             problem: None,
         });
     } else {
@@ -201,7 +303,7 @@ fn places(env: &DockerEnvironment) -> Vec<PossibleDaemon> {
                 source: "socket".into(),
                 address: format!("unix://{}", socket.display()),
                 tls: None,
-                chosen: false,
+                choice: Choice::Nobody,
                 problem: None,
             });
         }
@@ -212,35 +314,31 @@ fn places(env: &DockerEnvironment) -> Vec<PossibleDaemon> {
 /// The context that the environment or the Docker configuration names.
 fn context_place(env: &DockerEnvironment) -> Option<PossibleDaemon> {
     let config_dir = env.config_dir();
-    let broken = |source: &str, problem: String, chosen: bool| PossibleDaemon {
+    let broken = |source: &str, problem: String, choice: Choice| PossibleDaemon {
         source: source.to_owned(),
         address: String::new(),
         tls: None,
-        chosen,
+        choice,
         problem: Some(problem),
     };
-    let name = match set(env.docker_context.as_deref()) {
+    let (name, choice) = match set(env.docker_context.as_deref()) {
         // The context `default` stands for the system's socket, which devdb tries next anyway.
         Some("default") => return None,
-        Some(name) => name.to_owned(),
+        Some(name) => (name.to_owned(), Choice::Variable),
         None => match context::current(config_dir.as_deref()?) {
-            Ok(name) => name?,
-            Err(problem) => return Some(broken("current context", problem, false)),
+            Ok(name) => (name?, Choice::Configuration),
+            Err(problem) => return Some(broken("current context", problem, Choice::Nobody)),
         },
     };
     let source = format!("context {name}");
     let Some(config_dir) = config_dir else {
-        return Some(broken(&source, "there is no home directory to look in".into(), true));
+        return Some(broken(&source, "there is no home directory to look in".into(), choice));
     };
     Some(match context::load(&config_dir, &name) {
-        Ok(found) => PossibleDaemon {
-            source,
-            address: found.host,
-            tls: found.tls,
-            chosen: true,
-            problem: None,
-        },
-        Err(problem) => broken(&source, problem, true),
+        Ok(found) => {
+            PossibleDaemon { source, address: found.host, tls: found.tls, choice, problem: None }
+        }
+        Err(problem) => broken(&source, problem, choice),
     })
 }
 
@@ -257,17 +355,21 @@ async fn reach(
     place: &PossibleDaemon,
     env: &DockerEnvironment,
     question: Question,
-) -> Result<(Docker, String), String> {
+    deadline: Duration,
+) -> Result<(Docker, String), Refusal> {
     if let Some(problem) = &place.problem {
-        return Err(problem.clone());
+        return Err(Refusal::Other(problem.clone()));
+    }
+    if is_socket_missing(&place.address) {
+        return Err(Refusal::Absent("no such socket".into()));
     }
     let remote = remote(&place.address);
     if remote.is_some() && set(env.publish.as_deref()).is_none() {
-        return Err("it is on another machine, and devdb publishes databases on 127.0.0.1 only; \
-                    DEVDB_PUBLISH=1 lets run and ephemeral publish theirs on that machine"
-            .into());
+        let why = "it is on another machine, and devdb publishes databases on 127.0.0.1 only; \
+                   DEVDB_PUBLISH=1 lets run and ephemeral publish theirs on that machine";
+        return Err(Refusal::Other(why.into()));
     }
-    let client = connect(&place.address, place.tls.as_deref())?;
+    let client = connect(&place.address, place.tls.as_deref()).map_err(Refusal::Other)?;
     let engine = Docker {
         client,
         address: place.address.clone(),
@@ -280,29 +382,40 @@ async fn reach(
         match question {
             Question::Ping => {
                 engine.client.ping().await.map_err(|refusal| refused(&refusal))?;
-                Ok::<_, String>("answers".to_owned())
+                Ok::<_, Refusal>("answers".to_owned())
             }
             Question::Version => {
                 let version = engine.version().await.map_err(|error| {
-                    error.causes().last().cloned().unwrap_or_else(|| error.to_string())
+                    let why = error.causes().last().cloned();
+                    Refusal::Other(why.unwrap_or_else(|| error.to_string()))
                 })?;
-                version.check().map_err(|error| error.to_string())?;
+                version.check().map_err(|error| Refusal::Other(error.to_string()))?;
                 Ok(version.to_string())
             }
         }
     };
-    let answer = tokio::time::timeout(FIRST_ANSWER_DEADLINE, answer)
-        .await
-        .map_err(|_| format!("no answer within {} s", FIRST_ANSWER_DEADLINE.as_secs()))??;
+    let begun = Instant::now();
+    let answer = tokio::time::timeout(deadline, answer).await.map_err(|_| {
+        Refusal::Silent(format!("no answer within {:.0} s", begun.elapsed().as_secs_f64()))
+    })??;
     Ok((engine, answer))
 }
 
-fn refused(refusal: &bollard::errors::Error) -> String {
+fn is_socket_missing(address: &str) -> bool {
+    address.strip_prefix("unix://").is_some_and(|path| !Path::new(path).exists())
+}
+
+fn refused(refusal: &bollard::errors::Error) -> Refusal {
     let text = failure::text(refusal);
-    if text.contains("Permission denied") {
-        return format!("{text}; sudo usermod -aG docker $USER and a new login give it");
+    if text.contains("Connection refused") {
+        return Refusal::Absent(text);
     }
-    text
+    if text.contains("Permission denied") {
+        return Refusal::Other(format!(
+            "{text}; sudo usermod -aG docker $USER and a new login give it"
+        ));
+    }
+    Refusal::Other(text)
 }
 
 #[cfg(test)]

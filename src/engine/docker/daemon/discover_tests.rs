@@ -87,6 +87,56 @@ async fn a_daemon_that_is_silent_is_given_up_soon() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_is_there_or_was_chosen_has_no_substitute() {
+    let (dir, env) = nowhere();
+    let socket = dir.path().join("silent.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let silent = format!("unix://{}", socket.display());
+    let place = |address: &str, choice| PossibleDaemon {
+        source: "test".into(),
+        address: address.to_owned(),
+        tls: None,
+        choice,
+        problem: None,
+    };
+    let nobody = "unix:///nowhere/docker.sock";
+    for (address, choice, is_nobody_there) in [
+        (nobody, Choice::Nobody, true),
+        (nobody, Choice::Configuration, true),
+        (nobody, Choice::Variable, false),
+        (silent.as_str(), Choice::Nobody, false),
+        (silent.as_str(), Choice::Configuration, false),
+        ("ssh://somewhere", Choice::Configuration, false),
+    ] {
+        let found = search(vec![place(address, choice)], &env, Duration::from_millis(50)).await;
+        assert_eq!(found.is_nobody_there(), is_nobody_there, "{address} {choice:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_needs_longer_is_waited_for() {
+    use std::io::{Read, Write};
+    let (dir, mut env) = nowhere();
+    let path = dir.path().join("slow.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                std::thread::sleep(Duration::from_secs(3));
+                let _ = stream.write_all(PONG.as_bytes());
+            });
+        }
+    });
+    env.docker_host = Some(format!("unix://{}", path.display()));
+    let waited = std::sync::Mutex::new(Vec::new());
+    let found = discover_patiently(&env, |at| waited.lock().unwrap().push(at.to_owned())).await;
+    assert!(found.engine.is_some(), "{:?}", found.tried);
+    assert_eq!(waited.into_inner().unwrap(), [env.docker_host.unwrap()]);
+}
+
+#[tokio::test]
 async fn an_old_daemon_is_named_as_such() {
     let (dir, mut env) = nowhere();
     env.docker_host = Some(fake(

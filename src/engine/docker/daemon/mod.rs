@@ -5,5 +5,7 @@ mod context;
 mod discover;
 mod standpoint;
 
-pub use discover::{Candidate, Discovery, DockerEnvironment, discover, discover_all};
+pub use discover::{
+    Candidate, Discovery, DockerEnvironment, discover, discover_all, discover_patiently,
+};
 pub(crate) use standpoint::Standpoint;
