@@ -339,13 +339,13 @@ async fn lists_name_exactly_what_is_there(bench: Arc<Bench>) {
     assert_eq!((one.generation, one.role, &one.owner), (3, Role::Instance, &anna));
 
     let mut generations = bench.generations(&anna).await;
-    generations.sort_by_key(|generation| generation.number);
-    assert_eq!(generations.iter().map(|g| g.number).collect::<Vec<_>>(), [3, 12]);
+    generations.sort_by_key(|generation| generation.id);
+    assert_eq!(generations.iter().map(|g| g.id).collect::<Vec<_>>(), [3, 12]);
     let made_with = MadeWith::of(&spec, bench.engine.kind());
     assert!(generations.iter().all(|g| g.owner == anna && g.made_with == made_with));
     assert!(generations[0].created.is_some());
     let all = bench.engine.generations(None).await.unwrap();
-    assert!(all.iter().any(|generation| generation.owner == bert && generation.number == 1));
+    assert!(all.iter().any(|generation| generation.owner == bert && generation.id == 1));
     let all = bench.engine.servers(None).await.unwrap();
     assert!(all.iter().any(|found| found.handle == server.handle));
 }
@@ -368,14 +368,19 @@ async fn generations_have_sizes(bench: Arc<Bench>) {
 async fn completeness_is_a_mark(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
     let generation = bench.make_generation(&owner, 1).await;
-    assert!(!bench.engine.is_complete(&generation, &bench.spec).await.unwrap());
-    let server = bench.make(&owner, 2).await;
+    assert_eq!(bench.engine.number_of(&generation, &bench.spec).await.unwrap(), None);
+    bench.make_generation(&owner, 2).await;
+    let verifier = scram::verifier(PASSWORD);
+    let relaunch = bench.relaunch(&owner, 2, &bench.spec, common::free_port());
+    let launch = Launch { number: 7, verifier: Some(&verifier), ..relaunch };
+    let server = bench.engine.launch(&launch).await.unwrap();
     bench.log_in(&server).await;
     let all = bench.generations(&owner).await;
-    let generation = all.into_iter().find(|one| one.number == 2).unwrap();
-    assert!(bench.engine.is_complete(&generation, &bench.spec).await.unwrap());
+    let generation = all.into_iter().find(|one| one.id == 2).unwrap();
+    let number = async || bench.engine.number_of(&generation, &bench.spec).await.unwrap();
+    assert_eq!(number().await, Some(7));
     bench.down(&server).await;
-    assert!(bench.engine.is_complete(&generation, &bench.spec).await.unwrap());
+    assert_eq!(number().await, Some(7));
 }
 
 async fn a_crash_is_reported_at_once_with_its_reason(bench: Arc<Bench>) {
@@ -526,7 +531,7 @@ async fn a_stranger_is_never_touched(bench: Arc<Bench>) {
     let disguised = Generation {
         handle: stranger.handle(),
         owner,
-        number: 1,
+        id: 1,
         created: None,
         made_with: MadeWith::of(&bench.spec, bench.engine.kind()),
         origin: None,

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use common::{Bench, PASSWORD, kind_of};
 use devdb::db::scram;
 use devdb::engine::native::{Native, NativeEnvironment};
-use devdb::engine::{Engine, Launch, Lease, PrivateLaunch, Role, Server, Snapshot, State};
+use devdb::engine::{
+    Engine, Launch, Lease, Numbered, PrivateLaunch, Role, Server, Snapshot, State,
+};
 use devdb::error::Kind;
 use devdb::spec::{EngineKind, Owner};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -40,6 +42,7 @@ on_native![
     without_programs_what_is_there_is_listed_and_stopped,
     its_files_are_private_and_nothing_secret_stays,
     a_data_directory_that_was_never_completed_is_not_started,
+    in_the_mark_of_an_older_devdb_the_number_is_the_id,
     what_a_newer_devdb_made_is_refused,
     the_id_is_made_once_however_many_ask,
     a_long_log_is_put_aside_at_a_start,
@@ -136,6 +139,7 @@ async fn another_process() {
     let launch = Launch {
         owner: &owner,
         generation: 1,
+        number: 1,
         spec: &spec,
         port: common::free_port(),
         verifier: Some(&verifier),
@@ -241,7 +245,8 @@ async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Ben
         state: State::Unfinished,
     };
     let Engine::Native(engine) = &bench.engine else { panic!("this is the native engine's suite") };
-    let copy = engine.create_generation_from_snapshot(&owner, 1, &lost, &bench.spec).await;
+    let new = Numbered { id: 1, number: 1 };
+    let copy = engine.create_generation_from_snapshot(&owner, new, &lost, &bench.spec).await;
     assert_eq!(kind_of(copy), Kind::Snapshot);
     assert_eq!(bench.generations(&owner).await.len(), 1, "what was begun stays");
     let launch = bench.relaunch(&owner, 1, &bench.spec, common::free_port());
@@ -251,6 +256,14 @@ async fn a_data_directory_that_was_never_completed_is_not_started(bench: Arc<Ben
     let error = bench.engine.launch(&launch).await.unwrap_err();
     assert!(error.message().contains("never completed"), "{error}");
     assert!(bench.servers(&owner).await.is_empty());
+}
+
+async fn in_the_mark_of_an_older_devdb_the_number_is_the_id(bench: Arc<Bench>) {
+    let owner = bench.owner("anna");
+    bench.make(&owner, 3).await;
+    let generation = bench.generations(&owner).await.remove(0);
+    fs::write(Path::new(&generation.handle).join("complete"), "").unwrap();
+    assert_eq!(bench.engine.number_of(&generation, &bench.spec).await.unwrap(), Some(3));
 }
 
 async fn what_a_newer_devdb_made_is_refused(bench: Arc<Bench>) {

@@ -83,7 +83,7 @@ async fn sweep(
             engine: engine.kind(),
             reason: rubbish.reason,
             directory: context.home.as_ref().map(|home| home.directory.clone()),
-            generations: rubbish.generations.iter().map(|one| one.number).collect(),
+            generations: instance.record().map(|now| rubbish.numbers(now)).unwrap_or_default(),
             snapshots: rubbish.snapshots.clone(),
             left: if yes { objects.clone() } else { Vec::new() },
             objects,

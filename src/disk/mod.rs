@@ -12,6 +12,6 @@ mod regular;
 pub mod sealed;
 mod target;
 
-pub use private::{DRAFT, Draft, draft_of, mark, parent, private_directory, replace, sync_parent};
+pub use private::{DRAFT, Draft, draft_of, parent, private_directory, replace, sync_parent};
 pub use regular::read_regular;
 pub use target::{Target, target};

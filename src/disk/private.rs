@@ -116,21 +116,6 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Makes an empty file with mode 0600 whose existence is the message. It outlives a crash.
-///
-/// # Errors
-/// The file system's own.
-pub fn mark(file: &Path) -> io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(file)?
-        .sync_all()?;
-    sync_parent(file)
-}
-
 /// Syncs the directory that holds `file`, so that the file's name outlives a crash.
 ///
 /// # Errors

@@ -21,8 +21,8 @@ pub struct Generation {
     pub handle: String,
     /// The owner of its instance.
     pub owner: Owner,
-    /// Its number. The first generation of an instance has number 1.
-    pub number: u32,
+    /// Its id, which is a part of the handle.
+    pub id: u32,
     /// When it was made.
     pub created: Option<DateTime<Utc>>,
     /// The version, the image, the database and the user of the data directory.
@@ -30,6 +30,15 @@ pub struct Generation {
     /// The fingerprint of the golden state that it is a copy of, or [`COPY`]. None for a copy of a
     /// snapshot.
     pub origin: Option<String>,
+}
+
+/// The id and the number of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbered {
+    /// Its id: what the engine names it by.
+    pub id: u32,
+    /// Its number: what people call it. The first generation of an instance has number 1.
+    pub number: u32,
 }
 
 impl Engine {
@@ -51,14 +60,19 @@ impl Engine {
         each!(self.sizes(key))
     }
 
-    /// Whether a generation is marked as complete. A launch with a verifier marks it, and so does
-    /// the copy of a snapshot. A generation that has no mark and is in no record may be deleted.
-    /// This may be slow, so devdb asks only when a record is lost.
+    /// The number in the mark of a complete generation. None when it has no mark. A launch with a
+    /// verifier makes the mark, and so does the copy of a snapshot. A generation that has no mark
+    /// and is in no record may be deleted. This may be slow, so devdb asks only about generations
+    /// that are in no record.
     ///
     /// # Errors
     /// When the mark cannot be read.
-    pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
-        each!(self.is_complete(generation, spec))
+    pub async fn number_of(
+        &self,
+        generation: &Generation,
+        spec: &ServerSpec,
+    ) -> Result<Option<u32>> {
+        each!(self.number_of(generation, spec))
     }
 
     /// Copies the data directory of a generation into a new generation of its instance, and marks
@@ -72,11 +86,11 @@ impl Engine {
     pub async fn copy_generation(
         &self,
         from: &Generation,
-        number: u32,
+        new: Numbered,
         spec: &ServerSpec,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Generation> {
-        each!(self.copy_generation(from, number, spec, end))
+        each!(self.copy_generation(from, new, spec, end))
     }
 
     /// Removes a generation and its data for good. Does nothing when it is gone.

@@ -146,10 +146,10 @@ impl Engine {
         &self,
         state: &GoldenState,
         owner: &Owner,
-        number: u32,
+        id: u32,
         spec: &ServerSpec,
     ) -> Result<Generation> {
-        each!(self.clone_golden(state, owner, number, spec))
+        each!(self.clone_golden(state, owner, id, spec))
     }
 
     /// Lists the objects that are named like a golden state but have no readable label. Leaves out

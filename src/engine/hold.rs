@@ -10,7 +10,7 @@ use crate::spec::{Owner, ServerSpec};
 pub struct Holding<'a> {
     /// The owner of the instance.
     pub owner: &'a Owner,
-    /// The numbers of generations. Those that do not exist do not matter.
+    /// The ids of generations. Those that do not exist do not matter.
     pub generations: &'a [u32],
     /// The image that docker uses.
     pub spec: &'a ServerSpec,

@@ -47,7 +47,7 @@ mod snapshot;
 mod transfer;
 
 pub use engines::Engines;
-pub use generation::{COPY, Generation};
+pub use generation::{COPY, Generation, Numbered};
 pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Platform, ToolInputs};
 pub use hold::Holding;
 pub use lease::Lease;

@@ -90,8 +90,10 @@ impl Server {
 pub struct Launch<'a> {
     /// The owner of the instance.
     pub owner: &'a Owner,
-    /// The number of the generation that it runs on. The generation must exist.
+    /// The id of the generation that it runs on. The generation must exist.
     pub generation: u32,
+    /// The number of the generation. A launch with a verifier writes it into the mark.
+    pub number: u32,
     /// Its image or programs, its settings, the database and the user.
     pub spec: &'a ServerSpec,
     /// Its port on 127.0.0.1.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Generation};
+use super::{Engine, Generation, Numbered};
 use crate::db::backup::{BackupEnd, SavedMigration};
 use crate::disk::sealed::{self, Broken};
 use crate::error::{Error, Kind, Result};
@@ -222,11 +222,11 @@ impl Engine {
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
-        number: u32,
+        new: Numbered,
         snapshot: &Snapshot,
         spec: &ServerSpec,
     ) -> Result<Generation> {
-        each!(self.create_generation_from_snapshot(owner, number, snapshot, spec))
+        each!(self.create_generation_from_snapshot(owner, new, snapshot, spec))
     }
 
     /// Removes a snapshot of an instance, finished or not. Ends a save that is still at work on it.

@@ -41,7 +41,9 @@ impl Instance<'_> {
         lineage::check_engine(record.engine, spec.engine)?;
         if let Some(current) = record.current_generation() {
             let wanted = MadeWith::of(&spec.server, record.engine);
-            lineage::check(&current.made_with, &wanted)?;
+            lineage::check_copy(&current.made_with, &wanted, || {
+                format!("cannot start from the data of {:?}", source.spec.owner.instance)
+            })?;
         }
         other.engine(&record).await?.keeps_instances().await?;
         let name = SnapshotName::parse(&format!("for-{}", self.key))?;

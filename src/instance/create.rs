@@ -13,9 +13,6 @@ use crate::spec::{MadeWith, PortChoice};
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Guards, Record, UnderWay, Why, ports};
 
-/// The number of a first generation.
-const FIRST: u32 = 1;
-
 /// A new instance.
 pub(super) struct Created {
     /// Its server.
@@ -63,15 +60,14 @@ impl Instance<'_> {
         self.record = Some(record);
         let created = async {
             let owner = self.recorded()?.owner;
-            self.begin(UnderWay::Generation(FIRST))?;
-            let copying = engine.create_generation_from_snapshot(&owner, FIRST, snapshot, spec);
+            let new = self.next_generation(engine).await?;
+            self.begin(UnderWay::Generation(new.id))?;
+            let copying = engine.create_generation_from_snapshot(&owner, new, snapshot, spec);
             context.interrupt.guard(copying).await?;
             let made_with = MadeWith::of(spec, engine.kind());
             let profile = context.spec.seeds.chosen_profile();
-            let generation = GenerationRecord {
-                profile,
-                ..GenerationRecord::new(FIRST, made_with, Why::Restore)
-            };
+            let generation =
+                GenerationRecord { profile, ..GenerationRecord::new(new, made_with, Why::Restore) };
             self.launch_first(engine, generation, None).await
         };
         match created.await {
@@ -90,7 +86,8 @@ impl Instance<'_> {
         let context = self.context;
         context.events.step("creating the database server");
         let mut record = self.recorded()?;
-        let launch = launch::instance(context, engine, &mut record, generation.number, verifier);
+        let on = generation.numbered();
+        let launch = launch::instance(context, engine, &mut record, on, verifier);
         let server = launch.await?;
         // `point_at` comes before the wait, because the address depends on the current generation.
         record.point_at(generation, server.handle.clone());
@@ -135,6 +132,7 @@ async fn reserve(context: &Context, key: &str, engine: &Engine) -> Result<Record
         spare: None,
         leaving: Vec::new(),
         generations: Vec::new(),
+        greatest: 0,
         snapshots: Vec::new(),
         under_way: Some(UnderWay::Up),
         home: context.home.clone(),

@@ -20,7 +20,7 @@ impl Instance<'_> {
     /// When the server does not stop. devdb does not kill it then.
     pub(super) async fn retire_server(&self, engine: &Engine, server: &Server) -> Result<()> {
         let mut generations = self.record.iter().flat_map(|record| &record.generations);
-        let is_kept = generations.any(|kept| kept.number == server.generation);
+        let is_kept = generations.any(|kept| kept.id == server.generation);
         if server.role == Role::Instance && is_kept {
             engine.stop(server, STOP_DEADLINE).await?;
         }
@@ -44,9 +44,9 @@ impl Instance<'_> {
         Ok(())
     }
 
-    pub(super) async fn discard_server(&self, engine: &Engine, number: u32) -> Result<()> {
+    pub(super) async fn discard_server(&self, engine: &Engine, id: u32) -> Result<()> {
         for server in engine.servers(Some(&self.key)).await? {
-            if server.generation == number {
+            if server.generation == id {
                 self.retire_server(engine, &server).await?;
             }
         }
@@ -54,8 +54,8 @@ impl Instance<'_> {
     }
 
     /// Removes a generation with its servers. Not interruptible.
-    pub(super) async fn discard(&self, engine: &Engine, number: u32) -> Result<()> {
-        self.discard_within(engine, number, Duration::MAX).await.map(drop)
+    pub(super) async fn discard(&self, engine: &Engine, id: u32) -> Result<()> {
+        self.discard_within(engine, id, Duration::MAX).await.map(drop)
     }
 
     /// As [`Instance::discard`], with a deadline after which the engine goes on by itself. False
@@ -63,13 +63,13 @@ impl Instance<'_> {
     pub(super) async fn discard_within(
         &self,
         engine: &Engine,
-        number: u32,
+        id: u32,
         deadline: Duration,
     ) -> Result<bool> {
-        self.discard_server(engine, number).await?;
+        self.discard_server(engine, id).await?;
         let generations: Vec<Generation> = engine.generations(Some(&self.key)).await?;
         let mut is_gone = true;
-        for generation in generations.iter().filter(|generation| generation.number == number) {
+        for generation in generations.iter().filter(|generation| generation.id == id) {
             is_gone &= engine.remove_generation_within(generation, deadline).await?;
         }
         Ok(is_gone)
@@ -106,7 +106,7 @@ impl Instance<'_> {
         self.context.store.remove(&self.key)
     }
 
-    /// Removes these generations, and the ones whose removal an earlier command began. After
+    /// Removes the generations with these ids, and the ones whose removal an earlier command began. After
     /// `deadline` the engine goes on by itself where it can, and the next command finishes.
     pub(super) async fn remove_generations(
         &mut self,
@@ -130,33 +130,34 @@ impl Instance<'_> {
         let Some(record) = &mut self.record else { return Ok(()) };
         let overdue = record.leaving.clone();
         // The current generation is never removed, whatever a record says.
-        record.leaving.extend(over.iter().filter(|number| Some(**number) != record.current));
+        let current = record.current_id();
+        record.leaving.extend(over.iter().filter(|id| Some(**id) != current));
         if record.leaving.is_empty() {
             return Ok(());
         }
         // A devdb with another home directory may have gone back to one of them.
         let servers = engine.servers(Some(&self.key)).await?;
-        let serves = |number: &u32| {
+        let serves = |id: &u32| {
             servers.iter().any(|server| {
-                server.role == Role::Instance && server.is_running() && server.generation == *number
+                server.role == Role::Instance && server.is_running() && server.generation == *id
             })
         };
-        record.leaving.retain(|number| !serves(number));
-        record.generations.retain(|generation| !record.leaving.contains(&generation.number));
+        record.leaving.retain(|id| !serves(id));
+        record.generations.retain(|generation| !record.leaving.contains(&generation.id));
         // The record must not name generations that may be gone.
         self.context.store.save(record)?;
         let mut left = Vec::new();
         // One after the other: Docker removes one volume at a time, and drops a removal that it has
         // not begun when the client stops waiting.
-        for number in record.leaving.clone() {
-            let deadline = if overdue.contains(&number) { Duration::MAX } else { deadline };
-            match self.discard_within(engine, number, deadline).await {
+        for id in record.leaving.clone() {
+            let deadline = if overdue.contains(&id) { Duration::MAX } else { deadline };
+            match self.discard_within(engine, id, deadline).await {
                 Ok(true) => {}
-                Ok(false) => left.push(number),
+                Ok(false) => left.push(id),
                 Err(error) => {
-                    left.push(number);
+                    left.push(id);
                     let events = &self.context.events;
-                    events.warn(format!("generation {number} could not be removed: {error}"));
+                    events.warn(format!("a generation could not be removed: {error}"));
                 }
             }
         }

@@ -69,8 +69,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
         }
     };
     let mut generations: Vec<GenerationRow> = record.generations.iter().map(row).collect();
-    // The order of numbers would be wrong: a spare has its number long before it becomes current.
-    generations.sort_by_key(|row| std::cmp::Reverse((row.created, row.number)));
+    generations.sort_by_key(|row| std::cmp::Reverse(row.number));
     Ok(GenerationsReport {
         owner: record.owner.clone(),
         engine: record.engine,
@@ -88,8 +87,9 @@ async fn engine_of(context: &Context, record: &Record) -> Result<Engine> {
 /// The recorded generations that the engine does not have.
 async fn gone_from(engine: &Engine, record: &Record) -> Result<Vec<u32>> {
     let exist = engine.generations(Some(&record.owner.key())).await?;
-    let recorded = record.generations.iter().map(|generation| generation.number);
-    Ok(recorded.filter(|number| exist.iter().all(|one| one.number != *number)).collect())
+    let is_gone = |id: u32| exist.iter().all(|one| one.id != id);
+    let gone = record.generations.iter().filter(|generation| is_gone(generation.id));
+    Ok(gone.map(|generation| generation.number).collect())
 }
 
 /// The bytes of each generation, by its number.
@@ -97,7 +97,8 @@ async fn sizes_of(engine: &Engine, record: &Record) -> Result<BTreeMap<u32, u64>
     let key = record.owner.key();
     let sizes = engine.sizes(Some(&key)).await?;
     let generations = engine.generations(Some(&key)).await?.into_iter();
-    let sized = generations.filter_map(|one| Some((one.number, *sizes.get(&one.handle)?)));
+    let sized = generations
+        .filter_map(|one| Some((record.by_id(one.id)?.number, *sizes.get(&one.handle)?)));
     Ok(sized.collect())
 }
 

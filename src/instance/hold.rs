@@ -22,8 +22,8 @@ impl Instance<'_> {
         let Some(record) = &self.record else { return Ok(()) };
         let server = self.current_server(engine, record).await?;
         let of_server = server.as_ref().map(|server| server.generation);
-        let numbers = record.generations.iter().map(|generation| generation.number);
-        let generations: Vec<u32> = numbers.filter(|number| Some(*number) != of_server).collect();
+        let ids = record.generations.iter().map(|generation| generation.id);
+        let generations: Vec<u32> = ids.filter(|id| Some(*id) != of_server).collect();
         let holding = Holding {
             owner: &record.owner,
             generations: &generations,

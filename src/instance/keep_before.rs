@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::db::connect::Address;
 use crate::db::writes::Finding;
 use crate::db::{backup, commits};
-use crate::engine::{Engine, Server};
+use crate::engine::{Engine, Numbered, Server};
 use crate::error::{Error, Kind, Result};
 use crate::state::{Copied, GenerationRecord, Record, UnderWay, Why, Worth};
 
@@ -70,20 +70,20 @@ impl Instance<'_> {
             return Err(refused(too_large(bytes)));
         }
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
-        let number = self.next_number(&engine.generations(Some(&self.key)).await?);
-        self.begin(UnderWay::Generation(number))?;
+        let new = self.next_generation(&engine).await?;
+        self.begin(UnderWay::Generation(new.id))?;
         context.events.step("copying the database, so that undo can go back to it");
-        match self.copy_within(&engine, &record, number).await {
+        match self.copy_within(&engine, &record, new).await {
             Ok(()) => {
                 let made_with = current.made_with;
-                let copy = GenerationRecord::new(number, made_with, Why::BeforeMigrate);
+                let copy = GenerationRecord::new(new, made_with, Why::BeforeMigrate);
                 let profile = current.profile;
                 let copy = GenerationRecord { bytes: Some(bytes), profile, copied, ..copy };
                 self.record_former(copy)?;
                 self.hold(&engine).await;
-                Ok(Some(number))
+                Ok(Some(new.number))
             }
-            Err(error) => Err(refused(self.rolled_back(&engine, &[number], error).await)),
+            Err(error) => Err(refused(self.rolled_back(&engine, &[new.id], error).await)),
         }
     }
 
@@ -107,15 +107,15 @@ impl Instance<'_> {
             async { Ok(commits::none_since(copied.first_missing, address).await.unwrap_or(false)) };
         let is_as_good = self.context.interrupt.guard(asking).await?;
         let there = engine.generations(Some(&self.key)).await?;
-        let is_there = there.iter().any(|one| one.number == copy.number);
+        let is_there = there.iter().any(|one| one.id == copy.id);
         Ok((is_as_good && is_there).then(|| copy.clone()))
     }
 
-    async fn copy_within(&self, engine: &Engine, record: &Record, number: u32) -> Result<()> {
+    async fn copy_within(&self, engine: &Engine, record: &Record, new: Numbered) -> Result<()> {
         let spec = &self.context.spec.server;
         let copy = async |original: Original| {
             let Original { generation, end, .. } = original;
-            let copying = engine.copy_generation(&generation, number, spec, end);
+            let copying = engine.copy_generation(&generation, new, spec, end);
             match tokio::time::timeout(DEADLINE, copying).await {
                 Ok(copied) => copied.map(drop),
                 Err(_) => Err(Error::new(
@@ -124,7 +124,7 @@ impl Instance<'_> {
                 )),
             }
         };
-        let current = record.current.unwrap_or_default();
+        let current = record.current_id().unwrap_or_default();
         self.copy_generation(engine, record, current, "the copy", copy).await.map(drop)
     }
 
@@ -135,8 +135,7 @@ impl Instance<'_> {
             // The command says that `undo` goes back to it, whatever the settings keep.
             let promised = Some(now + TimeDelta::days(record.retention.days.max(1).into()));
             let former = GenerationRecord { replaced: Some(now), promised, ..generation };
-            record.generations.retain(|one| one.number != former.number);
-            record.generations.push(former);
+            record.put(former);
         }
         self.done()
     }

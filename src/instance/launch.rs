@@ -1,7 +1,7 @@
 //! Launches a server on the instance's port, and moves to another port when a program has taken it.
 
 use crate::context::Context;
-use crate::engine::{Engine, Launch, Server};
+use crate::engine::{Engine, Launch, Numbered, Server};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::spec::PortChoice;
@@ -19,7 +19,7 @@ pub(super) async fn instance(
     context: &Context,
     engine: &Engine,
     record: &mut Record,
-    generation: u32,
+    on: Numbered,
     verifier: Option<&str>,
 ) -> Result<Server> {
     let spec = &context.spec;
@@ -32,7 +32,8 @@ pub(super) async fn instance(
         let launch = Launch {
             // A project that was renamed keeps its volumes, so the recorded owner counts.
             owner: &owner,
-            generation,
+            generation: on.id,
+            number: on.number,
             spec: &spec.server,
             port: record.port,
             verifier,

@@ -36,7 +36,7 @@ pub fn check(made: &MadeWith, wanted: &MadeWith) -> Result<()> {
         true => String::new(),
         false => format!(" --postgres {}", wanted.major),
     };
-    Err(Error::new(Kind::Config, "a running instance cannot change this in place")
+    Err(Error::new(Kind::Config, "an existing database cannot change this")
         .because(differences.join(", "))
         .hint(format!(
             "devdb reset{version}   makes a fresh database with these settings and keeps the old one \

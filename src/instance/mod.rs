@@ -18,6 +18,7 @@ mod keep_before;
 mod launch;
 mod lineage;
 mod login;
+mod numbers;
 mod observe;
 mod prepare;
 mod profile;

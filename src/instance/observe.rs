@@ -87,7 +87,7 @@ impl Observed {
             // A server that was found proves which engine this is. Otherwise devdb has to ask.
             same_engine(&engine, &record).await?;
         }
-        let server = server.filter(|server| Some(server.generation) == record.current);
+        let server = server.filter(|server| Some(server.generation) == record.current_id());
         Ok(Observed { record, engine, server })
     }
 

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::Instance;
 use crate::db::scram;
-use crate::engine::{Engine, Generation, GoldenLabel};
+use crate::engine::{Engine, Generation, GoldenLabel, Numbered};
 use crate::error::Result;
 use crate::golden::{self, Golden};
 use crate::plan::Plan;
@@ -14,15 +14,13 @@ use crate::state::{GenerationRecord, Spare, UnderWay, Why};
 
 /// A generation that is ready to be launched.
 pub(super) struct Prepared {
-    /// Its number.
-    pub number: u32,
     /// Its future entry in the record.
     pub generation: GenerationRecord,
     /// The verifier of the instance's password, for the first launch.
     pub verifier: String,
     /// The golden state that it is a copy of.
     pub golden: Golden,
-    /// A free number for a further generation.
+    /// A free id for a further generation.
     pub next: u32,
 }
 
@@ -41,18 +39,21 @@ impl Instance<'_> {
         let context = self.context;
         let copy = async |golden: &Golden| {
             let on_engine = engine.generations(Some(&self.key)).await?;
-            let next = self.next_number(&on_engine);
+            let number = self.next_number(engine, &on_engine).await?;
+            let id = self.next_id(&on_engine);
             if let Some(spare) = self.take_spare(&on_engine, &golden.state.label)? {
-                return Ok((spare.number, spare.next_transaction, spare.writes, next));
+                let new = Numbered { id: spare.id, number };
+                return Ok((new, spare.next_transaction, spare.writes, id));
             }
-            self.begin(UnderWay::Generation(next))?;
+            self.begin(UnderWay::Generation(id))?;
             let owner = self.recorded()?.owner;
             // Not interruptible: the engine makes the copy even when devdb stops waiting.
-            engine.clone_golden(&golden.state, &owner, next, &context.spec.server).await?;
+            engine.clone_golden(&golden.state, &owner, id, &context.spec.server).await?;
             let label = &golden.state.label;
-            Ok((next, label.next_transaction, label.writes.clone(), next + 1))
+            let new = Numbered { id, number };
+            Ok((new, label.next_transaction, label.writes.clone(), id + 1))
         };
-        let (golden, (number, next_transaction, writes, next)) =
+        let (golden, (new, next_transaction, writes, next)) =
             golden::obtain(context, engine, plan, copy).await?;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         let generation = GenerationRecord {
@@ -60,21 +61,10 @@ impl Instance<'_> {
             baseline: Some(next_transaction + 1),
             writes,
             profile: context.spec.seeds.chosen_profile(),
-            ..GenerationRecord::new(number, made_with, why)
+            ..GenerationRecord::new(new, made_with, why)
         };
         let verifier = scram::verifier(self.recorded()?.password.expose_secret());
-        Ok(Prepared { number, generation, verifier, golden, next })
-    }
-
-    pub(super) fn next_number(&self, on_engine: &[Generation]) -> u32 {
-        let record = self.record.as_ref();
-        let recorded = record.into_iter().flat_map(|record| &record.generations);
-        let numbers = recorded.map(|generation| generation.number);
-        let leaving = self.record.iter().flat_map(|record| record.leaving.iter().copied());
-        let there = on_engine.iter().map(|generation| generation.number);
-        // The spare keeps its number even when somebody has removed its volume.
-        let spare = record.and_then(|record| record.spare.as_ref()).map(|spare| spare.number);
-        there.chain(numbers).chain(leaving).chain(spare).max().unwrap_or(0) + 1
+        Ok(Prepared { generation, verifier, golden, next })
     }
 
     /// Takes the spare when it still exists and is a copy of the wanted state. The record then
@@ -87,7 +77,7 @@ impl Instance<'_> {
         let spare = self.record.as_ref().and_then(|record| record.spare.clone());
         let is_it = |spare: &Spare| {
             let is_there = |generation: &Generation| {
-                generation.number == spare.number
+                generation.id == spare.id
                     && generation.origin.as_deref() == Some(&wanted.fingerprint)
             };
             spare.fingerprint == wanted.fingerprint
@@ -98,16 +88,16 @@ impl Instance<'_> {
         if let Some(record) = &mut self.record {
             record.spare = None;
         }
-        self.begin(UnderWay::Generation(spare.number))?;
+        self.begin(UnderWay::Generation(spare.id))?;
         Ok(Some(spare))
     }
 
     /// Records a new spare. Without one the next reset takes a little longer.
     pub(super) fn keep_spare(&mut self, spare: Result<Generation>, of: &GoldenLabel) {
         match (spare, &mut self.record) {
-            (Ok(Generation { number, .. }), Some(record)) => {
+            (Ok(Generation { id, .. }), Some(record)) => {
                 record.spare = Some(Spare {
-                    number,
+                    id,
                     fingerprint: of.fingerprint.clone(),
                     platform: of.platform.clone(),
                     next_transaction: of.next_transaction,

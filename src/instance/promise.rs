@@ -75,7 +75,7 @@ impl Instance<'_> {
     pub(super) async fn remove_expired_and_spare(&mut self, engine: &Engine, deadline: Duration) {
         let mut over = self.over();
         let spare = self.record.as_mut().and_then(|record| record.spare.take());
-        over.extend(spare.map(|spare| spare.number));
+        over.extend(spare.map(|spare| spare.id));
         self.remove_generations(engine, &over, deadline).await;
     }
 
@@ -107,7 +107,7 @@ impl Instance<'_> {
         let measured = tokio::time::timeout(MEASURING_DEADLINE, measuring).await;
         let Ok(Some((sizes, there))) = measured else { return };
         for generation in record.generations.iter_mut().filter(|one| is_unknown(one)) {
-            let on_engine = there.iter().find(|one| one.number == generation.number);
+            let on_engine = there.iter().find(|one| one.id == generation.id);
             generation.bytes = on_engine.and_then(|one| sizes.get(&one.handle).copied());
         }
         self.save_promises();
@@ -160,7 +160,7 @@ impl Instance<'_> {
         }
     }
 
-    /// The expired generations. Reports the ones that somebody wrote to.
+    /// The ids of the expired generations. Reports the ones that somebody wrote to.
     fn over(&self) -> Vec<u32> {
         let Some(record) = &self.record else { return Vec::new() };
         let over = expired(record);
@@ -175,7 +175,7 @@ impl Instance<'_> {
                 generation.number
             ));
         }
-        over
+        record.ids_of(&over)
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::Instance;
 use crate::db::scram;
-use crate::engine::{COPY, Engine, Generation, Role, Server};
+use crate::engine::{COPY, Engine, Generation, Numbered, Role, Server};
 use crate::error::{Kind, Result};
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Record, UnderWay, Why, ports};
@@ -56,23 +56,22 @@ impl Instance<'_> {
         }
         let mut complete = Vec::new();
         for generation in generations.drain(..) {
-            if self.is_complete(engine, &generation).await? {
-                complete.push(generation);
+            if let Some(number) = self.number_of(engine, &generation).await? {
+                complete.push((number, generation));
             }
         }
-        // The order of numbers would be wrong: a spare has its number long before it becomes
-        // current.
-        complete.sort_by_key(|generation| (generation.created, generation.number));
+        complete.sort_by_key(|(number, generation)| (*number, generation.created));
         let server = server_of(&servers, &complete);
         // A copy from before a change is younger than the changed data.
-        let newest = complete.iter().rev().find(|one| one.origin.as_deref() != Some(COPY));
-        let newest = newest.or(complete.last()).map(|generation| generation.number);
-        let current = server.map(|server| server.generation).or(newest);
-        let record = Record {
+        let is_no_copy = |(_, one): &&(u32, Generation)| one.origin.as_deref() != Some(COPY);
+        let newest = complete.iter().rev().find(is_no_copy).or(complete.last());
+        let current = server.map(|server| server.generation);
+        let current = current.or(newest.map(|(_, generation)| generation.id));
+        let mut record = Record {
             schema: SCHEMA,
             // The project may have another name by now, so the generation's owner counts.
             owner: match complete.last() {
-                Some(generation) => generation.owner.clone(),
+                Some((_, generation)) => generation.owner.clone(),
                 None => self.context.spec.owner.clone(),
             },
             engine: engine.kind(),
@@ -87,18 +86,14 @@ impl Instance<'_> {
                 Some(record) => record.password.clone(),
                 None => scram::new_password(),
             },
-            current,
+            current: None,
             server: server.map(|server| server.handle.clone()),
             spare: None,
             leaving: Vec::new(),
             snapshots: Vec::new(),
-            generations: complete
-                .iter()
-                .map(|one| match Some(one.number) == current {
-                    true => GenerationRecord { replaced: None, ..found_generation(one) },
-                    false => found_generation(one),
-                })
-                .collect(),
+            generations: Vec::new(),
+            // Generations that are gone had some of the numbers.
+            greatest: self.record.as_ref().map_or(0, |record| record.greatest),
             // Incomplete generations are left from a first `up` that was cut short. `tidy` removes
             // them.
             under_way: Some(UnderWay::Rebuild),
@@ -106,8 +101,18 @@ impl Instance<'_> {
             of_branch: self.context.spec.of_branch,
             retention: self.context.spec.retention,
         };
+        for (number, one) in &complete {
+            let found = found_generation(record.free_number(*number), one);
+            match Some(one.id) == current {
+                true => {
+                    record.current = Some(found.number);
+                    record.put(GenerationRecord { replaced: None, ..found });
+                }
+                false => record.put(found),
+            }
+        }
         self.context.store.save(&record)?;
-        if let Some(number) = current {
+        if let Some(number) = record.current {
             self.context.events.note(format!(
                 "the record of this instance was lost or out of date; devdb found generation {number} \
                  on {} and uses it",
@@ -119,8 +124,8 @@ impl Instance<'_> {
 }
 
 /// The instance's server on a complete generation.
-fn server_of<'s>(servers: &'s [Server], complete: &[Generation]) -> Option<&'s Server> {
-    let whole = |number: u32| complete.iter().any(|generation| generation.number == number);
+fn server_of<'s>(servers: &'s [Server], complete: &[(u32, Generation)]) -> Option<&'s Server> {
+    let whole = |id: u32| complete.iter().any(|(_, generation)| generation.id == id);
     let mut candidates: Vec<&Server> = servers
         .iter()
         .filter(|server| server.role == Role::Instance && whole(server.generation))
@@ -131,10 +136,11 @@ fn server_of<'s>(servers: &'s [Server], complete: &[Generation]) -> Option<&'s S
 
 /// The record of a generation that was found on an engine. It counts as replaced now, because
 /// nothing tells when it was.
-pub(super) fn found_generation(generation: &Generation) -> GenerationRecord {
+pub(super) fn found_generation(number: u32, generation: &Generation) -> GenerationRecord {
+    let numbered = Numbered { id: generation.id, number };
     GenerationRecord {
         created: generation.created.unwrap_or_else(Utc::now),
         replaced: Some(Utc::now()),
-        ..GenerationRecord::new(generation.number, generation.made_with.clone(), Why::Found)
+        ..GenerationRecord::new(numbered, generation.made_with.clone(), Why::Found)
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Local, Utc};
 
 use super::observe;
 use crate::context::Context;
-use crate::engine::Engine;
+use crate::engine::{Engine, Numbered};
 use crate::error::{Error, Kind, Result};
 use crate::state::Record;
 
@@ -43,7 +43,7 @@ impl Remains {
         let latest = record.latest_former().map(|former| former.number);
         let former = record.generations.iter().filter(|generation| {
             Some(generation.number) != record.current
-                && exist.iter().any(|one| one.number == generation.number)
+                && exist.iter().any(|one| one.id == generation.id)
         });
         let mut found: Vec<(DateTime<Utc>, String)> = former
             .map(|generation| {
@@ -98,7 +98,7 @@ impl Remains {
 /// `Drift`, and when the engine does not answer.
 pub async fn check_data(engine: &Engine, record: &Record) -> Result<()> {
     let exist = engine.generations(Some(&record.owner.key())).await?;
-    match exist.iter().any(|one| Some(one.number) == record.current) {
+    match exist.iter().any(|one| Some(one.id) == record.current_id()) {
         true => Ok(()),
         false => Err(data_is_gone(engine, record).await),
     }
@@ -106,7 +106,7 @@ pub async fn check_data(engine: &Engine, record: &Record) -> Result<()> {
 
 /// The error about lost data. The command adds what there is to go back to.
 pub(super) async fn data_is_gone(engine: &Engine, record: &Record) -> Error {
-    let name = record.owner.generation_name(record.current.unwrap_or_default());
+    let name = record.owner.generation_name(record.current_id().unwrap_or_default());
     let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
         .because(GONE)
         .with_missing_data();
@@ -122,12 +122,13 @@ pub(super) async fn data_is_gone(engine: &Engine, record: &Record) -> Error {
 ///
 /// # Errors
 /// `Drift`, with what there is to go back to.
-pub(super) async fn check_exists(engine: &Engine, record: &Record, number: u32) -> Result<()> {
+pub(super) async fn check_exists(engine: &Engine, record: &Record, of: Numbered) -> Result<()> {
     let exist = engine.generations(Some(&record.owner.key())).await?;
-    if exist.iter().any(|one| one.number == number) {
+    if exist.iter().any(|one| one.id == of.id) {
         return Ok(());
     }
-    let error = Error::new(Kind::Drift, format!("generation {number} is gone")).because(GONE);
+    let error = Error::new(Kind::Drift, format!("generation {} is gone", of.number));
+    let error = error.because(GONE);
     Err(Remains::of(engine, record).await?.named_in(error))
 }
 

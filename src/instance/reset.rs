@@ -63,7 +63,8 @@ impl Instance<'_> {
             }
         };
         context.events.step("switching to the new database");
-        let Prepared { number, generation, verifier, golden, next } = prepared;
+        let Prepared { generation, verifier, golden, next } = prepared;
+        let (id, current) = (generation.id, generation.number);
         let record = self.recorded()?;
         let owner = record.owner.clone();
         // With --wipe the person wants disk space, so no spare is made. After a bake the person has
@@ -99,7 +100,7 @@ impl Instance<'_> {
         let (swapped, spare) = tokio::join!(swap, making_spare);
         let server = match swapped {
             Ok(server) => server,
-            Err(error) => return Err(self.rolled_back(&engine, &[number, next], error).await),
+            Err(error) => return Err(self.rolled_back(&engine, &[id, next], error).await),
         };
         if let Some(spare) = spare {
             self.keep_spare(spare, &golden.state.label);
@@ -109,7 +110,7 @@ impl Instance<'_> {
         self.hold(&engine).await;
         let fate = self.fate_of(former, old);
         let golden = Some(golden);
-        Ok(Some(Replaced { server, golden, former, fate, current: number }))
+        Ok(Some(Replaced { server, golden, former, fate, current }))
     }
 
     /// The settings to change back before `undo` can return to a former generation, in words.
@@ -124,8 +125,8 @@ impl Instance<'_> {
         }
     }
 
-    /// Removes the generations that were made for a swap that failed with `error`, and returns that
-    /// error. When the removal fails too, the note stays and the next command tidies up.
+    /// Removes the generations with these ids, which were made for a swap that failed with `error`,
+    /// and returns that error. When the removal fails too, the note stays and the next command tidies up.
     pub(super) async fn rolled_back(
         &mut self,
         engine: &Engine,
@@ -133,13 +134,13 @@ impl Instance<'_> {
         error: Error,
     ) -> Error {
         let discard = async {
-            for number in made {
-                self.discard(engine, *number).await?;
+            for id in made {
+                self.discard(engine, *id).await?;
             }
             Ok(())
         };
         let discarded: Result<()> = discard.await;
-        // They are gone, and a devdb with another home directory may use their numbers from now on.
+        // They are gone, and a devdb with another home directory may use their ids from now on.
         // An interrupted command leaves its note, which must not name them any more.
         let forgotten = discarded.and_then(|()| match made.is_empty() {
             true => Ok(()),

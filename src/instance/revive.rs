@@ -9,14 +9,14 @@ use super::stop::stop_cleanly;
 use super::{Instance, address, endpoint_of, launch, lineage};
 use crate::context::Context;
 use crate::db::connect::wait_for_login;
-use crate::engine::{Engine, Role, Server};
+use crate::engine::{Engine, Numbered, Role, Server};
 use crate::error::{Error, Kind, Result};
 use crate::golden::Golden;
 use crate::outcome::How;
 use crate::plan::Plan;
 use crate::populate::ready;
 use crate::spec::{MadeWith, PortChoice};
-use crate::state::{Record, UnderWay, Worth};
+use crate::state::{GenerationRecord, Record, UnderWay, Worth};
 
 /// How long devdb waits for a late stop: a busy engine may carry out the stop that a killed command
 /// asked for after the next command has found the server running.
@@ -121,11 +121,12 @@ impl Instance<'_> {
     /// again, because a container that restarts for ever would be in the way of a repaired one.
     async fn launch_again(&mut self, engine: &Engine, record: &mut Record) -> Result<Server> {
         let context = self.context;
-        let generation = record.current.unwrap_or_default();
+        let current = record.current_generation().map(GenerationRecord::numbered);
+        let on = current.ok_or_else(|| Error::new(Kind::Drift, "no generation is current"))?;
         let preparing = engine.prepare(&context.spec.server, &context.events);
         context.interrupt.guard(preparing).await?;
         context.events.step("starting the database server");
-        let server = launch::instance(context, engine, record, generation, None).await?;
+        let server = launch::instance(context, engine, record, on, None).await?;
         let address = address(record, endpoint_of(&server)?);
         match ready::wait(context, engine, &server, &address).await {
             Err(error) if error.kind() != Kind::LoginRefused => {
@@ -181,12 +182,13 @@ impl Instance<'_> {
         record: &mut Record,
         old: &Server,
     ) -> Result<ReplacedServer> {
-        let generation = old.generation;
+        let number = record.current.unwrap_or_default();
+        let on = Numbered { id: old.generation, number };
         let was_running = old.is_running();
         stop_cleanly(context, engine, record, old).await?;
         let old = engine.set_aside(old).await?;
         let new = async {
-            let server = launch::instance(context, engine, record, generation, None).await?;
+            let server = launch::instance(context, engine, record, on, None).await?;
             let address = address(record, endpoint_of(&server)?);
             match ready::wait(context, engine, &server, &address).await {
                 Err(error) if error.kind() != Kind::LoginRefused => Err(error),
@@ -250,7 +252,7 @@ impl Instance<'_> {
         record: &Record,
     ) -> Result<Option<Server>> {
         Ok(engine.servers(Some(&self.key)).await?.into_iter().find(|server| {
-            server.role == Role::Instance && Some(server.generation) == record.current
+            server.role == Role::Instance && Some(server.generation) == record.current_id()
         }))
     }
 }

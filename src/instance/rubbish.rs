@@ -92,6 +92,12 @@ pub struct Rubbish {
 }
 
 impl Rubbish {
+    /// The numbers of the generations. One that is in no record has no number.
+    pub fn numbers(&self, record: &Record) -> Vec<u32> {
+        let recorded = self.generations.iter().filter_map(|one| record.by_id(one.id));
+        recorded.map(|generation| generation.number).collect()
+    }
+
     fn is_empty(&self) -> bool {
         self.generations.is_empty() && self.servers.is_empty()
     }
@@ -123,10 +129,10 @@ impl Instance<'_> {
             }
             None => {
                 let left = self.leftovers(record, &generations, servers);
-                let mut expired = retention::past_their_days(record);
+                let mut expired = record.ids_of(&retention::past_their_days(record));
                 expired.extend(&record.leaving);
                 let mut former = generations;
-                former.retain(|generation| expired.contains(&generation.number));
+                former.retain(|generation| expired.contains(&generation.id));
                 let expired = Rubbish {
                     reason: Reason::Expired,
                     generations: former,
@@ -174,7 +180,8 @@ impl Instance<'_> {
             | Reason::DirectoryGone
             | Reason::CheckoutGone => self.purge().await.map(drop),
             Reason::Expired => {
-                let over = self.record.as_ref().map(retention::past_their_days).unwrap_or_default();
+                let past = |record: &Record| record.ids_of(&retention::past_their_days(record));
+                let over = self.record.as_ref().map(past).unwrap_or_default();
                 self.remove_generations(engine, &over, Duration::MAX).await;
                 self.hold(engine).await;
                 Ok(())

@@ -66,7 +66,7 @@ impl Instance<'_> {
         let draft = draft(&record.owner, record.engine, &generation, name, message);
         self.begin(UnderWay::Snapshot(name.to_string()))?;
         context.events.step("copying the database");
-        match self.copy(&engine, &record, generation.number, draft).await {
+        match self.copy(&engine, &record, generation.id, draft).await {
             Ok(saved) => {
                 self.done()?;
                 self.hold(&engine).await;
@@ -98,7 +98,7 @@ impl Instance<'_> {
         &self,
         engine: &Engine,
         record: &Record,
-        number: u32,
+        id: u32,
         draft: Manifest,
     ) -> Result<Saved> {
         let context = self.context;
@@ -117,11 +117,11 @@ impl Instance<'_> {
             engine.save_snapshot(&generation, draft, spec, end).await
         };
         let (manifest, interrupted) =
-            self.copy_generation(engine, record, number, "the snapshot", save).await?;
+            self.copy_generation(engine, record, id, "the snapshot", save).await?;
         Ok(Saved { manifest, interrupted })
     }
 
-    /// Copies a generation with `copy`. `what` names the copy. Clients stay connected,
+    /// Copies the generation with this id with `copy`. `what` names the copy. Clients stay connected,
     /// unless the server's settings do not allow a copy; the result has the time for which the
     /// database was unavailable then.
     ///
@@ -131,17 +131,17 @@ impl Instance<'_> {
         &self,
         engine: &Engine,
         record: &Record,
-        number: u32,
+        id: u32,
         what: &str,
         copy: impl AsyncFnOnce(Original) -> Result<T>,
     ) -> Result<(T, Option<Duration>)> {
         let context = self.context;
-        let generation = self.generation_of(engine, number).await?;
+        let generation = self.generation_of(engine, id).await?;
         // A former generation has no server.
         let server = self
             .current_server(engine, record)
             .await?
-            .filter(|server| server.is_running() && server.generation == number);
+            .filter(|server| server.is_running() && server.generation == id);
         let Some(server) = server else {
             let original = Original { generation, contents: None, end: None };
             return Ok((context.interrupt.guard(copy(original)).await?, None));
@@ -216,11 +216,11 @@ impl Instance<'_> {
         }
     }
 
-    async fn generation_of(&self, engine: &Engine, number: u32) -> Result<Generation> {
+    async fn generation_of(&self, engine: &Engine, id: u32) -> Result<Generation> {
         let generations = engine.generations(Some(&self.key)).await?;
         generations
             .into_iter()
-            .find(|generation| generation.number == number)
+            .find(|generation| generation.id == id)
             .ok_or_else(|| Error::new(Kind::Drift, "the data of this instance is gone"))
     }
 }

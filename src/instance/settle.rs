@@ -20,8 +20,8 @@ impl Instance<'_> {
         let servers = engine.servers(Some(&self.key)).await?;
         let is_of_another = |server: &Server| {
             server.role == Role::Instance
-                && (!has_generation(&record, server.generation)
-                    || (server.is_running() && Some(server.generation) != record.current))
+                && (record.by_id(server.generation).is_none()
+                    || (server.is_running() && Some(server.generation) != record.current_id()))
         };
         if servers.iter().any(is_of_another)
             && let Some(mut rebuilt) = self.rebuild_from(&engine).await?
@@ -33,7 +33,7 @@ impl Instance<'_> {
             self.tidy().await?;
             return Ok(engine);
         }
-        if generations.iter().any(|one| Some(one.number) == record.current) {
+        if generations.iter().any(|one| Some(one.id) == record.current_id()) {
             return Ok(engine);
         }
         Err(data_is_gone(&engine, &record).await)
@@ -44,9 +44,7 @@ impl Instance<'_> {
 fn keep_promises(old: &Record, rebuilt: &mut Record) {
     let current = rebuilt.current;
     for found in &mut rebuilt.generations {
-        let Some(known) = old.generations.iter().find(|known| known.number == found.number) else {
-            continue;
-        };
+        let Some(known) = old.by_id(found.id) else { continue };
         found.for_good = known.for_good;
         found.profile.clone_from(&known.profile);
         if Some(found.number) != current && known.replaced.is_some() {
@@ -54,8 +52,5 @@ fn keep_promises(old: &Record, rebuilt: &mut Record) {
         }
     }
     rebuilt.snapshots.clone_from(&old.snapshots);
-}
-
-fn has_generation(record: &Record, number: u32) -> bool {
-    record.generations.iter().any(|known| known.number == number)
+    rebuilt.greatest = rebuilt.greatest.max(old.greatest);
 }

@@ -45,31 +45,30 @@ impl Instance<'_> {
         lineage::check_copy(&manifest.made_with, &made_with, || {
             format!("cannot restore the snapshot \"{name}\"")
         })?;
-        let number = self.next_number(&engine.generations(Some(&self.key)).await?);
+        let copy = self.next_generation(&engine).await?;
 
-        self.begin(UnderWay::Generation(number))?;
+        self.begin(UnderWay::Generation(copy.id))?;
         let record = self.recorded()?;
         let former = record.current.unwrap_or_default();
         context.events.step("copying the snapshot beside the running database");
-        let copying =
-            engine.create_generation_from_snapshot(&record.owner, number, &snapshot, spec);
+        let copying = engine.create_generation_from_snapshot(&record.owner, copy, &snapshot, spec);
         if let Err(error) = context.interrupt.guard(copying).await {
             let error = with_failure(error, format!("cannot restore the snapshot \"{name}\""));
-            let error = self.rolled_back(&engine, &[number], error).await;
+            let error = self.rolled_back(&engine, &[copy.id], error).await;
             return Err(error.note("nothing was replaced; the database is as it was before"));
         }
         context.events.step("switching to the restored database");
         let profile = context.spec.seeds.chosen_profile();
         let new =
-            GenerationRecord { profile, ..GenerationRecord::new(number, made_with, Why::Restore) };
+            GenerationRecord { profile, ..GenerationRecord::new(copy, made_with, Why::Restore) };
         let server = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
             Ok(server) => server,
-            Err(error) => return Err(self.rolled_back(&engine, &[number], error).await),
+            Err(error) => return Err(self.rolled_back(&engine, &[copy.id], error).await),
         };
         self.done()?;
         self.settle_promises(&engine).await;
         let fate = self.fate_of(former, OldGeneration::Keep);
-        Ok(Replaced { server, golden: None, former, fate, current: number })
+        Ok(Replaced { server, golden: None, former, fate, current: copy.number })
     }
 
     /// Removes a snapshot for good.

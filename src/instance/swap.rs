@@ -29,7 +29,7 @@ impl Instance<'_> {
         to: SwapTo<'_>,
     ) -> Result<Server> {
         let context = self.context;
-        let number = new.number;
+        let on = new.numbered();
         let verifier = match to {
             SwapTo::GoldenCopy(verifier) => Some(verifier),
             SwapTo::SnapshotCopy | SwapTo::FormerGeneration => None,
@@ -47,7 +47,7 @@ impl Instance<'_> {
             // last moment. The launch does not wait for the answer.
             let next_transaction = written::next_transaction(engine, old.as_ref());
             let (server, next_transaction) = tokio::join!(
-                launch::instance(context, engine, &mut record, number, verifier),
+                launch::instance(context, engine, &mut record, on, verifier),
                 next_transaction
             );
             let server = server?;
@@ -81,7 +81,7 @@ impl Instance<'_> {
             }
             Err(error) => Err(match &old {
                 Some(old) => self.put_back(engine, old, was_running, error).await,
-                None => error.with_cleanup(self.discard_server(engine, number).await),
+                None => error.with_cleanup(self.discard_server(engine, on.id).await),
             }),
         }
     }

@@ -6,6 +6,7 @@
 //! the recovery keeps or removes everything else that the engine has.
 
 use super::Instance;
+use super::rebuild::found_generation;
 use crate::archive;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
@@ -95,12 +96,15 @@ impl Instance<'_> {
             if is_recorded(record, &generation) {
                 continue;
             }
-            let is_unfinished = *under_way == UnderWay::Generation(generation.number)
-                || record.leaving.contains(&generation.number);
-            if !is_unfinished && self.is_complete(engine, &generation).await? {
-                self.record_found(&generation);
-            } else {
-                engine.remove_generation(&generation).await?;
+            let is_unfinished = *under_way == UnderWay::Generation(generation.id)
+                || record.leaving.contains(&generation.id);
+            let number = match is_unfinished {
+                true => None,
+                false => self.number_of(engine, &generation).await?,
+            };
+            match number {
+                Some(number) => self.record_found(&generation, number),
+                None => engine.remove_generation(&generation).await?,
             }
         }
         Ok(())
@@ -122,24 +126,9 @@ impl Instance<'_> {
         }
     }
 
-    /// Whether a generation has the mark of a complete one. Docker needs the image to look.
-    ///
-    /// # Errors
-    /// When the engine cannot tell.
-    pub(super) async fn is_complete(
-        &self,
-        engine: &Engine,
-        generation: &Generation,
-    ) -> Result<bool> {
-        let context = self.context;
-        let spec = &context.spec.server;
-        context.interrupt.guard(engine.prepare(spec, &context.events)).await?;
-        engine.is_complete(generation, spec).await
-    }
-
-    fn record_found(&mut self, generation: &Generation) {
+    fn record_found(&mut self, generation: &Generation, number: u32) {
         if let Some(record) = &mut self.record {
-            record.generations.push(super::rebuild::found_generation(generation));
+            record.put(found_generation(record.free_number(number), generation));
         }
     }
 }
@@ -147,7 +136,7 @@ impl Instance<'_> {
 /// The server to keep: the recorded one if it serves the current generation, else any that does.
 pub(super) fn server_to_keep<'s>(record: &Record, servers: &'s [Server]) -> Option<&'s Server> {
     let current = |server: &&Server| {
-        server.role == Role::Instance && Some(server.generation) == record.current
+        server.role == Role::Instance && Some(server.generation) == record.current_id()
     };
     servers
         .iter()
@@ -158,5 +147,5 @@ pub(super) fn server_to_keep<'s>(record: &Record, servers: &'s [Server]) -> Opti
 
 /// Whether the record has a generation. A spare is not one yet.
 pub(super) fn is_recorded(record: &Record, generation: &Generation) -> bool {
-    record.generations.iter().any(|recorded| recorded.number == generation.number)
+    record.by_id(generation.id).is_some()
 }

@@ -73,7 +73,7 @@ impl Instance<'_> {
         engine.keeps_instances().await?;
         let record = self.recorded()?;
         let chosen = target.find(&record).ok_or_else(|| target.missing(&record))?;
-        check_exists(&engine, &record, chosen.number).await?;
+        check_exists(&engine, &record, chosen.numbered()).await?;
         let wanted = MadeWith::of(&context.spec.server, engine.kind());
         lineage::check_copy(&chosen.made_with, &wanted, || {
             format!("cannot go back to generation {}", chosen.number)
@@ -119,12 +119,12 @@ impl Instance<'_> {
         self.tidy().await?;
         let record = self.recorded()?;
         let target = Target::Number(number);
-        target.find(&record).ok_or_else(|| target.missing(&record))?;
+        let id = target.find(&record).ok_or_else(|| target.missing(&record))?.id;
         let engine = self.engine(&record).await?;
         self.wipe(number)?;
-        self.remove_generations(&engine, &[number], Duration::MAX).await;
+        self.remove_generations(&engine, &[id], Duration::MAX).await;
         self.hold(&engine).await;
-        match self.recorded()?.leaving.contains(&number) {
+        match self.recorded()?.leaving.contains(&id) {
             true => Err(Error::new(
                 Kind::Unexpected,
                 format!("generation {number} could not be removed"),

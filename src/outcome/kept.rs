@@ -169,7 +169,7 @@ pub struct Found {
     pub reason: Reason,
     /// The present or former directory of its project.
     pub directory: Option<PathBuf>,
-    /// The numbers of the generations.
+    /// The numbers of the generations. One that was never current has no number.
     pub generations: Vec<u32>,
     /// The names of the snapshots.
     pub snapshots: Vec<String>,

@@ -52,7 +52,7 @@ fn found(found: &Found, yes: bool, style: Style) -> String {
         (true, true) => style.green("removed"),
         (true, false) => style.red("still there"),
     };
-    let bytes = found.bytes.filter(|_| !found.generations.is_empty());
+    let bytes = found.bytes.filter(|bytes| *bytes > 0);
     let bytes = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
     let mut text = format!(
         "{verb} {} ({}{bytes})\n  {}",
@@ -86,6 +86,7 @@ fn what_and_why(found: &Found) -> String {
             "all its data: another checkout is in {directory} now\n  \
              (if you moved the earlier checkout, run devdb up in its new place first)"
         ),
+        Reason::Expired if numbers.is_empty() => "generations that were being removed".into(),
         Reason::Expired => format!("generation {}: past its time", numbers.join(", ")),
         Reason::CutShort => {
             format!("{} of a command that was interrupted", count(found.objects.len(), "leftover"))

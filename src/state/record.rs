@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Home, UnderWay};
 use crate::db::writes::{Baseline, Writes};
+use crate::engine::Numbered;
 use crate::spec::{EngineKind, MadeWith, Owner, Retention};
 
 /// The version of the record's layout that this devdb writes.
@@ -29,19 +30,22 @@ pub struct Record {
     /// Its password, the same in all generations.
     #[serde(serialize_with = "expose")]
     pub password: SecretString,
-    /// The current generation; none while the first one is being made.
+    /// The number of the current generation; none while the first one is being made.
     pub current: Option<u32>,
     /// The engine's handle of the server; none when the instance is down.
     pub server: Option<String>,
     /// A copy made ahead for the next reset.
     #[serde(default)]
     pub spare: Option<Spare>,
-    /// The numbers of generations that are being removed. An engine may go on with a removal after
-    /// devdb has ended.
+    /// The ids of generations that are being removed. An engine may go on with a removal after devdb
+    /// has ended.
     #[serde(default)]
     pub leaving: Vec<u32>,
     /// The current generation and the former generations that are kept.
     pub generations: Vec<GenerationRecord>,
+    /// The greatest number that a generation ever got. No number is given twice.
+    #[serde(default)]
+    pub greatest: u32,
     /// The names of the snapshots that were saved and not removed with devdb. When the engine does
     /// not have one, another program removed it.
     #[serde(default)]
@@ -62,7 +66,11 @@ pub struct Record {
 /// The record of a generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GenerationRecord {
-    /// Its number.
+    /// Its id: what the engine names it by. Records of older versions of devdb have none, and
+    /// there it is the number ([`Record::completed`]).
+    #[serde(default)]
+    pub id: u32,
+    /// Its number: what people call it.
     pub number: u32,
     /// The properties of its data that cannot change.
     pub made_with: MadeWith,
@@ -125,8 +133,9 @@ pub enum Worth {
 /// The spare: a copy of a golden state that is made ahead for the next reset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spare {
-    /// Its number.
-    pub number: u32,
+    /// Its id. It gets a number when it becomes current.
+    #[serde(alias = "number")]
+    pub id: u32,
     /// The fingerprint of the golden state.
     pub fingerprint: String,
     /// The exact platform of the golden state.
@@ -158,9 +167,10 @@ pub enum Why {
 impl GenerationRecord {
     /// The record of a generation that devdb makes now. Until somebody tells more, it counts as
     /// written to.
-    pub fn new(number: u32, made_with: MadeWith, why: Why) -> Self {
+    pub fn new(new: Numbered, made_with: MadeWith, why: Why) -> Self {
         GenerationRecord {
-            number,
+            id: new.id,
+            number: new.number,
             made_with,
             created: Utc::now(),
             why,
@@ -175,6 +185,11 @@ impl GenerationRecord {
             profile: None,
             copied: None,
         }
+    }
+
+    /// Its id and its number.
+    pub fn numbered(&self) -> Numbered {
+        Numbered { id: self.id, number: self.number }
     }
 
     /// The moment with which its server is compared. None when devdb does not know it.
@@ -221,7 +236,7 @@ impl Record {
     }
 
     /// The former generations, the one that was current last first. The order of numbers would be
-    /// wrong: a spare has its number long before it becomes current.
+    /// wrong: `undo` makes an old generation current again.
     pub fn former(&self) -> Vec<&GenerationRecord> {
         let is_former = |generation: &&GenerationRecord| Some(generation.number) != self.current;
         let mut former: Vec<_> = self.generations.iter().filter(is_former).collect();
@@ -250,10 +265,52 @@ impl Record {
             former.replaced = Some(now);
             former.promised = Some(promised);
         }
-        self.generations.retain(|generation| generation.number != new.number);
         self.current = Some(new.number);
         self.server = Some(server);
-        self.generations.push(new);
+        self.put(new);
+    }
+
+    /// Adds a generation, or replaces what is recorded of it.
+    pub fn put(&mut self, generation: GenerationRecord) {
+        self.greatest = self.greatest.max(generation.number);
+        self.generations.retain(|one| one.number != generation.number);
+        self.generations.push(generation);
+    }
+
+    /// `number`, unless another generation has it: then the next one. Two home directories may have
+    /// given the same number.
+    pub fn free_number(&self, number: u32) -> u32 {
+        match self.generations.iter().any(|one| one.number == number) {
+            true => self.greatest + 1,
+            false => number,
+        }
+    }
+
+    /// The recorded generation with this id.
+    pub fn by_id(&self, id: u32) -> Option<&GenerationRecord> {
+        self.generations.iter().find(|generation| generation.id == id)
+    }
+
+    /// The ids of the generations with these numbers.
+    pub fn ids_of(&self, numbers: &[u32]) -> Vec<u32> {
+        let those = self.generations.iter().filter(|one| numbers.contains(&one.number));
+        those.map(|generation| generation.id).collect()
+    }
+
+    /// The id of the current generation.
+    pub fn current_id(&self) -> Option<u32> {
+        self.current_generation().map(|current| current.id)
+    }
+
+    /// Adds what records of older versions of devdb do not have: there, a generation's id is its
+    /// number.
+    pub fn completed(mut self) -> Record {
+        for generation in self.generations.iter_mut().filter(|generation| generation.id == 0) {
+            generation.id = generation.number;
+        }
+        let numbers = self.generations.iter().map(|generation| generation.number);
+        self.greatest = numbers.max().unwrap_or(0).max(self.greatest);
+        self
     }
 }
 
@@ -283,6 +340,7 @@ pub(crate) mod tests {
             spare: None,
             leaving: Vec::new(),
             generations: Vec::new(),
+            greatest: 0,
             snapshots: Vec::new(),
             under_way: None,
             home: None,
@@ -298,7 +356,7 @@ pub(crate) mod tests {
             database: "shop".into(),
             user: "postgres".into(),
         };
-        GenerationRecord::new(number, made_with, Why::Reset)
+        GenerationRecord::new(Numbered { id: number, number }, made_with, Why::Reset)
     }
 
     #[test]
@@ -319,6 +377,34 @@ pub(crate) mod tests {
         record.generations[0].replaced = Some(Utc::now() + TimeDelta::days(1));
         record.point_at(generation(3), "c".into());
         assert_eq!(record.latest_former().map(|former| former.number), Some(2));
+    }
+
+    #[test]
+    fn a_record_without_ids_has_the_numbers_as_ids() {
+        let mut record = sample("anna", 20_000);
+        record.point_at(generation(1), "a".into());
+        record.point_at(generation(3), "b".into());
+        let mut text = serde_json::to_value(&record).unwrap();
+        text.as_object_mut().unwrap().remove("greatest");
+        for generation in text["generations"].as_array_mut().unwrap() {
+            generation.as_object_mut().unwrap().remove("id");
+        }
+        text["spare"] = serde_json::json!({
+            "number": 4, "fingerprint": "f", "platform": "p", "next_transaction": 7
+        });
+        let old: Record = serde_json::from_value(text).unwrap();
+        let read = old.completed();
+        assert_eq!(read.generations.iter().map(|one| one.id).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((read.current_id(), read.greatest), (Some(3), 3));
+        assert_eq!(read.spare.unwrap().id, 4);
+    }
+
+    #[test]
+    fn a_number_that_two_homes_gave_is_given_once() {
+        let mut record = sample("anna", 20_000);
+        record.point_at(generation(1), "a".into());
+        record.point_at(generation(2), "b".into());
+        assert_eq!([2, 3, 5].map(|number| record.free_number(number)), [3, 3, 5]);
     }
 
     #[test]

@@ -228,15 +228,17 @@ fn read(file: &Path) -> Result<Option<Record>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(file, error)),
     };
-    sealed::open(&text, SCHEMA).map(Some).map_err(|broken| match broken {
-        Broken::Newer(schema) => Error::new(
-            Kind::Config,
-            format!("{} was written by a newer devdb (layout {schema})", file.display()),
-        )
-        .hint("install that version of devdb or a newer one"),
-        Broken::Damaged(why) => {
-            Error::new(Kind::Drift, format!("the record {} is damaged", file.display()))
-                .because(why)
+    sealed::open(&text, SCHEMA).map(|record: Record| Some(record.completed())).map_err(|broken| {
+        match broken {
+            Broken::Newer(schema) => Error::new(
+                Kind::Config,
+                format!("{} was written by a newer devdb (layout {schema})", file.display()),
+            )
+            .hint("install that version of devdb or a newer one"),
+            Broken::Damaged(why) => {
+                Error::new(Kind::Drift, format!("the record {} is damaged", file.display()))
+                    .because(why)
+            }
         }
     })
 }

@@ -23,7 +23,7 @@ pub enum UnderWay {
     Rebuild,
     /// The whole instance is being removed.
     Purge,
-    /// This generation is being made. Until it is in the record, recovery removes it.
+    /// The generation with this id is being made. Until it is in the record, recovery removes it.
     Generation(u32),
     /// The snapshot of this name is being made or removed. Recovery removes it.
     Snapshot(String),

@@ -273,7 +273,7 @@ impl Bench {
         spec: &'a ServerSpec,
         port: u16,
     ) -> Launch<'a> {
-        Launch { owner, generation, spec, port, verifier: None }
+        Launch { owner, generation, number: generation, spec, port, verifier: None }
     }
 
     /// What a client needs.

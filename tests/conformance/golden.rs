@@ -128,7 +128,7 @@ pub async fn nobody_gets_into_a_copy_but_with_the_password_it_is_given(bench: Ar
     assert_eq!(generation.origin.as_ref(), Some(&state.label.fingerprint));
     let all = bench.generations(&owner).await;
     assert_eq!(
-        all.iter().map(|one| (one.number, &one.origin)).collect::<Vec<_>>(),
+        all.iter().map(|one| (one.id, &one.origin)).collect::<Vec<_>>(),
         [(4, &generation.origin)]
     );
     let again = bench.engine.clone_golden(&state, &owner, 4, &bench.spec).await;

@@ -134,19 +134,19 @@ async fn a_container_that_was_made_late_and_never_started_makes_room() {
 async fn a_generation_is_complete_when_it_says_so() {
     let Some(scene) = Scene::set().await else { return };
     let generation = scene.generation(1).await;
-    assert!(!scene.docker.is_complete(&generation, &scene.spec).await.unwrap());
+    assert_eq!(scene.docker.number_of(&generation, &scene.spec).await.unwrap(), None);
     let server = scene.launch(1, free_port()).await.unwrap();
     scene.ready(&server).await;
-    assert!(scene.docker.is_complete(&generation, &scene.spec).await.unwrap());
+    assert_eq!(scene.docker.number_of(&generation, &scene.spec).await.unwrap(), Some(1));
     assert_eq!(scene.docker.servers(Some(&scene.owner.key())).await.unwrap().len(), 1);
 
     let error = scene.docker.remove_generation(&generation).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unexpected, "a container uses it: {error}");
     scene.docker.remove_server(&server).await.unwrap();
-    assert!(scene.docker.is_complete(&generation, &scene.spec).await.unwrap());
+    assert_eq!(scene.docker.number_of(&generation, &scene.spec).await.unwrap(), Some(1));
     scene.docker.remove_generation(&generation).await.unwrap();
     scene.docker.remove_generation(&generation).await.expect("gone already is no error");
-    assert!(!scene.docker.is_complete(&generation, &scene.spec).await.unwrap());
+    assert_eq!(scene.docker.number_of(&generation, &scene.spec).await.unwrap(), None);
     let again = scene.docker.generations(Some(&scene.owner.key())).await.unwrap();
     assert!(again.is_empty(), "{again:?}");
 }

@@ -117,7 +117,8 @@ impl Scene {
 
     pub async fn launch_with(&self, generation: u32, port: u16, verifier: &str) -> Result<Server> {
         let (owner, spec, verifier) = (&self.owner, &self.spec, Some(verifier));
-        self.docker.launch(&Launch { owner, generation, spec, port, verifier }).await
+        let number = generation;
+        self.docker.launch(&Launch { owner, generation, number, spec, port, verifier }).await
     }
 
     pub fn address(&self, server: &Server, password: &str) -> Address {

@@ -377,7 +377,9 @@ fn what_a_killed_reset_left_is_shown_and_then_removed(sandbox: &Sandbox) {
     let (mut child, _) = spawn(sandbox.command(&["reset"]));
     // Containers come and go; the data of the new generation stays.
     eventually("a new generation is there", Duration::from_secs(30), || {
-        sandbox.leftovers().iter().any(|one| one.ends_with("g2"))
+        let is_generation =
+            |one: &&String| one.rsplit_once('g').is_some_and(|(_, id)| id.parse::<u32>().is_ok());
+        sandbox.leftovers().iter().filter(is_generation).any(|one| !before.contains(one))
     });
     child.kill().unwrap();
     child.wait().unwrap();

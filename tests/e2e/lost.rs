@@ -66,7 +66,7 @@ fn a_snapshot_that_another_program_removed_is_said_to_be_gone(sandbox: &Sandbox)
     sandbox.run(&["snapshot", "rm", "s"]).ok();
     sandbox.run(&["snapshot", "restore", "s"]).exits(23).says("there is no snapshot");
 
-    crate::prune::remove_by_hand(sandbox, "generation", "1");
+    crate::prune::remove_generation_by_hand(sandbox, 1);
     sandbox.run(&["generations"]).ok().says("gone: another program removed it");
     sandbox.run(&["undo"]).exits(21).says("generation 1 is gone");
     assert_eq!(sandbox.sql("select count(*) from items where name = 'new'"), "1");

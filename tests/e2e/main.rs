@@ -25,6 +25,7 @@ mod keep_before;
 mod lifecycle;
 mod lost;
 mod moves;
+mod numbers;
 mod other_tools;
 mod output;
 mod prune;

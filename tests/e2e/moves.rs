@@ -5,6 +5,7 @@
 mod harm;
 mod model;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -134,7 +135,13 @@ impl<'a> Game<'a> {
         sandbox.run(&["up"]).ok();
         sandbox.run(&["snapshot", "save", "kept"]).ok();
         let listed = Listed::of(sandbox);
-        let model = Model { number: listed.current, server_may_write, ..Model::default() };
+        let model = Model {
+            number: listed.current,
+            greatest: listed.current,
+            last: BTreeSet::from([listed.current]),
+            server_may_write,
+            ..Model::default()
+        };
         Game { sandbox, can_prune, model, listed, random, done: Vec::new() }
     }
 

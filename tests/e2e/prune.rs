@@ -1,10 +1,19 @@
 //! `docker volume prune` and `docker system prune --volumes` remove nothing that devdb keeps.
 
+use devdb::state::Store;
+
 use crate::daemon::PrivateDaemon;
 use crate::disk::{Fs, SmallDisk};
 use crate::sandbox::{On, Sandbox};
 
-/// Removes a snapshot or a generation as another program would.
+/// Removes a generation as another program would.
+pub fn remove_generation_by_hand(sandbox: &Sandbox, number: u32) {
+    let record = Store::open(&sandbox.data_dir()).unwrap().load_all().unwrap().remove(0).unwrap();
+    let generation = record.generations.iter().find(|one| one.number == number).unwrap();
+    remove_by_hand(sandbox, "generation", &generation.id.to_string());
+}
+
+/// Removes a snapshot, or the generation with an id, as another program would.
 pub fn remove_by_hand(sandbox: &Sandbox, what: &str, value: &str) {
     match sandbox.on {
         On::Docker => {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use devdb::state::Store;
+
 use crate::disk::{Fs, SmallDisk};
 use crate::sandbox::{On, Sandbox, finish};
 
@@ -70,8 +72,8 @@ fn a_reset(fs: Fs, test: &str) {
 
 /// The data directory of the current generation.
 fn current(sandbox: &Sandbox) -> PathBuf {
-    let status = sandbox.run(&["status", "--json"]).ok().json();
-    let name = format!("g{}", status["result"]["generation"]);
+    let record = Store::open(&sandbox.data_dir()).unwrap().load_all().unwrap().remove(0).unwrap();
+    let name = format!("g{}", record.current_generation().unwrap().id);
     let mut generations = sandbox.leftovers().into_iter().map(PathBuf::from);
     generations.find(|path| path.ends_with(&name)).unwrap().join("pgdata")
 }

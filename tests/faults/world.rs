@@ -25,10 +25,10 @@ pub fn without_an_owner(sandbox: &Sandbox) -> BTreeSet<String> {
 /// The same right after a command, which an engine may still be removing generations for: the record
 /// names them, and the next command waits.
 pub fn without_an_owner_or_leaving(sandbox: &Sandbox) -> BTreeSet<String> {
-    look(sandbox, |record| numbers(record["leaving"].as_array().into_iter().flatten()))
+    look(sandbox, |record| ids(record["leaving"].as_array().into_iter().flatten()))
 }
 
-/// `leaving`: the numbers of a record's generations that may be there.
+/// `leaving`: the ids of a record's generations that may be there.
 fn look(sandbox: &Sandbox, leaving: fn(&Value) -> Vec<u64>) -> BTreeSet<String> {
     let mut problems = BTreeSet::new();
     let records = records(sandbox, &mut problems);
@@ -132,13 +132,13 @@ fn is_half_made(path: &Path) -> bool {
         || name.ends_with(".draft")
 }
 
-/// The numbers of a record's generations, with the copy made ahead.
+/// The ids of a record's generations, with the copy made ahead.
 fn generations_of(record: &Value) -> Vec<u64> {
-    let all = record["generations"].as_array().unwrap().iter().map(|one| &one["number"]);
-    numbers(all.chain([&record["spare"]["number"]]))
+    let all = record["generations"].as_array().unwrap().iter().map(|one| &one["id"]);
+    ids(all.chain([&record["spare"]["id"]]))
 }
 
-fn numbers<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<u64> {
+fn ids<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<u64> {
     values.filter_map(Value::as_u64).collect()
 }
 
@@ -237,12 +237,11 @@ fn paths_of(records: &[Value], store: &Path) -> BTreeSet<String> {
 }
 
 /// Where generations of the records are.
-fn generation_paths(records: &[Value], numbers: fn(&Value) -> Vec<u64>) -> BTreeSet<String> {
+fn generation_paths(records: &[Value], ids: fn(&Value) -> Vec<u64>) -> BTreeSet<String> {
     let of = |record: &Value| {
-        let numbers = home_of(record).map(|home| (home, numbers(record)));
-        numbers.into_iter().flat_map(|(home, numbers)| {
-            numbers.into_iter().map(move |number| home.join(format!("g{number}")))
-        })
+        let ids = home_of(record).map(|home| (home, ids(record)));
+        ids.into_iter()
+            .flat_map(|(home, ids)| ids.into_iter().map(move |id| home.join(format!("g{id}"))))
     };
     shown(records.iter().flat_map(of).collect())
 }

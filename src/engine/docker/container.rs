@@ -173,7 +173,7 @@ impl Docker {
         let image = self.inspect_image(reference).await?;
         let image = image.ok_or_else(|| missing_image(reference))?;
         let name = format!("{}-mounted", generation.handle);
-        let mark = Mark::of_step(&generation.owner, generation.number);
+        let mark = Mark::of_step(&generation.owner, generation.id);
         let labels = label::of_existing(generation, Utc::now());
         let body = ContainerCreateBody {
             image: Some(reference.to_owned()),

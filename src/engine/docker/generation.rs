@@ -18,7 +18,7 @@ use super::label::{self, Object, Reading};
 use super::snapshot::{source, sync_word};
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
-use crate::engine::{COPY, Generation, Role, Server};
+use crate::engine::{COPY, Generation, Numbered, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
@@ -51,7 +51,11 @@ const SCHEMA: u32 = 1;
 struct Completion {
     schema: u32,
     owner: Owner,
+    /// The id of the generation.
     generation: u32,
+    /// Its number. Marks of older versions of devdb have none, and there it is the id.
+    #[serde(default)]
+    number: Option<u32>,
     /// The time in RFC 3339, for people who look into the file.
     completed: String,
 }
@@ -79,7 +83,7 @@ impl Docker {
                 Reading::Newer | Reading::Foreign => {}
             }
         }
-        generations.sort_by(|a, b| (&a.owner, a.number).cmp(&(&b.owner, b.number)));
+        generations.sort_by(|a, b| (&a.owner, a.id).cmp(&(&b.owner, b.id)));
         Ok(generations)
     }
 
@@ -91,18 +95,18 @@ impl Docker {
     pub(super) async fn create_generation(
         &self,
         owner: &Owner,
-        number: u32,
+        id: u32,
         made_with: &MadeWith,
         origin: Option<&str>,
     ) -> Result<Generation> {
-        let name = owner.generation_name(number);
+        let name = owner.generation_name(id);
         if self.generation(&name).await?.is_some() {
             return Err(Error::new(
                 Kind::Unexpected,
                 format!("the volume \"{name}\" exists already"),
             ));
         }
-        let labels = label::of_volume(owner, number, made_with, Utc::now(), origin);
+        let labels = label::of_volume(owner, id, made_with, Utc::now(), origin);
         let request = VolumeCreateRequest {
             name: Some(name.clone()),
             labels: Some(labels.clone()),
@@ -132,23 +136,23 @@ impl Docker {
     pub async fn copy_generation(
         &self,
         from: &Generation,
-        number: u32,
+        new: Numbered,
         spec: &ServerSpec,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Generation> {
         let owner = &from.owner;
-        let copy = self.create_generation(owner, number, &from.made_with, Some(COPY)).await?;
+        let copy = self.create_generation(owner, new.id, &from.made_with, Some(COPY)).await?;
         let how = if end.is_some() { "running" } else { "stopped" };
         let job = Job {
             owner,
-            generation: number,
+            generation: new.id,
             image: &spec.image,
             volumes: vec![
                 source(from),
                 Volume { at: "/to".into(), read_only: false, ..source(&copy) },
             ],
             script: KEEP,
-            arguments: vec![how.to_owned(), sync_word(spec).to_owned(), mark_of(owner, number)?],
+            arguments: vec![how.to_owned(), sync_word(spec).to_owned(), mark_of(owner, new)?],
         };
         self.with_helper(&job, async |helper| {
             let mut talk = self.talk(helper).await?;
@@ -212,7 +216,7 @@ impl Docker {
     /// started. Returns false when another container uses the volume.
     async fn remove_helpers(&self, generation: &Generation) -> Result<bool> {
         let servers = self.servers(Some(&generation.owner.key())).await?;
-        let of_it = servers.iter().filter(|server| server.generation == generation.number);
+        let of_it = servers.iter().filter(|server| server.generation == generation.id);
         if of_it.clone().any(|server| server.role == Role::Instance || server.is_running()) {
             return Ok(false);
         }
@@ -238,28 +242,32 @@ impl Docker {
         }
     }
 
-    /// Whether a generation carries the completion mark. A throw-away container reads it; the
-    /// container is created, never started, and removed.
+    /// The number in the completion mark of a generation. A throw-away container reads the mark;
+    /// the container is created, never started, and removed.
     ///
     /// # Errors
     /// `Image` when the image for the container is missing.
-    pub async fn is_complete(&self, generation: &Generation, spec: &ServerSpec) -> Result<bool> {
+    pub async fn number_of(
+        &self,
+        generation: &Generation,
+        spec: &ServerSpec,
+    ) -> Result<Option<u32>> {
         if self.generation(&generation.handle).await?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let Mounted { id, name, .. } = self.mount(generation, &spec.image, true).await?;
         let read = self.read_file(&id, COMPLETE).await;
         self.remove_container(&id, &name).await?;
         // A mark that cannot be read counts as missing.
         let mark: Option<Completion> = read?.and_then(|text| serde_json::from_slice(&text).ok());
-        Ok(mark.is_some_and(|mark| {
-            mark.owner == generation.owner && mark.generation == generation.number
-        }))
+        let mark =
+            mark.filter(|mark| mark.owner == generation.owner && mark.generation == generation.id);
+        Ok(mark.map(|mark| mark.number.unwrap_or(mark.generation)))
     }
 
     /// Marks the generation of a server as complete.
-    pub(super) async fn mark_complete(&self, server: &Server) -> Result<()> {
-        let text = mark_of(&server.owner, server.generation)?;
+    pub(super) async fn mark_complete(&self, server: &Server, number: u32) -> Result<()> {
+        let text = mark_of(&server.owner, Numbered { id: server.generation, number })?;
         let mut archive = Archive::new();
         archive.file(COMPLETE, text.as_bytes(), 0o644)?;
         self.upload(&server.handle, &server.name, archive.finish()?).await
@@ -329,11 +337,12 @@ fn read(volume: &Listed) -> Reading<Generation> {
 }
 
 /// The text of a generation's completion mark, one line.
-pub(super) fn mark_of(owner: &Owner, generation: u32) -> Result<String> {
+pub(super) fn mark_of(owner: &Owner, new: Numbered) -> Result<String> {
     let completion = Completion {
         schema: SCHEMA,
         owner: owner.clone(),
-        generation,
+        generation: new.id,
+        number: Some(new.number),
         completed: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
     };
     serde_json::to_string(&completion)

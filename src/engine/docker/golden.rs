@@ -152,13 +152,13 @@ impl Docker {
         &self,
         state: &GoldenState,
         owner: &Owner,
-        number: u32,
+        id: u32,
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let origin = Some(state.label.fingerprint.as_str());
         loop {
             let generation = self
-                .create_generation(owner, number, &MadeWith::of(spec, EngineKind::Docker), origin)
+                .create_generation(owner, id, &MadeWith::of(spec, EngineKind::Docker), origin)
                 .await?;
             match self.fill(&generation, state).await {
                 Ok(true) => return Ok(generation),

@@ -89,7 +89,7 @@ impl Docker {
     async fn volumes_to_hold(&self, holding: &Holding<'_>) -> Result<BTreeMap<String, Labels>> {
         let key = holding.owner.key();
         let generations = self.generations(Some(&key)).await?.into_iter();
-        let wanted = generations.filter(|one| holding.generations.contains(&one.number));
+        let wanted = generations.filter(|one| holding.generations.contains(&one.id));
         let mut volumes: BTreeMap<String, Labels> =
             wanted.map(|one| (one.handle.clone(), label::of_existing(&one, Utc::now()))).collect();
         let snapshots = self.snapshot_volumes(holding.owner).await?.into_iter();

@@ -6,7 +6,7 @@
 //! | `devdb.name` | the name the object was created under |
 //! | `devdb.project-id`, `devdb.project`, `devdb.developer`, `devdb.instance` | the [`Owner`] |
 //! | `devdb.key` | [`Owner::key`] |
-//! | `devdb.generation` | the generation's number |
+//! | `devdb.generation` | the generation's id |
 //! | `devdb.role` | containers: `instance`, `builder` or `ephemeral` |
 //! | `devdb.launch` | containers: [`crate::spec::ServerSpec::launch_digest`] |
 //! | `devdb.lease` | containers: [`crate::engine::Lease`], JSON; empty without one |
@@ -172,18 +172,18 @@ pub(super) fn of_image(golden: String) -> Labels {
 
 /// The labels of an existing volume, or of one that existed.
 pub(super) fn of_existing(generation: &Generation, now: DateTime<Utc>) -> Labels {
-    let Generation { owner, number, made_with, created, origin, .. } = generation;
-    of_volume(owner, *number, made_with, created.unwrap_or(now), origin.as_deref())
+    let Generation { owner, id, made_with, created, origin, .. } = generation;
+    of_volume(owner, *id, made_with, created.unwrap_or(now), origin.as_deref())
 }
 
 pub(super) fn of_volume(
     owner: &Owner,
-    number: u32,
+    id: u32,
     made_with: &MadeWith,
     created: DateTime<Utc>,
     origin: Option<&str>,
 ) -> Labels {
-    let mut labels = of_generation(&owner.generation_name(number), owner, number);
+    let mut labels = of_generation(&owner.generation_name(id), owner, id);
     if let Some(fingerprint) = origin {
         labels.insert(ORIGIN.into(), fingerprint.into());
     }
@@ -273,13 +273,13 @@ pub(super) fn read_volume(name: &str, labels: &Labels) -> Reading<Generation> {
 }
 
 fn generation(name: &str, labels: &Labels) -> Option<Generation> {
-    let (owner, number) = owner_and_generation(labels)?;
+    let (owner, id) = owner_and_generation(labels)?;
     if labels.get(NAME)? != name {
         return None;
     }
     Some(Generation {
         handle: name.to_owned(),
-        number,
+        id,
         created: created(labels),
         made_with: MadeWith {
             major: labels.get(MAJOR)?.parse().ok()?,

@@ -13,7 +13,7 @@ use super::label::{self, Object, Reading};
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
 use crate::disk::sealed;
-use crate::engine::{Generation, Manifest, Role, Snapshot, SnapshotName, State};
+use crate::engine::{Generation, Manifest, Numbered, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec};
 
@@ -46,7 +46,7 @@ impl Docker {
         let how = if end.is_some() { "running" } else { "stopped" };
         let job = Job {
             owner: &generation.owner,
-            generation: generation.number,
+            generation: generation.id,
             image: &spec.image,
             volumes: vec![source(generation), target],
             script: SAVE,
@@ -144,24 +144,24 @@ impl Docker {
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
-        number: u32,
+        new: Numbered,
         snapshot: &Snapshot,
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let from = self.snapshot_source(&snapshot.owner, snapshot).await?;
         let generation = self
-            .create_generation(owner, number, &MadeWith::of(spec, EngineKind::Docker), None)
+            .create_generation(owner, new.id, &MadeWith::of(spec, EngineKind::Docker), None)
             .await?;
         let job = Job {
             owner,
-            generation: number,
+            generation: new.id,
             image: &spec.image,
             volumes: vec![
                 from,
                 Volume { at: "/to".into(), read_only: false, ..source(&generation) },
             ],
             script: RESTORE,
-            arguments: vec![sync_word(spec).to_owned(), mark_of(owner, number)?],
+            arguments: vec![sync_word(spec).to_owned(), mark_of(owner, new)?],
         };
         self.with_helper(&job, async |helper| self.talk(helper).await?.end().await).await?;
         Ok(generation)

@@ -11,7 +11,7 @@ use super::blocking::blocking;
 use super::record::GenerationRecord;
 use super::snapshot::copy_data;
 use crate::db::backup::BackupEnd;
-use crate::engine::{COPY, Generation};
+use crate::engine::{COPY, Generation, Numbered};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::ServerSpec;
 
@@ -28,12 +28,17 @@ impl Native {
         Ok(found.into_iter().map(|(place, record)| place.generation(record)).collect())
     }
 
-    /// Looks for the mark of completeness.
+    /// Reads the mark of completeness.
     ///
     /// # Errors
-    /// See [`Engine::is_complete`](crate::engine::Engine::is_complete).
-    pub async fn is_complete(&self, generation: &Generation, _spec: &ServerSpec) -> Result<bool> {
-        Ok(self.store.place_of(&generation.handle).is_some_and(|place| place.is_complete()))
+    /// See [`Engine::number_of`](crate::engine::Engine::number_of).
+    pub async fn number_of(
+        &self,
+        generation: &Generation,
+        _spec: &ServerSpec,
+    ) -> Result<Option<u32>> {
+        let place = self.store.place_of(&generation.handle);
+        place.map_or(Ok(None), |place| place.completed_number(generation.id))
     }
 
     /// Copies a generation's data directory into a new generation.
@@ -43,7 +48,7 @@ impl Native {
     pub async fn copy_generation(
         &self,
         from: &Generation,
-        number: u32,
+        new: Numbered,
         spec: &ServerSpec,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Generation> {
@@ -51,14 +56,14 @@ impl Native {
         let mut record = GenerationRecord {
             made_with,
             origin: Some(COPY.to_owned()),
-            ..GenerationRecord::new(&from.owner, number, spec)
+            ..GenerationRecord::new(&from.owner, new.id, spec)
         };
         let place = self.store.create(&record)?;
-        let original = self.store.place(&from.owner, from.number);
+        let original = self.store.place(&from.owner, from.id);
         copy_data(&original.pgdata(), &place.pgdata(), spec, end).await?;
         record.initialised = true;
         place.write_record(&record)?;
-        place.mark_complete()?;
+        place.mark_complete(new.number)?;
         Ok(place.generation(record))
     }
 
@@ -67,7 +72,7 @@ impl Native {
     /// # Errors
     /// See [`Engine::remove_generation`](crate::engine::Engine::remove_generation).
     pub async fn remove_generation(&self, generation: &Generation) -> Result<()> {
-        let place = self.store.place(&generation.owner, generation.number);
+        let place = self.store.place(&generation.owner, generation.id);
         let has_note = place.note()?.is_some() || place.with_aside(true).note()?.is_some();
         if place.require()?.is_some() && has_note {
             return Err(Error::new(

@@ -90,7 +90,7 @@ impl GenerationDirectory {
     pub fn record(&self) -> Result<Option<GenerationRecord>> {
         let record: Option<GenerationRecord> = record::read(&self.directory.join(GENERATION))?;
         Ok(record.filter(|record| {
-            self.directory.ends_with(format!("{}/g{}", record.owner.key(), record.number))
+            self.directory.ends_with(format!("{}/g{}", record.owner.key(), record.id))
         }))
     }
 
@@ -150,18 +150,30 @@ impl GenerationDirectory {
         }
     }
 
-    /// Whether the generation has the mark of completeness.
-    pub fn is_complete(&self) -> bool {
-        self.complete_file().exists()
+    /// The number in the mark of completeness. The marks of older versions of devdb are empty, and
+    /// there the number is the id. None when there is no mark.
+    ///
+    /// # Errors
+    /// `Unexpected` when the mark cannot be read.
+    pub fn completed_number(&self, id: u32) -> Result<Option<u32>> {
+        let file = self.complete_file();
+        match fs::read_to_string(&file) {
+            Ok(text) => Ok(Some(text.trim().parse().unwrap_or(id))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(error).or_fail(Kind::Unexpected, || format!("cannot read {}", file.display()))
+            }
+        }
     }
 
     /// Writes the mark of completeness and syncs it to the disk.
     ///
     /// # Errors
     /// `Unexpected` when the mark cannot be written.
-    pub fn mark_complete(&self) -> Result<()> {
+    pub fn mark_complete(&self, number: u32) -> Result<()> {
         let file = self.complete_file();
-        disk::mark(&file).or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
+        disk::replace(&file, format!("{number}\n").as_bytes())
+            .or_fail(Kind::Unexpected, || format!("cannot write {}", file.display()))
     }
 
     /// Describes the generation for [`Engine::generations`](crate::engine::Engine::generations).
@@ -169,7 +181,7 @@ impl GenerationDirectory {
         Generation {
             handle: self.handle(),
             owner: record.owner,
-            number: record.number,
+            id: record.id,
             created: Some(record.created),
             made_with: record.made_with,
             origin: record.origin,

@@ -73,13 +73,13 @@ impl Native {
         &self,
         state: &GoldenState,
         owner: &Owner,
-        number: u32,
+        id: u32,
         spec: &ServerSpec,
     ) -> Result<Generation> {
         let record = GenerationRecord {
             initialised: true,
             origin: Some(state.label.fingerprint.clone()),
-            ..GenerationRecord::new(owner, number, spec)
+            ..GenerationRecord::new(owner, id, spec)
         };
         let place = self.store.create(&record)?;
         let durable = spec.durability != Durability::None;

@@ -100,8 +100,8 @@ impl Native {
     }
 
     /// The directory of a generation, whether it exists or not.
-    pub fn generation_path(&self, owner: &Owner, number: u32) -> PathBuf {
-        self.store.place(owner, number).directory().to_owned()
+    pub fn generation_path(&self, owner: &Owner, id: u32) -> PathBuf {
+        self.store.place(owner, id).directory().to_owned()
     }
 
     /// The version of the programs: `15.18`. None without programs.

@@ -19,8 +19,8 @@ use crate::engine::{
 use crate::error::{Error, Kind, Result};
 use crate::spec::Owner;
 
-/// The number of the directory of a private server. No generation of an instance has it.
-const NUMBER: u32 = 0;
+/// The id of the directory of a private server. No generation of an instance has it.
+const ID: u32 = 0;
 
 /// A process on a directory of its own.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Native {
                 .map(|state| state.label.fingerprint.clone())
                 .or_else(|| unpack.map(|_| "unpacked".to_owned())),
             lease: Some((*lease).clone()),
-            ..GenerationRecord::new(owner, NUMBER, spec)
+            ..GenerationRecord::new(owner, ID, spec)
         };
         let started = async {
             let place = self.store.create(&record)?;
@@ -60,11 +60,12 @@ impl Native {
             }
             let launch = DirectoryLaunch {
                 owner,
-                number: NUMBER,
+                id: ID,
                 role: *role,
                 spec,
                 port: None,
                 verifier: Some(verifier),
+                number: 0,
             };
             self.launch_on_directory(&launch).await
         };
@@ -125,7 +126,7 @@ impl Native {
     /// `Unexpected` when the store cannot be read.
     pub fn abandoned_builders(&self) -> Result<Vec<Owner>> {
         let builders = self.store.list(None)?.into_iter().filter(|(_, record)| {
-            record.number == NUMBER
+            record.id == ID
                 && !record.owner.is_ephemeral()
                 && record.lease.as_ref().is_some_and(Lease::is_over)
         });
@@ -137,7 +138,7 @@ impl Native {
     /// # Errors
     /// `Unexpected` when the process does not end or the files cannot be removed.
     pub async fn remove_private(&self, owner: &Owner, role: Role) -> Result<()> {
-        let place = self.store.place(owner, NUMBER);
+        let place = self.store.place(owner, ID);
         let is_there = place.require()?.is_some();
         if is_there {
             self.clear_away(&place).await?;
@@ -165,7 +166,7 @@ impl PrivateServer {
     /// # Errors
     /// `Unexpected` when the record cannot be written.
     pub fn keep(&self, time: Duration) -> Result<()> {
-        let place = self.native.store.place(&self.server.owner, NUMBER);
+        let place = self.native.store.place(&self.server.owner, ID);
         let Some(record) = place.record()? else { return Ok(()) };
         let lease = Lease::of_this_process(None).kept_until(Utc::now() + time);
         place.write_record(&GenerationRecord { lease: Some(lease), ..record })
@@ -183,7 +184,7 @@ impl PrivateServer {
 
     /// The last lines of the server's log.
     pub fn log_tail(&self) -> String {
-        let place = self.native.store.place(&self.server.owner, NUMBER);
+        let place = self.native.store.place(&self.server.owner, ID);
         log::tail(&place.log(), 0, LOG_TAIL)
     }
 
@@ -215,7 +216,7 @@ impl PrivateServer {
     /// `Unexpected` when the server does not stop. `Snapshot` when the file cannot be written.
     pub async fn export(&mut self, mut writer: Writer) -> Result<()> {
         self.native.stop(&self.server, PRIVATE_STOP_DEADLINE).await?;
-        let data = self.native.store.place(&self.server.owner, NUMBER).pgdata();
+        let data = self.native.store.place(&self.server.owner, ID).pgdata();
         blocking("write the file", move || {
             writer.append_directory(&data, &|_| false)?;
             writer.finish().map(drop)
@@ -229,7 +230,7 @@ impl PrivateServer {
     /// `Unexpected` when the process does not end or the files cannot be removed.
     pub async fn discard(self) -> Result<()> {
         if let Some(golden) = self.golden {
-            let place = self.native.store.place(&self.server.owner, NUMBER);
+            let place = self.native.store.place(&self.server.owner, ID);
             self.native.clear_away(&place).await?;
             let store = Arc::clone(&self.native.store);
             let given = blocking("keep a copy", move || {
@@ -243,7 +244,7 @@ impl PrivateServer {
     }
 
     async fn capture(&self, label: &GoldenLabel, how: Capture) -> Result<GoldenState> {
-        let from = self.native.store.place(&self.server.owner, NUMBER).directory().to_owned();
+        let from = self.native.store.place(&self.server.owner, ID).directory().to_owned();
         let store = Arc::clone(&self.native.store);
         let label = label.clone();
         blocking("publish a golden state", move || publish(&store, &from, label, how)).await

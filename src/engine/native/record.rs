@@ -26,7 +26,9 @@ pub(super) const GOLDEN: &str = "golden.json";
 pub(super) struct GenerationRecord {
     pub schema: u32,
     pub owner: Owner,
-    pub number: u32,
+    /// The id of the generation.
+    #[serde(rename = "number")]
+    pub id: u32,
     pub created: DateTime<Utc>,
     pub made_with: MadeWith,
     /// Whether initdb is done and the database exists. A server never starts without this.
@@ -41,11 +43,11 @@ pub(super) struct GenerationRecord {
 
 impl GenerationRecord {
     /// The mark of a generation that has just been made. Its data directory is not complete yet.
-    pub fn new(owner: &Owner, number: u32, spec: &ServerSpec) -> Self {
+    pub fn new(owner: &Owner, id: u32, spec: &ServerSpec) -> Self {
         GenerationRecord {
             schema: SCHEMA,
             owner: owner.clone(),
-            number,
+            id,
             created: Utc::now(),
             made_with: MadeWith::of(spec, EngineKind::Native),
             initialised: false,

@@ -20,7 +20,7 @@ use super::store::{SNAPSHOTS, Store};
 use super::{Native, account, copy};
 use crate::db::backup::BackupEnd;
 use crate::engine::snapshot::{EMPTIED, explained};
-use crate::engine::{Generation, Manifest, Snapshot, SnapshotName, State, Stop};
+use crate::engine::{Generation, Manifest, Numbered, Snapshot, SnapshotName, State, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
@@ -40,7 +40,7 @@ impl Native {
         spec: &ServerSpec,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Manifest> {
-        let from = self.store.place(&generation.owner, generation.number).pgdata();
+        let from = self.store.place(&generation.owner, generation.id).pgdata();
         let to = self.store.new_snapshot(&generation.owner, &manifest.name)?;
         let copied = to.join(PGDATA);
         copy_data(&from, &copied, spec, end).await?;
@@ -108,11 +108,11 @@ impl Native {
     pub async fn create_generation_from_snapshot(
         &self,
         owner: &Owner,
-        number: u32,
+        new: Numbered,
         snapshot: &Snapshot,
         spec: &ServerSpec,
     ) -> Result<Generation> {
-        let mut record = GenerationRecord::new(owner, number, spec);
+        let mut record = GenerationRecord::new(owner, new.id, spec);
         let place = self.store.create(&record)?;
         let pgdata = place.pgdata();
         copy_tree(&Path::new(&snapshot.handle).join(PGDATA), &pgdata, of_stopped).await?;
@@ -122,7 +122,7 @@ impl Native {
         }
         record.initialised = true;
         place.write_record(&record)?;
-        place.mark_complete()?;
+        place.mark_complete(new.number)?;
         Ok(place.generation(record))
     }
 

@@ -113,8 +113,8 @@ impl Store {
     }
 
     /// The place of a generation, whether it exists or not.
-    pub fn place(&self, owner: &Owner, number: u32) -> GenerationDirectory {
-        GenerationDirectory::new(self.root.join(owner.key()).join(format!("g{number}")))
+    pub fn place(&self, owner: &Owner, id: u32) -> GenerationDirectory {
+        GenerationDirectory::new(self.root.join(owner.key()).join(format!("g{id}")))
     }
 
     /// The place that a handle names. None when the handle does not belong to this store.
@@ -125,7 +125,7 @@ impl Store {
             None => (inside, false),
         };
         let (key, generation) = inside.split_once('/')?;
-        (is_key(key) && number_in(generation).is_some()).then(|| {
+        (is_key(key) && id_in(generation).is_some()).then(|| {
             GenerationDirectory::new(self.root.join(key).join(generation)).with_aside(aside)
         })
     }
@@ -143,11 +143,11 @@ impl Store {
         let mut found = Vec::new();
         for name in keys {
             let directory = self.root.join(&name);
-            let mut numbers: Vec<u32> =
-                names(&directory)?.iter().filter_map(|name| number_in(name)).collect();
-            numbers.sort_unstable();
-            for number in numbers {
-                let place = GenerationDirectory::new(directory.join(format!("g{number}")));
+            let mut ids: Vec<u32> =
+                names(&directory)?.iter().filter_map(|name| id_in(name)).collect();
+            ids.sort_unstable();
+            for id in ids {
+                let place = GenerationDirectory::new(directory.join(format!("g{id}")));
                 match place.record() {
                     Ok(Some(record)) => found.push((place, record)),
                     Ok(None) => {}
@@ -167,7 +167,7 @@ impl Store {
     /// `NotOurs` when a directory without devdb's mark has the name. `Unexpected` when the
     /// generation exists.
     pub fn create(&self, record: &GenerationRecord) -> Result<GenerationDirectory> {
-        let place = self.place(&record.owner, record.number);
+        let place = self.place(&record.owner, record.id);
         if place.require()?.is_some() {
             return Err(Error::new(
                 Kind::Unexpected,
@@ -347,10 +347,10 @@ fn is_key(name: &str) -> bool {
     name.len() == 12 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn number_in(name: &str) -> Option<u32> {
-    let number = name.strip_prefix('g')?.parse().ok()?;
-    // Each number has one spelling: devdb does not make `g01` or `g+1`.
-    (name == format!("g{number}")).then_some(number)
+fn id_in(name: &str) -> Option<u32> {
+    let id = name.strip_prefix('g')?.parse().ok()?;
+    // Each id has one spelling: devdb does not make `g01` or `g+1`.
+    (name == format!("g{id}")).then_some(id)
 }
 
 /// Whether the directory of an owner is old and contains only unfinished work.

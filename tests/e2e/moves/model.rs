@@ -41,6 +41,10 @@ pub struct Listed {
 pub struct Model {
     /// The number of the current generation.
     pub number: u64,
+    /// The greatest number that was ever listed.
+    pub greatest: u64,
+    /// The numbers that were listed last.
+    pub last: BTreeSet<u64>,
     pub current: Generation,
     pub former: BTreeMap<u64, Generation>,
     pub saved: Generation,
@@ -131,9 +135,23 @@ impl Model {
         self.is_down = false;
     }
 
+    /// New numbers follow on the greatest that was given, without a gap. The others were listed
+    /// before.
+    fn compare_numbers(&mut self, listed: &Listed) {
+        let all = listed.former.iter().map(|former| former.number).chain([listed.current]);
+        let (mut new, old): (Vec<u64>, Vec<u64>) = all.partition(|number| *number > self.greatest);
+        new.sort_unstable();
+        let expected: Vec<u64> = (self.greatest + 1..).take(new.len()).collect();
+        assert_eq!(new, expected, "new numbers have no gap");
+        assert!(old.iter().all(|number| self.last.contains(number)), "{old:?} came back");
+        self.greatest += u64::try_from(new.len()).unwrap();
+        self.last = old.into_iter().chain(new).collect();
+    }
+
     /// Compares what devdb lists with what it has promised. Generations that are not promised may
     /// have gone.
     pub fn compare(&mut self, done: &Done, listed: &Listed) {
+        self.compare_numbers(listed);
         self.number = listed.current;
         for former in &listed.former {
             if let Some(copied) = &done.copied

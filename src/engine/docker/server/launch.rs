@@ -78,7 +78,7 @@ impl Docker {
         // Run both at the same time, because each takes the daemon 40 ms or more.
         tokio::try_join!(
             self.give_password(&server, launch.spec, verifier),
-            self.mark_complete(&server)
+            self.mark_complete(&server, launch.number)
         )?;
         self.server(id).await?.ok_or_else(|| gone(name))
     }
@@ -205,6 +205,7 @@ mod tests {
         let launch = Launch {
             owner: &owner,
             generation: 1,
+            number: 1,
             spec: &spec,
             port: 15_432,
             verifier: Some("SCRAM-SHA-256$secret"),
@@ -212,7 +213,7 @@ mod tests {
         let generation = Generation {
             handle: "volume".into(),
             owner: owner.clone(),
-            number: 1,
+            id: 1,
             created: None,
             made_with: MadeWith::of(&spec, EngineKind::Docker),
             origin: None,

@@ -32,14 +32,16 @@ const PORT_TRIES: usize = 5;
 #[derive(Debug)]
 pub(crate) struct DirectoryLaunch<'a> {
     pub(crate) owner: &'a Owner,
-    /// The number of the directory.
-    pub(crate) number: u32,
+    /// The id of the directory.
+    pub(crate) id: u32,
     pub(crate) role: Role,
     pub(crate) spec: &'a ServerSpec,
     /// The port. None: any free port.
     pub(crate) port: Option<u16>,
     /// The verifier of the password that the user gets. None when the user already has one.
     pub(crate) verifier: Option<&'a str>,
+    /// The number for the mark of an instance's generation.
+    pub(crate) number: u32,
 }
 
 impl Native {
@@ -49,14 +51,15 @@ impl Native {
     /// # Errors
     /// See [`Engine::launch`](crate::engine::Engine::launch).
     pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
-        let Launch { owner, generation, spec, port, verifier } = *launch;
+        let Launch { owner, generation, number, spec, port, verifier } = *launch;
         self.launch_on_directory(&DirectoryLaunch {
             owner,
-            number: generation,
+            id: generation,
             role: Role::Instance,
             spec,
             port: Some(port),
             verifier,
+            number,
         })
         .await
     }
@@ -66,12 +69,12 @@ impl Native {
     /// # Errors
     /// The errors of [`Native::launch`].
     pub(crate) async fn launch_on_directory(&self, launch: &DirectoryLaunch<'_>) -> Result<Server> {
-        let DirectoryLaunch { owner, number, spec, .. } = launch;
-        let place = self.store.place(owner, *number);
+        let DirectoryLaunch { owner, id, spec, .. } = launch;
+        let place = self.store.place(owner, *id);
         let Some(record) = place.require()? else {
             return Err(Error::new(
                 Kind::Unexpected,
-                format!("there is no generation {number} of {}", owner.base_name()),
+                format!("there is no directory {}", place.handle()),
             ));
         };
         self.refuse_second(launch, &place)?;
@@ -139,7 +142,7 @@ impl Native {
                         self.give_password(place, &record, &note, verifier).await?;
                     }
                     if launch.role == Role::Instance && launch.verifier.is_some() {
-                        place.mark_complete()?;
+                        place.mark_complete(launch.number)?;
                     }
                     return Ok(self.describe(place, record, &note));
                 }

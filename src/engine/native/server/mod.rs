@@ -166,12 +166,12 @@ impl Native {
         let name = match note.role {
             Role::Instance if place.is_aside() => format!("{}-aside", record.owner.base_name()),
             Role::Instance => record.owner.base_name(),
-            Role::Builder | Role::Ephemeral => record.owner.generation_name(record.number),
+            Role::Builder | Role::Ephemeral => record.owner.generation_name(record.id),
         };
         Server {
             handle: place.handle(),
             name,
-            generation: record.number,
+            generation: record.id,
             owner: record.owner,
             role: note.role,
             status: self.status(place, note),
