@@ -48,6 +48,7 @@ use crate::state::{Guards, Lock, Record, UnderWay};
 
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
+pub use hold::exposed;
 pub use idle::stop_when_idle;
 pub use keep_before::keep_before;
 pub use observe::{Observed, record};
