@@ -74,6 +74,22 @@ impl Standing {
         lists.iter().all(|list| list.is_empty())
     }
 
+    /// Says which migrations another tool has applied in a form that the files do not have any more.
+    /// None when there are none, and for devdb's own files.
+    pub fn drift_of_tool(&self) -> Option<String> {
+        let tool = self.tool.as_ref()?;
+        let is = |list: &[String], one: &str, many: &str| {
+            (!list.is_empty()).then(|| {
+                let verb = if list.len() == 1 { one } else { many };
+                format!("{} {verb}", list.join(", "))
+            })
+        };
+        let changed = is(&self.changed, "has changed", "have changed");
+        let missing = is(&self.missing, "is gone", "are gone");
+        let what = [changed, missing].into_iter().flatten().collect::<Vec<_>>();
+        (!what.is_empty()).then(|| format!("{} since {} ran", what.join(", and "), tool.command))
+    }
+
     /// Whether a database that stood like this has lost migrations since, as `now` says. A tool
     /// whose record devdb cannot read may have lost some.
     pub fn has_lost_some(&self, now: &Standing) -> bool {

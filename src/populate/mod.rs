@@ -48,6 +48,7 @@ pub async fn populate_kept(
 ) -> Result<Populated> {
     let work = Work { context, address, plan };
     let (connection, found) = context.interrupt.guard(work.look()).await?;
+    work.heed_other_tool(&found.migrations)?;
     let kept = match work.is_due(&found) {
         false => return context.interrupt.guard(work.finish(connection, found, None)).await,
         true => {
@@ -93,6 +94,7 @@ pub async fn migrate(
 ) -> Result<Populated> {
     let work = Work { context, address, plan };
     let found = context.interrupt.guard(work.look_and_leave()).await?;
+    work.tell_of_other_tool(&found.migrations);
     let is_due = plan.migrations.is_command() || work.migrations_are_due(&found.migrations);
     let kept = if is_due { keep_before().await? } else { None };
     with_kept(context.interrupt.guard(work.migrate()).await, kept)
@@ -220,8 +222,34 @@ impl Work<'_> {
     fn migrations_are_due(&self, found: &Standing) -> bool {
         let Standing { pending, changed, missing, out_of_order, dirty, .. } = found;
         let allows = self.context.spec.migrations.out_of_order == OutOfOrder::Allow;
-        let has_drifted = [changed, missing, dirty].iter().any(|list| !list.is_empty());
+        // Another tool is run all the same.
+        let has_drifted = found.tool.is_none()
+            && [changed, missing, dirty].iter().any(|list| !list.is_empty());
         !pending.is_empty() && !has_drifted && (allows || out_of_order.is_empty())
+    }
+
+    /// The drift of another tool's migrations is an error on a detached head, whose database follows
+    /// the commit that is checked out, and otherwise a warning.
+    fn heed_other_tool(&self, found: &Standing) -> Result<()> {
+        match found.drift_of_tool().filter(|_| self.plan.migrates()) {
+            Some(drift) if self.context.spec.is_of_detached_heads() => {
+                Err(Error::new(Kind::Drift, drift))
+            }
+            _ => {
+                self.tell_of_other_tool(found);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says which migrations another tool has applied in a form that the files do not have any more.
+    /// The tool is run all the same, because it may know better.
+    fn tell_of_other_tool(&self, found: &Standing) {
+        if let Some(drift) = found.drift_of_tool().filter(|_| self.plan.migrates()) {
+            self.context
+                .events
+                .warn(format!("{drift}; devdb reset makes a database from the present files"));
+        }
     }
 
     async fn populate(&self, encrypting: Option<Encrypting>) -> Result<Populated> {

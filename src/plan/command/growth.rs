@@ -53,7 +53,7 @@ fn comes_after(new: &str, old: &str) -> bool {
 }
 
 /// A name with a number: `0001_a.sql`, `V1__a.sql`, `m20260301_000001_a.rs`.
-struct Numbered<'a> {
+pub(super) struct Numbered<'a> {
     prefix: &'a str,
     /// The digits, without zeros before them.
     digits: &'a str,
@@ -61,7 +61,7 @@ struct Numbered<'a> {
 }
 
 impl<'a> Numbered<'a> {
-    fn of(name: &'a str) -> Option<Self> {
+    pub(super) fn of(name: &'a str) -> Option<Self> {
         let digits_at = name.find(|c: char| !c.is_ascii_alphabetic())?;
         let (prefix, rest) = name.split_at(digits_at);
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
