@@ -50,7 +50,7 @@ pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
 pub use hold::exposed;
 pub use idle::stop_when_idle;
-pub use keep_before::keep_before;
+pub use keep_before::Keeper;
 pub use observe::{Observed, record};
 pub use profile::{note_profile, profile_to_name};
 pub use remains::{Remains, check_data, with_remains};
