@@ -167,7 +167,10 @@ impl<'a> Instance<'a> {
                 context.interrupt.guard(engine.lock(what, image, &context.events)).await
             }
             Patience::Refuse => {
-                engine.try_lock(what, image).await?.ok_or_else(|| engine::busy(what))
+                let lock = engine.try_lock(what, image).await?;
+                let lock = lock.ok_or_else(|| engine::busy(what))?;
+                lock.tell_if_absent(&context.events);
+                Ok(lock)
             }
         };
         self.alone.get_or_try_init(taking).await.map(drop)

@@ -171,10 +171,8 @@ fn the_copy_from_before_the_first_failure_is_named(sandbox: &Sandbox) {
     let kept = sandbox.run(&["generations", "--json"]).ok().json();
     let kept = kept["result"]["generations"].as_array().unwrap().clone();
     let kept = kept.iter().find(|one| one["why"] == "before_migrate").unwrap();
-    let (number, way) = (
-        kept["number"].to_string(),
-        format!("devdb generations switch {} ", kept["number"]),
-    );
+    let (number, way) =
+        (kept["number"].to_string(), format!("devdb generations switch {} ", kept["number"]));
     for command in ["up", "migrate"] {
         sandbox.sql("insert into items (name) values ('late')");
         sandbox.run(&[command]).exits(20).says(&way);
