@@ -14,6 +14,7 @@ use crate::db::migrate::LineEndings;
 use crate::db::seed::{Encrypt, Encrypting};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::Events;
+use crate::secret::KeySource;
 use crate::spec::InstanceSpec;
 
 /// Which part of a database's content a source provides.
@@ -150,6 +151,8 @@ pub struct Target<'a> {
     pub project_id: &'a str,
     /// The receiver of progress.
     pub events: &'a Events,
+    /// The source of the key, which a command may need.
+    pub key: &'a KeySource,
     /// Encrypts `!encrypt` values.
     pub encrypt: Encrypt,
     /// The values whose encryption has begun already (see [`Source::encrypt_ahead`]).
@@ -207,6 +210,11 @@ pub(super) trait Kind: Clone + Debug + Sized {
     /// How the source uses the key of `!encrypt`.
     fn key_use(&self) -> KeyUse {
         KeyUse::None
+    }
+
+    /// Whether devdb encrypts values of these items.
+    fn encrypts(&self, _items: &[String]) -> bool {
+        false
     }
 
     /// Begins to encrypt values, which needs no database. None when there are no such values.
@@ -320,6 +328,11 @@ macro_rules! sources {
             /// How the source uses the key of `!encrypt`.
             pub fn key_use(&self) -> KeyUse {
                 match self { $(Source::$kind(source) => source.key_use()),* }
+            }
+
+            /// Whether devdb encrypts values of these items.
+            pub fn encrypts(&self, items: &[String]) -> bool {
+                match self { $(Source::$kind(source) => source.encrypts(items)),* }
             }
 
             /// Begins to encrypt values, which needs no database but a tokio runtime. None when

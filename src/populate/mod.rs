@@ -1,5 +1,6 @@
 //! Migrates and seeds a running database, and compares it with its plan.
 
+mod key;
 pub mod ready;
 
 use crate::context::Context;
@@ -102,7 +103,8 @@ pub async fn migrate(
 /// Applies the pending seeds, whatever the plan's extent. See [`populate_kept`] for `keeper`.
 ///
 /// # Errors
-/// `Seed`, `Locked`, `Interrupted`, and the errors of `keeper`.
+/// `Seed`, `Locked`, `Interrupted`, `Secret` when the database has values of another key, and the
+/// errors of `keeper`.
 pub async fn seed(
     context: &Context,
     address: &Address,
@@ -110,7 +112,13 @@ pub async fn seed(
     mut keeper: impl KeepBefore,
 ) -> Result<Populated> {
     let work = Work { context, address, plan };
-    let found = context.interrupt.guard(work.look_and_leave()).await?;
+    let looking = async {
+        let (mut connection, found) = work.look().await?;
+        key::check(context, plan, &mut connection, &found.seeds.pending).await?;
+        connect::close(connection).await;
+        Ok(found)
+    };
+    let found = context.interrupt.guard(looking).await?;
     let kept = match work.is_due(Wanted::Seeds, &found) {
         true => keeper.keep(Due { work: &work, wanted: Wanted::Seeds }).await?,
         false => None,
@@ -204,6 +212,7 @@ pub async fn survey(context: &Context, address: &Address, plan: &Plan) -> Result
     let facts = inspect::server(&mut connection).await?;
     let migrations = plan.migrations.standing(&mut connection).await?;
     let seeds = plan.seeds.standing(&mut connection).await?;
+    key::compare(context, plan, &mut connection).await?;
     connect::close(connection).await;
     let profile = context.spec.seeds.profile.clone();
     let seeds = SeedsReport::of(profile, seeds);
@@ -307,8 +316,8 @@ impl Work<'_> {
         let Standing { pending, changed, missing, out_of_order, dirty, .. } = found;
         let allows = self.context.spec.migrations.out_of_order == OutOfOrder::Allow;
         // Another tool is run all the same.
-        let has_drifted = found.tool.is_none()
-            && [changed, missing, dirty].iter().any(|list| !list.is_empty());
+        let has_drifted =
+            found.tool.is_none() && [changed, missing, dirty].iter().any(|list| !list.is_empty());
         !pending.is_empty() && !has_drifted && (allows || out_of_order.is_empty())
     }
 
@@ -365,6 +374,7 @@ impl Work<'_> {
         if plan.seeds() && seeds.is_unbegun() {
             self.apply_seeds(&mut connection, encrypting, &mut applied).await?;
         } else {
+            key::compare(self.context, plan, &mut connection).await?;
             note_seeds(seeds, &mut applied);
         }
         Ok(close(connection, applied).await)
@@ -411,6 +421,9 @@ impl Work<'_> {
         let before = self.plan.migrations.standing(connection).await?;
         let done = self.plan.seeds.apply(self.target(encrypting), Insist::No).await?;
         let has_seeded = !(done.files.is_empty() && done.commands.is_empty());
+        if has_seeded {
+            key::note(self.context, self.plan, connection).await?;
+        }
         applied.seeds_applied.extend(done.files);
         applied.commands_run.extend(done.commands);
         if has_seeded {
@@ -454,7 +467,8 @@ impl Work<'_> {
         let Context { environment, events, key, spec, .. } = self.context;
         let encrypt = key.encrypter(events);
         let project_id = &spec.owner.project_id;
-        Target { address: self.address, environment, project_id, events, encrypt, encrypting }
+        let address = self.address;
+        Target { address, environment, project_id, events, key, encrypt, encrypting }
     }
 }
 
