@@ -137,17 +137,22 @@ fn a_project_of_another_tool_is_told_what_to_write(sandbox: &Sandbox) {
             .iter()
             .find_map(|(name, _)| name.find("migrations/").map(|at| &name[..at + 10]));
         let directory = directory.unwrap();
-        // What `devdb init` writes does not name the tool, so devdb looks for it.
-        run(&["init"]).ok();
+        // The settings do not name the tool, so devdb looks for it.
+        sandbox.write(&at("devdb.yaml"), "postgres: { version: 15 }\n");
         let told = run(&["up", "--json"]).says(&format!("migrations of {}", project.tool));
         assert_eq!(told.code, if directory == "migrations" { 3 } else { 0 });
+        // `devdb init` looks before it writes.
+        std::fs::remove_file(sandbox.path(&at("devdb.yaml"))).unwrap();
+        run(&["init"]).ok().says(&format!("{directory} has migrations of {}", project.tool));
+        let written = std::fs::read_to_string(sandbox.path(&at("devdb.yaml"))).unwrap();
         sandbox.write(&at("devdb.yaml"), &format!("migrations: {{ path: {directory} }}\n"));
         run(&["migrate", "status"]).exits(3).says(project.tool);
         let refused = run(&["up", "--json"]).exits(3).says(project.tool);
         // What it says to write works as it is.
         let hints = refused.json()["error"]["hints"].clone();
         let (section, _) = hints[0].as_str().unwrap().split_once("   in devdb.yaml").unwrap();
-        sandbox.write(&at("devdb.yaml"), &format!("{section}\n"));
+        assert!(written.lines().any(|line| line == section), "{section} is not in\n{written}");
+        sandbox.write(&at("devdb.yaml"), &written);
         run(&["up"]).ok();
         let url = run(&["url"]).ok().line();
         let there = crate::sandbox::psql(&url, "select to_regclass('a'), to_regclass('c')").ok();
