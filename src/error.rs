@@ -215,6 +215,13 @@ impl Error {
         self
     }
 
+    /// Takes [`Error::with_missing_data`] back: the data that was there before serves on.
+    #[must_use]
+    pub fn without_missing_data(mut self) -> Self {
+        self.0.data_may_be_missing = false;
+        self
+    }
+
     /// Whether data may be missing.
     pub fn data_may_be_missing(&self) -> bool {
         self.0.data_may_be_missing

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 
 use super::{Cli, Command, HelpArgs, psql_words};
@@ -56,8 +57,26 @@ fn read(
     command: &mut clap::Command,
     words: impl IntoIterator<Item = OsString>,
 ) -> Result<Cli, clap::Error> {
-    let mut matches = command.try_get_matches_from_mut(words)?;
+    let matches = command.try_get_matches_from_mut(words);
+    let mut matches = matches.map_err(|error| with_nested(command, error))?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(command))
+}
+
+/// Suggests `snapshot restore` for `restore`: the commands below others that have the unknown name.
+fn with_nested(command: &clap::Command, mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let groups = command.get_subcommands().filter(|group| !group.is_hide_set());
+    let nested = groups.filter_map(|group| {
+        let sub = group.find_subcommand(unknown).filter(|_| group.get_name() != "help")?;
+        Some(format!("{} {}", group.get_name(), sub.get_name()))
+    });
+    let nested: Vec<String> = nested.collect();
+    if !nested.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(nested));
+    }
+    error
 }
 
 /// Whether the words are the path to a command: `migrate`, `migrate new`.
@@ -113,6 +132,20 @@ mod tests {
         assert!(cli.global.json && cli.global.verbose);
         assert_eq!(cli.global.developer.as_deref(), Some("anna"));
         assert!(command().render_long_help().to_string().contains("--developer <NAME>"));
+    }
+
+    #[test]
+    fn a_command_below_another_one_is_suggested() {
+        for (line, suggested) in [
+            ("devdb restore nightly", "snapshot restore"),
+            ("devdb save", "snapshot save"),
+            ("devdb push x", "cache push"),
+            ("devdb encrypt", "secret encrypt"),
+            ("devdb strat", "start"),
+        ] {
+            let error = parse(words(line)).unwrap_err().to_string();
+            assert!(error.contains(&format!("'{suggested}'")), "{error}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ async fn examine(app: &App, context: &Context) -> Result<Vec<Check>> {
         image(context, docker, has_programs, &mut checks).await;
         clock(docker, &mut checks).await;
     }
+    clean_up(context, &mut checks).await;
     let servers = leftovers(context, &mut checks).await;
     port(context, &servers, &mut checks);
     disk("disk of devdb's data", context.store.root(), &mut checks);
@@ -184,6 +185,33 @@ async fn clock(docker: &Docker, checks: &mut Vec<Check>) {
             "restart the virtual machine of Docker, or let it synchronise its time",
         )
     });
+}
+
+/// Says what clean-up commands of Docker can remove of this directory's database. The lines are
+/// only there when they can remove something.
+async fn clean_up(context: &Context, checks: &mut Vec<Check>) {
+    let Ok(record) = instance::record(context) else { return };
+    let Ok(engine) = context.engines.open(record.engine, &context.spec.server).await else {
+        return;
+    };
+    let Ok(Some(exposed)) = instance::exposed(&engine, &record).await else { return };
+    let mut say = |command: &str, volumes: usize, advice: &str| {
+        let volumes = match volumes {
+            1 => "1 volume".to_owned(),
+            many => format!("{many} volumes"),
+        };
+        let found = format!("would remove {volumes} with data of this database");
+        checks.push(warn(command, found, advice));
+    };
+    if exposed.unmounted > 0 {
+        let advice = "devdb restart   makes a container hold the volumes again";
+        say(exposed.volume_prune, exposed.unmounted, advice);
+    }
+    if exposed.unused > exposed.unmounted {
+        let advice = "devdb start   protects the data, as long as the database runs\n\
+                      devdb snapshot export NAME   writes a snapshot to a file";
+        say(exposed.system_prune, exposed.unused, advice);
+    }
 }
 
 /// Checks for builders that killed commands left. The next command for their instance removes them.

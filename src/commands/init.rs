@@ -8,6 +8,7 @@ use include_dir::Dir;
 
 use super::App;
 use crate::cli::{CiSystem, InitArgs};
+use crate::db::migrate::{self, OtherTool};
 use crate::disk;
 use crate::embedded::{self, MIGRATIONS, SEEDS};
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -21,7 +22,7 @@ pub fn run(app: &App, args: InitArgs) -> Result<Outcome> {
     let mut report = InitReport { written: Vec::new(), kept: Vec::new(), next };
     // An existing project may do without the directories that devdb would create.
     if args.ci.is_none() || args.sample || !root.join("devdb.yaml").exists() {
-        project(&root, args.sample, &mut report)?;
+        project(app, &root, args.sample, &mut report)?;
     }
     if let Some(system) = args.ci {
         ci(&root, system, &mut report)?;
@@ -29,12 +30,33 @@ pub fn run(app: &App, args: InitArgs) -> Result<Outcome> {
     Ok(Outcome { command: "init", report: Report::Init(report), exit: 0 })
 }
 
-fn project(root: &Path, sample: bool, report: &mut InitReport) -> Result<()> {
+fn project(app: &App, root: &Path, sample: bool, report: &mut InitReport) -> Result<()> {
     let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let settings = template("devdb.yaml")?.replace("{{project}}", &slug(&name));
-    write(&root.join("devdb.yaml"), settings.as_bytes(), report)?;
+    let mut settings = template("devdb.yaml")?.replace("{{project}}", &slug(&name));
+    let file = root.join("devdb.yaml");
+    let other = migrate::other_tool(root).filter(|_| !sample && !file.exists());
+    if let Some(OtherTool { name, place, section }) = &other {
+        match section {
+            Some(section) => {
+                settings = with_section(&settings, name, section);
+                app.events.note(format!(
+                    "{place} has migrations of {name}, so devdb.yaml names the command of {name}; check it"
+                ));
+            }
+            None => {
+                report.next = format!(
+                    "{place} has migrations of {name}: name the command that applies them in \
+                     devdb.yaml (migrations.command and migrations.inputs), then: devdb up"
+                );
+            }
+        }
+    }
+    write(&file, settings.as_bytes(), report)?;
     write(&root.join(".env.example"), template("env.example")?.as_bytes(), report)?;
     for (directory, files) in [("migrations", &MIGRATIONS), ("seeds", &SEEDS)] {
+        if directory == "migrations" && other.is_some() {
+            continue;
+        }
         let target = root.join(directory);
         create_directory(&target)?;
         if sample {
@@ -42,6 +64,20 @@ fn project(root: &Path, sample: bool, report: &mut InitReport) -> Result<()> {
         }
     }
     ignore(&root.join(".gitignore"), template("gitignore")?, report)
+}
+
+/// The settings with this section in place of `migrations`.
+fn with_section(settings: &str, tool: &str, section: &str) -> String {
+    let begins = |line: &&str| line.trim_end() == "migrations:";
+    let before = settings.lines().take_while(|line| !begins(line));
+    let after = settings.lines().skip_while(|line| !begins(line)).skip(1);
+    // The section goes up to the next line that is not indented.
+    let after = after.skip_while(|line| line.is_empty() || line.starts_with(' '));
+    let comment = format!(
+        "# {tool} applies its migrations itself. devdb runs its command when a file changes."
+    );
+    let lines = before.chain([comment.as_str(), section, ""]).chain(after);
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn ci(root: &Path, system: CiSystem, report: &mut InitReport) -> Result<()> {

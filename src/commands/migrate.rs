@@ -7,7 +7,7 @@ use crate::cli::{MigrateArgs, MigrateCommand};
 use crate::config::Overrides;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::instance::{self, Observed};
+use crate::instance::{Keeper, Observed};
 use crate::outcome::{Outcome, Report};
 use crate::plan::{self, Extent, Plan};
 use crate::populate;
@@ -27,8 +27,8 @@ async fn apply(context: &Context) -> Result<Outcome> {
     let plan = Plan::load(&context.spec, Extent::Migrations)?;
     plan.tell_unread(&context.events);
     let observed = context.interrupt.guard(Observed::look(context)).await?;
-    let keep = async || instance::keep_before(context).await;
-    let populated = populate::migrate(context, &observed.address()?, &plan, keep).await?;
+    let keeper = Keeper::Unlocked(context);
+    let populated = populate::migrate(context, &observed.address()?, &plan, keeper).await?;
     let report = observed.report(populated, begun)?;
     Ok(Outcome { command: "migrate", report: Report::Up(Box::new(report)), exit: 0 })
 }

@@ -16,7 +16,7 @@ pub async fn run(app: &App, args: RestartArgs) -> Result<Outcome> {
     let context = app.context(Overrides::default(), args.timeout)?;
     instance::record(&context)?;
     // A server that does not run is only started.
-    Instance::open(&context).await?.stop().await?;
+    Instance::open(&context).await?.stop_to_start().await?;
     let report = instance::bring_up(&context, &Plan::nothing(), begun).await?;
     Ok(Outcome { command: "restart", report: Report::Up(Box::new(report)), exit: 0 })
 }

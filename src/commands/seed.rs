@@ -6,7 +6,7 @@ use super::App;
 use crate::cli::SeedArgs;
 use crate::config::Overrides;
 use crate::error::Result;
-use crate::instance::{self, Observed};
+use crate::instance::{self, Keeper, Observed};
 use crate::outcome::{Outcome, Report};
 use crate::plan::Plan;
 use crate::populate;
@@ -18,8 +18,8 @@ pub async fn run(app: &App, args: SeedArgs) -> Result<Outcome> {
     let plan = Plan::load_seeds(&context.spec)?;
     context.key.check()?;
     let observed = context.interrupt.guard(Observed::look(&context)).await?;
-    let keep = async || instance::keep_before(&context).await;
-    let populated = populate::seed(&context, &observed.address()?, &plan, keep).await?;
+    let keeper = Keeper::Unlocked(&context);
+    let populated = populate::seed(&context, &observed.address()?, &plan, keeper).await?;
     instance::note_profile(&context).await?;
     let report = observed.report(populated, begun)?;
     Ok(Outcome { command: "seed", report: Report::Up(Box::new(report)), exit: 0 })

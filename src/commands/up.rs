@@ -31,7 +31,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
     }
     let env_file = args.write_env.clone().or_else(|| context.env_file.clone());
     super::env::check(env_file.as_deref(), EnvFormat::Dotenv)?;
-    let plan = Plan::load(
+    let plan = Plan::load_to_go_on(
         &context.spec,
         Extent::skipping(Skip { migrations: args.no_migrate, seeds: args.no_seed }),
     )?;

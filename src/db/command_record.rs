@@ -1,5 +1,6 @@
 //! Records which commands of other tools have run on a database.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -17,22 +18,42 @@ const LOCK_KEY: i64 = 0x6465_7664_6202;
 /// How long to wait for another devdb that runs a command.
 const COMMAND_LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The fingerprint of the last run of the command for `purpose` (`migrations`, `seeds`); none if it
-/// has never run. Changes nothing.
+/// What a database records about a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandRecord {
+    /// The fingerprint of the last run.
+    pub fingerprint: String,
+    /// The digest of each input as the command has applied it, by the file's name. An older devdb
+    /// recorded none.
+    pub inputs: BTreeMap<String, String>,
+}
+
+/// What is recorded about the command for `purpose` (`migrations`, `seeds`); none if it has never
+/// run. Changes nothing.
 ///
 /// # Errors
 /// When the connection is lost, or the table is not devdb's own.
-pub async fn recorded(connection: &mut PgConnection, purpose: &str) -> Result<Option<String>> {
+pub async fn recorded(
+    connection: &mut PgConnection,
+    purpose: &str,
+) -> Result<Option<CommandRecord>> {
     let failed = || format!("cannot read the table {COMMANDS}");
     if !own_tables::exists(connection, COMMANDS).await.or_fail(Kind::Unexpected, failed)? {
         return Ok(None);
     }
-    let query = format!("SELECT fingerprint FROM {COMMANDS} WHERE purpose = $1");
-    sqlx::query_scalar(AssertSqlSafe(query))
+    // As JSON, because the table of an older devdb lacks the column.
+    let query = format!(
+        "SELECT fingerprint, to_jsonb(one) ->> 'inputs' FROM {COMMANDS} one WHERE purpose = $1"
+    );
+    let found: Option<(String, Option<String>)> = sqlx::query_as(AssertSqlSafe(query))
         .bind(purpose)
         .fetch_optional(connection)
         .await
-        .or_fail(Kind::Unexpected, failed)
+        .or_fail(Kind::Unexpected, failed)?;
+    let Some((fingerprint, inputs)) = found else { return Ok(None) };
+    let inputs = inputs.map(|text| serde_json::from_str(&text)).transpose();
+    let inputs = inputs.or_fail(Kind::Unexpected, failed)?.unwrap_or_default();
+    Ok(Some(CommandRecord { fingerprint, inputs }))
 }
 
 /// The lock that one devdb holds while it runs a command on a database. It ends with its connection
@@ -68,27 +89,41 @@ impl CommandLock {
     ///
     /// # Errors
     /// The errors of [`recorded`].
-    pub async fn recorded(&mut self, purpose: &str) -> Result<Option<String>> {
+    pub async fn recorded(&mut self, purpose: &str) -> Result<Option<CommandRecord>> {
         recorded(&mut self.0, purpose).await
+    }
+
+    /// The connection that holds the lock.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.0
     }
 
     /// Records that the command has run, and ends the lock.
     ///
     /// # Errors
     /// `Unexpected` when the database refuses.
-    pub async fn record(mut self, purpose: &str, command: &str, fingerprint: &str) -> Result<()> {
+    pub async fn record(
+        mut self,
+        purpose: &str,
+        command: &str,
+        record: &CommandRecord,
+    ) -> Result<()> {
         let connection = &mut self.0;
+        let inputs = serde_json::to_string(&record.inputs)
+            .or_fail(Kind::Unexpected, || "cannot write the names of inputs as JSON".into())?;
         let recording = async {
             let mut transaction = connection.begin().await?;
             ensure_table(&mut transaction).await?;
             sqlx::query(AssertSqlSafe(format!(
-                "INSERT INTO {COMMANDS} (purpose, command, fingerprint) VALUES ($1, $2, $3) \
+                "INSERT INTO {COMMANDS} (purpose, command, fingerprint, inputs) \
+                     VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (purpose) DO UPDATE SET command = excluded.command, \
-                     fingerprint = excluded.fingerprint, run_at = now()"
+                     fingerprint = excluded.fingerprint, inputs = excluded.inputs, run_at = now()"
             )))
             .bind(purpose)
             .bind(command)
-            .bind(fingerprint)
+            .bind(&record.fingerprint)
+            .bind(inputs)
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await
@@ -116,7 +151,9 @@ async fn ensure_table(connection: &mut PgConnection) -> Result<(), sqlx::Error> 
              purpose text PRIMARY KEY, \
              command text NOT NULL, \
              fingerprint text NOT NULL, \
-             run_at timestamptz NOT NULL DEFAULT now())"
+             inputs text, \
+             run_at timestamptz NOT NULL DEFAULT now()); \
+         ALTER TABLE {COMMANDS} ADD COLUMN IF NOT EXISTS inputs text"
     )))
     .execute(connection)
     .await?;

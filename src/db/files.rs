@@ -220,10 +220,27 @@ fn name_not_utf8(directory: &Path, name: &std::ffi::OsStr) -> Error {
         .hint("rename the file")
 }
 
+/// What a binary file is, and how it becomes SQL text. None for other files.
+fn binary(label: &str, bytes: &[u8]) -> Option<(&'static str, String)> {
+    let unpack = |program: &str| format!("{program} < {label} > NEW.sql   unpacks the file");
+    let restore = || format!("pg_restore -f NEW.sql {label}   writes the archive as SQL");
+    match bytes {
+        [b'P', b'G', b'D', b'M', b'P', ..] => Some(("an archive of pg_dump -Fc", restore())),
+        _ if bytes.starts_with(b"toc.dat\0") => Some(("an archive of pg_dump -Ft", restore())),
+        [0x1f, 0x8b, ..] => Some(("compressed by gzip", unpack("gzip -d"))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(("compressed by zstd", unpack("zstd -d"))),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("compressed by xz", unpack("xz -d"))),
+        _ => None,
+    }
+}
+
 fn not_utf8(label: &str, error: &std::string::FromUtf8Error, kind: Kind) -> Error {
     let bytes = error.as_bytes();
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes {
         return Error::new(kind, format!("{label} is UTF-16")).hint("save the file as UTF-8");
+    }
+    if let Some((what, hint)) = binary(label, bytes) {
+        return Error::new(kind, format!("{label} is {what}, and no SQL text")).hint(hint);
     }
     let valid = error.utf8_error().valid_up_to();
     let place = Place::of_byte(&String::from_utf8_lossy(&bytes[..valid]), valid);
@@ -243,6 +260,23 @@ mod tests {
         assert_eq!(without_secrets(text), masked);
         assert_eq!(without_secrets("k: !encrypt\n  x y\nz: 1"), "k: !encrypt\n  * *\nz: 1");
         assert_eq!(without_secrets("k: {a: !encrypt x}\nz: 1"), "k: {a: !encrypt **\nz: 1");
+    }
+
+    #[test]
+    fn a_binary_file_is_named_with_the_way_to_sql() {
+        let directory = tempfile::tempdir().unwrap();
+        for (bytes, what, way) in [
+            (&b"PGDMP\x01\x0e\xff"[..], "an archive of pg_dump -Fc", "pg_restore -f NEW.sql"),
+            (b"toc.dat\0\xff", "an archive of pg_dump -Ft", "pg_restore -f NEW.sql"),
+            (b"\x1f\x8b\x08\x00", "compressed by gzip", "gzip -d <"),
+            (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstd -d <"),
+        ] {
+            std::fs::write(directory.path().join("a.sql"), bytes).unwrap();
+            let folder = Folder::Disk(directory.path().to_owned());
+            let error = folder.read("a.sql", Kind::Config).err().unwrap();
+            assert!(error.message().contains(what), "{error}");
+            assert!(error.hints()[0].starts_with(way), "{:?}", error.hints());
+        }
     }
 
     #[test]

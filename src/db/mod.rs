@@ -6,6 +6,7 @@ pub mod commits;
 pub mod connect;
 mod files;
 pub mod inspect;
+pub mod key_record;
 pub mod libpq;
 pub mod migrate;
 mod own_tables;

@@ -16,6 +16,9 @@ pub(super) const LABELS: &str = "information_schema._devdb_labels";
 /// The commands of other tools that have run.
 pub(super) const COMMANDS: &str = "information_schema._devdb_commands";
 
+/// The key that the seeds were encrypted with.
+pub(super) const KEY: &str = "information_schema._devdb_key";
+
 /// The checksums of migration files with both line endings, and of the same files with LF.
 pub(super) const MIXED: &str = "information_schema._devdb_line_endings";
 

@@ -18,6 +18,19 @@ pub struct Holding<'a> {
     pub is_running: bool,
 }
 
+/// How many volumes of an instance a clean-up command of the engine removes.
+#[derive(Debug, Clone, Copy)]
+pub struct Exposed {
+    /// The volumes that no container mounts.
+    pub unmounted: usize,
+    /// The volumes that no running container mounts. It includes the unmounted ones.
+    pub unused: usize,
+    /// The command that removes the unmounted volumes.
+    pub volume_prune: &'static str,
+    /// The command that removes the unused volumes.
+    pub system_prune: &'static str,
+}
+
 impl Engine {
     /// Protects the data that an instance keeps. On docker a container mounts the volumes, so that
     /// `docker volume prune` does not remove them. Nothing but devdb removes native data.
@@ -28,6 +41,18 @@ impl Engine {
         match self {
             Engine::Docker(docker) => docker.hold(holding).await,
             Engine::Native(_) => Ok(()),
+        }
+    }
+
+    /// What clean-up commands can remove of the generations with these numbers and of the snapshots.
+    /// None on native, where there are no such commands.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn exposed(&self, owner: &Owner, generations: &[u32]) -> Result<Option<Exposed>> {
+        match self {
+            Engine::Docker(docker) => docker.exposed(owner, generations).await.map(Some),
+            Engine::Native(_) => Ok(None),
         }
     }
 }

@@ -55,6 +55,18 @@ pub enum EngineLock {
     Native(native::FileLock),
 }
 
+impl EngineLock {
+    /// Warns when the command works without the lock.
+    pub fn tell_if_absent(&self, events: &Events) {
+        if matches!(self, EngineLock::Docker(lock) if lock.lacks_room()) {
+            events.warn(
+                "the disk of the Docker engine is full, so devdb works without the lock that keeps a \
+                 devdb of another home directory or container away; use no other one meanwhile",
+            );
+        }
+    }
+}
+
 impl Engine {
     /// Takes a lock, without waiting. None when a devdb of another home directory holds it. `image`
     /// is an image that the engine probably has.
@@ -80,6 +92,7 @@ impl Engine {
         let mut is_said = false;
         loop {
             if let Some(lock) = self.try_lock(what, image).await? {
+                lock.tell_if_absent(events);
                 return Ok(lock);
             }
             if begun.elapsed() >= DEADLINE {

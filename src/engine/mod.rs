@@ -49,7 +49,7 @@ mod transfer;
 pub use engines::Engines;
 pub use generation::{COPY, Generation, Numbered};
 pub use golden::{DamagedGolden, GoldenLabel, GoldenState, Platform, ToolInputs};
-pub use hold::Holding;
+pub use hold::{Exposed, Holding};
 pub use lease::Lease;
 pub use lock::{EngineLock, Shared, busy};
 pub use private::{PrivateLaunch, PrivateServer};

@@ -182,7 +182,7 @@ pub async fn look_without_key(
 fn depends_on_key(context: &Context, plan: &Plan) -> bool {
     match plan.key_use() {
         KeyUse::Certain => true,
-        KeyUse::Possible => !context.key.is_made_here(),
+        KeyUse::Possible => context.key.is_given(),
         KeyUse::None => false,
     }
 }

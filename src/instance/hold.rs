@@ -1,8 +1,19 @@
 //! Protects what an instance keeps from clean-up commands such as `docker volume prune`.
 
 use super::Instance;
-use crate::engine::{Engine, Holding, Server};
+use crate::engine::{Engine, Exposed, Holding, Server};
 use crate::error::Result;
+use crate::state::Record;
+
+/// What clean-up commands of the engine can remove of an instance. None when there are no such
+/// commands.
+///
+/// # Errors
+/// When the engine does not answer.
+pub async fn exposed(engine: &Engine, record: &Record) -> Result<Option<Exposed>> {
+    let generations: Vec<u32> = record.generations.iter().map(|generation| generation.id).collect();
+    engine.exposed(&record.owner, &generations).await
+}
 
 impl Instance<'_> {
     /// Makes the engine hold the generations that no server uses, and the snapshots. Every command

@@ -13,6 +13,7 @@ use crate::db::writes::Finding;
 use crate::db::{backup, commits};
 use crate::engine::{Engine, Numbered, Server};
 use crate::error::{Error, Kind, Result};
+use crate::populate::{Due, KeepBefore, Kept};
 use crate::state::{Copied, GenerationRecord, Record, UnderWay, Why, Worth};
 
 /// The largest data that devdb copies without being asked: 10 GB.
@@ -21,26 +22,47 @@ const BYTES_MAX: u64 = 10_000_000_000;
 /// How long such a copy may take: 2 minutes.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// As [`Instance::keep_before`], for a command that has not taken the instance's lock.
-///
-/// # Errors
-/// As [`Instance::keep_before`], and those of [`Instance::open`].
-pub async fn keep_before(context: &Context) -> Result<Option<u32>> {
-    match context.spec.migrations.keep_before {
-        true => Instance::open(context).await?.keep_before().await,
-        false => Ok(None),
+/// Keeps the data of before.
+pub enum Keeper<'a, 'b> {
+    /// Takes the instance's lock for each step.
+    Unlocked(&'a Context),
+    /// Has the lock.
+    Locked(&'a mut Instance<'b>),
+}
+
+impl KeepBefore for Keeper<'_, '_> {
+    async fn keep(&mut self, due: Due<'_>) -> Result<Option<Kept>> {
+        match self {
+            Keeper::Unlocked(context) if !context.spec.migrations.keep_before => Ok(None),
+            Keeper::Unlocked(context) => Instance::open(context).await?.keep_before(due).await,
+            Keeper::Locked(instance) => instance.keep_before(due).await,
+        }
     }
+
+    async fn succeeded(&mut self) {
+        let (context, noted) = match self {
+            Keeper::Unlocked(context) => (*context, note_success(context).await),
+            Keeper::Locked(instance) => (instance.context, instance.note_success()),
+        };
+        if let Err(error) = noted {
+            context.events.warn(format!("cannot record that everything was applied: {error}"));
+        }
+    }
+}
+
+async fn note_success(context: &Context) -> Result<()> {
+    Instance::open(context).await?.note_success()
 }
 
 impl Instance<'_> {
     /// Copies the current generation, and records the copy as the former generation that `undo`
-    /// goes back to. Returns its number. None when nobody has written to the data, when no server
-    /// runs on it, or when the project does not want the copy.
+    /// goes back to. None when nobody has written to the data, when no server runs on it, when
+    /// nothing is `due` any more, or when the project does not want the copy.
     ///
     /// # Errors
     /// `Snapshot` when the data is too large, or the copy fails or takes too long. The caller then
     /// changes nothing, because nothing could bring back what is deleted.
-    pub async fn keep_before(&mut self) -> Result<Option<u32>> {
+    async fn keep_before(&mut self, due: Due<'_>) -> Result<Option<Kept>> {
         let context = self.context;
         if !context.spec.migrations.keep_before {
             return Ok(None);
@@ -52,15 +74,16 @@ impl Instance<'_> {
         let (Some(server), Some(current)) = (server, record.current_generation().cloned()) else {
             return Ok(None);
         };
+        if !due.still_holds().await? {
+            return Ok(None);
+        }
         let address = address(&record, endpoint_of(&server)?);
         let looking = async { Ok(written::look(&record, &address).await) };
         if matches!(context.interrupt.guard(looking).await?, Finding::Untouched(_)) {
             return Ok(None);
         }
         if let Some(copy) = self.copy_that_is_as_good(&engine, &record, &address).await? {
-            let number = copy.number;
-            self.record_former(copy)?;
-            return Ok(Some(number));
+            return self.record_former(copy).map(Some);
         }
         let first_missing = commits::first_unfinished(&address);
         let first_missing = context.interrupt.guard(first_missing).await.map_err(refused)?;
@@ -79,9 +102,9 @@ impl Instance<'_> {
                 let copy = GenerationRecord::new(new, made_with, Why::BeforeMigrate);
                 let profile = current.profile;
                 let copy = GenerationRecord { bytes: Some(bytes), profile, copied, ..copy };
-                self.record_former(copy)?;
+                let kept = self.record_former(copy)?;
                 self.hold(&engine).await;
-                Ok(Some(new.number))
+                Ok(Some(kept))
             }
             Err(error) => Err(refused(self.rolled_back(&engine, &[new.id], error).await)),
         }
@@ -128,16 +151,34 @@ impl Instance<'_> {
         self.copy_generation(engine, record, current, "the copy", copy).await.map(drop)
     }
 
-    /// Records a generation as the one that was current last, also when it is recorded already.
-    fn record_former(&mut self, generation: GenerationRecord) -> Result<()> {
+    /// Records a generation as the one that was current last, also when it is recorded already, and
+    /// that an attempt begins. Until it succeeds, later attempts name the copy of the first one.
+    fn record_former(&mut self, generation: GenerationRecord) -> Result<Kept> {
+        let number = generation.number;
+        let mut first = None;
         if let Some(record) = &mut self.record {
             let now = record.after_all(Utc::now());
             // The command says that `undo` goes back to it, whatever the settings keep.
             let promised = Some(now + TimeDelta::days(record.retention.days.max(1).into()));
             let former = GenerationRecord { replaced: Some(now), promised, ..generation };
             record.put(former);
+            let kept: Vec<u32> = record.generations.iter().map(|one| one.number).collect();
+            if let Some(current) = record.current_generation_mut() {
+                let earlier = current.attempted_after.filter(|earlier| kept.contains(earlier));
+                current.attempted_after = Some(earlier.unwrap_or(number));
+                first = earlier.filter(|earlier| *earlier != number);
+            }
         }
-        self.done()
+        self.done()?;
+        Ok(Kept { number, first })
+    }
+
+    /// Records that everything was applied.
+    fn note_success(&mut self) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        let Some(current) = record.current_generation_mut() else { return Ok(()) };
+        current.attempted_after = None;
+        self.context.store.save(record)
     }
 }
 

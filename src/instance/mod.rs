@@ -49,8 +49,9 @@ use crate::state::{Guards, Lock, Record, UnderWay};
 
 pub use address::{address, endpoint_of, recorded_address};
 pub use generations::generations;
+pub use hold::exposed;
 pub use idle::stop_when_idle;
-pub use keep_before::keep_before;
+pub use keep_before::Keeper;
 pub use observe::{Observed, record};
 pub use profile::{note_profile, profile_to_name};
 pub use remains::{Remains, check_data, with_remains};
@@ -167,7 +168,10 @@ impl<'a> Instance<'a> {
                 context.interrupt.guard(engine.lock(what, image, &context.events)).await
             }
             Patience::Refuse => {
-                engine.try_lock(what, image).await?.ok_or_else(|| engine::busy(what))
+                let lock = engine.try_lock(what, image).await?;
+                let lock = lock.ok_or_else(|| engine::busy(what))?;
+                lock.tell_if_absent(&context.events);
+                Ok(lock)
             }
         };
         self.alone.get_or_try_init(taking).await.map(drop)

@@ -66,11 +66,7 @@ impl Instance<'_> {
         let engine = self.settle().await?;
         engine.keeps_instances().await?;
         let record = self.recorded()?;
-        lineage::check_engine(record.engine, self.context.spec.engine)?;
-        if let Some(current) = record.current_generation() {
-            let wanted = MadeWith::of(&self.context.spec.server, record.engine);
-            lineage::check(&current.made_with, &wanted)?;
-        }
+        self.check_lineage(&record)?;
         // While it serves, somebody may write to it.
         let record = self.record.as_mut();
         if let Some(current) = record.and_then(|record| record.current_generation_mut()) {
@@ -90,6 +86,19 @@ impl Instance<'_> {
         self.announce();
         self.hold(&engine).await;
         Ok(Running { server, how, golden: None })
+    }
+
+    /// Fails when the settings ask for another engine than the instance's, or do not fit its data.
+    pub(super) fn check_lineage(&self, record: &Record) -> Result<()> {
+        let spec = &self.context.spec;
+        lineage::check_engine(record.engine, spec.engine)?;
+        match record.current_generation() {
+            Some(current) => {
+                let wanted = MadeWith::of(&spec.server, record.engine);
+                lineage::check(&current.made_with, &wanted)
+            }
+            None => Ok(()),
+        }
     }
 
     async fn revive(&mut self, engine: &Engine, mut record: Record) -> Result<(Server, How)> {
@@ -197,6 +206,10 @@ impl Instance<'_> {
         };
         match new.await {
             Ok(new) => Ok(ReplacedServer { new, old }),
+            Err(error) if was_running => {
+                let error = error.without_missing_data();
+                Err(self.put_back(engine, &old, was_running, error).await)
+            }
             Err(error) => Err(self.put_back(engine, &old, was_running, error).await),
         }
     }

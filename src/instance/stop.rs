@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::db::inspect;
 use crate::engine::{Engine, STOP_DEADLINE, Server};
 use crate::error::{Kind, Result};
+use crate::spec::PortChoice;
 use crate::state::{Record, UnderWay};
 
 impl Instance<'_> {
@@ -22,6 +23,28 @@ impl Instance<'_> {
         self.stop_and_note(&engine, &server).await?;
         self.hold(&engine).await;
         Ok(ran)
+    }
+
+    /// Stops the server, unless it cannot start again as it is: after a change of the settings,
+    /// [`super::bring_up`] replaces a running server, and puts it back when the new one fails.
+    ///
+    /// # Errors
+    /// `Config` when the settings do not fit the data, and those of [`Instance::stop`].
+    pub async fn stop_to_start(&mut self) -> Result<()> {
+        self.tidy().await?;
+        let engine = self.settle().await?;
+        let record = self.recorded()?;
+        self.check_lineage(&record)?;
+        let spec = &self.context.spec;
+        let port = match spec.port {
+            PortChoice::Fixed(port) => port,
+            PortChoice::Auto => record.port,
+        };
+        let wanted = spec.server.launch_digest(record.engine, Some(port));
+        match self.current_server(&engine, &record).await? {
+            Some(server) if server.launch_digest == wanted => self.stop().await.map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Stops the server cleanly and removes it; the data stays. Returns whether there was a server.

@@ -4,7 +4,7 @@
 use super::login::Password;
 use super::{Instance, address, endpoint_of, launch, written};
 use crate::engine::{Engine, Server};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::state::{GenerationRecord, Record};
 
 /// Where the new current generation comes from.
@@ -79,10 +79,22 @@ impl Instance<'_> {
                 }
                 Ok(server)
             }
-            Err(error) => Err(match &old {
-                Some(old) => self.put_back(engine, old, was_running, error).await,
-                None => error.with_cleanup(self.discard_server(engine, on.id).await),
+            // The other generation may be damaged. What the present one could go back to is of no
+            // use then.
+            Err(error) => Err(match (&old, about(error.without_missing_data(), on.number, to)) {
+                (Some(old), error) => self.put_back(engine, old, was_running, error).await,
+                (None, error) => error.with_cleanup(self.discard_server(engine, on.id).await),
             }),
         }
+    }
+}
+
+/// The error, with what it is about.
+fn about(error: Error, number: u32, to: SwapTo<'_>) -> Error {
+    match to {
+        SwapTo::FormerGeneration if error.kind() != Kind::Interrupted => error
+            .context(format!("cannot switch to generation {number}"))
+            .hint("devdb generations   shows what else is kept"),
+        _ => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Instance, Observed, Running, address, endpoint_of, keep_before, promise};
+use super::{Instance, Keeper, Observed, Running, address, endpoint_of, promise};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::error::Result;
@@ -28,8 +28,8 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         // helps.
         if context.interrupt.guard(looking).await? {
             promise::say_what_goes(context, &observed.record);
-            let keep = async || keep_before(context).await;
-            let populated = populate::populate_kept(context, &address, plan, keep).await?;
+            let keeper = Keeper::Unlocked(context);
+            let populated = populate::populate_kept(context, &address, plan, keeper).await?;
             return Ok(report(populated, &observed.record, How::Unchanged, &address, begun));
         }
     }
@@ -38,8 +38,8 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
     context.events.emit(Event::Ready { took: begun.elapsed() });
     let record = instance.recorded()?;
     let address = address(&record, endpoint_of(&server)?);
-    let keep = async || instance.keep_before().await;
-    let mut populated = populate::populate_kept(context, &address, plan, keep).await?;
+    let keeper = Keeper::Locked(&mut instance);
+    let mut populated = populate::populate_kept(context, &address, plan, keeper).await?;
     if let Some(golden) = golden {
         populated.applied = instance.release(golden, populated.applied).await;
     }

@@ -40,7 +40,11 @@ fn instances(instances: &[Listed]) -> String {
     }
     let mut text = lines(&table);
     if instances.iter().any(|one| directory(one) == UNKNOWN) {
-        text.push_str("? another user made it, or a devdb with another DEVDB_DATA_DIR\n");
+        text.push_str(
+            "? devdb has no record of it: another user made it, or a devdb with another\n  \
+             DEVDB_DATA_DIR, or the record was lost. devdb up in its directory makes a lost record\n  \
+             again\n",
+        );
     }
     text
 }

@@ -117,9 +117,16 @@ fn by_tool(tool: &ByTool, report: &MigrationsReport) -> String {
         None if *has_run => format!("{command} has run"),
         None => format!("{command} has not run"),
     };
-    match *has_run && !report.pending.is_empty() {
-        true => format!("{stands}; the files that it reads have changed since"),
-        false => stands,
+    let has_drifted = !(report.changed.is_empty() && report.missing.is_empty());
+    match *has_run {
+        true if has_drifted => format!(
+            "{stands}; files of applied migrations have changed since (devdb reset applies the \
+             present ones)"
+        ),
+        true if !report.pending.is_empty() => {
+            format!("{stands}; the files that it reads have changed since")
+        }
+        _ => stands,
     }
 }
 

@@ -46,29 +46,29 @@ impl Growth {
 fn comes_after(new: &str, old: &str) -> bool {
     let mut parts = new.split('/').zip(old.split('/'));
     let Some((new, old)) = parts.find(|(new, old)| new != old) else { return true };
-    match (Numbered::of(new), Numbered::of(old)) {
+    match (NumberedName::of(new), NumberedName::of(old)) {
         (Some(new), Some(old)) if new.prefix == old.prefix => new.order(&old) == Ordering::Greater,
         _ => true,
     }
 }
 
 /// A name with a number: `0001_a.sql`, `V1__a.sql`, `m20260301_000001_a.rs`.
-struct Numbered<'a> {
+pub(super) struct NumberedName<'a> {
     prefix: &'a str,
     /// The digits, without zeros before them.
     digits: &'a str,
     rest: &'a str,
 }
 
-impl<'a> Numbered<'a> {
-    fn of(name: &'a str) -> Option<Self> {
+impl<'a> NumberedName<'a> {
+    pub(super) fn of(name: &'a str) -> Option<Self> {
         let digits_at = name.find(|c: char| !c.is_ascii_alphabetic())?;
         let (prefix, rest) = name.split_at(digits_at);
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, rest) = rest.split_at(end);
         // `27c6a30d_add.py` begins with a digest, not with a number.
         let is_number = !digits.is_empty() && !rest.starts_with(char::is_alphanumeric);
-        is_number.then(|| Numbered { prefix, digits: digits.trim_start_matches('0'), rest })
+        is_number.then(|| NumberedName { prefix, digits: digits.trim_start_matches('0'), rest })
     }
 
     fn order(&self, other: &Self) -> Ordering {

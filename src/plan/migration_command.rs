@@ -2,7 +2,7 @@
 //! tools know themselves which of their files are applied.
 
 use super::chain::{KeyPart, Link};
-use super::command::{Recorded, Tool};
+use super::command::{Drift, Recorded, Tool};
 use super::source::{Applied, ByTool, Insist, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
 use crate::db::tool_record::{self, ToolRecord};
@@ -38,6 +38,7 @@ impl Kind for MigrationCommand {
         let label = self.0.label();
         let found = self.0.recorded(connection).await?;
         let record = tool_record::read(connection, &label).await?;
+        let drift = self.0.drift(connection, record.as_ref()).await?;
         let (applied, at, is_counted) = match record {
             Some(ToolRecord::Applied(names)) => (names, None, true),
             Some(ToolRecord::At(version)) => (Vec::new(), Some(version), false),
@@ -46,7 +47,8 @@ impl Kind for MigrationCommand {
         let pending = if found == Recorded::Current { Vec::new() } else { vec![label.clone()] };
         let has_run = found != Recorded::Never;
         let tool = ByTool { command: label, has_run, is_counted, at };
-        Ok(Standing { applied, pending, tool: Some(tool), ..Standing::default() })
+        let Drift { changed, missing } = drift;
+        Ok(Standing { applied, pending, changed, missing, tool: Some(tool), ..Standing::default() })
     }
 
     async fn apply(&self, target: Target<'_>, insist: Insist) -> Result<Applied> {

@@ -18,9 +18,10 @@ pub use seed_command::SeedCommand;
 pub use seed_files::SeedFiles;
 pub use source::{ByTool, Insist, KeyUse, Source, Stage, Standing, Target};
 
+use crate::db::seed;
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, SourceSpec};
 
 /// How much of a plan to apply. A larger extent includes the smaller ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,12 +80,25 @@ impl Plan {
             Err(error) if plan.migrates() => return Err(error),
             Err(error) => plan.unread.push((Stage::Migrations, error)),
         }
-        match Source::load(Stage::Seeds, spec) {
+        match load_seeds(spec) {
             Ok(source) => plan.seeds = source,
             Err(error) if plan.seeds() => return Err(error),
             Err(error) => plan.unread.push((Stage::Seeds, error)),
         }
         Ok(plan)
+    }
+
+    /// As [`Plan::load`], for a database that may exist. When the directory of the profile that it
+    /// was made with is gone, the database has its seeds all the same, so that is only said.
+    ///
+    /// # Errors
+    /// As [`Plan::load`].
+    pub fn load_to_go_on(spec: &InstanceSpec, extent: Extent) -> Result<Plan> {
+        let extent = match lacks_remembered_profile(spec) {
+            true => extent.min(Extent::Migrations),
+            false => extent,
+        };
+        Plan::load(spec, extent)
     }
 
     /// Reads the seeds that `spec` names. The migrations are only compared, because seeds may take
@@ -93,7 +107,7 @@ impl Plan {
     /// # Errors
     /// `Config` and `Seed`, with the file and the line.
     pub fn load_seeds(spec: &InstanceSpec) -> Result<Plan> {
-        let seeds = Source::load(Stage::Seeds, spec)?;
+        let seeds = load_seeds(spec)?;
         let plan = Plan { seeds, ..Plan::nothing() };
         Ok(match Source::load(Stage::Migrations, spec) {
             Ok(migrations) => Plan { migrations, ..plan },
@@ -109,7 +123,10 @@ impl Plan {
         }
         for (stage, error) in &self.unread {
             let stage = stage.as_str();
-            events.warn(format!("devdb cannot say which {stage} are pending: {error}"));
+            // In the middle of a line, the blanks before a hint's reason would stand out.
+            let way = error.hints().first().map(|hint| format!("; {}", hint.replace("   ", " ")));
+            let way = way.unwrap_or_default();
+            events.warn(format!("devdb cannot say which {stage} are pending: {error}{way}"));
         }
     }
 
@@ -174,5 +191,30 @@ impl Plan {
         }
         Err(Error::new(Kind::Config, "files that `inputs` in devdb.yaml names have just changed")
             .hint("run the command again"))
+    }
+}
+
+/// Reads the seeds.
+fn load_seeds(spec: &InstanceSpec) -> Result<Source> {
+    if !lacks_remembered_profile(spec) {
+        return Source::load(Stage::Seeds, spec);
+    }
+    let profile = &spec.seeds.profile;
+    let usual = match &spec.seeds.usual_profile {
+        name if name.contains(char::is_whitespace) => format!("'{name}'"),
+        name => name.clone(),
+    };
+    Err(Error::new(Kind::Config, format!("the seed profile {profile} has no directory any more"))
+        .because("the database was made with this profile, and goes on with it")
+        .hint(format!("devdb reset --profile {usual}   makes a database with the profile {usual}")))
+}
+
+/// Whether the directory of the profile that the database was made with is gone.
+fn lacks_remembered_profile(spec: &InstanceSpec) -> bool {
+    match &spec.seeds.source {
+        SourceSpec::Files(files) if spec.seeds.is_remembered => {
+            !seed::has_profile(files, &spec.seeds.profile)
+        }
+        _ => false,
     }
 }

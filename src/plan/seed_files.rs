@@ -72,6 +72,10 @@ impl Kind for SeedFiles {
         if self.0.needs_key() { KeyUse::Certain } else { KeyUse::None }
     }
 
+    fn encrypts(&self, pending: &[String]) -> bool {
+        self.0.encrypts(pending)
+    }
+
     fn encrypt_ahead(&self, encrypt: &dyn Fn() -> Encrypt) -> Option<Encrypting> {
         let names: Vec<String> = self.names().collect();
         self.0.needs_key().then(|| Encrypting::begin(&self.0, &names, encrypt()))

@@ -14,6 +14,7 @@ use crate::db::migrate::LineEndings;
 use crate::db::seed::{Encrypt, Encrypting};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::Events;
+use crate::secret::KeySource;
 use crate::spec::InstanceSpec;
 
 /// Which part of a database's content a source provides.
@@ -72,6 +73,22 @@ impl Standing {
     pub fn is_current(&self) -> bool {
         let lists = [&self.pending, &self.changed, &self.missing, &self.dirty];
         lists.iter().all(|list| list.is_empty())
+    }
+
+    /// Says which migrations another tool has applied in a form that the files do not have any more.
+    /// None when there are none, and for devdb's own files.
+    pub fn drift_of_tool(&self) -> Option<String> {
+        let tool = self.tool.as_ref()?;
+        let is = |list: &[String], one: &str, many: &str| {
+            (!list.is_empty()).then(|| {
+                let verb = if list.len() == 1 { one } else { many };
+                format!("{} {verb}", list.join(", "))
+            })
+        };
+        let changed = is(&self.changed, "has changed", "have changed");
+        let missing = is(&self.missing, "is gone", "are gone");
+        let what = [changed, missing].into_iter().flatten().collect::<Vec<_>>();
+        (!what.is_empty()).then(|| format!("{} since {} ran", what.join(", and "), tool.command))
     }
 
     /// Whether a database that stood like this has lost migrations since, as `now` says. A tool
@@ -134,6 +151,8 @@ pub struct Target<'a> {
     pub project_id: &'a str,
     /// The receiver of progress.
     pub events: &'a Events,
+    /// The source of the key, which a command may need.
+    pub key: &'a KeySource,
     /// Encrypts `!encrypt` values.
     pub encrypt: Encrypt,
     /// The values whose encryption has begun already (see [`Source::encrypt_ahead`]).
@@ -191,6 +210,11 @@ pub(super) trait Kind: Clone + Debug + Sized {
     /// How the source uses the key of `!encrypt`.
     fn key_use(&self) -> KeyUse {
         KeyUse::None
+    }
+
+    /// Whether devdb encrypts values of these items.
+    fn encrypts(&self, _items: &[String]) -> bool {
+        false
     }
 
     /// Begins to encrypt values, which needs no database. None when there are no such values.
@@ -304,6 +328,11 @@ macro_rules! sources {
             /// How the source uses the key of `!encrypt`.
             pub fn key_use(&self) -> KeyUse {
                 match self { $(Source::$kind(source) => source.key_use()),* }
+            }
+
+            /// Whether devdb encrypts values of these items.
+            pub fn encrypts(&self, items: &[String]) -> bool {
+                match self { $(Source::$kind(source) => source.encrypts(items)),* }
             }
 
             /// Begins to encrypt values, which needs no database but a tokio runtime. None when

@@ -1,5 +1,6 @@
 //! Migrates and seeds a running database, and compares it with its plan.
 
+mod key;
 pub mod ready;
 
 use crate::context::Context;
@@ -34,30 +35,28 @@ pub async fn populate(context: &Context, address: &Address, plan: &Plan) -> Resu
     populate_with(context, address, plan, None).await
 }
 
-/// As [`populate`], for a database that people work with. `keep_before` runs before anything is
-/// applied, and not when nothing is due; it returns the number of the generation that has the data
-/// of before, if it keeps one.
+/// As [`populate`], for a database that people work with. `keeper` keeps a copy of the data before
+/// anything is applied, and is not asked when nothing is due.
 ///
 /// # Errors
-/// As [`populate`], and the errors of `keep_before`.
+/// As [`populate`], and the errors of `keeper`.
 pub async fn populate_kept(
     context: &Context,
     address: &Address,
     plan: &Plan,
-    keep_before: impl AsyncFnOnce() -> Result<Option<u32>>,
+    mut keeper: impl KeepBefore,
 ) -> Result<Populated> {
     let work = Work { context, address, plan };
     let (connection, found) = context.interrupt.guard(work.look()).await?;
-    let kept = match work.is_due(&found) {
-        false => return context.interrupt.guard(work.finish(connection, found, None)).await,
-        true => {
-            // Keeping a copy may restart the server.
-            connect::close(connection).await;
-            keep_before().await?
-        }
-    };
+    work.heed_other_tool(&found.migrations)?;
+    if !work.is_due(Wanted::Plan, &found) {
+        return context.interrupt.guard(work.finish(connection, found, None)).await;
+    }
+    // Keeping a copy may restart the server.
+    connect::close(connection).await;
+    let kept = keeper.keep(Due { work: &work, wanted: Wanted::Plan }).await?;
     let populated = context.interrupt.guard(work.populate(None)).await;
-    with_kept(populated, kept)
+    with_kept(context, populated, kept, keeper).await
 }
 
 /// As [`populate`], with seed values whose [encryption has begun](encrypt_ahead).
@@ -81,50 +80,87 @@ pub fn encrypt_ahead(context: &Context, plan: &Plan) -> Option<Encrypting> {
 }
 
 /// Applies the migrations of `plan`. Another tool's command is run even when devdb sees nothing to
-/// do, because a person asked for it. See [`populate_kept`] for `keep_before`.
+/// do, because a person asked for it. See [`populate_kept`] for `keeper`.
 ///
 /// # Errors
-/// `Drift`, `Migration`, `Locked`, `Interrupted`, and the errors of `keep_before`.
+/// `Drift`, `Migration`, `Locked`, `Interrupted`, and the errors of `keeper`.
 pub async fn migrate(
     context: &Context,
     address: &Address,
     plan: &Plan,
-    keep_before: impl AsyncFnOnce() -> Result<Option<u32>>,
+    mut keeper: impl KeepBefore,
 ) -> Result<Populated> {
     let work = Work { context, address, plan };
     let found = context.interrupt.guard(work.look_and_leave()).await?;
-    let is_due = plan.migrations.is_command() || work.migrations_are_due(&found.migrations);
-    let kept = if is_due { keep_before().await? } else { None };
-    with_kept(context.interrupt.guard(work.migrate()).await, kept)
+    work.tell_of_other_tool(&found.migrations);
+    let kept = match work.is_due(Wanted::Migrations, &found) {
+        true => keeper.keep(Due { work: &work, wanted: Wanted::Migrations }).await?,
+        false => None,
+    };
+    with_kept(context, context.interrupt.guard(work.migrate()).await, kept, keeper).await
 }
 
-/// Applies the pending seeds, whatever the plan's extent. See [`populate_kept`] for `keep_before`.
+/// Applies the pending seeds, whatever the plan's extent. See [`populate_kept`] for `keeper`.
 ///
 /// # Errors
-/// `Seed`, `Locked`, `Interrupted`, and the errors of `keep_before`.
+/// `Seed`, `Locked`, `Interrupted`, `Secret` when the database has values of another key, and the
+/// errors of `keeper`.
 pub async fn seed(
     context: &Context,
     address: &Address,
     plan: &Plan,
-    keep_before: impl AsyncFnOnce() -> Result<Option<u32>>,
+    mut keeper: impl KeepBefore,
 ) -> Result<Populated> {
     let work = Work { context, address, plan };
-    let found = context.interrupt.guard(work.look_and_leave()).await?;
-    let kept = if found.seeds.pending.is_empty() { None } else { keep_before().await? };
-    with_kept(context.interrupt.guard(work.seed()).await, kept)
+    let looking = async {
+        let (mut connection, found) = work.look().await?;
+        key::check(context, plan, &mut connection, &found.seeds.pending).await?;
+        connect::close(connection).await;
+        Ok(found)
+    };
+    let found = context.interrupt.guard(looking).await?;
+    let kept = match work.is_due(Wanted::Seeds, &found) {
+        true => keeper.keep(Due { work: &work, wanted: Wanted::Seeds }).await?,
+        false => None,
+    };
+    with_kept(context, context.interrupt.guard(work.seed()).await, kept, keeper).await
 }
 
 /// Says which generation has the data of before, whether applying succeeded or not.
-fn with_kept(populated: Result<Populated>, kept: Option<u32>) -> Result<Populated> {
-    let Some(number) = kept else { return populated };
+async fn with_kept(
+    context: &Context,
+    populated: Result<Populated>,
+    kept: Option<Kept>,
+    mut keeper: impl KeepBefore,
+) -> Result<Populated> {
+    let Some(Kept { number, first }) = kept else { return populated };
+    let from_first = |first: u32| {
+        format!(
+            "generation {first} is a copy from before the first attempt, which failed and may have \
+             left changes"
+        )
+    };
     match populated {
         Ok(mut populated) => {
-            populated.applied.kept_before = kept;
+            populated.applied.kept_before = Some(number);
+            if let Some(first) = first {
+                let way = format!("devdb generations switch {first} goes back to it");
+                context.events.note(format!("{}; {way}", from_first(first)));
+            }
+            keeper.succeeded().await;
             Ok(populated)
         }
-        Err(error) => Err(error
-            .note(format!("generation {number} is a copy of the database from before"))
-            .hint(format!("devdb undo   goes back to generation {number}"))),
+        Err(error) => {
+            let error = error
+                .note(format!("generation {number} is a copy of the database from before"))
+                .hint(format!("devdb undo   goes back to generation {number}"));
+            Err(match first {
+                None => error,
+                Some(first) => error.note(from_first(first)).hint(format!(
+                    "devdb generations switch {first}   goes back to before the first attempt"
+                )),
+            })
+        }
     }
 }
 
@@ -176,6 +212,7 @@ pub async fn survey(context: &Context, address: &Address, plan: &Plan) -> Result
     let facts = inspect::server(&mut connection).await?;
     let migrations = plan.migrations.standing(&mut connection).await?;
     let seeds = plan.seeds.standing(&mut connection).await?;
+    key::compare(context, plan, &mut connection).await?;
     connect::close(connection).await;
     let profile = context.spec.seeds.profile.clone();
     let seeds = SeedsReport::of(profile, seeds);
@@ -186,6 +223,57 @@ pub async fn survey(context: &Context, address: &Address, plan: &Plan) -> Result
 struct Found {
     migrations: Standing,
     seeds: Standing,
+}
+
+/// What is to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// What the plan's extent says.
+    Plan,
+    /// All migrations. Another tool's command is run in any case.
+    Migrations,
+    /// All pending seeds.
+    Seeds,
+}
+
+/// Asks again whether something is to be applied. Another devdb may have applied it meanwhile.
+pub struct Due<'a> {
+    work: &'a Work<'a>,
+    wanted: Wanted,
+}
+
+impl Due<'_> {
+    /// Looks at the database.
+    ///
+    /// # Errors
+    /// When the database does not answer, and `Interrupted`.
+    pub async fn still_holds(&self) -> Result<bool> {
+        let found = self.work.context.interrupt.guard(self.work.look_and_leave()).await?;
+        Ok(self.work.is_due(self.wanted, &found))
+    }
+}
+
+/// The copy that has the data of before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The number of its generation.
+    pub number: u32,
+    /// The copy from before the first of several attempts that failed. `number` may have what they
+    /// left.
+    pub first: Option<u32>,
+}
+
+/// Keeps a copy of the data before it changes.
+pub trait KeepBefore {
+    /// Keeps the copy, unless nothing is `due` any more when no other devdb can interfere. None
+    /// when no copy is needed or wanted.
+    ///
+    /// # Errors
+    /// When the data cannot be copied. Nothing is applied then.
+    fn keep(&mut self, due: Due<'_>) -> impl Future<Output = Result<Option<Kept>>>;
+
+    /// Notes that everything was applied after [`KeepBefore::keep`].
+    fn succeeded(&mut self) -> impl Future<Output = ()>;
 }
 
 /// One plan on one database.
@@ -209,10 +297,17 @@ impl Work<'_> {
         Ok(found)
     }
 
-    /// Whether `populate` will apply migrations or seeds.
-    fn is_due(&self, found: &Found) -> bool {
-        let migrations = self.plan.migrates() && self.migrations_are_due(&found.migrations);
-        migrations || (self.plan.seeds() && found.seeds.is_unbegun())
+    /// Whether something will be applied.
+    fn is_due(&self, wanted: Wanted, found: &Found) -> bool {
+        let migrations = self.migrations_are_due(&found.migrations);
+        match wanted {
+            Wanted::Plan => {
+                (self.plan.migrates() && migrations)
+                    || (self.plan.seeds() && found.seeds.is_unbegun())
+            }
+            Wanted::Migrations => self.plan.migrations.is_command() || migrations,
+            Wanted::Seeds => !found.seeds.pending.is_empty(),
+        }
     }
 
     /// Whether migrations are pending. When the files have drifted, applying them fails and changes
@@ -220,8 +315,34 @@ impl Work<'_> {
     fn migrations_are_due(&self, found: &Standing) -> bool {
         let Standing { pending, changed, missing, out_of_order, dirty, .. } = found;
         let allows = self.context.spec.migrations.out_of_order == OutOfOrder::Allow;
-        let has_drifted = [changed, missing, dirty].iter().any(|list| !list.is_empty());
+        // Another tool is run all the same.
+        let has_drifted =
+            found.tool.is_none() && [changed, missing, dirty].iter().any(|list| !list.is_empty());
         !pending.is_empty() && !has_drifted && (allows || out_of_order.is_empty())
+    }
+
+    /// The drift of another tool's migrations is an error on a detached head, whose database follows
+    /// the commit that is checked out, and otherwise a warning.
+    fn heed_other_tool(&self, found: &Standing) -> Result<()> {
+        match found.drift_of_tool().filter(|_| self.plan.migrates()) {
+            Some(drift) if self.context.spec.is_of_detached_heads() => {
+                Err(Error::new(Kind::Drift, drift))
+            }
+            _ => {
+                self.tell_of_other_tool(found);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says which migrations another tool has applied in a form that the files do not have any more.
+    /// The tool is run all the same, because it may know better.
+    fn tell_of_other_tool(&self, found: &Standing) {
+        if let Some(drift) = found.drift_of_tool().filter(|_| self.plan.migrates()) {
+            self.context
+                .events
+                .warn(format!("{drift}; devdb reset makes a database from the present files"));
+        }
     }
 
     async fn populate(&self, encrypting: Option<Encrypting>) -> Result<Populated> {
@@ -253,6 +374,7 @@ impl Work<'_> {
         if plan.seeds() && seeds.is_unbegun() {
             self.apply_seeds(&mut connection, encrypting, &mut applied).await?;
         } else {
+            key::compare(self.context, plan, &mut connection).await?;
             note_seeds(seeds, &mut applied);
         }
         Ok(close(connection, applied).await)
@@ -299,6 +421,9 @@ impl Work<'_> {
         let before = self.plan.migrations.standing(connection).await?;
         let done = self.plan.seeds.apply(self.target(encrypting), Insist::No).await?;
         let has_seeded = !(done.files.is_empty() && done.commands.is_empty());
+        if has_seeded {
+            key::note(self.context, self.plan, connection).await?;
+        }
         applied.seeds_applied.extend(done.files);
         applied.commands_run.extend(done.commands);
         if has_seeded {
@@ -342,7 +467,8 @@ impl Work<'_> {
         let Context { environment, events, key, spec, .. } = self.context;
         let encrypt = key.encrypter(events);
         let project_id = &spec.owner.project_id;
-        Target { address: self.address, environment, project_id, events, encrypt, encrypting }
+        let address = self.address;
+        Target { address, environment, project_id, events, key, encrypt, encrypting }
     }
 }
 

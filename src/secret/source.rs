@@ -9,9 +9,11 @@ use zeroize::Zeroizing;
 
 use super::{Key, existing_project_key, project_key, project_key_file};
 use crate::config::dotenv;
+use crate::db::key_record::KeyMark;
 use crate::db::seed::Encrypt;
 use crate::error::{Error, Result};
 use crate::event::Events;
+use crate::spec::digest;
 
 /// Where to read the key, or to make one, when it is needed.
 #[derive(Debug, Clone)]
@@ -129,6 +131,39 @@ impl KeySource {
                 Ok(Some(Zeroizing::new(given.text.expose_secret().to_owned())))
             }
             (existing, _) => Ok(existing?.map(|key| key.to_base64())),
+        }
+    }
+
+    /// What tells the key from others. Takes the time of one key derivation.
+    ///
+    /// # Errors
+    /// As [`KeySource::text`].
+    pub fn mark(&self) -> Result<Option<KeyMark>> {
+        let Some(digest) = self.digest()? else { return Ok(None) };
+        let fingerprint = self.existing().ok().flatten().map(|key| key.fingerprint());
+        Ok(Some(KeyMark { digest, fingerprint }))
+    }
+
+    /// A digest of the key, which takes no time. None when there is no key.
+    ///
+    /// # Errors
+    /// As [`KeySource::text`].
+    pub fn digest(&self) -> Result<Option<String>> {
+        Ok(self.text()?.map(|text| digest(["devdb key of rows", text.as_str()])))
+    }
+
+    /// Whether a person set the key.
+    pub fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// The variable and its value, when only an env file has it.
+    pub fn in_file(&self) -> Option<(&str, &str)> {
+        match &self.given {
+            Some(Given { text, place: Place::File(_) }) => {
+                Some((&self.variable, text.expose_secret()))
+            }
+            _ => None,
         }
     }
 

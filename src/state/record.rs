@@ -107,6 +107,10 @@ pub struct GenerationRecord {
     /// What it is a copy of. None when it is no copy of a generation, or has been current itself.
     #[serde(default)]
     pub copied: Option<Copied>,
+    /// The copy from before migrations or seeds were applied to it, as long as they have not
+    /// succeeded. After several attempts it is the copy from before the first one.
+    #[serde(default)]
+    pub attempted_after: Option<u32>,
 }
 
 /// What a generation of before is a copy of.
@@ -184,6 +188,7 @@ impl GenerationRecord {
             for_good: false,
             profile: None,
             copied: None,
+            attempted_after: None,
         }
     }
 

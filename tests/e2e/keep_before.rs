@@ -8,6 +8,8 @@ crate::on_both_engines!(
     undo_brings_back_what_seeds_and_commands_deleted,
     nothing_is_applied_when_no_copy_can_be_made,
     a_migration_that_fails_again_makes_no_second_copy,
+    the_copy_from_before_the_first_failure_is_named,
+    of_two_at_once_only_the_one_that_applies_keeps_a_copy,
 );
 
 const DESTRUCTIVE: &str = "DELETE FROM items; ALTER TABLE items DROP COLUMN name;\n";
@@ -100,7 +102,7 @@ fn nothing_is_applied_when_no_copy_can_be_made(sandbox: &Sandbox) {
     sandbox.sql("insert into items (name) values ('mine')");
     // A copy of the data directory would lack a tablespace that is elsewhere.
     let place = format!("/tmp/{}", sandbox.project_name());
-    sandbox.sql(&format!("copy (select 1) to program 'mkdir -m 700 {place}'"));
+    sandbox.sql(&format!("copy (select 1) to program 'cat >/dev/null; mkdir -m 700 {place}'"));
     sandbox.sql(&format!("create tablespace elsewhere location '{place}'"));
     let before = sandbox.leftovers();
     sandbox.write("migrations/20260103000000_b.sql", DESTRUCTIVE);
@@ -115,7 +117,7 @@ fn nothing_is_applied_when_no_copy_can_be_made(sandbox: &Sandbox) {
     assert_eq!(kept_before(&up), None);
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.sql("drop tablespace elsewhere");
-    sandbox.sql(&format!("copy (select 1) to program 'rmdir {place}'"));
+    sandbox.sql(&format!("copy (select 1) to program 'cat >/dev/null; rmdir {place}'"));
     sandbox.run(&["down", "--purge", "--yes"]).ok();
 }
 
@@ -156,4 +158,62 @@ fn a_migration_that_fails_again_makes_no_second_copy(sandbox: &Sandbox) {
     assert_eq!(names(sandbox), "mine");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+fn the_copy_from_before_the_first_failure_is_named(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    let file = "migrations/20260103000000_b.sql";
+    sandbox.write(file, "-- no-transaction\nDELETE FROM items;\nSELECT 1/0;\n");
+    let first = sandbox.run(&["up"]).exits(20).says("devdb undo");
+    assert!(!first.stderr.contains("first attempt"), "{}", first.stderr);
+    let kept = sandbox.run(&["generations", "--json"]).ok().json();
+    let kept = kept["result"]["generations"].as_array().unwrap().clone();
+    let kept = kept.iter().find(|one| one["why"] == "before_migrate").unwrap();
+    let (number, way) =
+        (kept["number"].to_string(), format!("devdb generations switch {} ", kept["number"]));
+    for command in ["up", "migrate"] {
+        sandbox.sql("insert into items (name) values ('late')");
+        sandbox.run(&[command]).exits(20).says(&way);
+    }
+    sandbox.sql("insert into items (name) values ('later')");
+    sandbox.write(file, "-- no-transaction\nALTER TABLE items ADD COLUMN b int;\n");
+    sandbox.run(&["up"]).ok().says(&way);
+    // What succeeded is no failed attempt.
+    sandbox.write("migrations/20260104000000_c.sql", "ALTER TABLE items ADD COLUMN c int;\n");
+    let next = sandbox.run(&["up"]).ok().says("devdb undo");
+    assert!(!next.stderr.contains("first attempt"), "{}", next.stderr);
+    sandbox.run(&["generations", "switch", &number]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn of_two_at_once_only_the_one_that_applies_keeps_a_copy(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write(
+        "migrations/20260103000000_b.sql",
+        "SELECT pg_sleep(8); DELETE FROM items WHERE name = 'mine';\n",
+    );
+    // The first one starts the server and has the lock while it migrates. The second one sees a
+    // server that runs and a migration that is pending.
+    sandbox.run(&["stop"]).ok();
+    let reports = std::thread::scope(|scope| {
+        let first = scope.spawn(|| sandbox.run(&["up", "--json"]).ok().json());
+        let sleeps = "select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()";
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while sandbox.run(&["psql", "-Atc", sleeps]).stdout.trim() != "1" {
+            assert!(std::time::Instant::now() < until, "the first one does not migrate");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let second = sandbox.run(&["up", "--json"]).ok().json();
+        [first.join().unwrap(), second]
+    });
+    let [first, second] = reports.each_ref().map(kept_before);
+    assert!(first.is_some() && second.is_none(), "{reports:#?}");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
 }

@@ -18,8 +18,29 @@ crate::on_both_engines!(
     a_renamed_directory_keeps_its_database,
     migrations_are_applied_and_a_failing_one_leaves_the_earlier,
     seeds_are_applied_once_and_a_change_is_said,
+    a_restart_with_settings_that_fail_leaves_the_database_running,
     the_profile_of_the_seeds_is_remembered,
 );
+
+fn a_restart_with_settings_that_fail_leaves_the_database_running(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let before = sandbox.sql("select pg_postmaster_start_time()");
+    sandbox.run(&["restart"]).ok();
+    assert_ne!(sandbox.sql("select pg_postmaster_start_time()"), before);
+    for settings in ["settings: { shared_buffers: 1kB }", "user: other", "version: 14"] {
+        sandbox.write("devdb.yaml", &format!("project: shop\npostgres: {{ {settings} }}\n"));
+        let failed = sandbox.run(&["restart"]);
+        assert_ne!(failed.code, 0, "{settings}");
+        sandbox.write("devdb.yaml", "project: shop\n");
+        assert_eq!(sandbox.sql("select count(*) from items"), "1", "{settings}");
+    }
+    // A change of the settings that works is a restart, too.
+    sandbox.write("devdb.yaml", "project: shop\npostgres: { settings: { work_mem: 5MB } }\n");
+    sandbox.run(&["restart"]).ok();
+    assert_eq!(sandbox.sql("show work_mem"), "5MB");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
 
 fn the_profile_of_the_seeds_is_remembered(sandbox: &Sandbox) {
     sandbox.project();
@@ -58,6 +79,14 @@ fn the_profile_of_the_seeds_is_remembered(sandbox: &Sandbox) {
     assert_eq!(names(), "Big,First");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(), "Big,Demo,First");
+
+    // When its directory is gone, the database goes on, and the way out that is said works.
+    std::fs::remove_dir_all(sandbox.path("seeds/big one")).unwrap();
+    let up = sandbox.run(&["up"]).ok();
+    up.says("the seed profile big one has no directory").says("devdb reset --profile dev");
+    for command in ["seed", "reset"] {
+        sandbox.run(&[command]).exits(3).says("devdb reset --profile dev");
+    }
 
     // The usual profile is not remembered, so that a change of the files counts.
     sandbox.run(&["reset", "--profile", "dev"]).ok();

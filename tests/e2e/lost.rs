@@ -6,6 +6,7 @@ use crate::sandbox::{Ran, Sandbox, psql};
 crate::on_both_engines!(
     a_dropped_database_is_brought_back_by_what_the_error_names,
     a_damaged_data_directory_is_brought_back_by_what_the_error_names,
+    a_damaged_generation_is_no_way_back_from_itself,
     a_snapshot_that_another_program_removed_is_said_to_be_gone,
 );
 
@@ -54,6 +55,25 @@ fn a_damaged_data_directory_is_brought_back_by_what_the_error_names(sandbox: &Sa
     names_both_newest_first(failed);
     sandbox.run(&["undo"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items where name = 'old'"), "1");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn a_damaged_generation_is_no_way_back_from_itself(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('old')");
+    sandbox.sql("copy (select 1) to program 'cat >/dev/null; rm global/pg_control'");
+    drop(sandbox.run(&["stop"]));
+    let reset = sandbox.run(&["reset", "--json"]).ok().json();
+    let damaged = reset["result"]["former_generation"].to_string();
+    sandbox.sql("insert into items (name) values ('new')");
+    let failed = sandbox.run(&["generations", "switch", &damaged]).exits(11);
+    let said = format!("cannot switch to generation {damaged}");
+    let failed = failed.says("nothing was replaced").says(&said);
+    for useless in ["devdb undo ", &format!("devdb generations switch {damaged} ")] {
+        assert!(!failed.stderr.contains(useless), "{}", failed.stderr);
+    }
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'new'"), "1");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
 }
 

@@ -9,6 +9,7 @@ use crate::sandbox::{Ran, Sandbox, finish};
 crate::on_both_engines!(
     a_project_of_another_tool_is_told_what_to_write,
     a_new_file_is_applied_to_what_is_cached,
+    applied_files_that_change_or_go_are_said,
     migrations_that_seeds_take_back_are_applied_again,
     line_endings_never_count,
 );
@@ -136,17 +137,22 @@ fn a_project_of_another_tool_is_told_what_to_write(sandbox: &Sandbox) {
             .iter()
             .find_map(|(name, _)| name.find("migrations/").map(|at| &name[..at + 10]));
         let directory = directory.unwrap();
-        // What `devdb init` writes does not name the tool, so devdb looks for it.
-        run(&["init"]).ok();
+        // The settings do not name the tool, so devdb looks for it.
+        sandbox.write(&at("devdb.yaml"), "postgres: { version: 15 }\n");
         let told = run(&["up", "--json"]).says(&format!("migrations of {}", project.tool));
         assert_eq!(told.code, if directory == "migrations" { 3 } else { 0 });
+        // `devdb init` looks before it writes.
+        std::fs::remove_file(sandbox.path(&at("devdb.yaml"))).unwrap();
+        run(&["init"]).ok().says(&format!("{directory} has migrations of {}", project.tool));
+        let written = std::fs::read_to_string(sandbox.path(&at("devdb.yaml"))).unwrap();
         sandbox.write(&at("devdb.yaml"), &format!("migrations: {{ path: {directory} }}\n"));
         run(&["migrate", "status"]).exits(3).says(project.tool);
         let refused = run(&["up", "--json"]).exits(3).says(project.tool);
         // What it says to write works as it is.
         let hints = refused.json()["error"]["hints"].clone();
         let (section, _) = hints[0].as_str().unwrap().split_once("   in devdb.yaml").unwrap();
-        sandbox.write(&at("devdb.yaml"), &format!("{section}\n"));
+        assert!(written.lines().any(|line| line == section), "{section} is not in\n{written}");
+        sandbox.write(&at("devdb.yaml"), &written);
         run(&["up"]).ok();
         let url = run(&["url"]).ok().line();
         let there = crate::sandbox::psql(&url, "select to_regclass('a'), to_regclass('c')").ok();
@@ -219,6 +225,58 @@ fn a_new_file_is_applied_to_what_is_cached(sandbox: &Sandbox) {
     sandbox.write("migrations/20260303120000_t.sql", "create table other ();\n");
     assert_eq!(cached(sandbox.run(&["reset", "--json"]).ok()), "miss");
     assert_eq!(log(), "23");
+}
+
+fn applied_files_that_change_or_go_are_said(sandbox: &Sandbox) {
+    crate::branch::repository(sandbox);
+    let git = |arguments: &[&str]| crate::branch::git(&sandbox.work(), arguments);
+    sandbox.write(
+        "devdb.yaml",
+        "project: shop\nisolation: branch\nmigrations:\n  command: [sh, migrate.sh]\n  inputs: [\"m/*.sql\", migrate.sh]\n\
+         seeds: { command: [\"true\"], inputs: [migrate.sh] }\n",
+    );
+    sandbox.write("migrate.sh", &MIGRATE.replace("migrations/", "m/"));
+    let commit = |number: u32| {
+        let file = format!("m/2026030{number}120000_t.sql");
+        sandbox.write(&file, &format!("create table t{number} (a int);\n"));
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "a step"]);
+        file
+    };
+    let first = commit(1);
+    let second = commit(2);
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["status", "--check"]).ok();
+
+    // It stays said although the tool has run again, until the database is made anew.
+    sandbox.write(&first, "create table t1 (a int, b int);\n");
+    sandbox.run(&["status"]).ok().says(&format!("changed      {first}")).says("devdb reset");
+    let said = format!("{first} has changed since sh migrate.sh ran; devdb reset");
+    sandbox.run(&["up"]).ok().says(&said);
+    sandbox.run(&["up"]).ok().says(&said);
+    sandbox.run(&["migrate"]).ok().says(&said);
+    sandbox.run(&["status", "--check"]).exits(21).says(&first);
+    sandbox.run(&["migrate", "status", "--check"]).exits(21).says(&first);
+    std::fs::remove_file(sandbox.path(&second)).unwrap();
+    sandbox.run(&["up"]).ok().says(&format!("{first} has changed, and {second} is gone since"));
+    sandbox.run(&["status"]).ok().says(&format!("missing      {second}"));
+    // A file that is as it was counts as unchanged, and so do all after a reset.
+    git(&["checkout", "-q", "--", "m"]);
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["status", "--check"]).ok();
+    sandbox.write(&first, "create table t1 (a int, b int);\n");
+    sandbox.run(&["reset"]).ok();
+    sandbox.run(&["status", "--check"]).ok();
+    assert_eq!(sandbox.sql("select count(b) from t1"), "0");
+    git(&["checkout", "-q", "--", "m"]);
+
+    // A bisect sees that the commit lacks a migration.
+    git(&["checkout", "-q", "--detach"]);
+    sandbox.run(&["up"]).ok();
+    git(&["checkout", "-q", "main~1"]);
+    let renewed = sandbox.run(&["up", "--json"]).ok().json();
+    assert_eq!(renewed["result"]["how"], "renewed", "{renewed:#}");
+    assert_eq!(sandbox.sql("select to_regclass('t1'), to_regclass('t2')"), "t1|");
 }
 
 fn migrations_that_seeds_take_back_are_applied_again(sandbox: &Sandbox) {

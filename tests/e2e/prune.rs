@@ -51,6 +51,13 @@ fn prune(sandbox: &Sandbox) {
     sandbox.docker(&["volume", "prune", "-f"]);
 }
 
+/// The lines of doctor about what clean-up commands of Docker can remove.
+fn at_risk(sandbox: &Sandbox) -> Vec<String> {
+    let doctor = sandbox.run(&["doctor"]).ok().stdout;
+    let lines = doctor.lines().filter_map(|line| line.strip_prefix("warn "));
+    lines.filter(|line| line.contains("prune")).map(str::to_owned).collect()
+}
+
 fn has(sandbox: &Sandbox, name: &str) -> bool {
     sandbox.sql(&format!("select count(*) from items where name = '{name}'")) == "1"
 }
@@ -84,9 +91,22 @@ fn what_devdb_keeps_survives_docker_volume_prune() {
     sandbox.run(&["up", "--no-migrate"]).ok();
     assert_eq!(holders(sandbox), holder, "the same while nothing changes");
 
+    // What clean-up commands can remove is said by doctor, and only then.
+    assert_eq!(at_risk(sandbox), Vec::<String>::new(), "everything is held");
+    sandbox.docker(&["rm", "-f", &holder[0]]);
+    let lines = at_risk(sandbox);
+    assert!(matches!(&lines[..], [line] if line.starts_with("docker volume prune: ")), "{lines:?}");
+    sandbox.run(&["restart"]).ok();
+    assert_eq!(at_risk(sandbox), Vec::<String>::new(), "held again, as doctor says");
+
     // Without a running server, too, as far as the engine lets it.
     for end in ["stop", "down"] {
         sandbox.run(&[end]).ok();
+        let lines = at_risk(sandbox);
+        assert!(
+            matches!(&lines[..], [line] if line.starts_with("docker system prune --volumes: ")),
+            "{lines:?}"
+        );
         prune(sandbox);
         sandbox.run(&["up", "--no-migrate"]).ok();
         assert!(has(sandbox, "two"), "after {end}");

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use crate::sandbox::{On, Sandbox, docker, finish, psql};
 
 crate::on_both_engines!(
+    another_key_than_that_of_the_rows_is_said,
+    a_seed_command_gets_the_key_of_the_env_file,
     the_password_is_nowhere_it_should_not_be,
     node_decrypts_what_the_seeds_wrote
 );
@@ -118,4 +120,59 @@ fn node_decrypts_what_the_seeds_wrote(sandbox: &Sandbox) {
         assert!(!error.contains(&key) && !error.contains(&other), "a key shows: {error}");
         assert!(errors.iter().skip(n + 1).all(|later| later != error), "{error}");
     }
+}
+
+fn another_key_than_that_of_the_rows_is_said(sandbox: &Sandbox) {
+    const SAID: &str = "encrypted with another key (fingerprint ";
+    sandbox.write("devdb.yaml", "project: shop\n");
+    sandbox.write(
+        "migrations/20260101000000_a.sql",
+        "CREATE TABLE notes (id bigserial PRIMARY KEY, text text);\n",
+    );
+    sandbox.write("seeds/1.yaml", "notes:\n  one:\n    text: !encrypt hidden\n");
+    let key = sandbox.run(&["secret", "keygen"]).ok().line();
+    sandbox.write(".env", &format!("ENCRYPTION_KEY={key}\n"));
+    let said = |ran: crate::sandbox::Ran| format!("{}{}", ran.stdout, ran.stderr).contains(SAID);
+    sandbox.run(&["up"]).ok();
+    assert!(!said(sandbox.run(&["up"]).ok()) && !said(sandbox.run(&["status"]).ok()));
+
+    // A lost file: devdb would take the project's own key.
+    std::fs::remove_file(sandbox.path(".env")).unwrap();
+    sandbox.run(&["up"]).ok().says(SAID).says("devdb reset");
+    sandbox.run(&["status"]).ok().says(SAID);
+    sandbox.write("seeds/2.sql", "INSERT INTO notes (text) VALUES ('plain');\n");
+    sandbox.run(&["seed"]).ok();
+    sandbox.write("seeds/3.yaml", "notes:\n  three:\n    text: !encrypt hidden\n");
+    sandbox.run(&["seed"]).exits(3).says(SAID).says("nothing was applied");
+    assert_eq!(sandbox.sql("select count(*) from notes"), "2");
+    // Each way out that is named works.
+    sandbox.write(".env", &format!("ENCRYPTION_KEY={key}\n"));
+    assert!(!said(sandbox.run(&["seed"]).ok()));
+    std::fs::remove_file(sandbox.path(".env")).unwrap();
+    sandbox.run(&["reset"]).ok();
+    assert!(!said(sandbox.run(&["up"]).ok()));
+    // The record belongs to the data.
+    sandbox.run(&["undo"]).ok();
+    sandbox.run(&["status"]).ok().says(SAID);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn a_seed_command_gets_the_key_of_the_env_file(sandbox: &Sandbox) {
+    sandbox.write(
+        "devdb.yaml",
+        "project: shop\nseeds:\n  command: [sh, seed.sh]\n  inputs: [seed.sh]\n",
+    );
+    sandbox
+        .write("seed.sh", "psql -Xqc \"create table keys as select '$ENCRYPTION_KEY' as key\"\n");
+    let first = sandbox.run(&["secret", "keygen"]).ok().line();
+    sandbox.write(".env", &format!("ENCRYPTION_KEY={first}\n"));
+    sandbox.run(&["up"]).ok();
+    assert_eq!(sandbox.sql("select key from keys"), first);
+    // Another key makes another state.
+    let second = sandbox.run(&["secret", "keygen"]).ok().line();
+    sandbox.write(".env", &format!("ENCRYPTION_KEY={second}\n"));
+    sandbox.run(&["up"]).ok().says("encrypted with another key");
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(sandbox.sql("select key from keys"), second);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
 }

@@ -28,18 +28,8 @@ const NAMED: usize = 5;
 /// `Config`, with the tool and what to write into devdb.yaml.
 pub(super) fn check(folder: &Folder, listing: &Listing) -> Result<()> {
     let Some(path) = folder.path() else { return Ok(()) };
-    let directories: Vec<Inside> = listing
-        .directories
-        .iter()
-        .map(|name| Ok(Inside { name, listing: folder.directory(name).list()? }))
-        .collect::<Result<_>>()?;
-    let found = directories.iter().find_map(Inside::tool).or_else(|| {
-        listing.files.iter().find_map(|name| {
-            let tool = tool_of_file(path, name)?;
-            Some((tool, format!("{name} is a file of {}", tool.name)))
-        })
-    });
-    if let Some((tool, evidence)) = found {
+    let directories = inside(folder, listing)?;
+    if let Some((tool, evidence)) = tool_by_names(path, listing, &directories) {
         return Err(belongs_to(folder, tool).because(evidence));
     }
     let is_ignored = |name: &&String| !is_sql(name) && !files::is_page(name);
@@ -52,21 +42,74 @@ pub(super) fn check(folder: &Folder, listing: &Listing) -> Result<()> {
     }
 }
 
+fn inside<'a>(folder: &Folder, listing: &'a Listing) -> Result<Vec<Inside<'a>>> {
+    let names = listing.directories.iter();
+    names.map(|name| Ok(Inside { name, listing: folder.directory(name).list()? })).collect()
+}
+
+/// The tool that the names in a directory show, and how one sees it.
+fn tool_by_names(
+    path: &Path,
+    listing: &Listing,
+    directories: &[Inside<'_>],
+) -> Option<(&'static Tool, String)> {
+    directories.iter().find_map(Inside::tool).or_else(|| {
+        listing.files.iter().find_map(|name| {
+            let tool = tool_of_file(path, name)?;
+            Some((tool, format!("{name} is a file of {}", tool.name)))
+        })
+    })
+}
+
 /// Refuses a file that another tool reads in parts, as its markers say.
 ///
 /// # Errors
 /// `Config`, with the line, the tool and what to write into devdb.yaml.
 pub(super) fn check_markers(folder: &Folder, name: &str, source: &SourceText) -> Result<()> {
-    let found = MARKERS.iter().find_map(|marker| {
-        let mut lines = source.text.lines().enumerate();
-        let (index, line) = lines.find(|(_, line)| marker.is_in(line))?;
-        Some((marker.tool, index + 1, line.trim()))
-    });
-    let Some((tool, number, line)) = found else { return Ok(()) };
+    let Some((tool, number, line)) = marker(source) else { return Ok(()) };
     let evidence = format!("{name}:{number} has a marker of {}: {line}", tool.name);
     Err(belongs_to(folder, tool)
         .because(evidence)
         .because("devdb would run the whole file, also what takes its changes back"))
+}
+
+/// The first line that only another tool understands, with its number.
+fn marker(source: &SourceText) -> Option<(&'static Tool, usize, &str)> {
+    MARKERS.iter().find_map(|marker| {
+        let mut lines = source.text.lines().enumerate();
+        let (index, line) = lines.find(|(_, line)| marker.is_in(line))?;
+        Some((marker.tool, index + 1, line.trim()))
+    })
+}
+
+/// Migrations of another tool in a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherTool {
+    /// The tool's name.
+    pub name: &'static str,
+    /// Where its migrations are, relative to the project.
+    pub place: &'static str,
+    /// The section of devdb.yaml that lets the tool apply them. None when every project calls the
+    /// tool in a way of its own.
+    pub section: Option<String>,
+}
+
+/// Looks for migrations of another tool in a project that may have no devdb.yaml yet.
+pub fn other_tool(root: &Path) -> Option<OtherTool> {
+    PLACES.iter().find_map(|place| {
+        let path = root.join(place);
+        let folder = Folder::Disk(path.clone());
+        let listing = folder.list().ok().filter(|_| path.is_dir())?;
+        let directories = inside(&folder, &listing).ok()?;
+        let by_marker = || {
+            let name = listing.files.iter().find(|name| is_sql(name))?;
+            let source = folder.read(name, Kind::Config).ok()?;
+            marker(&source).map(|(tool, ..)| tool)
+        };
+        let by_names = tool_by_names(&path, &listing, &directories).map(|(tool, _)| tool);
+        let tool = by_names.or_else(by_marker)?;
+        Some(OtherTool { name: tool.name, place, section: tool.section(root, place) })
+    })
 }
 
 /// Where other tools keep their migrations, relative to the project.

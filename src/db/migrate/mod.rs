@@ -12,6 +12,7 @@ mod status;
 pub(super) mod table;
 mod tools;
 
+pub use foreign::{OtherTool, other_tool};
 pub use line_endings::{LineEndings, record_line_endings};
 pub use load::{MigrationFile, MigrationSet, load};
 pub use new_file::new_file;

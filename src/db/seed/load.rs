@@ -74,6 +74,11 @@ impl SeedSet {
         self.files.iter().any(|file| file.encrypts)
     }
 
+    /// Whether an `!encrypt` value occurs in one of the files with these names.
+    pub fn encrypts(&self, names: &[String]) -> bool {
+        self.files.iter().any(|file| file.encrypts && names.contains(&file.name))
+    }
+
     /// The contents of the files. Reads them now, if [`load`] did not have to.
     ///
     /// # Errors
@@ -165,10 +170,20 @@ impl Found {
     }
 }
 
+/// Whether the profile has a directory, or needs none. True when devdb cannot look.
+pub fn has_profile(directory: &Files, profile: &str) -> bool {
+    let listing = Folder::open(directory, &embedded::SEEDS, "seeds.path").and_then(|it| it.list());
+    listing.map_or(true, |listing| profile == DEFAULT_PROFILE || has_directory(&listing, profile))
+}
+
+fn has_directory(listing: &Listing, profile: &str) -> bool {
+    listing.directories.iter().any(|name| name == profile)
+}
+
 fn find(directory: &Files, profile: &str) -> Result<Vec<Found>> {
     let folder = Folder::open(directory, &embedded::SEEDS, "seeds.path")?;
     let listing = folder.list()?;
-    let has_directory = listing.directories.iter().any(|name| name == profile);
+    let has_directory = has_directory(&listing, profile);
     if profile != DEFAULT_PROFILE && !has_directory {
         let failure = Error::new(
             Kind::Config,

@@ -18,5 +18,5 @@ mod yaml;
 
 pub use apply::{AppliedSeed, SeedOutcome, apply};
 pub use encrypt::{Encrypt, Encrypting};
-pub use load::{SeedFile, SeedSet, load};
+pub use load::{SeedFile, SeedSet, has_profile, load};
 pub use record::{RecordedSeed, SeedStatus, status};

@@ -5,20 +5,22 @@
 //! The holder's labels have no generation and no role, so it is no server. It is replaced when the
 //! set of volumes changes, and runs as long as the instance's server runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerSummaryStateEnum, HealthConfig, HostConfig, Mount, MountType,
+    MountVolumeOptions, RestartPolicy, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::{StartContainerOptions, StopContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+};
 use chrono::Utc;
 
 use super::container::{Evict, tmpfs};
 use super::image::missing_image;
 use super::label::{self, Labels, Object, Reading};
 use super::{Docker, failure};
-use crate::engine::Holding;
+use crate::engine::{Exposed, Holding};
 use crate::error::Result;
 use crate::spec::Owner;
 
@@ -39,7 +41,7 @@ impl Docker {
     /// # Errors
     /// `NotOurs` when something else has the holder's name, `Image` when the image is missing.
     pub async fn hold(&self, holding: &Holding<'_>) -> Result<()> {
-        let volumes = self.volumes_to_hold(holding).await?;
+        let volumes = self.volumes_to_hold(holding.owner, holding.generations).await?;
         let names = volumes.keys().map(String::as_str).collect::<Vec<_>>().join(",");
         let name = label::holder_name(holding.owner);
         let id = match self.holder(&name).await? {
@@ -73,6 +75,53 @@ impl Docker {
         }
     }
 
+    /// See [`crate::engine::Engine::exposed`].
+    ///
+    /// # Errors
+    /// `NoEngine` when the daemon does not answer.
+    pub async fn exposed(&self, owner: &Owner, generations: &[u32]) -> Result<Exposed> {
+        let volumes = self.volumes_to_hold(owner, generations).await?;
+        let key = owner.key();
+        let options =
+            ListContainersOptionsBuilder::new().all(true).filters(&label::filter(Some(&key)));
+        let listed = self.client.list_containers(Some(options.build())).await;
+        let listed = listed.map_err(|refusal| self.failed(&refusal, "cannot list containers"))?;
+        let (mut mounted, mut in_use) = (BTreeSet::new(), BTreeSet::new());
+        for container in listed {
+            let does_run = !matches!(
+                container.state,
+                None | Some(
+                    ContainerSummaryStateEnum::CREATED
+                        | ContainerSummaryStateEnum::EXITED
+                        | ContainerSummaryStateEnum::DEAD
+                )
+            );
+            let mounts = container.mounts.unwrap_or_default().into_iter();
+            for volume in mounts.filter_map(|mount| mount.name) {
+                if does_run {
+                    in_use.insert(volume.clone());
+                }
+                mounted.insert(volume);
+            }
+        }
+        let without = |used: &BTreeSet<String>| {
+            volumes.keys().filter(|volume| !used.contains(*volume)).count()
+        };
+        let takes_named = self.version().await?.prunes_named_volumes();
+        Ok(Exposed {
+            unmounted: without(&mounted),
+            unused: without(&in_use),
+            volume_prune: match takes_named {
+                true => "docker volume prune",
+                false => "docker volume prune --all",
+            },
+            system_prune: match takes_named {
+                true => "docker system prune --volumes",
+                false => "docker system prune with docker volume prune --all",
+            },
+        })
+    }
+
     /// Removes the holder when it mounts this volume, so that the volume can be removed. The caller
     /// calls [`Docker::hold`] afterwards.
     pub(super) async fn let_go(&self, owner: &Owner, volume: &str) -> Result<()> {
@@ -86,13 +135,16 @@ impl Docker {
     }
 
     /// Existing volumes only: to mount a missing one would make it, empty.
-    async fn volumes_to_hold(&self, holding: &Holding<'_>) -> Result<BTreeMap<String, Labels>> {
-        let key = holding.owner.key();
-        let generations = self.generations(Some(&key)).await?.into_iter();
-        let wanted = generations.filter(|one| holding.generations.contains(&one.id));
+    async fn volumes_to_hold(
+        &self,
+        owner: &Owner,
+        generations: &[u32],
+    ) -> Result<BTreeMap<String, Labels>> {
+        let exist = self.generations(Some(&owner.key())).await?.into_iter();
+        let wanted = exist.filter(|one| generations.contains(&one.id));
         let mut volumes: BTreeMap<String, Labels> =
             wanted.map(|one| (one.handle.clone(), label::of_existing(&one, Utc::now()))).collect();
-        let snapshots = self.snapshot_volumes(holding.owner).await?.into_iter();
+        let snapshots = self.snapshot_volumes(owner).await?.into_iter();
         volumes.extend(snapshots.map(|(volume, _)| (volume.name, volume.labels)));
         Ok(volumes)
     }

@@ -48,8 +48,22 @@ const LEASE: &str = "devdb.lock.lease";
 pub struct ContainerLock {
     docker: Docker,
     /// The id and the name of the container.
-    container: Option<(String, String)>,
+    container: Result<(String, String), Absence>,
     beating: Option<JoinHandle<()>>,
+}
+
+/// Why a lock has no container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    NothingToGuard,
+    DiskFull,
+}
+
+impl ContainerLock {
+    /// Whether the lock is not held, because the daemon's disk is full.
+    pub fn lacks_room(&self) -> bool {
+        self.container == Err(Absence::DiskFull)
+    }
 }
 
 /// The last number that each holder has shown, and when it changed.
@@ -67,7 +81,7 @@ impl Docker {
     pub async fn try_lock(&self, name: &str, image: &str) -> Result<Option<ContainerLock>> {
         let container = format!("devdb-lock-{name}");
         let Some(image) = self.image_for_lock(image).await? else {
-            return Ok(Some(self.no_lock()));
+            return Ok(Some(self.no_lock(Absence::NothingToGuard)));
         };
         let options = CreateContainerOptionsBuilder::new().name(&container).build();
         match self.client.create_container(Some(options), body(name, &image)).await {
@@ -80,15 +94,17 @@ impl Docker {
             Err(refusal) if failure::is_missing(&refusal) => Ok(None),
             // Commands that make room have to work on a full disk. The lock of this home directory
             // still holds.
-            Err(refusal) if is_disk_full(&refusal.to_string()) => Ok(Some(self.no_lock())),
+            Err(refusal) if is_disk_full(&refusal.to_string()) => {
+                Ok(Some(self.no_lock(Absence::DiskFull)))
+            }
             Err(refusal) => {
                 Err(self.failed(&refusal, format!("cannot create the container \"{container}\"")))
             }
         }
     }
 
-    fn no_lock(&self) -> ContainerLock {
-        ContainerLock { docker: self.clone(), container: None, beating: None }
+    fn no_lock(&self, why: Absence) -> ContainerLock {
+        ContainerLock { docker: self.clone(), container: Err(why), beating: None }
     }
 
     fn locked(&self, id: String, name: String) -> ContainerLock {
@@ -105,7 +121,7 @@ impl Docker {
                 let _ = docker.client.update_container(&beating, update).await;
             }
         });
-        let container = Some((id, name));
+        let container = Ok((id, name));
         ContainerLock { docker: self.clone(), container, beating: Some(beating) }
     }
 
@@ -222,7 +238,8 @@ impl Drop for ContainerLock {
         if let Some(beating) = &self.beating {
             beating.abort();
         }
-        let Some((id, name)) = self.container.take() else { return };
+        let held = std::mem::replace(&mut self.container, Err(Absence::NothingToGuard));
+        let Ok((id, name)) = held else { return };
         GIVEN_BACK.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
         let docker = self.docker.clone();
         // A lock that stays belongs to a process that has ended. The next command breaks it.

@@ -90,12 +90,21 @@ impl std::fmt::Display for Version {
 }
 
 impl Version {
+    /// Whether `docker volume prune` removes volumes that have a name. From Docker 23 on (API 1.42)
+    /// it does so only with `--all`.
+    fn prunes_named_volumes(&self) -> bool {
+        self.is_podman || self.numbers() < (1, 42)
+    }
+
+    fn numbers(&self) -> (u32, u32) {
+        let mut parts = self.api.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    }
+
     /// # Errors
     /// `NoEngine` when the daemon is too old for devdb.
     fn check(&self) -> Result<()> {
-        let mut parts = self.api.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        let api = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if api >= OLDEST_API {
+        if self.numbers() >= OLDEST_API {
             return Ok(());
         }
         let (major, minor) = OLDEST_API;
@@ -180,5 +189,7 @@ mod tests {
         let error = version("1.40").check().unwrap_err();
         assert_eq!(error.kind(), Kind::NoEngine);
         assert!(version("").check().is_err());
+        assert!(version("1.41").prunes_named_volumes());
+        assert!(!version("1.42").prunes_named_volumes());
     }
 }

@@ -1,6 +1,7 @@
 //! Another tool's command, which may migrate or seed. The source that uses the command decides when
 //! it is due.
 
+mod drift;
 mod inputs;
 mod run;
 
@@ -8,12 +9,15 @@ use std::time::Instant;
 
 use super::growth::Growth;
 use super::source::{Applied, Stage, Target};
-use crate::db::command_record::{self, CommandLock};
+use crate::db::command_record::{self, CommandLock, CommandRecord};
 use crate::db::connect::Connection;
+use crate::db::tool_record::{self, ToolRecord};
 use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::spec::{ToolCommand, digest};
 use inputs::Inputs;
+
+pub(super) use drift::Drift;
 
 /// What the database has recorded about a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,13 +83,28 @@ impl Tool {
     /// When the connection is lost, or the table is not devdb's own.
     pub async fn recorded(&self, connection: &mut Connection) -> Result<Recorded> {
         let found = command_record::recorded(connection, self.stage.as_str()).await?;
-        Ok(self.compare(found))
+        Ok(self.compare(found.as_ref()))
     }
 
-    fn compare(&self, recorded: Option<String>) -> Recorded {
+    /// Compares the migrations that the command has applied with the files of now. `record` is what
+    /// the tool itself has recorded.
+    ///
+    /// # Errors
+    /// As [`Tool::recorded`].
+    pub async fn drift(
+        &self,
+        connection: &mut Connection,
+        record: Option<&ToolRecord>,
+    ) -> Result<Drift> {
+        let found = command_record::recorded(connection, self.stage.as_str()).await?;
+        let inputs = found.map(|found| found.inputs).unwrap_or_default();
+        Ok(Drift::between(&inputs, &self.inputs.files, record))
+    }
+
+    fn compare(&self, recorded: Option<&CommandRecord>) -> Recorded {
         match recorded {
             None => Recorded::Never,
-            Some(fingerprint) if fingerprint == self.inputs.fingerprint => Recorded::Current,
+            Some(found) if found.fingerprint == self.inputs.fingerprint => Recorded::Current,
             Some(_) => Recorded::Changed,
         }
     }
@@ -100,12 +119,19 @@ impl Tool {
         is_due: impl FnOnce(Recorded) -> bool,
     ) -> Result<Applied> {
         let mut lock = CommandLock::take(target.address).await?;
-        if !is_due(self.compare(lock.recorded(self.stage.as_str()).await?)) {
+        let found = lock.recorded(self.stage.as_str()).await?;
+        if !is_due(self.compare(found.as_ref())) {
             return Ok(Applied::default());
         }
+        let before = found.map(|found| found.inputs).unwrap_or_default();
+        let by_tool = tool_record::read(lock.connection(), &self.label()).await?;
+        let drift = Drift::between(&before, &self.inputs.files, by_tool.as_ref());
         let begun = Instant::now();
         self.run(&target).await?;
-        lock.record(self.stage.as_str(), &self.label(), self.fingerprint()).await?;
+        let inputs = drift.recorded(&before, &self.inputs.files);
+        let fingerprint = self.inputs.fingerprint.clone();
+        let record = CommandRecord { fingerprint, inputs };
+        lock.record(self.stage.as_str(), &self.label(), &record).await?;
         let took = begun.elapsed();
         target.events.emit(Event::CommandRan { command: self.label(), took });
         Ok(self.applied_if(true))

@@ -56,10 +56,12 @@ fn start(tool: &Tool, target: &Target<'_>) -> Result<Child> {
     };
     let mut spawning = Command::new(program);
     // PG variables of the person's environment must not lead the tool to another server.
-    let Target { address, environment, project_id, .. } = *target;
+    let Target { address, environment, project_id, key, .. } = *target;
     for name in hidden_from_commands(environment.names("PG")) {
         spawning.env_remove(name);
     }
+    // An application reads its env file itself; a seed command may not.
+    spawning.envs(key.in_file().filter(|_| tool.stage == Stage::Seeds));
     spawning
         .args(arguments)
         .envs(target.address.variables())
@@ -173,6 +175,7 @@ mod tests {
 
     use super::*;
     use crate::config::environment::Environment;
+    use crate::secret::KeySource;
     use crate::spec::ToolCommand;
 
     fn address() -> Address {
@@ -191,6 +194,7 @@ mod tests {
             environment: &Environment::from_pairs::<&str, &str>([]),
             project_id: "p",
             events,
+            key: &KeySource::new("KEY".into(), None, PathBuf::new(), "p".into()),
             encrypt: Arc::new(|text| Ok(text.to_owned())),
             encrypting: None,
         };
