@@ -4,7 +4,6 @@
 use chrono::{DateTime, Local, Utc};
 
 use super::observe;
-use super::settle::data_is_gone;
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -102,6 +101,20 @@ pub async fn check_data(engine: &Engine, record: &Record) -> Result<()> {
     match exist.iter().any(|one| Some(one.number) == record.current) {
         true => Ok(()),
         false => Err(data_is_gone(engine, record).await),
+    }
+}
+
+/// The error about lost data. The command adds what there is to go back to.
+pub(super) async fn data_is_gone(engine: &Engine, record: &Record) -> Error {
+    let name = record.owner.generation_name(record.current.unwrap_or_default());
+    let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
+        .because(GONE)
+        .with_missing_data();
+    match Remains::of(engine, record).await {
+        Ok(remains) if remains.is_empty() => {
+            error.hint("devdb down --purge && devdb up   makes a new database")
+        }
+        _ => error,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Opens an instance's engine and checks that the record fits what the engine has.
 
 use super::Instance;
-use super::remains::{GONE, Remains};
+use super::remains::data_is_gone;
 use crate::engine::{Engine, Role, Server};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::state::Record;
 
 impl Instance<'_> {
@@ -58,18 +58,4 @@ fn keep_promises(old: &Record, rebuilt: &mut Record) {
 
 fn has_generation(record: &Record, number: u32) -> bool {
     record.generations.iter().any(|known| known.number == number)
-}
-
-/// The error about lost data. The command adds what there is to go back to.
-pub(super) async fn data_is_gone(engine: &Engine, record: &Record) -> Error {
-    let name = record.owner.generation_name(record.current.unwrap_or_default());
-    let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
-        .because(GONE)
-        .with_missing_data();
-    match Remains::of(engine, record).await {
-        Ok(remains) if remains.is_empty() => {
-            error.hint("devdb down --purge && devdb up   makes a new database")
-        }
-        _ => error,
-    }
 }

@@ -6,7 +6,7 @@
 //! not count, but a changed comment does.
 
 use super::Plan;
-use super::command::Growth;
+use super::growth::Growth;
 use crate::engine::{Platform, ToolInputs};
 use crate::spec::{INITDB_OPTIONS, ServerSpec, digest};
 

@@ -3,6 +3,7 @@
 
 pub mod chain;
 mod command;
+mod growth;
 mod lent;
 mod migration_command;
 mod migration_files;

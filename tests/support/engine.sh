@@ -111,7 +111,7 @@ export_docker_host() {
 
 stop_engine() {
     [[ -n $ENGINE_PID ]] || return 0
-    if flock --nonblock 8; then
+    if [[ -n ${NETWORK:-} ]] || flock --nonblock 8; then
         kill "$ENGINE_PID" 2>/dev/null || :
         wait "$ENGINE_PID" || :
     else

@@ -13,7 +13,7 @@ start_registry() {
     is_published "$data" || rm -rf "$data"
     : >"$log"
     registry_config "$data" >"$SCRATCH/registry.yml"
-    setsid docker-registry serve "$SCRATCH/registry.yml" >"$log" 2>&1 </dev/null 8>&- &
+    inside setsid docker-registry serve "$SCRATCH/registry.yml" >"$log" 2>&1 </dev/null 8>&- &
     REGISTRY_PID=$!
     registry_address "$log" || return
     publish_pull_image "$data"

@@ -15,13 +15,10 @@ use futures_util::StreamExt;
 
 use super::image::{Image, missing_image};
 use super::label::{self, Labels, Mark};
-use super::{Docker, MOUNT, PGDATA, failure};
+use super::{CONTAINER_PORT, Docker, MOUNT, PGDATA, failure};
 use crate::engine::Generation;
 use crate::error::{Error, Kind, Result};
 use crate::spec::{INITDB_OPTIONS, ServerSpec};
-
-/// PostgreSQL's port inside the container, as the API writes it.
-pub(super) const CONTAINER_PORT: &str = "5432/tcp";
 
 /// The address that devdb publishes ports on when the daemon is on this machine.
 pub(super) const HOST: &str = "127.0.0.1";

@@ -51,6 +51,9 @@ const MOUNT: &str = "/devdb";
 /// a fresh file system may contain a `lost+found`.
 const PGDATA: &str = "/devdb/pgdata";
 
+/// PostgreSQL's port inside the container, as the API writes it.
+const CONTAINER_PORT: &str = "5432/tcp";
+
 /// A daemon that answered. A clone is cheap.
 #[derive(Debug, Clone)]
 pub struct Docker {

@@ -3,9 +3,9 @@
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use chrono::{DateTime, Utc};
 
-use super::container::{CONTAINER_PORT, HOST};
+use super::container::HOST;
 use super::label::{self, Mark, Object, Reading};
-use super::{Docker, failure};
+use super::{CONTAINER_PORT, Docker, failure};
 use crate::engine::{Endpoint, Server, Status};
 use crate::error::Result;
 

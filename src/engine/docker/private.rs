@@ -17,13 +17,13 @@ use chrono::Utc;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::Docker;
 use super::attached::{Input, Watched, beat, send};
-use super::container::{self, CONTAINER_PORT, Evict, gone};
+use super::container::{self, Evict, gone};
 use super::daemon::Standpoint;
 use super::files;
 use super::image::{Image, missing_image};
 use super::label::{self, Mark, Reading};
+use super::{CONTAINER_PORT, Docker};
 use crate::archive::Writer;
 use crate::engine::{
     Endpoint, Exit, GoldenLabel, GoldenState, Lease, PRIVATE_STOP_DEADLINE, PrivateLaunch, Role,

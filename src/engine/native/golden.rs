@@ -16,15 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::blocking::blocking;
 use super::directory::{self, names};
-use super::record::{self, GenerationRecord, SCHEMA};
+use super::record::{self, GOLDEN, GenerationRecord, SCHEMA};
 use super::store::Store;
 use super::{Native, copy, pool};
 use crate::engine::golden::LABEL_SCHEMA;
 use crate::engine::{DamagedGolden, Generation, GoldenLabel, GoldenState, Platform};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
-
-pub(super) const LABEL: &str = "golden.json";
 
 /// The contents of `golden.json`.
 #[derive(Serialize, Deserialize)]
@@ -190,7 +188,7 @@ pub(super) fn publish(
     // The builder synced nothing, so the data is synced before the label vouches for it.
     copy::sync(draft.path()).or_fail(Kind::Unexpected, what)?;
     record::write(
-        &draft.path().join(LABEL),
+        &draft.path().join(GOLDEN),
         &Mark { schema: SCHEMA, label: label.clone(), bytes },
     )?;
     if damage(&target).is_some() {
@@ -208,7 +206,7 @@ pub(super) fn publish(
 
 /// Reads the state in a directory. None when the label is missing or names another directory.
 pub(super) fn read_mark(place: &Path) -> Result<Option<GoldenState>> {
-    let mark: Option<Mark> = record::read(&place.join(LABEL))?;
+    let mark: Option<Mark> = record::read(&place.join(GOLDEN))?;
     Ok(mark
         .filter(|mark| mark.label.schema <= LABEL_SCHEMA && place.ends_with(mark.label.name()))
         .map(|Mark { label, bytes, .. }| GoldenState {
@@ -260,7 +258,7 @@ fn damage(place: &Path) -> Option<String> {
     if !place.is_dir() {
         return None;
     }
-    let text = fs::read(place.join(LABEL)).unwrap_or_default();
+    let text = fs::read(place.join(GOLDEN)).unwrap_or_default();
     let version: Version = serde_json::from_slice(&text).unwrap_or_default();
     let is_newer = version.schema > SCHEMA || version.label.schema > LABEL_SCHEMA;
     match read_mark(place) {

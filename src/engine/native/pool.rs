@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy;
 use super::directory::names;
-use super::golden::LABEL;
+use super::record::GOLDEN;
 use super::store::Store;
 
 /// The limit of copies, of all golden states together.
@@ -151,7 +151,7 @@ impl Made {
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
             uptime: seconds.ok_or(io::ErrorKind::InvalidData)?,
             clock: clock.as_secs_f64(),
-            label: fs::read_to_string(golden.join(LABEL)).unwrap_or_default(),
+            label: fs::read_to_string(golden.join(GOLDEN)).unwrap_or_default(),
         })
     }
 

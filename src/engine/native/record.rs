@@ -18,6 +18,9 @@ use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 /// The version of all records in this file.
 pub(super) const SCHEMA: u32 = 1;
 
+/// The file with the label of a golden state.
+pub(super) const GOLDEN: &str = "golden.json";
+
 /// `generation.json`: devdb's mark on a generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct GenerationRecord {

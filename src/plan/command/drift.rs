@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::growth::Numbered;
 use crate::db::tool_record::ToolRecord;
+use crate::plan::growth::Numbered;
 
 /// The shortest digest that a tool puts before the name of a migration, as Alembic does.
 const DIGEST_MIN: usize = 8;

@@ -2,12 +2,12 @@
 //! it is due.
 
 mod drift;
-mod growth;
 mod inputs;
 mod run;
 
 use std::time::Instant;
 
+use super::growth::Growth;
 use super::source::{Applied, Stage, Target};
 use crate::db::command_record::{self, CommandLock, CommandRecord};
 use crate::db::connect::Connection;
@@ -18,7 +18,6 @@ use crate::spec::{ToolCommand, digest};
 use inputs::Inputs;
 
 pub(super) use drift::Drift;
-pub(super) use growth::Growth;
 
 /// What the database has recorded about a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

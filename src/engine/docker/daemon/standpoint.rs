@@ -5,7 +5,8 @@
 use bollard::models::{ContainerInspectResponse, PortBinding};
 
 use crate::engine::Endpoint;
-use crate::engine::docker::container::{CONTAINER_PORT, HOST};
+use crate::engine::docker::CONTAINER_PORT;
+use crate::engine::docker::container::HOST;
 use crate::engine::docker::{Docker, failure};
 use crate::error::{Error, Kind, Result};
 

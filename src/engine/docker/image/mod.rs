@@ -165,7 +165,7 @@ impl From<ImageInspect> for Image {
                 .exposed_ports
                 .unwrap_or_default()
                 .iter()
-                .any(|port| port == super::container::CONTAINER_PORT),
+                .any(|port| port == super::CONTAINER_PORT),
         }
     }
 }

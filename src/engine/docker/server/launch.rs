@@ -7,13 +7,13 @@ use bollard::models::{
 };
 use chrono::Utc;
 
-use crate::engine::docker::Docker;
 use crate::engine::docker::container::{
-    CONTAINER_PORT, Evict, SHARED_MEMORY_BYTES, command, environment, gone, mounts, port_bindings,
+    Evict, SHARED_MEMORY_BYTES, command, environment, gone, mounts, port_bindings,
 };
 use crate::engine::docker::exec::PROGRAMS_FIRST;
 use crate::engine::docker::image::{Image, missing_image};
 use crate::engine::docker::label::{self, Mark};
+use crate::engine::docker::{CONTAINER_PORT, Docker};
 use crate::engine::{Generation, Launch, Role, STOP_DEADLINE, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::EngineKind;
