@@ -60,8 +60,8 @@ impl EngineLock {
     pub fn tell_if_absent(&self, events: &Events) {
         if matches!(self, EngineLock::Docker(lock) if lock.lacks_room()) {
             events.warn(
-                "the disk of the Docker engine is full, so devdb works without the lock that keeps a \
-                 devdb of another home directory or container away; use no other one meanwhile",
+                "the disk of the Docker engine is full, so this command works without the lock \
+                 that keeps a devdb of another home directory or container away; use no other one meanwhile",
             );
         }
     }

@@ -156,8 +156,8 @@ async fn with_kept(
                 .hint(format!("devdb undo   goes back to generation {number}"));
             Err(match first {
                 None => error,
-                Some(first) => error.note(from_first(first)).hint(format!(
-                    "devdb generations switch {first}   goes back to before the first attempt"
+                Some(number) => error.note(from_first(number)).hint(format!(
+                    "devdb generations switch {number}   goes back to before the first attempt"
                 )),
             })
         }

@@ -149,7 +149,7 @@ impl KeySource {
     /// # Errors
     /// As [`KeySource::text`].
     pub fn digest(&self) -> Result<Option<String>> {
-        Ok(self.text()?.map(|text| digest(["devdb key of rows", text.as_str()])))
+        Ok(self.text()?.map(|text| digest(["key of seeded rows", text.as_str()])))
     }
 
     /// Whether a person set the key.
