@@ -39,8 +39,9 @@ impl Instance<'_> {
             engine.remove_server(server).await?;
         }
         if let Some(record) = &mut self.record {
-            record.server = None;
-            if server.is_none() {
+            let was_recorded = record.server.take().is_some();
+            // Somebody else removed the server. After a `down` the record tells what devdb found.
+            if server.is_none() && was_recorded {
                 written::note(record, None, None);
             }
         }

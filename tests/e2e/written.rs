@@ -72,6 +72,7 @@ fn what_autovacuum_does_is_nobodys_write(sandbox: &Sandbox) {
     // A server that devdb stopped can be asked nothing more.
     idle(sandbox);
     sandbox.run(&["down"]).ok();
+    sandbox.run(&["down"]).ok();
     assert_eq!(former_after_reset(sandbox), "unwritten");
     sandbox.run(&["undo"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
