@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Bench, OF_THE_BUILDER, PASSWORD, kind_of};
-use devdb::db::{inspect, scram};
+use devdb::db::{password, scram};
 use devdb::engine::{Generation, Launch, Role, Status};
 use devdb::error::{Error, Kind};
 use devdb::populate::ready;
@@ -252,7 +252,7 @@ async fn a_builder_works_beside_an_instance(bench: Arc<Bench>) {
     bench.log_in(&instance).await;
     assert_ne!(instance.endpoint.as_ref(), Some(builder.endpoint()));
     assert_eq!(bench.servers(&owner).await.len(), 2);
-    let next = inspect::remove_password(&address).await.unwrap();
+    let next = password::remove_password(&address).await.unwrap();
     let state = builder.publish(&bench.label(&bench.spec, true, next).await).await.unwrap();
     builder.discard().await.unwrap();
     // The swap: the instance gets the new data under the port that it has.

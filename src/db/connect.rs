@@ -35,9 +35,29 @@ pub struct Address {
     pub user: String,
     /// Password.
     pub password: SecretString,
+    /// Whether the server counts what devdb writes there.
+    pub counting: Counting,
 }
 
+/// Whether a server counts what a session writes. devdb tells by the counters whether somebody has
+/// written to a database (see [`super::writes`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// It counts, as for everybody.
+    On,
+    /// It does not: what devdb itself does to a person's database is nobody's write.
+    Off,
+}
+
+/// The setting of a session whose writes the server does not count.
+const UNCOUNTED: (&str, &str) = ("track_counts", "off");
+
 impl Address {
+    /// The same address, with other counting.
+    pub fn counting(&self, counting: Counting) -> Address {
+        Address { counting, ..self.clone() }
+    }
+
     /// The URL with the password, percent-encoded where needed. It says `sslmode`, because a
     /// `PGSSLMODE` of the shell would otherwise demand TLS, which the server does not have.
     pub fn url(&self) -> String {
@@ -66,6 +86,7 @@ impl Address {
             database: decode(url.path().strip_prefix('/')?)?,
             user: decode(url.username())?,
             password: SecretString::from(decode(url.password()?)?),
+            counting: Counting::On,
         })
     }
 
@@ -89,6 +110,13 @@ impl Address {
         ]
     }
 
+    /// What another tool's command gets besides the address, so that the server counts its writes, or
+    /// does not. libpq and most drivers read the variable.
+    pub fn session_variable(&self) -> Option<(&'static str, String)> {
+        let (name, value) = UNCOUNTED;
+        (self.counting == Counting::Off).then(|| ("PGOPTIONS", format!("-c {name}={value}")))
+    }
+
     /// Replaces the password in `text` by `***`, in plain and in percent-encoded form.
     pub fn mask(&self, text: &str) -> String {
         let password = self.password.expose_secret();
@@ -101,7 +129,7 @@ impl Address {
     fn options(&self) -> PgConnectOptions {
         // `new_without_pgpass` reads PG* variables. They must not lead devdb to another server, so
         // this sets every field. (PGOPTIONS has no setter; `main` removes the variable.)
-        PgConnectOptions::new_without_pgpass()
+        let options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
             .port(self.port)
             .username(&self.user)
@@ -110,7 +138,11 @@ impl Address {
             .ssl_mode(PgSslMode::Disable)
             .application_name("devdb")
             .options(SETTINGS)
-            .disable_statement_logging()
+            .disable_statement_logging();
+        match self.counting {
+            Counting::On => options,
+            Counting::Off => options.options([UNCOUNTED]),
+        }
     }
 
     /// Tries once to connect.
@@ -273,6 +305,7 @@ mod tests {
             database: "Mix ed".into(),
             user: "anna.b@x".into(),
             password: SecretString::from("p:/w"),
+            counting: Counting::On,
         }
     }
 

@@ -1,17 +1,12 @@
 //! Asks a running server for facts, and makes small changes to it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::connect::{self, Address};
-use super::{server_error, writes};
+use super::connect::{self, Address, Counting};
+use super::server_error;
 use crate::error::{Error, Kind, Result, ResultExt, nearest};
-
-/// How long a checkpoint may take. A server that needs longer has another problem.
-const CHECKPOINT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Facts about a server and its database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +60,8 @@ pub struct Sessions {
 /// # Errors
 /// `NotReady` when the server does not answer.
 pub async fn sessions(address: &Address) -> Result<Sessions> {
-    let mut connection = address.connect().await?;
+    // A session that does not count may be left out of the number.
+    let mut connection = address.counting(Counting::On).connect().await?;
     let (open, ever) = sqlx::query_as(
         "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
                  WHERE backend_type IN ('client backend', 'walsender') \
@@ -78,40 +74,6 @@ pub async fn sessions(address: &Address) -> Result<Sessions> {
     .or_fail(Kind::Unexpected, || "cannot count the server's sessions".into())?;
     connect::close(connection).await;
     Ok(Sessions { open, ever })
-}
-
-/// Removes the user's password, so that nobody can log in any more. Returns the id that the next
-/// writing transaction gets.
-///
-/// # Errors
-/// `NotReady` when the server does not answer, `Unexpected` when it refuses.
-pub async fn remove_password(address: &Address) -> Result<u64> {
-    let failed = || format!("cannot remove the password of the user {:?}", address.user);
-    let mut connection = address.connect().await?;
-    sqlx::raw_sql("ALTER ROLE CURRENT_USER PASSWORD NULL")
-        .execute(&mut connection)
-        .await
-        .or_fail(Kind::Unexpected, failed)?;
-    let next = writes::next_transaction(&mut connection).await?;
-    connect::close(connection).await;
-    Ok(next)
-}
-
-/// Sets the user's password to the one of `verifier` (SCRAM-SHA-256). The server must accept the
-/// login at `address` without a password.
-///
-/// # Errors
-/// sqlx's error; the server may still be starting.
-pub async fn set_password(address: &Address, verifier: &str) -> Result<(), sqlx::Error> {
-    let mut connection = address.try_connect().await?;
-    // The server must not write this statement to its log.
-    let statement = format!(
-        "SET log_statement TO 'none'; ALTER ROLE CURRENT_USER PASSWORD '{}'",
-        verifier.replace('\'', "''")
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
-    connect::close(connection).await;
-    Ok(())
 }
 
 /// Asks for all facts with one query.
@@ -157,27 +119,6 @@ pub async fn holders_of_lock(connection: &mut PgConnection, key: i64) -> Result<
     .await
     .or_fail(Kind::Unexpected, || "cannot read which session holds the lock".into())?;
     Ok(rows.into_iter().map(|(pid, application, user)| Holder { pid, application, user }).collect())
-}
-
-/// Makes the server write all changes to its data files, so that it can stop quickly.
-///
-/// # Errors
-/// `NotReady` when devdb cannot log in, `Unexpected` when the server refuses.
-pub async fn checkpoint(address: &Address) -> Result<()> {
-    checkpoint_with(&mut address.connect().await?, address).await
-}
-
-/// As [`checkpoint`], on a connection that is open.
-pub(super) async fn checkpoint_with(
-    connection: &mut PgConnection,
-    address: &Address,
-) -> Result<()> {
-    let failed = || format!("CHECKPOINT failed on {}", address.masked_url());
-    let checkpoint = sqlx::raw_sql("CHECKPOINT").execute(connection);
-    match tokio::time::timeout(CHECKPOINT_DEADLINE, checkpoint).await {
-        Ok(done) => done.map(drop).or_fail(Kind::Unexpected, failed),
-        Err(late) => Err(late).or_fail(Kind::Unexpected, failed),
-    }
 }
 
 /// Creates the extensions that the current database does not have, with their dependencies. Returns

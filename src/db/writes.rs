@@ -6,6 +6,11 @@
 //! updated and deleted, and a change of the schema counts in the tables of the catalog. Autovacuum
 //! only adds rows to `pg_statistic` and `pg_statistic_ext_data`, so those two do not count.
 //!
+//! devdb turns the counters off in its own sessions on a person's database, and in those of other
+//! tools' commands. So what they do counts as nobody's write, also when somebody writes meanwhile.
+//! They may drop what has been counted, and make what has not: a table that is missing or new is no
+//! difference, because a person's DROP and CREATE count in the tables of the catalog.
+//!
 //! The counters are lost in a crash, and a person can reset them or turn them off. Each of these
 //! leaves a sign that is compared too, so that a database never counts as untouched when somebody
 //! may have written to it.
@@ -13,11 +18,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::connect::{self, Address};
-use super::inspect;
+use super::checkpoint;
+use super::connect::{self, Address, Counting};
+use super::counters::{self, Writes};
 use crate::error::{Kind, Result, ResultExt};
 
 /// How long devdb waits until the server has counted what ended sessions did. PostgreSQL 13 and 14
@@ -29,41 +34,6 @@ const MEASURED_AGAIN: u32 = 3;
 
 /// The first version whose sessions count their own writes. Before, a process collects the counts.
 const COUNTS_IN_SESSIONS: u32 = 150_000;
-
-/// What a server has counted up to one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Writes {
-    /// What concerns all databases: when the counters were last lost or reset, what was written to
-    /// the catalogs that all databases share, and the roles.
-    pub shared: String,
-    /// The counters of each database that accepts connections, by its name.
-    pub databases: BTreeMap<String, Counters>,
-}
-
-/// The counters of one database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Rows that were inserted, in the tables of the catalog too.
-    pub inserted: i64,
-    /// Rows that were updated.
-    pub updated: i64,
-    /// Rows that were deleted.
-    pub deleted: i64,
-    /// Uses of sequences. PostgreSQL does not tell reading from writing here.
-    pub sequences: i64,
-    /// When a person last reset the counters, in the server's words.
-    pub reset: String,
-}
-
-impl Writes {
-    /// Whether nothing was counted since the counters were lost.
-    pub fn is_nothing(&self) -> bool {
-        let is_nothing = |one: &Counters| {
-            (one.inserted, one.updated, one.deleted, one.sequences) == (0, 0, 0, 0)
-        };
-        self.databases.values().all(is_nothing)
-    }
-}
 
 /// A moment with which a server is compared.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +85,7 @@ pub async fn since(
     address: &Address,
     others: OtherSessions,
 ) -> Result<Finding> {
+    let address = &address.counting(Counting::On);
     let mut connection = address.connect().await?;
     let finding = compare(&mut connection, baseline, address, others).await;
     connect::close(connection).await;
@@ -136,9 +107,10 @@ pub struct LastLook {
 /// # Errors
 /// `NotReady` when devdb cannot log in.
 pub async fn before_stop(address: &Address, baseline: Option<Baseline<'_>>) -> Result<LastLook> {
+    let address = &address.counting(Counting::On);
     let mut connection = address.connect().await?;
     // A server that cannot do a checkpoint is stopped anyway.
-    if let Err(error) = inspect::checkpoint_with(&mut connection, address).await {
+    if let Err(error) = checkpoint::checkpoint_with(&mut connection, address).await {
         tracing::debug!("{error}");
     }
     let bytes = sqlx::query_scalar(
@@ -170,15 +142,18 @@ async fn compare(
     }
     let Some(before) = baseline.writes else { return Ok(Finding::Unclear) };
     // Most writes are in the project's own database, and no session has to end to see them.
-    if before.databases.get(&address.database) != Some(&counters(connection).await?) {
+    let own = before.databases.get(&address.database);
+    let now = counters::of_database(connection).await?;
+    if !own.is_some_and(|own| own.is_unchanged(&now)) {
         return Ok(Finding::WrittenTo);
     }
-    let since = Some(baseline.next_transaction);
     let mut finding = Finding::Unclear;
     for _ in 0..MEASURED_AGAIN {
-        finding = match measure_with(connection, address, since, others).await? {
+        finding = match measure_with(connection, address, others).await? {
             None => Finding::Unclear,
-            Some(now) if now.writes == *before => Finding::Untouched(now.next_transaction),
+            Some(now) if before.is_unchanged(&now.writes) => {
+                Finding::Untouched(now.next_transaction)
+            }
             Some(_) => Finding::WrittenTo,
         };
         // Autovacuum may have worked in the meantime, and a stop has to follow at once.
@@ -196,99 +171,41 @@ async fn compare(
 /// # Errors
 /// `NotReady` when devdb cannot log in to each database, `Unexpected` when the server refuses.
 pub async fn measure(address: &Address, others: OtherSessions) -> Result<Option<Measured>> {
+    let address = &address.counting(Counting::On);
     let mut connection = address.connect().await?;
-    let measured = measure_with(&mut connection, address, None, others).await;
+    let measured = measure_with(&mut connection, address, others).await;
     connect::close(connection).await;
     measured
 }
 
-/// `since` is the next transaction id of the baseline; None when this is the baseline.
 async fn measure_with(
     connection: &mut PgConnection,
     address: &Address,
-    since: Option<u64>,
     others: OtherSessions,
 ) -> Result<Option<Measured>> {
     let Some(next_transaction) = settle(connection, others).await? else { return Ok(None) };
-    let Some(shared) = shared(connection, since).await? else { return Ok(None) };
+    let Some((since, shared)) = counters::shared(connection).await? else { return Ok(None) };
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn ORDER BY datname",
     )
     .fetch_all(&mut *connection)
     .await
-    .or_fail(Kind::Unexpected, failed)?;
+    .or_fail(Kind::Unexpected, counters::failed)?;
     let mut databases = BTreeMap::new();
     for name in names {
         let own = match name == address.database {
-            true => counters(connection).await?,
+            true => counters::of_database(connection).await?,
             false => {
                 let other = Address { database: name.clone(), ..address.clone() };
                 let mut other = other.connect().await?;
-                let own = counters(&mut other).await;
+                let own = counters::of_database(&mut other).await;
                 connect::close(other).await;
                 own?
             }
         };
         databases.insert(name, own);
     }
-    Ok(Some(Measured { next_transaction, writes: Writes { shared, databases } }))
-}
-
-/// What concerns all databases. None when the counters do not show every write.
-///
-/// devdb itself writes to `pg_authid` when it sets the password of a copy, and an engine may do so
-/// where nothing is counted. So this looks at the roles themselves: how many there are, and whether
-/// one was changed by a transaction that is not older than the baseline.
-async fn shared(connection: &mut PgConnection, since: Option<u64>) -> Result<Option<String>> {
-    // A row has the lower 32 bits of the id.
-    let since = since.map_or(i64::MAX, |since| i64::from(since as u32));
-    let row = sqlx::query(
-        "SELECT pg_catalog.current_setting('track_counts')::boolean \
-                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts), \
-                pg_catalog.concat_ws(' ', \
-                  'counting since', (SELECT pg_catalog.date_part('epoch', stats_reset) \
-                    FROM pg_catalog.pg_stat_bgwriter), \
-                  'shared', (SELECT pg_catalog.concat_ws('/', \
-                      pg_catalog.sum(n_tup_ins), pg_catalog.sum(n_tup_upd), \
-                      pg_catalog.sum(n_tup_del)) \
-                    FROM pg_catalog.pg_stat_all_tables s \
-                      JOIN pg_catalog.pg_class c ON c.oid = s.relid \
-                    WHERE c.relisshared \
-                      AND c.oid <> 'pg_catalog.pg_authid'::pg_catalog.regclass), \
-                  'roles', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_authid), \
-                  'changed', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_authid \
-                    WHERE xmin::pg_catalog.text::bigint >= $1))",
-    )
-    .bind(since)
-    .fetch_one(connection)
-    .await
-    .or_fail(Kind::Unexpected, failed)?;
-    let shows_all: bool = row.try_get(0).or_fail(Kind::Unexpected, failed)?;
-    let shared: String = row.try_get(1).or_fail(Kind::Unexpected, failed)?;
-    Ok(shows_all.then_some(shared))
-}
-
-/// The counters of the connection's database.
-async fn counters(connection: &mut PgConnection) -> Result<Counters> {
-    let (inserted, updated, deleted, sequences, reset) = sqlx::query_as(
-        "SELECT coalesce(pg_catalog.sum(n_tup_ins), 0)::bigint, \
-                coalesce(pg_catalog.sum(n_tup_upd), 0)::bigint, \
-                coalesce(pg_catalog.sum(n_tup_del), 0)::bigint, \
-                (SELECT coalesce(pg_catalog.sum(blks_read + blks_hit), 0)::bigint \
-                 FROM pg_catalog.pg_statio_all_sequences), \
-                (SELECT coalesce(pg_catalog.date_part('epoch', stats_reset)::text, '') \
-                 FROM pg_catalog.pg_stat_database \
-                 WHERE datname = pg_catalog.current_database()) \
-         FROM pg_catalog.pg_stat_all_tables s JOIN pg_catalog.pg_class c ON c.oid = s.relid \
-         WHERE NOT c.relisshared AND s.relid NOT IN ( \
-           SELECT pg_catalog.unnest(ARRAY[oid, reltoastrelid]) FROM pg_catalog.pg_class \
-           WHERE oid IN ('pg_catalog.pg_statistic'::pg_catalog.regclass, \
-                         'pg_catalog.pg_statistic_ext_data'::pg_catalog.regclass))",
-    )
-    .fetch_one(connection)
-    .await
-    .or_fail(Kind::Unexpected, failed)?;
-    Ok(Counters { inserted, updated, deleted, sequences, reset })
+    Ok(Some(Measured { next_transaction, writes: Writes { since, shared, databases } }))
 }
 
 /// Waits until the counters show what every transaction has written that is older than the returned
@@ -314,7 +231,7 @@ async fn settle(connection: &mut PgConnection, others: OtherSessions) -> Result<
     let now: String = sqlx::query_scalar("SELECT pg_catalog.clock_timestamp()::text")
         .fetch_one(&mut *connection)
         .await
-        .or_fail(Kind::Unexpected, failed)?;
+        .or_fail(Kind::Unexpected, counters::failed)?;
     while Instant::now() < deadline {
         let is_newer: Option<bool> = sqlx::query_scalar(
             "SELECT pg_catalog.pg_stat_get_snapshot_timestamp() > $1::timestamptz",
@@ -322,7 +239,7 @@ async fn settle(connection: &mut PgConnection, others: OtherSessions) -> Result<
         .bind(&now)
         .fetch_one(&mut *connection)
         .await
-        .or_fail(Kind::Unexpected, failed)?;
+        .or_fail(Kind::Unexpected, counters::failed)?;
         if is_newer == Some(true) {
             return Ok(Some(next));
         }
@@ -348,7 +265,7 @@ async fn counted_later(connection: &mut PgConnection, others: OtherSessions) -> 
         OtherSessions::End => end,
         OtherSessions::Leave => leave,
     };
-    sqlx::query_scalar(ask).fetch_one(connection).await.or_fail(Kind::Unexpected, failed)
+    sqlx::query_scalar(ask).fetch_one(connection).await.or_fail(Kind::Unexpected, counters::failed)
 }
 
 /// The id that the next writing transaction gets.
@@ -364,8 +281,4 @@ pub(super) async fn next_transaction(connection: &mut PgConnection) -> Result<u6
     .or_fail(Kind::Unexpected, || "cannot read the next transaction id".into())?;
     // The id is never negative.
     Ok(next.unsigned_abs())
-}
-
-fn failed() -> String {
-    "cannot read what the server has counted".to_owned()
 }

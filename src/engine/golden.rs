@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Engine, Generation};
-use crate::db::writes::Writes;
+use crate::db::counters::Writes;
 use crate::error::Result;
 use crate::spec::{MadeWith, Owner, ServerSpec};
 
@@ -57,7 +57,7 @@ pub struct GoldenLabel {
     /// the instance.
     pub next_transaction: u64,
     /// What the server had counted. It decides when only the transaction id has changed.
-    #[serde(default)]
+    #[serde(default, rename = "counted")]
     pub writes: Option<Writes>,
     /// Whether it contains values that were encrypted with a key of this machine. devdb never sends
     /// such a state anywhere.

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::Id;
-use crate::db::connect::Address;
+use crate::db::connect::{Address, Counting};
 use crate::disk::{self, private_directory};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, Owner};
@@ -82,6 +82,7 @@ impl Note {
             database: self.database.clone(),
             user: self.user.clone(),
             password: SecretString::from(self.password.clone()),
+            counting: Counting::On,
         }
     }
 

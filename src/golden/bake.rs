@@ -14,7 +14,7 @@ use crate::db::connect::Address;
 use crate::db::migrate::LineEndings;
 use crate::db::seed::Encrypting;
 use crate::db::writes::{self, OtherSessions};
-use crate::db::{inspect, scram};
+use crate::db::{checkpoint, password, scram};
 use crate::engine::{Engine, GoldenLabel, GoldenState, Lease, PrivateLaunch, PrivateServer, Role};
 use crate::error::{Error, Kind, Result};
 use crate::outcome::Applied;
@@ -222,7 +222,7 @@ impl Work<'_> {
         };
         let writes = guard.guard(measured).await?.map(|measured| measured.writes);
         // Nobody can log in afterwards. What this writes does not count.
-        let next_transaction = guard.guard(inspect::remove_password(&self.address)).await?;
+        let next_transaction = guard.guard(password::remove_password(&self.address)).await?;
         // Not interruptible: the engine finishes even when devdb stops waiting.
         builder.publish(&GoldenLabel { clean: true, next_transaction, writes, ..label }).await
     }
@@ -233,7 +233,7 @@ impl Work<'_> {
 
     async fn publish_live(&self, builder: &mut PrivateServer, step: &Step) -> Result<()> {
         let guard = &self.context.interrupt;
-        guard.guard(inspect::checkpoint(&self.address)).await?;
+        guard.guard(checkpoint::checkpoint(&self.address)).await?;
         builder.publish_live(&self.label(step)).await?;
         // Publishing may have restarted the server.
         self.until_ready(builder).await

@@ -1,6 +1,6 @@
 //! How to log in to an instance.
 
-use crate::db::connect::Address;
+use crate::db::connect::{Address, Counting};
 use crate::engine::{Endpoint, Server};
 use crate::error::{Error, Kind, Result};
 use crate::state::Record;
@@ -14,6 +14,8 @@ pub fn address(record: &Record, endpoint: &Endpoint) -> Address {
         database: made_with.map(|made| made.database.clone()).unwrap_or_default(),
         user: made_with.map(|made| made.user.clone()).unwrap_or_default(),
         password: record.password.clone(),
+        // What devdb does to a person's database is nobody's write.
+        counting: Counting::Off,
     }
 }
 

@@ -33,7 +33,6 @@ pub enum Keeper<'a, 'b> {
 impl KeepBefore for Keeper<'_, '_> {
     async fn keep(&mut self, due: Due<'_>) -> Result<Option<Kept>> {
         match self {
-            Keeper::Unlocked(context) if !context.spec.migrations.keep_before => Ok(None),
             Keeper::Unlocked(context) => Instance::open(context).await?.keep_before(due).await,
             Keeper::Locked(instance) => instance.keep_before(due).await,
         }
@@ -64,9 +63,6 @@ impl Instance<'_> {
     /// changes nothing, because nothing could bring back what is deleted.
     async fn keep_before(&mut self, due: Due<'_>) -> Result<Option<Kept>> {
         let context = self.context;
-        if !context.spec.migrations.keep_before {
-            return Ok(None);
-        }
         self.tidy().await?;
         let engine = self.settle().await?;
         let record = self.recorded()?;
@@ -79,7 +75,9 @@ impl Instance<'_> {
         }
         let address = address(&record, endpoint_of(&server)?);
         let looking = async { Ok(written::look(&record, &address).await) };
-        if matches!(context.interrupt.guard(looking).await?, Finding::Untouched(_)) {
+        let found = context.interrupt.guard(looking).await?;
+        self.note_that_it_is_written(found)?;
+        if matches!(found, Finding::Untouched(_)) || !context.spec.migrations.keep_before {
             return Ok(None);
         }
         if let Some(copy) = self.copy_that_is_as_good(&engine, &record, &address).await? {
@@ -107,6 +105,19 @@ impl Instance<'_> {
                 Ok(Some(kept))
             }
             Err(error) => Err(refused(self.rolled_back(&engine, &[new.id], error).await)),
+        }
+    }
+
+    /// Records that somebody has written to the current generation, if so: what devdb is going to do
+    /// may drop the table to which they wrote, and its counters.
+    fn note_that_it_is_written(&mut self, found: Finding) -> Result<()> {
+        let current = self.record.as_mut().and_then(|record| record.current_generation_mut());
+        match current {
+            Some(current) if found == Finding::WrittenTo && !current.is_written => {
+                current.is_written = true;
+                self.record.as_ref().map_or(Ok(()), |record| self.context.store.save(record))
+            }
+            _ => Ok(()),
         }
     }
 

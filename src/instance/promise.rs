@@ -6,13 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::discard::REMOVAL_START_DEADLINE;
-use super::retention::{End, beyond_room, expired, going, has_expired};
+use super::retention::{End, beyond_room, expired, going, has_expired, may_make_room};
 use super::{Instance, OldGeneration};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::outcome::Fate;
-use crate::state::{GenerationRecord, Record, Worth};
+use crate::state::{Announced, GenerationRecord, Record, Worth};
 
 /// How long devdb waits for the engine to measure generations.
 const MEASURING_DEADLINE: Duration = Duration::from_secs(3);
@@ -122,8 +122,7 @@ impl Instance<'_> {
         over.retain(|(_, from)| *from <= now);
         for generation in &mut record.generations {
             let is_over = over.iter().any(|(number, _)| *number == generation.number);
-            let is_told = generation.worth == Worth::Untouched || generation.announced.is_some();
-            if is_over && is_told {
+            if is_over && may_make_room(generation, now) {
                 generation.worth = Worth::Wiped;
                 self.context.events.note(format!(
                     "devdb removes generation {} to make room, as an earlier command said \
@@ -141,12 +140,16 @@ impl Instance<'_> {
         let Some(record) = &mut self.record else { return };
         let now = Utc::now();
         say_what_goes(self.context, record);
-        let going: Vec<u32> = going(record, now).into_iter().map(|(number, _)| number).collect();
+        let going = going(record, now);
         for generation in &mut record.generations {
-            generation.announced = match going.contains(&generation.number) {
-                true => generation.announced.or(Some(now)),
-                false => None,
-            };
+            let end = going.iter().find(|(number, _)| *number == generation.number);
+            let to_say = end.and_then(|(_, end)| end.announced(now));
+            generation.announced = to_say.map(|to_say| match generation.announced {
+                Some(said) if said.reason == to_say.reason => {
+                    Announced { since: said.since, ..to_say }
+                }
+                _ => to_say,
+            });
         }
         self.save_promises();
     }

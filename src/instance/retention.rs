@@ -5,12 +5,12 @@
 //! replaced. Before that it goes only to make room, when all former generations take more of the
 //! disk than the settings allow: those that do the smallest harm first, then the oldest, and none
 //! that was replaced less than a day ago. A command says a day before, or a swap before, what will
-//! go. A person can keep a generation for good.
+//! go and why, and it goes for that reason only. A person can keep a generation for good.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::context::Context;
-use crate::state::{GenerationRecord, Record, Why, Worth};
+use crate::state::{Announced, GenerationRecord, Reason, Record, Why, Worth};
 
 /// How long before its end a command says that a generation will go. No generation is removed to
 /// make room that was replaced later than this.
@@ -29,17 +29,44 @@ pub(super) enum End {
     Never,
 }
 
+impl End {
+    /// What a command says of the end. None when it has nothing to say.
+    pub(super) fn announced(self, since: DateTime<Utc>) -> Option<Announced> {
+        match self {
+            End::At(after) => Some(Announced { reason: Reason::Days, since, after }),
+            End::NoRoom(after) => Some(Announced { reason: Reason::Room, since, after }),
+            End::Now | End::Never => None,
+        }
+    }
+}
+
+/// Since when commands say that a generation goes for this reason, and after which time.
+fn said(generation: &GenerationRecord, reason: Reason) -> Option<Announced> {
+    generation.announced.filter(|announced| announced.reason == reason)
+}
+
+/// Whether a generation that has no room may go now.
+pub(super) fn may_make_room(generation: &GenerationRecord, now: DateTime<Utc>) -> bool {
+    let was_said = said(generation, Reason::Room).is_some_and(|said| said.after <= now);
+    generation.worth == Worth::Untouched || was_said
+}
+
 /// Whether a record needs no update, has nothing to remove and nothing to announce.
 pub(super) fn needs_no_work(context: &Context, record: &Record) -> bool {
-    let going = going(record, Utc::now());
-    let is_told = |generation: &GenerationRecord| {
-        let goes = going.iter().any(|(number, _)| *number == generation.number);
-        goes == generation.announced.is_some()
-    };
     record.home == context.home
         && record.leaving.is_empty()
         && !has_expired(record)
-        && record.generations.iter().all(is_told)
+        && is_announced(record, Utc::now())
+}
+
+/// Whether commands have said of each generation what there is to say.
+fn is_announced(record: &Record, now: DateTime<Utc>) -> bool {
+    let going = going(record, now);
+    record.generations.iter().all(|generation| {
+        let end = going.iter().find(|(number, _)| *number == generation.number);
+        let to_say = end.and_then(|(_, end)| end.announced(now));
+        to_say.map(|to_say| to_say.reason) == generation.announced.map(|said| said.reason)
+    })
 }
 
 /// Whether a generation of the record has expired.
@@ -79,9 +106,13 @@ pub(super) fn lifetimes(record: &Record, now: DateTime<Utc>) -> Vec<(u32, End)> 
     let no_room = beyond_room(record, now, size_of_one_more(record));
     let end = |generation: &GenerationRecord| {
         let by_days = end_by_days(record, generation, now);
+        // On its last day it waits for the end of that day, unless commands have said otherwise.
+        let may_lack_room = |end| end > now + NOTICE || said(generation, Reason::Room).is_some();
         let no_room = no_room.iter().find(|(number, _)| *number == generation.number);
         match (by_days, no_room) {
-            (End::At(end), Some((_, earlier))) if *earlier < end => End::NoRoom(*earlier),
+            (End::At(end), Some((_, earlier))) if *earlier < end && may_lack_room(end) => {
+                End::NoRoom(*earlier)
+            }
             _ => by_days,
         }
     };
@@ -100,7 +131,10 @@ fn end_by_days(record: &Record, generation: &GenerationRecord, now: DateTime<Utc
         // another `undo`.
         Worth::Untouched if current.is_none_or(|current| current >= generation.created) => End::Now,
         Worth::Untouched => End::At(end),
-        Worth::WrittenTo => End::At(end.max(generation.announced.unwrap_or(now) + NOTICE)),
+        Worth::WrittenTo => match said(generation, Reason::Days) {
+            Some(said) => End::At(end.max(said.since + NOTICE).max(said.after)),
+            None => End::At(end.max(now + NOTICE)),
+        },
     }
 }
 
@@ -203,9 +237,15 @@ mod tests {
     /// Commands have said long ago that all of them will go.
     fn announced(mut record: Record) -> Record {
         for generation in &mut record.generations {
-            generation.announced = Some(Utc::now() - TimeDelta::days(3));
+            generation.announced = days_ago(3 * 24);
         }
         record
+    }
+
+    /// Commands say since so many hours that it goes after its days, and a day after they said so.
+    fn days_ago(hours: i64) -> Option<Announced> {
+        let since = Utc::now() - TimeDelta::hours(hours);
+        Some(Announced { reason: Reason::Days, since, after: since + NOTICE })
     }
 
     fn of(record: &mut Record, number: u32) -> &mut GenerationRecord {
@@ -240,9 +280,9 @@ mod tests {
         assert_eq!(expired(&record), Vec::<u32>::new());
         assert_eq!(numbers(going(&record, Utc::now())), [2, 1], "2 goes in a day");
         assert_eq!(past_their_days(&record), [1], "gc shows it");
-        of(&mut record, 1).announced = Some(Utc::now() - TimeDelta::hours(23));
+        of(&mut record, 1).announced = days_ago(23);
         assert_eq!(expired(&record), Vec::<u32>::new());
-        of(&mut record, 1).announced = Some(Utc::now() - TimeDelta::hours(25));
+        of(&mut record, 1).announced = days_ago(25);
         assert_eq!(expired(&record), [1]);
         of(&mut record, 1).for_good = true;
         assert_eq!(expired(&record), Vec::<u32>::new());
@@ -271,6 +311,40 @@ mod tests {
         of(&mut record, 1).for_good = true;
         record.retention.bytes = GB;
         assert_eq!(over(&record, 0), [(3, true), (2, true), (4, false)]);
+    }
+
+    #[test]
+    fn it_goes_for_the_reason_that_was_announced_and_not_before_the_time_that_was_said() {
+        let mut record = record(9, &[(1, 6)], 7);
+        let now = Utc::now();
+        let end = lifetimes(&record, now)[0].1;
+        assert!(matches!(end, End::At(end) if end >= now + NOTICE), "its days are nearly over");
+        of(&mut record, 1).announced = end.announced(now);
+        assert!(!may_make_room(of(&mut record, 1), now), "it was announced for its days");
+        // There is no room any more. It goes for its days all the same.
+        of(&mut record, 1).bytes = Some(21 * GB);
+        assert_eq!(lifetimes(&record, now)[0].1, end);
+        // Another one has no room either, and commands say so, up to its last day.
+        of(&mut record, 1).announced = None;
+        of(&mut record, 1).replaced = Some(now - TimeDelta::days(4));
+        let end = lifetimes(&record, now)[0].1;
+        assert!(matches!(end, End::NoRoom(after) if after <= now), "{end:?}");
+        assert!(!is_announced(&record, now) && !may_make_room(of(&mut record, 1), now));
+        of(&mut record, 1).announced = end.announced(now);
+        assert!(is_announced(&record, now) && may_make_room(of(&mut record, 1), now));
+        let later = now + TimeDelta::days(5);
+        assert_eq!(lifetimes(&record, later)[0].1, end);
+        assert_eq!(
+            end_by_days(&record, of(&mut record.clone(), 1), later),
+            End::At(later + NOTICE)
+        );
+        // The settings say less than they did when the command spoke.
+        of(&mut record, 1).bytes = None;
+        of(&mut record, 1).promised = Some(now);
+        let after = now + TimeDelta::days(20);
+        let said = Announced { reason: Reason::Days, since: now - TimeDelta::days(3), after };
+        of(&mut record, 1).announced = Some(said);
+        assert_eq!(lifetimes(&record, now), [(1, End::At(after))]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::discard::REMOVAL_START_DEADLINE;
 use super::{Instance, address, written};
 use crate::context::Context;
-use crate::db::inspect;
+use crate::db::checkpoint;
 use crate::engine::{Engine, STOP_DEADLINE, Server};
 use crate::error::{Kind, Result};
 use crate::spec::PortChoice;
@@ -62,8 +62,9 @@ impl Instance<'_> {
             engine.remove_server(server).await?;
         }
         if let Some(record) = &mut self.record {
-            record.server = None;
-            if server.is_none() {
+            let was_recorded = record.server.take().is_some();
+            // Somebody else removed the server. After a `down` the record tells what devdb found.
+            if server.is_none() && was_recorded {
                 written::note(record, None, None);
             }
         }
@@ -112,7 +113,7 @@ pub(super) async fn stop_cleanly(
     if let Some(endpoint) = server.endpoint.as_ref().filter(|_| server.is_running()) {
         // The checkpoint makes the stop short. A server that cannot do one is stopped anyway.
         let address = address(record, endpoint);
-        if let Err(error) = context.interrupt.guard(inspect::checkpoint(&address)).await
+        if let Err(error) = context.interrupt.guard(checkpoint::checkpoint(&address)).await
             && error.kind() == Kind::Interrupted
         {
             return Err(error);

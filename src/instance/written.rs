@@ -12,8 +12,11 @@ use crate::state::{Record, Worth};
 /// Whether somebody has written to the current generation, whose server is at `address`. Clients
 /// stay connected. [`Finding::Unclear`] also when the server does not answer.
 pub(super) async fn look(record: &Record, address: &Address) -> Finding {
-    let baseline = record.current_generation().and_then(|current| current.compared_with());
-    match baseline {
+    let current = record.current_generation();
+    if current.is_some_and(|current| current.is_written) {
+        return Finding::WrittenTo;
+    }
+    match current.and_then(|current| current.compared_with()) {
         Some(baseline) => {
             let finding = writes::since(baseline, address, OtherSessions::Leave).await;
             finding.unwrap_or(Finding::Unclear)
@@ -65,7 +68,8 @@ pub(super) fn note(record: &mut Record, look: Option<LastLook>, next_transaction
         // When devdb stopped the server itself, it recorded then what it found.
         Some(Finding::Unclear) | None => current.baseline,
     };
-    let is_untouched = next_transaction.is_some() && untouched_until == next_transaction;
+    let is_untouched =
+        !current.is_written && next_transaction.is_some() && untouched_until == next_transaction;
     current.worth = if is_untouched { Worth::Untouched } else { Worth::WrittenTo };
     if is_untouched {
         current.baseline = next_transaction;

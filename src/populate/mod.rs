@@ -4,10 +4,11 @@ mod key;
 pub mod ready;
 
 use crate::context::Context;
-use crate::db::connect::{self, Address, Connection};
+use crate::db::connect::{self, Address, Connection, Counting};
 use crate::db::inspect::{self, ServerFacts};
 use crate::db::migrate::LineEndings;
 use crate::db::seed::Encrypting;
+use crate::db::statistics;
 use crate::error::{Error, Kind, Result};
 use crate::outcome::{Applied, MigrationsReport, SeedsReport};
 use crate::plan::{Insist, Plan, Standing, Target};
@@ -377,7 +378,7 @@ impl Work<'_> {
             key::compare(self.context, plan, &mut connection).await?;
             note_seeds(seeds, &mut applied);
         }
-        Ok(close(connection, applied).await)
+        Ok(self.close(connection, applied).await)
     }
 
     async fn migrate(&self) -> Result<Populated> {
@@ -387,7 +388,7 @@ impl Work<'_> {
         self.apply_migrations(Insist::Yes, &mut applied).await?;
         self.plan.migrations.record_line_endings(&mut connection, LineEndings::Here).await?;
         note_seeds(self.plan.seeds.standing(&mut connection).await?, &mut applied);
-        Ok(close(connection, applied).await)
+        Ok(self.close(connection, applied).await)
     }
 
     async fn seed(&self) -> Result<Populated> {
@@ -395,7 +396,7 @@ impl Work<'_> {
         let mut applied = Applied::default();
         self.apply_seeds(&mut connection, None, &mut applied).await?;
         note_seeds(self.plan.seeds.standing(&mut connection).await?, &mut applied);
-        Ok(close(connection, applied).await)
+        Ok(self.close(connection, applied).await)
     }
 
     async fn ensure_extensions(&self, connection: &mut Connection) -> Result<()> {
@@ -463,6 +464,17 @@ impl Work<'_> {
         }
     }
 
+    async fn close(&self, connection: Connection, applied: Applied) -> Populated {
+        let server_version = connect::server_version(&connection);
+        connect::close(connection).await;
+        let Applied { migrations_applied, seeds_applied, commands_run, .. } = &applied;
+        let done = [migrations_applied, seeds_applied, commands_run];
+        if self.address.counting == Counting::Off && done.iter().any(|list| !list.is_empty()) {
+            statistics::refresh(self.address).await;
+        }
+        Populated { applied, server_version }
+    }
+
     fn target(&self, encrypting: Option<Encrypting>) -> Target<'_> {
         let Context { environment, events, key, spec, .. } = self.context;
         let encrypt = key.encrypter(events);
@@ -475,10 +487,4 @@ impl Work<'_> {
 fn note_seeds(found: Standing, applied: &mut Applied) {
     applied.seeds_pending = found.pending;
     applied.seeds_changed = found.changed;
-}
-
-async fn close(connection: Connection, applied: Applied) -> Populated {
-    let server_version = connect::server_version(&connection);
-    connect::close(connection).await;
-    Populated { applied, server_version }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
-use crate::db::connect::{Address, wait_for_login};
+use crate::db::connect::{Address, Counting, wait_for_login};
 use crate::engine::{Engine, PrivateServer, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::ServerSpec;
@@ -27,6 +27,7 @@ pub fn private_address(
         database: spec.database.clone(),
         user: spec.user.clone(),
         password,
+        counting: Counting::On,
     }
 }
 

@@ -14,7 +14,7 @@ mod written;
 
 pub use home::{Home, Presence};
 pub use lock::{Guards, Lock};
-pub use record::{Copied, GenerationRecord, Record, Spare, Why, Worth};
+pub use record::{Announced, Copied, GenerationRecord, Reason, Record, Spare, Why, Worth};
 pub use store::Store;
 pub use under_way::UnderWay;
 pub use written::Written;

@@ -7,7 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Home, UnderWay};
-use crate::db::writes::{Baseline, Writes};
+use crate::db::counters::Writes;
+use crate::db::writes::Baseline;
 use crate::engine::Numbered;
 use crate::spec::{EngineKind, MadeWith, Owner, Retention};
 
@@ -85,8 +86,12 @@ pub struct GenerationRecord {
     /// does not know it.
     pub baseline: Option<u64>,
     /// What the server had counted at that moment. It decides when only the id has changed.
-    #[serde(default)]
+    #[serde(default, rename = "counted")]
     pub writes: Option<Writes>,
+    /// Whether devdb has found, before it changed the data itself, that somebody had written to it.
+    /// What devdb does may remove the counters that tell so.
+    #[serde(default)]
+    pub is_written: bool,
     /// Whether it was worth keeping when it stopped being current.
     pub worth: Worth,
     /// Its size when it stopped being current, in bytes. None when devdb does not know it.
@@ -95,9 +100,9 @@ pub struct GenerationRecord {
     /// Until when devdb promised to keep it, when it stopped being current.
     #[serde(default)]
     pub promised: Option<DateTime<Utc>>,
-    /// Since when commands say that it will be removed.
-    #[serde(default)]
-    pub announced: Option<DateTime<Utc>>,
+    /// What commands have said about its removal.
+    #[serde(default, rename = "announcement")]
+    pub announced: Option<Announced>,
     /// Whether a person keeps it for good.
     #[serde(default)]
     pub for_good: bool,
@@ -120,6 +125,28 @@ pub struct Copied {
     pub from: u32,
     /// Every transaction with a lower id had ended when devdb began to copy.
     pub first_missing: u64,
+}
+
+/// What commands have said about the removal of a generation. It goes for this reason only, and not
+/// earlier than they have said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// Why it goes.
+    pub reason: Reason,
+    /// Since when commands say so.
+    pub since: DateTime<Utc>,
+    /// The time that they said: it may go after it.
+    pub after: DateTime<Utc>,
+}
+
+/// Why a former generation goes that somebody wrote to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Its days are over.
+    Days,
+    /// There is no room for it.
+    Room,
 }
 
 /// Whether a former generation is worth keeping.
@@ -147,7 +174,7 @@ pub struct Spare {
     /// The server's next transaction id. Two bakes of the same state may differ in it.
     pub next_transaction: u64,
     /// What the server of the golden state had counted.
-    #[serde(default)]
+    #[serde(default, rename = "counted")]
     pub writes: Option<Writes>,
 }
 
@@ -181,6 +208,7 @@ impl GenerationRecord {
             replaced: None,
             baseline: None,
             writes: None,
+            is_written: false,
             worth: Worth::WrittenTo,
             bytes: None,
             promised: None,

@@ -11,8 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::Utc;
-use devdb::db::connect::{Address, wait_for_login};
-use devdb::db::{inspect, scram};
+use devdb::db::connect::{Address, Counting, wait_for_login};
+use devdb::db::{password, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{
     Endpoint, Engine, Generation, GoldenLabel, GoldenState, Launch, Lease, PrivateLaunch,
@@ -111,7 +111,7 @@ impl Base {
         let mut builder = bench.start_builder(&bench.owner("base"), spec, None).await;
         let address = bench.address_of(&builder, spec, OF_THE_BUILDER);
         ready::first_login(&address, READY).await.unwrap();
-        let next = inspect::remove_password(&address).await.unwrap();
+        let next = password::remove_password(&address).await.unwrap();
         let state = builder.publish(&bench.label(spec, true, next).await).await.unwrap();
         builder.discard().await.unwrap();
         Base { bench, state }
@@ -356,6 +356,7 @@ fn address(endpoint: &Endpoint, spec: &ServerSpec, password: &str) -> Address {
         database: spec.database.clone(),
         user: spec.user.clone(),
         password: SecretString::from(password),
+        counting: Counting::On,
     }
 }
 

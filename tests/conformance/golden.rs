@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use devdb::db::connect::Address;
 use devdb::db::writes::{self, Baseline, Finding, OtherSessions};
-use devdb::db::{inspect, scram};
+use devdb::db::{checkpoint, password, scram};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{Engine, GoldenLabel, GoldenState, Launch, PrivateServer};
 use devdb::populate::ready;
@@ -47,7 +47,7 @@ async fn bake(bench: &Bench, owner: &Owner) -> GoldenState {
     let mut builder = start(bench, owner, None).await;
     put_a_row(&mut log_in(bench, &builder).await).await;
     let of_the_builder = address(bench, &builder, OF_THE_BUILDER);
-    let next = inspect::remove_password(&of_the_builder).await.unwrap();
+    let next = password::remove_password(&of_the_builder).await.unwrap();
     let state = builder.publish(&label(bench, true, next).await).await.unwrap();
     builder.discard().await.unwrap();
     state
@@ -85,7 +85,7 @@ pub async fn a_builder_that_was_published_goes_on(bench: Arc<Bench>) {
     let owner = bench.owner("anna");
     let mut builder = start(&bench, &owner, None).await;
     put_a_row(&mut log_in(&bench, &builder).await).await;
-    inspect::checkpoint(&address(&bench, &builder, OF_THE_BUILDER)).await.unwrap();
+    checkpoint::checkpoint(&address(&bench, &builder, OF_THE_BUILDER)).await.unwrap();
     let label = label(&bench, false, 0).await;
     builder.publish_live(&label).await.unwrap();
     let mut connection = log_in(&bench, &builder).await;

@@ -1,5 +1,6 @@
 use chrono::Utc;
-use devdb::db::inspect::{checkpoint, ensure_extensions, holders_of_lock, server};
+use devdb::db::checkpoint::checkpoint;
+use devdb::db::inspect::{ensure_extensions, holders_of_lock, server};
 use devdb::error::Kind;
 
 use crate::{connect, execute, server::database};

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use devdb::db::connect::{Address, wait_for_login};
+use devdb::db::connect::{Address, Counting, wait_for_login};
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
@@ -42,6 +42,7 @@ pub async fn database() -> Option<Address> {
         database,
         user: "postgres".into(),
         password: SecretString::from("not asked for"),
+        counting: Counting::On,
     };
     let postgres = address("postgres".into());
     READY

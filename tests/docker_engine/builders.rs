@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use devdb::db::inspect;
+use devdb::db::password;
 use devdb::db::scram;
 use devdb::event::Events;
 use devdb::populate::ready;
@@ -63,7 +63,7 @@ async fn an_image_of_a_golden_state_has_no_secret_in_it() {
     let mut builder = scene.builder_with(&verifier).await;
     let address = scene.address_at(builder.endpoint(), PASSWORD);
     ready::first_login(&address, Duration::from_secs(60)).await.unwrap();
-    let next = inspect::remove_password(&address).await.unwrap();
+    let next = password::remove_password(&address).await.unwrap();
     let label = scene.label(next).await;
     let state = builder.publish(&label).await.unwrap();
     builder.discard().await.unwrap();

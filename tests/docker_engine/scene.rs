@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use devdb::db::connect::{Address, wait_for_login};
-use devdb::db::{inspect, scram};
+use devdb::db::connect::{Address, Counting, wait_for_login};
+use devdb::db::{password, scram};
 use devdb::engine::docker::{Docker, DockerEnvironment, PrivateServer, discover};
 use devdb::engine::golden::LABEL_SCHEMA;
 use devdb::engine::{
@@ -69,7 +69,7 @@ impl Scene {
         let mut builder = self.builder_with(&scram::verifier(PASSWORD)).await;
         let address = self.address_at(builder.endpoint(), PASSWORD);
         ready::first_login(&address, Duration::from_secs(60)).await.expect("a login");
-        let next = inspect::remove_password(&address).await.expect("a transaction id");
+        let next = password::remove_password(&address).await.expect("a transaction id");
         let label = self.label(next).await;
         let base = builder.publish(&label).await.expect("a golden state");
         builder.discard().await.expect("the builder goes");
@@ -132,6 +132,7 @@ impl Scene {
             database: self.spec.database.clone(),
             user: self.spec.user.clone(),
             password: SecretString::from(password),
+            counting: Counting::On,
         }
     }
 

@@ -278,7 +278,9 @@ fn age(sandbox: &Sandbox, number: u32, days: i64) {
 /// Has a command have said two days ago that the generation will go.
 fn told_earlier(sandbox: &Sandbox, number: u32) {
     change(sandbox, number, |former| {
-        former.announced = Some(former.announced.unwrap() - chrono::TimeDelta::days(2));
+        let announced = former.announced.as_mut().unwrap();
+        announced.since -= chrono::TimeDelta::days(2);
+        announced.after -= chrono::TimeDelta::days(2);
     });
 }
 

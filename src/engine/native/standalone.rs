@@ -131,6 +131,8 @@ async fn statement(programs: &Programs, pgdata: &Path, sql: &str) -> Result<()> 
     command.args(["-c", "exit_on_error=on", "-c", "log_min_error_statement=panic"]);
     command.args(["-c", "logging_collector=off", "-c", "log_destination=stderr"]);
     command.args(["-c", "log_statement=none", "-c", "log_min_duration_statement=-1"]);
+    // What devdb does is nobody's write.
+    command.args(["-c", "track_counts=off"]);
     pardon_reused_pid(&mut command, pgdata);
     command.arg("postgres");
     let output = run(command, &format!("{sql}\n")).await?;

@@ -65,6 +65,7 @@ fn start(tool: &Tool, target: &Target<'_>) -> Result<Child> {
     spawning
         .args(arguments)
         .envs(target.address.variables())
+        .envs(target.address.session_variable())
         // devdb itself, when the tool runs it, is about this database too.
         .envs(LentVariables::for_tool(environment, address, project_id).to_set())
         .env_remove(EPHEMERAL_VARIABLE)
@@ -175,6 +176,7 @@ mod tests {
 
     use super::*;
     use crate::config::environment::Environment;
+    use crate::db::connect::Counting;
     use crate::secret::KeySource;
     use crate::spec::ToolCommand;
 
@@ -185,6 +187,7 @@ mod tests {
             database: "shop".into(),
             user: "anna".into(),
             password: SecretString::from("s3cret"),
+            counting: Counting::On,
         }
     }
 

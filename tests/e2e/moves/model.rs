@@ -125,7 +125,6 @@ impl Model {
         self.current.rows.clear();
         self.current.is_dropped = false;
         self.current.migrations = self.migrations;
-        self.current.doubtful = true;
         Done { copied: Some(copied) }
     }
 

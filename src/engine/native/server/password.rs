@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 
 use super::launch::LISTENING_DEADLINE;
-use crate::db::connect::Address;
-use crate::db::inspect;
+use crate::db::connect::{Address, Counting};
+use crate::db::password;
 use crate::engine::native::generation_directory::GenerationDirectory;
 use crate::engine::native::record::{GenerationRecord, ServerNote};
 use crate::engine::native::{Native, standalone};
@@ -47,10 +47,11 @@ impl Native {
             database: "postgres".into(),
             user: record.made_with.user.clone(),
             password: SecretString::default(),
+            counting: Counting::Off,
         };
         let deadline = Instant::now() + LISTENING_DEADLINE;
         loop {
-            match inspect::set_password(&address, verifier).await {
+            match password::set_password(&address, verifier).await {
                 Ok(()) => return Ok(()),
                 Err(_) if !self.children.is_running(place.directory()) => return Ok(()),
                 Err(_) if Instant::now() < deadline => {
