@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use devdb::state::Store;
+use serde_json::Value;
 
 use crate::sandbox::{On, Sandbox, eventually, psql, spawn, wait};
 
@@ -23,12 +23,21 @@ fn project(sandbox: &Sandbox) {
 
 /// Lets the server idle until autovacuum has worked, and some rounds more.
 fn idle(sandbox: &Sandbox) {
-    let store = Store::open(&sandbox.data_dir()).unwrap();
-    let record = store.load_all().unwrap().remove(0).unwrap();
-    let untouched = record.current_generation().unwrap().baseline.unwrap().to_string();
+    let untouched = baseline(sandbox);
     let next = || sandbox.sql("select pg_snapshot_xmax(pg_current_snapshot())");
     eventually("autovacuum has used transactions", Duration::from_secs(60), || next() != untouched);
     std::thread::sleep(Duration::from_secs(4));
+}
+
+/// The number of the first transaction of somebody else in the current generation, as devdb has
+/// recorded it. Read from the file, so that older programs can be tested, too.
+fn baseline(sandbox: &Sandbox) -> String {
+    let records = std::fs::read_dir(sandbox.data_dir().join("instances")).unwrap();
+    let record = records.map(|entry| entry.unwrap().path()).next().unwrap();
+    let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    let generations = record["generations"].as_array().unwrap();
+    let current = generations.iter().find(|one| one["number"] == record["current"]).unwrap();
+    current["baseline"].to_string().trim_matches('"').to_owned()
 }
 
 /// Whether `generations` says within some seconds that nobody has written to the current one.
