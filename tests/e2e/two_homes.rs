@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use devdb::state::{Store, UnderWay};
 
 use crate::sandbox::{On, Ran, Sandbox, finish, psql, spawn, wait};
 
@@ -90,7 +92,7 @@ fn what_one_makes_is_no_rubbish_for_the_other() {
     for command in [&["list"][..], &["gc", "--yes"], &["cache", "prune"], &["doctor"]] {
         drop(homes.run_elsewhere(command));
     }
-    wait(making).ok().says("created");
+    wait(making).ok();
     homes.add(HOST, "mine");
     assert_eq!(homes.rows(CONTAINER), "mine");
     // The copy that is made ahead for the next reset belongs to the one that made it.
@@ -165,6 +167,30 @@ fn a_command_that_one_left_unfinished_takes_nothing_from_the_other() {
     }
     found.sort();
     assert_eq!(found, ["one", "three", "two"]);
+    homes.sandbox.clear_cache();
+}
+
+/// A command that was killed has noted which generation it was about to make.
+#[test]
+fn a_number_that_one_has_noted_may_be_the_others_by_now() {
+    let Some(homes) = Homes::new("noted numbers") else { return };
+    homes.add(HOST, "one");
+    let store = Store::open(&homes.sandbox.data_dir()).unwrap();
+    let mut record = store.load_all().unwrap().remove(0).unwrap();
+    record.under_way = Some(UnderWay::Generation(2));
+    store.save(&record).unwrap();
+    let file = homes.sandbox.data_dir().join(format!("instances/{}.json", record.owner.key()));
+    let earlier = SystemTime::now() - Duration::from_secs(60);
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(earlier).unwrap();
+
+    drop(homes.run(CONTAINER, &["up"]));
+    let reset = homes.run(CONTAINER, &["reset", "--json"]).json();
+    assert_eq!(reset["result"]["generation"], 2, "{reset:#}");
+    homes.add(CONTAINER, "two");
+    drop(homes.run(CONTAINER, &["down"]));
+    assert_eq!(homes.rows(HOST), "one");
+    drop(homes.run(HOST, &["generations", "switch", "2"]));
+    assert_eq!(homes.rows(HOST), "two");
     homes.sandbox.clear_cache();
 }
 
