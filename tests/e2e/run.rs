@@ -373,7 +373,7 @@ fn a_run_inside_of_a_run_leaves_nothing_when_it_is_killed() {
     child.wait().unwrap();
     let mark = format!("DEVDB_DEVELOPER={}", sandbox.developer());
     let is_clean = || left(&sandbox).is_empty() && processes(&mark).is_empty();
-    eventually("nothing is left of both", Duration::from_secs(5), is_clean);
+    eventually("nothing is left of both", Duration::from_secs(20), is_clean);
 }
 
 /// What only looks like a variable of a connection belongs to other programs.

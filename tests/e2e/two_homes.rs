@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use devdb::state::{Store, UnderWay};
 
-use crate::sandbox::{On, Ran, Sandbox, finish, psql, spawn, wait};
+use crate::sandbox::{On, Ran, Sandbox, finish, psql, spawn};
 
 /// A checkout that two home directories use.
 struct Homes {
@@ -41,18 +41,6 @@ impl Homes {
         finish(self.command(home, arguments)).ok()
     }
 
-    /// As from a container, from which nobody sees the processes of the host.
-    #[track_caller]
-    fn run_elsewhere(&self, arguments: &[&str]) -> Ran {
-        let command = self.command(CONTAINER, arguments);
-        let mut elsewhere = Command::new("unshare");
-        elsewhere.args(["--pid", "--fork", "--mount-proc"]).arg(command.get_program());
-        elsewhere.args(arguments).current_dir(self.sandbox.work()).env_clear();
-        let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        elsewhere.envs(set);
-        finish(elsewhere).ok()
-    }
-
     /// The URL with the password that this home directory has. `up` sets that one again when the
     /// other home directory has set its own.
     #[track_caller]
@@ -81,29 +69,6 @@ impl Homes {
         let label = format!("label={label}");
         self.sandbox.docker(&["volume", "ls", "-q", "--filter", &mine, "--filter", &label])
     }
-}
-
-#[test]
-fn what_one_makes_is_no_rubbish_for_the_other() {
-    let Some(homes) = Homes::new("half-made") else { return };
-    homes.sandbox.write("migrations/20260102000000_slow.sql", "SELECT pg_sleep(5);\n");
-    let making = spawn(homes.command(HOST, &["up"]));
-    std::thread::sleep(Duration::from_secs(2));
-    for command in [&["list"][..], &["gc", "--yes"], &["cache", "prune"], &["doctor"]] {
-        drop(homes.run_elsewhere(command));
-    }
-    wait(making).ok();
-    homes.add(HOST, "mine");
-    assert_eq!(homes.rows(CONTAINER), "mine");
-    // The copy that is made ahead for the next reset belongs to the one that made it.
-    drop(homes.run(HOST, &["reset"]));
-    homes.add(HOST, "mine too");
-    drop(homes.run_elsewhere(&["gc", "--yes"]));
-    drop(homes.run(CONTAINER, &["status"]));
-    drop(homes.run(HOST, &["reset"]));
-    drop(homes.run(HOST, &["undo"]));
-    assert_eq!(homes.rows(HOST), "mine too");
-    homes.sandbox.clear_cache();
 }
 
 #[test]
@@ -146,7 +111,7 @@ fn a_command_that_one_left_unfinished_takes_nothing_from_the_other() {
     let Some(homes) = Homes::new("unfinished") else { return };
     drop(homes.run(HOST, &["up"]));
     homes.add(HOST, "one");
-    // A reset that is killed while it bakes, and one that is killed a little later.
+    // A reset that is killed while it bakes.
     homes.sandbox.write("seeds/020_slow.sql", "SELECT pg_sleep(4);\n");
     let (mut killed, _) = spawn(homes.command(HOST, &["reset"]));
     std::thread::sleep(Duration::from_secs(3));
