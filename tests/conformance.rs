@@ -9,6 +9,8 @@
 mod common;
 #[path = "conformance/golden.rs"]
 mod golden;
+#[path = "conformance/locks.rs"]
+mod locks;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -27,6 +29,10 @@ use golden::{
     a_state_with_a_damaged_or_newer_label_is_not_listed,
     nobody_gets_into_a_copy_but_with_the_password_it_is_given,
     the_first_transaction_of_a_copy_is_foretold,
+};
+use locks::{
+    a_lock_has_one_holder_until_it_is_given_back, a_lock_that_is_held_is_waited_for,
+    the_lock_of_a_process_that_has_ended_is_taken,
 };
 use sqlx::{Connection, Executor, PgConnection, Row};
 
@@ -74,6 +80,9 @@ on_each_engine![
     names_that_need_quoting_work,
     an_unknown_handle_is_none,
     the_id_stays,
+    a_lock_has_one_holder_until_it_is_given_back,
+    a_lock_that_is_held_is_waited_for,
+    the_lock_of_a_process_that_has_ended_is_taken,
     a_builder_from_nothing_accepts_its_password_alone,
     a_builder_from_a_state_has_its_data_and_another_password,
     a_builder_that_was_published_goes_on,

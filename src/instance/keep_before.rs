@@ -87,9 +87,7 @@ impl Instance<'_> {
         let first_missing = context.interrupt.guard(first_missing).await.map_err(refused)?;
         let copied = Some(Copied { from: current.number, first_missing });
         let bytes = context.interrupt.guard(backup::all_bytes(&address)).await.map_err(refused)?;
-        if bytes > BYTES_MAX {
-            return Err(refused(too_large(bytes)));
-        }
+        check_size(bytes).map_err(refused)?;
         context.interrupt.guard(engine.prepare(&context.spec.server, &context.events)).await?;
         let new = self.next_generation(&engine).await?;
         self.begin(UnderWay::Generation(new.id))?;
@@ -150,13 +148,7 @@ impl Instance<'_> {
         let copy = async |original: Original| {
             let Original { generation, end, .. } = original;
             let copying = engine.copy_generation(&generation, new, spec, end);
-            match tokio::time::timeout(DEADLINE, copying).await {
-                Ok(copied) => copied.map(drop),
-                Err(_) => Err(Error::new(
-                    Kind::Snapshot,
-                    format!("the copy was not finished after {} seconds", DEADLINE.as_secs()),
-                )),
-            }
+            within(DEADLINE, copying).await.map(drop)
         };
         let current = record.current_id().unwrap_or_default();
         self.copy_generation(engine, record, current, "the copy", copy).await.map(drop)
@@ -193,16 +185,30 @@ impl Instance<'_> {
     }
 }
 
-fn too_large(bytes: u64) -> Error {
-    let gb = |bytes: u64| bytes / 1_000_000_000;
-    Error::new(
+/// Fails when devdb does not copy so much without being asked.
+fn check_size(bytes: u64) -> Result<()> {
+    if bytes <= BYTES_MAX {
+        return Ok(());
+    }
+    let gb = |bytes: u64| bytes as f64 / 1e9;
+    Err(Error::new(
         Kind::Snapshot,
         format!(
-            "the databases have {} GB, and devdb copies up to {} GB before a change",
+            "the databases have {:.1} GB, and devdb copies up to {:.0} GB before a change",
             gb(bytes),
             gb(BYTES_MAX)
         ),
-    )
+    ))
+}
+
+/// Gives a copy up when it is not finished in time.
+async fn within<T>(deadline: Duration, copying: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(deadline, copying).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            Kind::Snapshot,
+            format!("the copy was not finished after {}", humantime::format_duration(deadline)),
+        ))
+    })
 }
 
 /// The error when the data of before cannot be kept.
@@ -220,5 +226,34 @@ fn refused(error: Error) -> Error {
                 "devdb snapshot save NAME   keeps the data without these limits; then run the \
                  command again with DEVDB_KEEP_BEFORE=false",
             ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_nobody_asked_for_has_a_largest_size() {
+        assert!(check_size(0).is_ok());
+        assert!(check_size(10_000_000_000).is_ok());
+        let refusal = refused(check_size(10_100_000_000).unwrap_err());
+        assert_eq!(refusal.kind(), Kind::Snapshot);
+        let why = "the databases have 10.1 GB, and devdb copies up to 10 GB before a change";
+        assert!(format!("{refusal}").contains("before changing it"), "{refusal}");
+        assert!(refusal.causes().iter().any(|cause| cause.contains(why)), "{refusal:?}");
+        assert!(refusal.notes().iter().any(|note| note.contains("nothing was applied")));
+        assert!(refusal.hints().iter().any(|hint| hint.contains("DEVDB_KEEP_BEFORE=false")));
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_nobody_asked_for_has_a_longest_time() {
+        assert_eq!(DEADLINE, Duration::from_secs(120));
+        let quick = within(DEADLINE, async { Ok(1) }).await;
+        assert_eq!(quick.unwrap(), 1);
+        let endless = std::future::pending::<Result<()>>();
+        let refusal = within(Duration::from_millis(20), endless).await.unwrap_err();
+        assert_eq!(refusal.kind(), Kind::Snapshot);
+        assert!(refusal.message().contains("not finished after 20ms"), "{refusal:?}");
     }
 }

@@ -23,13 +23,7 @@ impl Instance<'_> {
                 && (record.by_id(server.generation).is_none()
                     || (server.is_running() && Some(server.generation) != record.current_id()))
         };
-        if servers.iter().any(is_of_another)
-            && let Some(mut rebuilt) = self.rebuild_from(&engine).await?
-            && rebuilt.current.is_some()
-        {
-            keep_promises(&record, &mut rebuilt);
-            self.context.store.save(&rebuilt)?;
-            self.record = Some(rebuilt);
+        if servers.iter().any(is_of_another) && self.follow(&engine, &record).await? {
             self.tidy().await?;
             return Ok(engine);
         }
@@ -37,6 +31,19 @@ impl Instance<'_> {
             return Ok(engine);
         }
         Err(data_is_gone(&engine, &record).await)
+    }
+
+    /// Makes the record anew from what the engine has, because a devdb with another home directory
+    /// has worked on the instance. False when the engine has no complete generation.
+    pub(super) async fn follow(&mut self, engine: &Engine, record: &Record) -> Result<bool> {
+        let Some(mut rebuilt) = self.rebuild_from(engine).await? else { return Ok(false) };
+        if rebuilt.current.is_none() {
+            return Ok(false);
+        }
+        keep_promises(record, &mut rebuilt);
+        self.context.store.save(&rebuilt)?;
+        self.record = Some(rebuilt);
+        Ok(true)
     }
 }
 

@@ -5,6 +5,8 @@
 //! and finds a note runs this recovery first. The record decides which generation is current, and
 //! the recovery keeps or removes everything else that the engine has.
 
+use chrono::TimeDelta;
+
 use super::Instance;
 use super::rebuild::found_generation;
 use crate::archive;
@@ -12,6 +14,9 @@ use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
 use crate::golden;
 use crate::state::{Record, UnderWay};
+
+/// How long after its note a command may begin to make a generation.
+const SLACK: TimeDelta = TimeDelta::seconds(10);
 
 impl Instance<'_> {
     /// Brings the engine back to what the record says, if an earlier command was cut short.
@@ -27,6 +32,11 @@ impl Instance<'_> {
             UnderWay::Purge => return self.finish_purge(&engine).await,
             _ if record.current.is_none() => return self.tidy_unfinished(&engine).await,
             _ => {}
+        }
+        if self.another_went_on(&engine, &record, under_way).await?
+            && self.follow(&engine, &record).await?
+        {
+            return Box::pin(self.tidy()).await;
         }
         self.bring_back_server(&engine, &record).await?;
         self.sort_generations(&engine, &record, under_way).await?;
@@ -55,6 +65,40 @@ impl Instance<'_> {
         self.done()?;
         self.hold(&engine).await;
         Ok(())
+    }
+
+    /// Whether a server runs on a generation that the interrupted command did not make and the record
+    /// does not have. Then a devdb with another home directory has gone on meanwhile, and what it
+    /// uses is current.
+    async fn another_went_on(
+        &self,
+        engine: &Engine,
+        record: &Record,
+        under_way: &UnderWay,
+    ) -> Result<bool> {
+        if *under_way == UnderWay::Rebuild {
+            return Ok(false);
+        }
+        let servers = engine.servers(Some(&self.key)).await?;
+        let serves = |generation: &Generation| {
+            let is_it = |one: &Server| {
+                one.role == Role::Instance && one.is_running() && one.generation == generation.id
+            };
+            servers.iter().any(is_it)
+        };
+        let generations = engine.generations(Some(&self.key)).await?;
+        Ok(generations.iter().any(|one| {
+            !is_recorded(record, one) && !self.is_of_note(one, under_way) && serves(one)
+        }))
+    }
+
+    /// Whether the interrupted command made this generation. Another devdb may have used the id
+    /// later.
+    fn is_of_note(&self, generation: &Generation, under_way: &UnderWay) -> bool {
+        let noted = self.context.store.saved_at(&self.key);
+        let is_later =
+            generation.created.zip(noted).is_some_and(|(created, noted)| created > noted + SLACK);
+        *under_way == UnderWay::Generation(generation.id) && !is_later
     }
 
     /// Finishes the removal of the whole instance.
@@ -96,8 +140,8 @@ impl Instance<'_> {
             if is_recorded(record, &generation) {
                 continue;
             }
-            let is_unfinished = *under_way == UnderWay::Generation(generation.id)
-                || record.leaving.contains(&generation.id);
+            let is_unfinished =
+                self.is_of_note(&generation, under_way) || record.leaving.contains(&generation.id);
             let number = match is_unfinished {
                 true => None,
                 false => self.number_of(engine, &generation).await?,

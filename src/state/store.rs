@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use super::home::{Home, Presence};
 use super::lock::{BAKING, Guards, Held, LOCK_DEADLINE, Lock, Request, Sharing};
 use super::record::{Record, SCHEMA};
@@ -96,6 +98,12 @@ impl Store {
     /// is.
     pub fn load(&self, key: &str) -> Result<Option<Record>> {
         read(&self.file(key))
+    }
+
+    /// When the record of an instance was written last.
+    pub fn saved_at(&self, key: &str) -> Option<DateTime<Utc>> {
+        let written = fs::metadata(self.file(key)).ok()?.modified().ok()?;
+        Some(written.into())
     }
 
     /// Reads all records, with an error for each unreadable one.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use devdb::engine::Lease;
 use devdb::engine::docker::{Docker, DockerEnvironment, discover};
 
 use super::Stranger;
@@ -37,6 +38,21 @@ pub fn volume_exists(name: &str) -> bool {
 
 pub fn remove_volume(name: &str) {
     docker(&["volume", "rm", name]);
+}
+
+/// Puts a lock that a process of this machine holds.
+pub fn put_lock(name: &str, pid: u32, image: &str) {
+    let mut lease = serde_json::to_value(Lease::of_this_process(None)).unwrap();
+    lease["pid"] = pid.into();
+    // The 22nd field of the file; the second one is a name in brackets (proc(5)).
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let started = status.rsplit(')').next().and_then(|rest| rest.split(' ').nth(20)).unwrap();
+    lease["started"] = started.into();
+    let labels = [format!("devdb.lock={name}"), format!("devdb.lock.lease={lease}")];
+    let [lock, lease] = &labels;
+    let container = format!("devdb-lock-{name}");
+    let create = ["create", "--name", &container, "--label", lock, "--label", lease, image, "true"];
+    assert!(docker(&create));
 }
 
 /// What a docker command prints.

@@ -1,11 +1,11 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use devdb::db::connect::Address;
 use devdb::db::seed::{Encrypt, Encrypting, SeedOutcome, SeedSet, apply, load, status};
 use devdb::error::{Error, Kind, Result};
-use devdb::event::Events;
+use devdb::event::{Event, Events};
 
 use crate::{Project, connect, execute, server::database, value};
 
@@ -156,6 +156,49 @@ async fn the_tags_of_yaml_itself_are_honoured() {
     assert_eq!(
         value(&address, rows).await,
         r#"007|\x00ff|t|{"n": 5, "s": "5"} b|f|12|[true, 1.5]"#
+    );
+}
+
+#[tokio::test]
+async fn rows_that_a_trigger_drops_are_said() {
+    let Some(address) = database().await else { return };
+    execute(
+        &address,
+        "CREATE TABLE t (n int PRIMARY KEY); CREATE TABLE keyless (n int); CREATE TABLE all_of (n int);
+         CREATE FUNCTION drop_odd() RETURNS trigger LANGUAGE plpgsql
+           AS 'BEGIN IF NEW.n % 2 = 1 THEN RETURN NULL; END IF; RETURN NEW; END';
+         CREATE TRIGGER odd BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION drop_odd();
+         CREATE TRIGGER odd BEFORE INSERT ON keyless FOR EACH ROW EXECUTE FUNCTION drop_odd();",
+    )
+    .await;
+    let project = Project::new(&[
+        ("1.yaml", "t:\n  a: {n: 1}\n  b: {n: 2}\n"),
+        ("2.yaml", "keyless:\n  a: {n: 1}\n  b: {n: 2}\n  c: {n: 3}\n"),
+        ("3_t.csv", "n\n3\n4\n5\n6\n"),
+        ("4.yaml", "all_of:\n  a: {n: 1}\n  b: {}\n"),
+        ("5_all_of.csv", "n\n3\n\n5\n"),
+    ]);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    let events = Events::new(move |event| {
+        if let Event::Warning { text } = event {
+            heard.lock().unwrap().push(text);
+        }
+    });
+    let set = set(&project, "dev");
+    let encrypting = |names: &[String]| Encrypting::begin(&set, names, no_key());
+    let outcome = apply(&address, &set, encrypting, &events).await.unwrap();
+    let rows: Vec<u64> = outcome.applied.iter().map(|file| file.rows).collect();
+    assert_eq!(rows, [1, 1, 2, 2, 3]);
+    let said = said.lock().unwrap();
+    let begins: Vec<&str> = said.iter().map(|text| text.split(" into").next().unwrap()).collect();
+    assert_eq!(
+        begins,
+        [
+            "1.yaml has 2 rows, and the server wrote 1 of them",
+            "2.yaml has 3 rows, and the server wrote 1 of them",
+            "3_t.csv has 4 rows, and the server wrote 2 of them",
+        ]
     );
 }
 

@@ -40,4 +40,5 @@ mod run_places;
 mod sandbox;
 mod secrets;
 mod snapshot;
+mod two_homes;
 mod written;

@@ -76,6 +76,8 @@ fn what_devdb_keeps_survives_docker_volume_prune() {
     sandbox.run(&["reset"]).ok();
     sandbox.sql("insert into items (name) values ('two')");
     sandbox.run(&["snapshot", "save", "s"]).ok();
+    prune(sandbox);
+    sandbox.run(&["snapshot", "show", "s"]).ok();
     sandbox.write("migrations/20260102000000_a.sql", "DELETE FROM items;\n");
     sandbox.run(&["up"]).ok().says("is a copy of the database from before");
     assert_eq!(holders(sandbox).len(), 1);

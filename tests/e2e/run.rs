@@ -349,6 +349,56 @@ fn inside_a_run_devdb_is_about_the_database_of_the_run() {
     nothing_is_left_but_the_instance(&sandbox);
 }
 
+/// The outer run's watcher ends what the outer run started, and must leave the inner run's watcher
+/// alone: that one removes the inner database.
+#[test]
+fn a_run_inside_of_a_run_leaves_nothing_when_it_is_killed() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a run inside of a run") else { return };
+    sandbox.project();
+    let devdb = env!("CARGO_BIN_EXE_devdb");
+    let script = format!(
+        "'{devdb}' run -- sh -c 'echo $DATABASE_URL > inner; exec sleep 300' & \
+         echo $DATABASE_URL > outer; wait"
+    );
+    let mut command = shell(&sandbox, &script);
+    command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+    let (mut child, _) = spawn(command);
+    let url = |name: &str| fs::read_to_string(sandbox.path(name)).unwrap_or_default();
+    let started = || url("inner").ends_with('\n') && url("outer").ends_with('\n');
+    eventually("both runs have a database", Duration::from_secs(60), started);
+    let [inner, outer] = ["inner", "outer"].map(|name| url(name).trim().to_owned());
+    assert_ne!(inner, outer);
+    psql(&inner, "select 1").ok();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mark = format!("DEVDB_DEVELOPER={}", sandbox.developer());
+    let is_clean = || left(&sandbox).is_empty() && processes(&mark).is_empty();
+    eventually("nothing is left of both", Duration::from_secs(20), is_clean);
+}
+
+/// What only looks like a variable of a connection belongs to other programs.
+#[test]
+fn a_command_keeps_the_variables_of_other_programs() {
+    let Some(sandbox) = Sandbox::new(On::Native, "variables of others") else { return };
+    sandbox.project();
+    let kept = ["PG_CONFIG", "PG_COLOR", "PGRST_DB_URI", "PGCLIENTENCODING"];
+    let hidden = ["PGSERVICE", "PGHOSTADDR", "PGOPTIONS", "PGPASSFILE", "PGTZ", "PGDATESTYLE"];
+    let mut command = shell(&sandbox, "env");
+    for name in kept.iter().chain(&hidden) {
+        command.env(name, if *name == "PGCLIENTENCODING" { "UTF8" } else { "mine" });
+    }
+    let ran = finish(command).ok();
+    let arrived = |names: &[&str]| {
+        let has = |name: &&&str| {
+            let begins = format!("{name}=");
+            ran.stdout.lines().any(|line| line.starts_with(&begins))
+        };
+        names.iter().filter(has).map(|name| (*name).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(arrived(&kept), kept);
+    assert_eq!(arrived(&hidden), Vec::<String>::new());
+}
+
 #[track_caller]
 fn nothing_is_left_but_the_instance(sandbox: &Sandbox) {
     sandbox.run(&["down", "--purge", "--yes"]).ok();

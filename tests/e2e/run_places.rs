@@ -110,7 +110,9 @@ fn an_engine_on_another_machine_serves_when_publishing_there_was_asked_for() {
         command.env("DEVDB_PUBLISH", "1");
         command
     };
-    assert_eq!(finish(with(&run)).ok().line(), format!("1\n{host}"));
+    let ran = finish(with(&run)).ok();
+    assert_eq!(ran.line(), format!("1\n{host}"));
+    assert!(!ran.stderr.contains("DEVDB_PUBLISH"), "{}", ran.stderr);
     let refused = finish(with(&["up"])).exits(10).says("another machine").says("devdb run");
     assert!(!refused.stderr.contains("preparing"), "{}", refused.stderr);
     let there = || docker(&["-H", &daemon.address(), "ps", "-aq"]).lines().count();

@@ -9,7 +9,7 @@ use super::diagnose::SAVEPOINT;
 use super::encrypt::{Encrypted, Encrypting};
 use super::load::{Seed, SeedContent};
 use super::record::{self, Labels};
-use super::rows::{Referred, Writer};
+use super::rows::{Referred, Rows, Writer};
 use super::{SeedSet, csv_file, status};
 use crate::db::connect::Address;
 use crate::db::files::SourceText;
@@ -94,8 +94,18 @@ pub async fn apply(
         record::add(&mut transaction, file, &set.profile).await.map_err(|error| failed(&error))?;
         let took = start.elapsed();
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        outcome.applied.push(AppliedSeed { file: file.name.clone(), rows, took_ms });
-        events_to_emit.push(Event::SeedApplied { file: file.name.clone(), rows: Some(rows), took });
+        let Rows { read, written } = rows;
+        let name = &file.name;
+        outcome.applied.push(AppliedSeed { file: name.clone(), rows: written, took_ms });
+        let applied = Event::SeedApplied { file: name.clone(), rows: Some(written), took };
+        events_to_emit.push(applied);
+        if written < read {
+            let text = format!(
+                "{name} has {read} rows, and the server wrote {written} of them into their table; \
+                 a trigger has dropped the others or put them elsewhere"
+            );
+            events_to_emit.push(Event::Warning { text });
+        }
     }
     check_deferred(&mut transaction).await?;
     transaction.commit().await.map_err(|error| failed(&error))?;
@@ -126,9 +136,12 @@ async fn apply_file(
     seed: &Seed,
     labels: &mut Labels,
     encrypted: &Encrypted,
-) -> Result<u64> {
+) -> Result<Rows> {
     match &seed.content {
-        SeedContent::Sql => apply_sql(transaction, &seed.source).await,
+        SeedContent::Sql => {
+            let written = apply_sql(transaction, &seed.source).await?;
+            Ok(Rows { read: written, written })
+        }
         SeedContent::Csv(table) => csv_file::copy(transaction, seed, table).await,
         SeedContent::Yaml(tables) => {
             let savepoint = format!("SAVEPOINT {SAVEPOINT}");

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::catalog;
 use super::load::Seed;
-use super::rows::{schema_error, sequence_error, suggest};
+use super::rows::{Rows, schema_error, sequence_error, suggest};
 use crate::db::inspect::quote;
 use crate::db::place::Place;
 use crate::db::server_error;
@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// The line that ends the data of COPY.
 const END_OF_DATA: &str = "\\.";
 
-/// Copies a CSV file into its table and returns the number of rows.
+/// Copies a CSV file into its table.
 ///
 /// # Errors
 /// `Seed`, with the line if it is known. The caller must then roll the transaction back.
@@ -24,7 +24,7 @@ pub(super) async fn copy(
     connection: &mut PgConnection,
     file: &Seed,
     table_name: &str,
-) -> Result<u64> {
+) -> Result<Rows> {
     // Spreadsheet programs write a byte order mark.
     let text = file.source.text.strip_prefix('\u{feff}').unwrap_or(&file.source.text);
     let columns = header(file, text)?;
@@ -50,9 +50,10 @@ pub(super) async fn copy(
         table.sql_name,
         names.join(", ")
     );
-    let rows = send(connection, &statement, text)
+    let written = send(connection, &statement, text)
         .await
         .map_err(|error| refused(file, &columns, &error))?;
+    let rows = Rows { read: records(text), written };
     check_that_all_was_read(file, text, rows)?;
     table
         .advance_sequences(connection, |column| {
@@ -63,13 +64,24 @@ pub(super) async fn copy(
     Ok(rows)
 }
 
+/// How many records the text has below its header. The server takes an empty line for a row of a
+/// table with one column, so it may write more.
+fn records(text: &str) -> u64 {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let mut record = csv::ByteRecord::new();
+    let mut count = 0;
+    while reader.read_byte_record(&mut record).unwrap_or(false) {
+        count += 1;
+    }
+    count
+}
+
 /// Fails when the server stopped reading at a line that holds only `\.`. PostgreSQL before 18 takes
 /// such a line for the end of the data (its manual, COPY, "CSV Format"). A trigger may also drop
 /// rows, so a smaller number alone is no error.
-fn check_that_all_was_read(file: &Seed, text: &str, taken: u64) -> Result<()> {
+fn check_that_all_was_read(file: &Seed, text: &str, rows: Rows) -> Result<()> {
     let Some(end) = text.lines().position(|line| line == END_OF_DATA) else { return Ok(()) };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    if reader.records().flatten().count() as u64 == taken {
+    if rows.read == rows.written {
         return Ok(());
     }
     let place = Place { line: end + 1, column: 1 };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::catalog::{self, Column, Table, Target};
@@ -53,6 +53,14 @@ impl Cell<'_> {
     }
 }
 
+/// How many rows a file has, and how many of them the server wrote. A trigger can drop a row without
+/// an error, or put it into another table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rows {
+    pub read: u64,
+    pub written: u64,
+}
+
 /// Writes the rows of a file to the database.
 pub(super) struct Writer<'a> {
     pub connection: &'a mut PgConnection,
@@ -85,17 +93,17 @@ pub(super) fn sequence_error(source: &SourceText, error: &sqlx::Error) -> Error 
 }
 
 impl Writer<'_> {
-    /// Writes all rows of the file in their order, and returns their number.
+    /// Writes all rows of the file in their order.
     ///
     /// # Errors
     /// `Seed`, with the place of the row or value. The caller must then roll the transaction back.
-    pub async fn write(&mut self, tables: &[TableRows]) -> Result<u64> {
-        let mut written = 0;
+    pub async fn write(&mut self, tables: &[TableRows]) -> Result<Rows> {
+        let mut count = Rows::default();
         for rows in tables {
             let table = self.table(rows).await?;
             for row in &rows.rows {
-                self.row(&table, row).await?;
-                written += 1;
+                count.read += 1;
+                count.written += u64::from(self.row(&table, row).await?);
             }
             let named = || rows.rows.iter().flat_map(|row| &row.values).map(|(name, _)| &name.text);
             table
@@ -105,7 +113,7 @@ impl Writer<'_> {
                 .await
                 .map_err(|error| sequence_error(self.source, &error))?;
         }
-        Ok(written)
+        Ok(count)
     }
 
     fn error(&self, place: Place, message: impl std::fmt::Display) -> Error {
@@ -125,7 +133,8 @@ impl Writer<'_> {
         Err(suggest(failure, similar.as_deref()))
     }
 
-    async fn row(&mut self, table: &Table, row: &Row) -> Result<()> {
+    /// Inserts a row. Returns whether the server wrote it.
+    async fn row(&mut self, table: &Table, row: &Row) -> Result<bool> {
         let mut cells = Vec::with_capacity(row.values.len() + 1);
         for (name, value) in &row.values {
             let Some(column) = table.column(&name.text) else {
@@ -141,13 +150,14 @@ impl Writer<'_> {
         }
         cells.extend(generated_id(table, row));
         match insert(self.connection, table, &cells).await {
-            Ok(Some(key)) => self.labels.add(&table.name, &row.label.text, key),
-            Ok(None) => {}
-            Err(error) => {
-                return Err(diagnose::row(self, table, row, &cells, &error).await);
+            Ok(Inserted { is_written, key }) => {
+                if let Some(key) = key {
+                    self.labels.add(&table.name, &row.label.text, key);
+                }
+                Ok(is_written)
             }
+            Err(error) => Err(diagnose::row(self, table, row, &cells, &error).await),
         }
-        Ok(())
     }
 
     async fn input(&mut self, table: &Table, column: &Column, value: &Value) -> Result<Input> {
@@ -327,12 +337,19 @@ fn generated_id<'a>(table: &'a Table, row: &Row) -> Option<Cell<'a>> {
     })
 }
 
-/// Inserts a row. Returns its primary key as text if the key is one column.
+/// What an INSERT of one row did.
+struct Inserted {
+    /// False when a trigger dropped the row.
+    is_written: bool,
+    /// The row's primary key as text, if the key is one column.
+    key: Option<String>,
+}
+
 async fn insert(
     connection: &mut PgConnection,
     table: &Table,
     cells: &[Cell<'_>],
-) -> Result<Option<String>, sqlx::Error> {
+) -> Result<Inserted, sqlx::Error> {
     let mut sql = format!("INSERT INTO {} ", table.sql_name);
     if cells.is_empty() {
         sql.push_str("DEFAULT VALUES");
@@ -351,12 +368,15 @@ async fn insert(
     if let Some(key) = &table.key {
         sql.push_str(&format!(" RETURNING {}::text", quote(key)));
     }
-    let returns_key = table.key.is_some();
-    let mut query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql));
+    let mut query = sqlx::query(AssertSqlSafe(sql));
     for text in cells.iter().filter_map(Cell::bound) {
         query = query.bind(text);
     }
-    // A trigger may suppress the row; then there is no key.
-    let key = query.fetch_optional(connection).await?;
-    Ok(key.flatten().filter(|_| returns_key))
+    if table.key.is_none() {
+        let done = query.execute(connection).await?;
+        return Ok(Inserted { is_written: done.rows_affected() > 0, key: None });
+    }
+    let row = query.fetch_optional(connection).await?;
+    let key = row.as_ref().map(|row| row.try_get::<Option<String>, _>(0)).transpose()?;
+    Ok(Inserted { is_written: row.is_some(), key: key.flatten() })
 }

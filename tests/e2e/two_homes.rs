@@ -1,0 +1,189 @@
+//! Two home directories with one daemon, as a host and a devcontainer have them. Each has a record
+//! of its own, and what belongs to the daemon belongs to both.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use devdb::state::{Store, UnderWay};
+
+use crate::sandbox::{On, Ran, Sandbox, finish, psql, spawn};
+
+/// A checkout that two home directories use.
+struct Homes {
+    sandbox: Sandbox,
+    homes: [PathBuf; 2],
+}
+
+const HOST: usize = 0;
+const CONTAINER: usize = 1;
+
+impl Homes {
+    fn new(test: &str) -> Option<Homes> {
+        let sandbox = Sandbox::new(On::Docker, test)?;
+        sandbox.project();
+        sandbox.write("devdb.yaml", &format!("project: {}\n", sandbox.project_name()));
+        // The checkout has its id before two want to give it one.
+        sandbox.run(&["status"]).ok();
+        let other = sandbox.home().with_file_name("other home");
+        std::fs::create_dir(&other).unwrap();
+        Some(Homes { homes: [sandbox.home(), other], sandbox })
+    }
+
+    fn command(&self, home: usize, arguments: &[&str]) -> Command {
+        let mut command = self.sandbox.command(arguments);
+        command.env("HOME", &self.homes[home]);
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, home: usize, arguments: &[&str]) -> Ran {
+        finish(self.command(home, arguments)).ok()
+    }
+
+    /// The URL with the password that this home directory has. `up` sets that one again when the
+    /// other home directory has set its own.
+    #[track_caller]
+    fn url(&self, home: usize) -> String {
+        drop(self.run(home, &["up"]));
+        self.run(home, &["url"]).line()
+    }
+
+    #[track_caller]
+    fn add(&self, home: usize, name: &str) {
+        let url = self.url(home);
+        drop(psql(&url, &format!("insert into items (name) values ('{name}')")).ok());
+    }
+
+    /// The rows that somebody added, as a home directory sees them.
+    #[track_caller]
+    fn rows(&self, home: usize) -> String {
+        let url = self.url(home);
+        let rows = "select coalesce(string_agg(name, ' ' order by name), '') \
+                    from items where name <> 'First'";
+        psql(&url, rows).ok().line()
+    }
+
+    fn volumes(&self, label: &str) -> String {
+        let mine = format!("label=devdb.developer={}", self.sandbox.developer());
+        let label = format!("label={label}");
+        self.sandbox.docker(&["volume", "ls", "-q", "--filter", &mine, "--filter", &label])
+    }
+}
+
+#[test]
+fn whoever_resets_or_goes_back_the_others_data_can_be_reached() {
+    let Some(homes) = Homes::new("two records") else { return };
+    drop(homes.run(HOST, &["up"]));
+    homes.add(HOST, "one");
+    drop(homes.run(HOST, &["reset"]));
+    homes.add(HOST, "two");
+    // The other one finds everything, and goes back.
+    drop(homes.run(CONTAINER, &["up"]));
+    assert_eq!(homes.rows(CONTAINER), "two");
+    drop(homes.run(CONTAINER, &["undo"]));
+    assert_eq!(homes.rows(CONTAINER), "one");
+    homes.add(CONTAINER, "late");
+    // The first one's record says something else. Nothing that is in use goes.
+    for command in [&["status"][..], &["up"], &["gc", "--yes"], &["generations"]] {
+        drop(homes.run(HOST, command));
+    }
+    assert_eq!(homes.rows(HOST), "late one");
+    drop(homes.run(HOST, &["undo"]));
+    assert_eq!(homes.rows(HOST), "two");
+    // A promise of one holds for the other.
+    let former = homes.run(HOST, &["generations", "--json"]).json();
+    let former = former["result"]["generations"].as_array().unwrap().clone();
+    let former = former.iter().find(|one| one["current"] == false).unwrap()["number"].to_string();
+    drop(homes.run(HOST, &["generations", "keep", &former]));
+    for _ in 0..2 {
+        drop(homes.run(CONTAINER, &["reset"]));
+        homes.add(CONTAINER, "more");
+        drop(homes.run(HOST, &["up"]));
+    }
+    drop(homes.run(HOST, &["generations", "switch", &former]));
+    assert_eq!(homes.rows(CONTAINER), "late one");
+    homes.sandbox.clear_cache();
+}
+
+#[test]
+fn a_command_that_one_left_unfinished_takes_nothing_from_the_other() {
+    let Some(homes) = Homes::new("unfinished") else { return };
+    drop(homes.run(HOST, &["up"]));
+    homes.add(HOST, "one");
+    // A reset that is killed while it bakes.
+    homes.sandbox.write("seeds/020_slow.sql", "SELECT pg_sleep(4);\n");
+    let (mut killed, _) = spawn(homes.command(HOST, &["reset"]));
+    std::thread::sleep(Duration::from_secs(3));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    std::fs::remove_file(homes.sandbox.path("seeds/020_slow.sql")).unwrap();
+    // The other one uses the numbers that the first one had noted.
+    drop(homes.run(CONTAINER, &["reset"]));
+    homes.add(CONTAINER, "two");
+    drop(homes.run(CONTAINER, &["reset"]));
+    homes.add(CONTAINER, "three");
+    drop(homes.run(HOST, &["up"]));
+    assert_eq!(homes.rows(HOST), "three");
+    let mut found = vec![homes.rows(HOST)];
+    for _ in 0..2 {
+        drop(homes.run(CONTAINER, &["undo", "2"]));
+        found.push(homes.rows(CONTAINER));
+    }
+    found.sort();
+    assert_eq!(found, ["one", "three", "two"]);
+    homes.sandbox.clear_cache();
+}
+
+/// A command that was killed has noted which generation it was about to make.
+#[test]
+fn a_number_that_one_has_noted_may_be_the_others_by_now() {
+    let Some(homes) = Homes::new("noted numbers") else { return };
+    homes.add(HOST, "one");
+    let store = Store::open(&homes.sandbox.data_dir()).unwrap();
+    let mut record = store.load_all().unwrap().remove(0).unwrap();
+    record.under_way = Some(UnderWay::Generation(2));
+    store.save(&record).unwrap();
+    let file = homes.sandbox.data_dir().join(format!("instances/{}.json", record.owner.key()));
+    let earlier = SystemTime::now() - Duration::from_secs(60);
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(earlier).unwrap();
+
+    drop(homes.run(CONTAINER, &["up"]));
+    let reset = homes.run(CONTAINER, &["reset", "--json"]).json();
+    assert_eq!(reset["result"]["generation"], 2, "{reset:#}");
+    homes.add(CONTAINER, "two");
+    drop(homes.run(CONTAINER, &["down"]));
+    assert_eq!(homes.rows(HOST), "one");
+    drop(homes.run(HOST, &["generations", "switch", "2"]));
+    assert_eq!(homes.rows(HOST), "two");
+    homes.sandbox.clear_cache();
+}
+
+#[test]
+fn what_both_keep_is_held() {
+    let Some(homes) = Homes::new("a holder for two") else { return };
+    drop(homes.run(HOST, &["up"]));
+    homes.add(HOST, "one");
+    drop(homes.run(HOST, &["snapshot", "save", "of-host"]));
+    drop(homes.run(CONTAINER, &["reset"]));
+    drop(homes.run(CONTAINER, &["snapshot", "save", "of-container"]));
+    drop(homes.run(HOST, &["up"]));
+    let mine = format!("label=devdb.developer={}", homes.sandbox.developer());
+    let all = ["ps", "-aq", "--filter", &mine, "--filter", "label=devdb.holds"];
+    let holders = homes.sandbox.docker(&all);
+    assert_eq!(holders.lines().count(), 1, "{holders}");
+    let format = "{{range .Mounts}}{{.Name}} {{end}}";
+    let held = homes.sandbox.docker(&["inspect", "--format", format, holders.trim()]);
+    let kept =
+        format!("{}{}", homes.volumes("devdb.snapshot"), homes.volumes("devdb.generation=1"));
+    assert_eq!(kept.lines().count(), 3, "{kept}");
+    assert_eq!(kept.lines().filter(|name| !held.contains(name)).count(), 0, "{kept}\n{held}");
+    // Either may remove what the other has saved.
+    drop(homes.run(HOST, &["snapshot", "rm", "of-container"]));
+    drop(homes.run(CONTAINER, &["snapshot", "restore", "of-host"]));
+    assert_eq!(homes.rows(HOST), "one");
+    drop(homes.run(HOST, &["down", "--purge", "--yes"]));
+    drop(homes.run(CONTAINER, &["down", "--purge", "--yes"]));
+    assert_eq!(homes.sandbox.leftovers(), Vec::<String>::new());
+    homes.sandbox.clear_cache();
+}
