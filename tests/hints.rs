@@ -386,5 +386,6 @@ fn unescaped(literal: &str) -> String {
     let text =
         Regex::new(r"(generations \w+) N\b").unwrap().replace_all(&text, "$1 3").into_owned();
     let text = Regex::new(r"\{setting\}").unwrap().replace_all(&text, "seeds.path").into_owned();
+    let text = text.replace("{number}", "1");
     Regex::new(r"\{[^{}]*\}").unwrap().replace_all(&text, "x1").into_owned()
 }

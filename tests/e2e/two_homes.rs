@@ -64,6 +64,17 @@ impl Homes {
         psql(&url, rows).ok().line()
     }
 
+    /// The ids of the generations that the daemon has.
+    fn generation_ids(&self) -> Vec<u32> {
+        let volumes = self.volumes("devdb.generation");
+        let format = "{{index .Labels \"devdb.generation\"}}";
+        let id = |volume: &str| {
+            let id = self.sandbox.docker(&["volume", "inspect", "--format", format, volume]);
+            id.trim().parse().unwrap()
+        };
+        volumes.lines().map(id).collect()
+    }
+
     fn volumes(&self, label: &str) -> String {
         let mine = format!("label=devdb.developer={}", self.sandbox.developer());
         let label = format!("label={label}");
@@ -118,7 +129,7 @@ fn a_command_that_one_left_unfinished_takes_nothing_from_the_other() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     std::fs::remove_file(homes.sandbox.path("seeds/020_slow.sql")).unwrap();
-    // The other one uses the numbers that the first one had noted.
+    // The other one goes on meanwhile.
     drop(homes.run(CONTAINER, &["reset"]));
     homes.add(CONTAINER, "two");
     drop(homes.run(CONTAINER, &["reset"]));
@@ -137,22 +148,24 @@ fn a_command_that_one_left_unfinished_takes_nothing_from_the_other() {
 
 /// A command that was killed has noted which generation it was about to make.
 #[test]
-fn a_number_that_one_has_noted_may_be_the_others_by_now() {
-    let Some(homes) = Homes::new("noted numbers") else { return };
+fn an_id_that_one_has_noted_may_be_the_others_by_now() {
+    let Some(homes) = Homes::new("noted ids") else { return };
     homes.add(HOST, "one");
-    let store = Store::open(&homes.sandbox.data_dir()).unwrap();
-    let mut record = store.load_all().unwrap().remove(0).unwrap();
-    record.under_way = Some(UnderWay::Generation(2));
-    store.save(&record).unwrap();
-    let file = homes.sandbox.data_dir().join(format!("instances/{}.json", record.owner.key()));
-    let earlier = SystemTime::now() - Duration::from_secs(60);
-    std::fs::File::options().write(true).open(file).unwrap().set_modified(earlier).unwrap();
-
     drop(homes.run(CONTAINER, &["up"]));
     let reset = homes.run(CONTAINER, &["reset", "--json"]).json();
     assert_eq!(reset["result"]["generation"], 2, "{reset:#}");
     homes.add(CONTAINER, "two");
     drop(homes.run(CONTAINER, &["down"]));
+    let ids = homes.generation_ids();
+
+    let store = Store::open(&homes.sandbox.data_dir()).unwrap();
+    let mut record = store.load_all().unwrap().remove(0).unwrap();
+    let second = ids.into_iter().find(|id| record.by_id(*id).is_none()).unwrap();
+    record.under_way = Some(UnderWay::Generation(second));
+    store.save(&record).unwrap();
+    let file = homes.sandbox.data_dir().join(format!("instances/{}.json", record.owner.key()));
+    let earlier = SystemTime::now() - Duration::from_secs(60);
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(earlier).unwrap();
     assert_eq!(homes.rows(HOST), "one");
     drop(homes.run(HOST, &["generations", "switch", "2"]));
     assert_eq!(homes.rows(HOST), "two");
@@ -174,8 +187,9 @@ fn what_both_keep_is_held() {
     assert_eq!(holders.lines().count(), 1, "{holders}");
     let format = "{{range .Mounts}}{{.Name}} {{end}}";
     let held = homes.sandbox.docker(&["inspect", "--format", format, holders.trim()]);
-    let kept =
-        format!("{}{}", homes.volumes("devdb.snapshot"), homes.volumes("devdb.generation=1"));
+    let former = homes.generation_ids().into_iter().min().unwrap();
+    let former = homes.volumes(&format!("devdb.generation={former}"));
+    let kept = format!("{}{former}", homes.volumes("devdb.snapshot"));
     assert_eq!(kept.lines().count(), 3, "{kept}");
     assert_eq!(kept.lines().filter(|name| !held.contains(name)).count(), 0, "{kept}\n{held}");
     // Either may remove what the other has saved.

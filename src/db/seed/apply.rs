@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::diagnose::SAVEPOINT;
 use super::encrypt::{Encrypted, Encrypting};
-use super::load::{Seed, SeedContent};
+use super::file::{Seed, SeedContent};
 use super::record::{self, Labels};
 use super::rows::{Referred, Rows, Writer};
 use super::{SeedSet, csv_file, status};

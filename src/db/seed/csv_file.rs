@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::catalog;
-use super::load::Seed;
+use super::file::Seed;
 use super::rows::{Rows, schema_error, sequence_error, suggest};
 use crate::db::inspect::quote;
 use crate::db::place::Place;

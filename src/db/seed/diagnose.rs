@@ -4,8 +4,9 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::catalog::Table;
-use super::rows::{Cell, Writer};
+use super::cell::Cell;
 use super::yaml::Row;
+use crate::db::files::SourceText;
 use crate::db::inspect::quote;
 use crate::db::place::Place;
 use crate::db::server_error;
@@ -20,13 +21,14 @@ const PROBE: &str = "devdb_probe";
 /// The error for a row that the server refused. Its place is the value that caused it, or the row's
 /// label if that value is not known.
 pub(super) async fn row(
-    writer: &mut Writer<'_>,
+    connection: &mut PgConnection,
+    source: &SourceText,
     table: &Table,
     row: &Row,
     cells: &[Cell<'_>],
     error: &sqlx::Error,
 ) -> Error {
-    let blamed = blame(writer.connection, table, cells, error).await.unwrap_or_default();
+    let blamed = blame(connection, table, cells, error).await.unwrap_or_default();
     let subject = format!("the server refused the row {:?} of {}", row.label.text, table.name);
     let (place, message) = match &blamed {
         Blamed { place: Some(place), column: Some(column) } => {
@@ -38,7 +40,7 @@ pub(super) async fn row(
         }
         Blamed { place: None, column: None } => (row.label.place, subject),
     };
-    server_error::explain(writer.source.error_at(Kind::Seed, place, message), error)
+    server_error::explain(source.error_at(Kind::Seed, place, message), error)
 }
 
 /// The cause of a refusal. If only `place` is known, several columns may be the cause, and it is

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::SeedSet;
-use super::load::{Seed, SeedContent};
+use super::file::{Seed, SeedContent};
 use super::yaml::ValueContent;
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result};

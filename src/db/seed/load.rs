@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::file::{Seed, SeedContent, SeedFile};
 use super::known::{Known, Stats};
-use super::yaml::{TableRows, ValueContent};
+use super::yaml::ValueContent;
 use super::{references, yaml};
 use crate::db::files::{self, Folder, Listing, SourceText};
 use crate::db::place::Place;
@@ -29,33 +29,6 @@ pub struct SeedSet {
     directory: Option<Files>,
     /// The contents, once they were read.
     seeds: OnceLock<Arc<Vec<Seed>>>,
-}
-
-/// A seed file, without its content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeedFile {
-    /// The name below the seed directory: `010_a.yaml`, `dev/020_b.csv`.
-    pub(super) name: String,
-    pub(super) checksum: String,
-    /// Whether it has a value with `!encrypt`.
-    encrypts: bool,
-}
-
-/// A seed file with its content.
-#[derive(Debug)]
-pub(super) struct Seed {
-    pub file: SeedFile,
-    pub source: SourceText,
-    pub content: SeedContent,
-}
-
-/// The content of a seed file.
-#[derive(Debug, Clone)]
-pub(super) enum SeedContent {
-    Yaml(Vec<TableRows>),
-    Sql,
-    /// CSV for the table that the file's name names.
-    Csv(String),
 }
 
 impl SeedSet {
@@ -107,18 +80,6 @@ impl SeedContent {
                 .any(|(_, value)| matches!(value.content, ValueContent::Encrypt(_))),
             SeedContent::Sql | SeedContent::Csv(_) => false,
         }
-    }
-}
-
-impl SeedFile {
-    /// The name below the seed directory.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The SHA-256 of the text with LF line endings, in hexadecimal.
-    pub fn checksum(&self) -> &str {
-        &self.checksum
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod apply;
 mod catalog;
+mod cell;
 mod core;
 mod csv_file;
 mod diagnose;
 mod encrypt;
+mod file;
 mod json;
 mod known;
 mod load;
@@ -18,5 +20,6 @@ mod yaml;
 
 pub use apply::{AppliedSeed, SeedOutcome, apply};
 pub use encrypt::{Encrypt, Encrypting};
-pub use load::{SeedFile, SeedSet, has_profile, load};
+pub use file::SeedFile;
+pub use load::{SeedSet, has_profile, load};
 pub use record::{RecordedSeed, SeedStatus, status};

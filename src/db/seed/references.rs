@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::load::{Seed, SeedContent};
+use super::file::{Seed, SeedContent};
 use super::yaml::{Reference, ValueContent};
 use crate::db::place::Place;
 use crate::error::{Error, Kind, Result, nearest};

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::catalog::{self, Column, Table, Target};
+use super::cell::{Cell, Input};
 use super::encrypt::Encrypted;
 use super::record::Labels;
 use super::yaml::{Reference, Row, TableRows, Value, ValueContent};
@@ -19,39 +20,6 @@ use crate::error::{Error, Kind, Result, nearest};
 
 /// The namespace of generated ids. If it changes, every id changes on every machine.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f8d_1c52_7f0b_5c63_9f0e_3a7b_2d5e_9c41);
-
-/// A column of a row with its value.
-pub(super) struct Cell<'a> {
-    pub column: &'a Column,
-    pub place: Place,
-    pub input: Input,
-}
-
-/// The form of a value in an INSERT.
-pub(super) enum Input {
-    /// A parameter that is bound as text and cast to the column's type.
-    Bound(Option<String>),
-    /// An SQL expression.
-    Expression(String),
-}
-
-impl Cell<'_> {
-    /// The SQL of the value. `parameter` is the number of its parameter, if it has one.
-    pub fn sql(&self, parameter: usize) -> String {
-        match &self.input {
-            Input::Bound(_) => format!("${parameter}::text::{}", self.column.base_type),
-            // The line break ends a comment that the expression may end with.
-            Input::Expression(expression) => format!("({expression}\n)"),
-        }
-    }
-
-    pub fn bound(&self) -> Option<&Option<String>> {
-        match &self.input {
-            Input::Bound(text) => Some(text),
-            Input::Expression(_) => None,
-        }
-    }
-}
 
 /// How many rows a file has, and how many of them the server wrote. A trigger can drop a row without
 /// an error, or put it into another table.
@@ -156,7 +124,9 @@ impl Writer<'_> {
                 }
                 Ok(is_written)
             }
-            Err(error) => Err(diagnose::row(self, table, row, &cells, &error).await),
+            Err(error) => {
+                Err(diagnose::row(self.connection, self.source, table, row, &cells, &error).await)
+            }
         }
     }
 

@@ -15,12 +15,11 @@ use super::container::Mounted;
 use super::files::Archive;
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
-use super::snapshot::{source, sync_word};
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
 use crate::engine::{COPY, Generation, Numbered, Role, Server};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{MadeWith, Owner, ServerSpec};
+use crate::spec::{Durability, MadeWith, Owner, ServerSpec};
 
 /// How long devdb waits for a container that holds the volume and appears late: 10 seconds. A busy
 /// daemon creates a container even after the command that asked for it was killed.
@@ -334,6 +333,25 @@ impl Docker {
 
 fn read(volume: &Listed) -> Reading<Generation> {
     label::read_volume(&volume.name, &volume.labels)
+}
+
+/// A generation's volume, to mount it at `/from`.
+pub(super) fn source(generation: &Generation) -> Volume {
+    let Generation { handle, .. } = generation;
+    Volume {
+        name: handle.clone(),
+        labels: label::of_existing(generation, Utc::now()),
+        at: "/from".into(),
+        read_only: true,
+    }
+}
+
+/// Tells the script whether to wait for the disk. A copy is as durable as the database.
+pub(super) fn sync_word(spec: &ServerSpec) -> &'static str {
+    match spec.durability {
+        Durability::None => "no-sync",
+        Durability::Full | Durability::Relaxed => "sync",
+    }
 }
 
 /// The text of a generation's completion mark, one line.

@@ -7,7 +7,7 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::{DateTime, Utc};
 
-use super::generation::mark_of;
+use super::generation::{mark_of, source, sync_word};
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
 use super::{Docker, failure};
@@ -15,7 +15,7 @@ use crate::db::backup::BackupEnd;
 use crate::disk::sealed;
 use crate::engine::{Generation, Manifest, Numbered, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::spec::{Durability, EngineKind, MadeWith, Owner, ServerSpec};
+use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
 const SAVE: &str = concat!(
     include_str!("scripts/common.sh"),
@@ -269,27 +269,8 @@ impl Docker {
     }
 }
 
-/// A generation's volume, to mount it at `/from`.
-pub(super) fn source(generation: &Generation) -> Volume {
-    let Generation { handle, .. } = generation;
-    Volume {
-        name: handle.clone(),
-        labels: label::of_existing(generation, Utc::now()),
-        at: "/from".into(),
-        read_only: true,
-    }
-}
-
 fn place_of(index: usize) -> String {
     format!("/snapshots/{index}")
-}
-
-/// Tells the script whether to wait for the disk. A copy is as durable as the database.
-pub(super) fn sync_word(spec: &ServerSpec) -> &'static str {
-    match spec.durability {
-        Durability::None => "no-sync",
-        Durability::Full | Durability::Relaxed => "sync",
-    }
 }
 
 pub(super) fn kilobytes(line: &str) -> Result<u64> {

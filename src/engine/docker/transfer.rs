@@ -12,10 +12,11 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::container::{self, Evict};
+use super::generation::sync_word;
 use super::helper::Job;
 use super::image::missing_image;
 use super::label::{self, Mark};
-use super::snapshot::{kilobytes, one_line, sync_word};
+use super::snapshot::{kilobytes, one_line};
 use super::{Docker, MOUNT, PGDATA, files};
 use crate::archive::{FileOwner, Verified, Writer, bridge};
 use crate::engine::snapshot::explained;
