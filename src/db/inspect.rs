@@ -100,6 +100,19 @@ pub async fn server(connection: &mut PgConnection) -> Result<ServerFacts> {
     })
 }
 
+/// Whether there are roles that can log in and are no superusers.
+///
+/// # Errors
+/// `Unexpected` when the server refuses.
+pub async fn has_limited_logins(connection: &mut PgConnection) -> Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolcanlogin AND NOT rolsuper)",
+    )
+    .fetch_one(connection)
+    .await
+    .or_fail(Kind::Unexpected, || "cannot read the roles".into())
+}
+
 /// The sessions that hold the advisory lock with this 64-bit key in the current database.
 ///
 /// # Errors

@@ -142,6 +142,20 @@ fn what_the_commands_of_other_tools_do_is_nobodys_write(sandbox: &Sandbox) {
     assert_eq!(former_after_reset(sandbox), "unwritten");
 }
 
+/// The server would refuse its login if devdb turned the counting off for it.
+#[test]
+fn a_command_may_log_in_as_a_role_that_is_no_superuser() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a limited role") else { return };
+    let tools = "project: shop\nmigrations:\n  command: [sh, migrate.sh]\n  inputs: [migrate.sh]\n";
+    sandbox.write("devdb.yaml", tools);
+    let create = "psql -Xqc \"create role limited login password 'limited'\" || true\n";
+    sandbox.write("migrate.sh", create);
+    sandbox.run(&["up"]).ok();
+    let as_limited = "PGUSER=limited PGPASSWORD=limited psql -Xqc 'select 1'\n";
+    sandbox.write("migrate.sh", &format!("set -e\n{as_limited}"));
+    sandbox.run(&["up"]).ok();
+}
+
 fn whoever_writes_while_devdb_migrates_is_seen(sandbox: &Sandbox) {
     project(sandbox);
     sandbox.run(&["up"]).ok();

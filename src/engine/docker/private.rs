@@ -106,7 +106,9 @@ impl Docker {
         let mut filter = label::filter(None);
         filter.insert("status".into(), ["created", "exited", "dead"].map(str::to_owned).into());
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-        let listed = self.client.list_containers(Some(options)).await;
+        // At the same time, because every command does both.
+        let (listed, locks) =
+            tokio::join!(self.client.list_containers(Some(options)), self.reap_locks());
         let listed = listed.map_err(|refusal| self.failed(&refusal, "cannot list containers"))?;
         for container in listed {
             let (id, labels) = (container.id.unwrap_or_default(), container.labels);
@@ -128,7 +130,7 @@ impl Docker {
                 self.remove_container(&id, name).await?;
             }
         }
-        self.reap_locks().await
+        locks
     }
 
     async fn bring_up_private(

@@ -10,7 +10,8 @@ use std::time::Instant;
 use super::growth::Growth;
 use super::source::{Applied, Stage, Target};
 use crate::db::command_record::{self, CommandLock, CommandRecord};
-use crate::db::connect::Connection;
+use crate::db::connect::{Connection, Counting};
+use crate::db::inspect;
 use crate::db::tool_record::{self, ToolRecord};
 use crate::error::{Kind, Result};
 use crate::event::Event;
@@ -126,14 +127,22 @@ impl Tool {
         let before = found.map(|found| found.inputs).unwrap_or_default();
         let by_tool = tool_record::read(lock.connection(), &self.label()).await?;
         let drift = Drift::between(&before, &self.inputs.files, by_tool.as_ref());
+        // The server refuses a login that turns the counting off for a role that may not, and the
+        // command may log in as any role.
+        let counting = match inspect::has_limited_logins(lock.connection()).await? {
+            true => Counting::On,
+            false => target.address.counting,
+        };
+        let address = target.address.counting(counting);
+        let events = target.events;
         let begun = Instant::now();
-        self.run(&target).await?;
+        self.run(&Target { address: &address, ..target }).await?;
         let inputs = drift.recorded(&before, &self.inputs.files);
         let fingerprint = self.inputs.fingerprint.clone();
         let record = CommandRecord { fingerprint, inputs };
         lock.record(self.stage.as_str(), &self.label(), &record).await?;
         let took = begun.elapsed();
-        target.events.emit(Event::CommandRan { command: self.label(), took });
+        events.emit(Event::CommandRan { command: self.label(), took });
         Ok(self.applied_if(true))
     }
 
