@@ -88,9 +88,9 @@ pub enum Command {
     Reset(ResetArgs),
     /// Go back to the database from before the last reset, restore or migration
     Undo(UndoArgs),
-    /// List the data directories (generations) that devdb keeps, switch to one, keep or remove one
+    /// List the former databases (generations), switch to one, keep one for good, or remove one
     Generations(GenerationsArgs),
-    /// Remove data that is past its time or belongs to a deleted branch or directory
+    /// List data that is past its time or belongs to a deleted branch or directory; --yes removes it
     Gc(GcArgs),
     /// Save copies of the data under a name, and restore them
     Snapshot(SnapshotArgs),

@@ -29,7 +29,7 @@ pub enum CacheCommand {
     /// List the golden states: what each one holds, its size and its last use
     #[command(
         after_help = "A * marks the state that was made from all files of this directory. A + marks a \
-        state that was made from the first of these files. USE says what devdb does with a state:
+        state that was made from a part of them, the first ones. USE says what devdb does with a state:
   \
         final   new databases start as copies of it
   \
@@ -59,7 +59,7 @@ pub enum CacheCommand {
     devdb cache clear"
     )]
     Clear {
-        /// Remove the states of every project and user on the engines that answer
+        /// Remove the states of every project and user, on the chosen engine or on all that answer
         #[arg(long)]
         all: bool,
         /// Remove without asking

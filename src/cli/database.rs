@@ -100,7 +100,7 @@ pub struct RestartArgs {
 #[command(
     after_help = "devdb prepares the new database beside the running one. When the new one is \
     complete, it replaces the old one, on the same port and with the same password. \
-    devdb keeps the old data for seven days, so that `devdb undo` can go back to it. \
+    devdb keeps the old data for up to seven days, so that `devdb undo` can go back to it. \
     (`generations` in devdb.yaml changes the days and limits the disk space.)\n\n\
     Examples:\n  \
     devdb reset          replace the database with a fresh one\n  \

@@ -73,6 +73,9 @@ pub enum SnapshotCommand {
     Rm {
         /// The snapshot's name
         name: String,
+        /// For scripts; devdb does not ask
+        #[arg(short, long, hide = true)]
+        yes: bool,
     },
     /// Write a snapshot into a file, for another machine or person
     #[command(after_help = "The file holds all data and the hashes of the passwords.\n\n\

@@ -18,6 +18,7 @@ use crate::outcome::{
     Wanted, millis,
 };
 use crate::plan::{Extent, Plan};
+use crate::spec::EngineChoice;
 
 /// `devdb cache`
 pub async fn run(app: &App, args: CacheArgs) -> Result<Outcome> {
@@ -41,7 +42,7 @@ async fn list(app: &App, all: bool) -> Result<Outcome> {
         ..CacheReport::default()
     };
     let plan = Plan::load(&context.spec, Extent::Seeds);
-    for engine in context.engines.reachable(&context.spec.server).await {
+    for engine in context.engines.chosen(context.spec.engine, &context.spec.server).await? {
         let listing = list_on(&context, &engine, plan.as_ref().ok(), scope(&context, all));
         match context.interrupt.guard(listing).await {
             Ok((states, damaged)) => {
@@ -118,7 +119,15 @@ async fn clear(app: &App, all: bool, yes: bool) -> Result<Outcome> {
     let context = app.context(Overrides::default(), None)?;
     if !yes {
         down::confirm(&match all {
-            true => "Remove the golden states of every project, for good?".to_owned(),
+            true => match context.spec.engine {
+                EngineChoice::Auto => {
+                    "Remove the golden states of every project, on all engines, for good?"
+                        .to_owned()
+                }
+                EngineChoice::Docker | EngineChoice::Native => {
+                    "Remove the golden states of every project on this engine, for good?".to_owned()
+                }
+            },
             false => {
                 format!("Remove the golden states of {}, for good?", context.spec.owner.project)
             }
@@ -131,7 +140,7 @@ async fn clear(app: &App, all: bool, yes: bool) -> Result<Outcome> {
 
 async fn remove(context: &Context, all: bool, limits: &Limits) -> Result<PruneReport> {
     let mut report = PruneReport::default();
-    for engine in context.engines.reachable(&context.spec.server).await {
+    for engine in context.engines.chosen(context.spec.engine, &context.spec.server).await? {
         let pruned = golden::prune(context, &engine, scope(context, all), limits).await?;
         report.bytes += pruned.removed.iter().map(|state| state.bytes).sum::<u64>();
         let handles = |states: Vec<GoldenState>| states.into_iter().map(|state| state.handle);

@@ -191,7 +191,9 @@ async fn clock(docker: &Docker, checks: &mut Vec<Check>) {
 /// only there when they can remove something.
 async fn clean_up(context: &Context, checks: &mut Vec<Check>) {
     let Ok(record) = instance::record(context) else { return };
-    let Ok(engine) = context.engines.open(record.engine, &context.spec.server).await else {
+    let Ok(engine) =
+        context.engines.open(record.engine, &context.spec.server, &context.events).await
+    else {
         return;
     };
     let Ok(Some(exposed)) = instance::exposed(&engine, &record).await else { return };

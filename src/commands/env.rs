@@ -64,6 +64,7 @@ pub(super) fn give(
         let text = dotenv::render(format, variables, libpq::OVERRIDING);
         return Ok(Outcome { command, report: Report::Verbatim(text), exit: 0 });
     };
+    let is_new = !file.exists();
     let changed = match format {
         // Runners read this file line by line after the step, so devdb only adds to it.
         Format::GithubEnv => {
@@ -71,7 +72,11 @@ pub(super) fn give(
         }
         _ => update(context, file, variables)?,
     };
-    let verb = if changed { "updated" } else { "up to date:" };
+    let verb = match (is_new, changed) {
+        (true, _) => "wrote",
+        (false, true) => "updated",
+        (false, false) => "up to date:",
+    };
     Ok(said(command, changed, format!("{verb} {}", file.display())))
 }
 

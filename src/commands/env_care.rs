@@ -95,9 +95,9 @@ fn text(context: &Context, stale: &Stale, has_instance: bool) -> String {
     let shown = shown(context, file);
     let advice = match (has_instance, context.env_file.as_ref() == Some(file)) {
         (true, _) => format!("`devdb env --write {shown}` writes the present one"),
-        (false, true) => "`devdb up` creates this database and updates the file".to_owned(),
+        (false, true) => "`devdb up` makes a new one and updates the file".to_owned(),
         (false, false) => {
-            format!("`devdb up --write-env {shown}` creates this database and updates the file")
+            format!("`devdb up --write-env {shown}` makes a new one and updates the file")
         }
     };
     match has_instance {
@@ -105,7 +105,7 @@ fn text(context: &Context, stale: &Stale, has_instance: bool) -> String {
             "{name} in {shown}:{line} is the address of another database of devdb; {advice}"
         ),
         false => format!(
-            "there is no database here, and {name} in {shown}:{line} is the address of one; {advice}"
+            "{name} in {shown}:{line} is the address of a database, and this directory has none; {advice}"
         ),
     }
 }

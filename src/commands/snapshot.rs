@@ -30,7 +30,7 @@ pub async fn run(app: &App, args: SnapshotArgs) -> Result<Outcome> {
         SnapshotCommand::Restore { name, no_migrate, timeout } => {
             restore(app, &name, !no_migrate, timeout).await
         }
-        SnapshotCommand::Rm { name } => remove(app, &name).await,
+        SnapshotCommand::Rm { name, yes: _ } => remove(app, &name).await,
         SnapshotCommand::Export { name, file, force } => export(app, &name, &file, force).await,
         SnapshotCommand::Import { file, name } => import(app, &file, name.as_deref()).await,
     }

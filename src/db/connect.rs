@@ -249,7 +249,6 @@ pub async fn wait_for_login(address: &Address, timeout: Duration) -> Result<()> 
                 ),
             )
             .because(last)
-            .hint("devdb logs     shows the server's log")
             .hint("--timeout 3m   waits longer"));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;

@@ -22,9 +22,14 @@ impl Engines {
     ///
     /// # Errors
     /// `NoEngine` when the engine does not answer.
-    pub async fn open(&self, kind: EngineKind, spec: &ServerSpec) -> Result<Engine> {
+    pub async fn open(
+        &self,
+        kind: EngineKind,
+        spec: &ServerSpec,
+        events: &Events,
+    ) -> Result<Engine> {
         match kind {
-            EngineKind::Docker => self.docker().await.map_err(|error| {
+            EngineKind::Docker => self.patient_docker(events).await.map_err(|error| {
                 // The hints of this error help to choose an engine, but the instance already has
                 // one.
                 let why = "this instance lives on docker, and its engine does not answer";
@@ -62,7 +67,7 @@ impl Engines {
         role: Role,
         events: &Events,
     ) -> Result<Engine> {
-        let engine = self.docker().await?;
+        let engine = self.patient_docker(events).await?;
         if role == Role::Instance {
             engine.keeps_instances().await?;
         }
@@ -91,16 +96,39 @@ impl Engines {
         docker.into_iter().chain(self.native(spec).ok()).collect()
     }
 
+    /// Opens the engine that a person chose, or lists all that answer.
+    ///
+    /// # Errors
+    /// `NoEngine` when the chosen engine does not answer.
+    pub async fn chosen(&self, choice: EngineChoice, spec: &ServerSpec) -> Result<Vec<Engine>> {
+        match choice {
+            EngineChoice::Docker => Ok(vec![self.docker().await?]),
+            EngineChoice::Native => Ok(vec![self.native(spec)?]),
+            EngineChoice::Auto => Ok(self.reachable(spec).await),
+        }
+    }
+
     /// Finds the docker engine.
     ///
     /// # Errors
     /// `NoEngine` with the places where devdb looked for a daemon.
     pub async fn docker(&self) -> Result<Engine> {
-        let discovery = docker::discover_patiently(&self.docker, |_| {}).await;
-        match discovery.engine {
-            Some(docker) => Ok(Engine::Docker(docker)),
-            None => Err(discovery.error()),
-        }
+        let discovery = docker::discover(&self.docker).await;
+        discovery.engine.clone().map(Engine::Docker).ok_or_else(|| discovery.error())
+    }
+
+    /// As [`Engines::docker`], for a command that needs it: it waits for a daemon that is there and
+    /// does not answer yet.
+    async fn patient_docker(&self, events: &Events) -> Result<Engine> {
+        let discovery = self.discover_patiently(events).await;
+        discovery.engine.clone().map(Engine::Docker).ok_or_else(|| discovery.error())
+    }
+
+    async fn discover_patiently(&self, events: &Events) -> Discovery {
+        docker::discover_patiently(&self.docker, |address| {
+            events.step(format!("Waiting for the Docker engine at {address}"));
+        })
+        .await
     }
 
     /// Opens the native engine, with programs of the major version of `spec` if there are any.
@@ -130,10 +158,7 @@ impl Engines {
     }
 
     async fn choose_any(&self, spec: &ServerSpec, role: Role, events: &Events) -> Result<Engine> {
-        let discovery = docker::discover_patiently(&self.docker, |address| {
-            events.step(format!("Waiting for the Docker engine at {address}"));
-        })
-        .await;
+        let discovery = self.discover_patiently(events).await;
         let refusal = match discovery.engine.clone() {
             Some(docker) => match self.prepared(docker, spec, role, events).await? {
                 Ok(engine) => return Ok(engine),

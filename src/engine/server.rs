@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::{Engine, Generation};
 use crate::error::Result;
 use crate::spec::{Owner, ServerSpec};
 
@@ -173,6 +173,18 @@ impl Engine {
     /// When the engine does not answer.
     pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
         each!(self.next_transaction(server))
+    }
+
+    /// As [`Engine::next_transaction`], for a generation without a server. This may be slow.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or lacks the image.
+    pub async fn next_transaction_of(
+        &self,
+        generation: &Generation,
+        spec: &ServerSpec,
+    ) -> Result<Option<u64>> {
+        each!(self.next_transaction_of(generation, spec))
     }
 
     /// Gives a stopped server another name, so that another server can be launched in its place,

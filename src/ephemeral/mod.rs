@@ -30,7 +30,8 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::golden::{self, Golden};
 use crate::outcome::Applied;
 use crate::plan::Plan;
-use crate::populate::{self, ready};
+use crate::populate;
+use crate::populate::ready::{self, MadeFrom};
 use crate::spec::{EPHEMERAL, EngineKind, MadeWith, Owner};
 
 /// The file with the server's log that [`Ephemeral::save`] writes.
@@ -130,7 +131,7 @@ impl Ephemeral {
         let (golden, server) = golden::obtain(&context, &engine, plan, start).await?;
         let address = ready::private_address(&server, &spec, password);
         let ready = async {
-            ready::private(&context, &server, &address).await?;
+            ready::private(&context, &server, &address, MadeFrom::State).await?;
             let recording = populate::record_line_endings(&address, plan, LineEndings::Here);
             context.interrupt.guard(recording).await
         };

@@ -20,7 +20,8 @@ use crate::error::{Error, Kind, Result};
 use crate::outcome::Applied;
 use crate::plan::Plan;
 use crate::plan::chain::Step;
-use crate::populate::{self, ready};
+use crate::populate;
+use crate::populate::ready::{self, MadeFrom};
 use crate::spec::digest;
 
 /// The migrated state is published only when its migrations took at least this long. A cheaper
@@ -94,7 +95,11 @@ async fn build(
     // Not interruptible: the engine makes the container even when devdb stops waiting.
     let mut builder = engine.start_private(&launch).await?;
     let address = ready::private_address(&builder, &spec, password);
-    let work = Work { context, engine, plan, lookup, address };
+    let made_from = match launch.from.is_none() && unpack.is_none() {
+        true => MadeFrom::Nothing,
+        false => MadeFrom::State,
+    };
+    let work = Work { context, engine, plan, lookup, address, made_from };
     let baked = match unpack {
         Some(_) => work.check(&mut builder).await,
         None => work.run(&mut builder, encrypting).await,
@@ -112,6 +117,7 @@ struct Work<'a> {
     plan: &'a Plan,
     lookup: &'a Lookup,
     address: Address,
+    made_from: MadeFrom,
 }
 
 impl Work<'_> {
@@ -228,7 +234,7 @@ impl Work<'_> {
     }
 
     async fn until_ready(&self, builder: &PrivateServer) -> Result<()> {
-        ready::private(self.context, builder, &self.address).await
+        ready::private(self.context, builder, &self.address, self.made_from).await
     }
 
     async fn publish_live(&self, builder: &mut PrivateServer, step: &Step) -> Result<()> {

@@ -7,6 +7,7 @@ use super::Instance;
 use crate::context::Context;
 use crate::engine::{Engine, Generation, Holding, Role, STOP_DEADLINE, Server};
 use crate::error::Result;
+use crate::state::Worth;
 
 /// How long devdb waits for the removal of a generation that the engine can finish by itself. It is
 /// the time that Docker usually needs to begin the removal.
@@ -138,11 +139,14 @@ impl Instance<'_> {
         // A devdb with another home directory may have gone back to one of them.
         let servers = engine.servers(Some(&self.key)).await?;
         let serves = |id: &u32| {
-            servers.iter().any(|server| {
-                server.role == Role::Instance && server.is_running() && server.generation == *id
-            })
+            servers.iter().any(|server| server.role == Role::Instance && server.generation == *id)
         };
         record.leaving.retain(|id| !serves(id));
+        for generation in record.generations.iter_mut().filter(|one| serves(&one.id)) {
+            if generation.worth == Worth::Wiped {
+                generation.worth = Worth::WrittenTo;
+            }
+        }
         record.generations.retain(|generation| !record.leaving.contains(&generation.id));
         // The record must not name generations that may be gone.
         self.context.store.save(record)?;

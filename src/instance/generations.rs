@@ -79,7 +79,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
 }
 
 async fn engine_of(context: &Context, record: &Record) -> Result<Engine> {
-    let engine = context.engines.open(record.engine, &context.spec.server).await?;
+    let engine = context.engines.open(record.engine, &context.spec.server, &context.events).await?;
     observe::same_engine(&engine, record).await?;
     Ok(engine)
 }

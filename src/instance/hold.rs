@@ -45,9 +45,15 @@ impl Instance<'_> {
     }
 
     /// Adds new snapshots to the record, which shows later when another program has removed one.
-    async fn note_snapshots(&mut self, engine: &Engine) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the engine does not answer, or the record cannot be written.
+    pub(super) async fn note_snapshots(&mut self, engine: &Engine) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
         let names = engine.snapshot_names(&record.owner).await?;
+        if record.snapshots.iter().any(|known| !names.contains(known)) {
+            record.count_restored_as_written();
+        }
         let new = names.into_iter().filter(|name| !record.snapshots.contains(name));
         let new: Vec<String> = new.collect();
         if new.is_empty() {

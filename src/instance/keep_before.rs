@@ -111,7 +111,7 @@ impl Instance<'_> {
     fn note_that_it_is_written(&mut self, found: Finding) -> Result<()> {
         let current = self.record.as_mut().and_then(|record| record.current_generation_mut());
         match current {
-            Some(current) if found == Finding::WrittenTo && !current.is_written => {
+            Some(current) if !matches!(found, Finding::Untouched(_)) && !current.is_written => {
                 current.is_written = true;
                 self.record.as_ref().map_or(Ok(()), |record| self.context.store.save(record))
             }

@@ -150,7 +150,9 @@ impl<'a> Instance<'a> {
     /// `NoEngine` when it does not answer, or another engine answers in its place. `Locked` when a
     /// devdb with another home directory works on the instance.
     async fn engine(&self, record: &Record) -> Result<Engine> {
-        let engine = self.context.engines.open(record.engine, &self.context.spec.server).await?;
+        let Context { engines, spec, events, interrupt, .. } = self.context;
+        let opening = engines.open(record.engine, &spec.server, events);
+        let engine = interrupt.guard(opening).await?;
         observe::same_engine(&engine, record).await?;
         self.lock_on(&engine).await?;
         Ok(engine)

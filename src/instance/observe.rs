@@ -78,7 +78,8 @@ impl Observed {
     /// `NoInstance`, and `NoEngine` when the engine does not answer.
     pub async fn look(context: &Context) -> Result<Observed> {
         let record = record(context)?;
-        let engine = context.engines.open(record.engine, &context.spec.server).await?;
+        let engine =
+            context.engines.open(record.engine, &context.spec.server, &context.events).await?;
         let server = match &record.server {
             Some(handle) => engine.server(handle).await?,
             None => None,

@@ -82,6 +82,9 @@ impl Instance<'_> {
     /// What every swap does at its end: makes room, removes what has expired, and says what will go.
     pub(super) async fn settle_promises(&mut self, engine: &Engine) {
         self.measure_unknown(engine).await;
+        if let Err(error) = self.note_snapshots(engine).await {
+            tracing::debug!("the snapshots could not be listed: {error}");
+        }
         self.make_room();
         self.remove_expired(engine).await;
         self.announce();
@@ -123,10 +126,14 @@ impl Instance<'_> {
         for generation in &mut record.generations {
             let is_over = over.iter().any(|(number, _)| *number == generation.number);
             if is_over && may_make_room(generation, now) {
+                let why = match generation.worth {
+                    Worth::Untouched => "nobody wrote to it",
+                    Worth::WrittenTo | Worth::Wiped => "as an earlier command said",
+                };
                 generation.worth = Worth::Wiped;
                 self.context.events.note(format!(
-                    "devdb removes generation {} to make room, as an earlier command said \
-                     (generations.size in devdb.yaml)",
+                    "devdb removes generation {} to make room, {why} (generations.size in \
+                     devdb.yaml)",
                     generation.number
                 ));
             }

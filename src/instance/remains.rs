@@ -20,7 +20,8 @@ pub async fn with_remains(context: &Context, error: Error) -> Error {
     }
     let looking = async {
         let record = observe::record(context)?;
-        let engine = context.engines.open(record.engine, &context.spec.server).await?;
+        let engine =
+            context.engines.open(record.engine, &context.spec.server, &context.events).await?;
         observe::same_engine(&engine, &record).await?;
         Remains::of(&engine, &record).await
     };

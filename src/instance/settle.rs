@@ -18,10 +18,13 @@ impl Instance<'_> {
         let engine = self.engine(&record).await?;
         let generations = engine.generations(Some(&self.key)).await?;
         let servers = engine.servers(Some(&self.key)).await?;
+        let serves_instance = |server: &&Server| server.role == Role::Instance;
+        let serves_current = |server: &Server| Some(server.generation) == record.current_id();
+        let is_current_served = servers.iter().filter(serves_instance).any(serves_current);
         let is_of_another = |server: &Server| {
             server.role == Role::Instance
                 && (record.by_id(server.generation).is_none()
-                    || (server.is_running() && Some(server.generation) != record.current_id()))
+                    || (!serves_current(server) && (server.is_running() || !is_current_served)))
         };
         if servers.iter().any(is_of_another) && self.follow(&engine, &record).await? {
             self.tidy().await?;

@@ -6,7 +6,7 @@ use super::{Instance, OldGeneration, Replaced, lineage};
 use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::MadeWith;
-use crate::state::{GenerationRecord, UnderWay, Why, Worth};
+use crate::state::{GenerationRecord, UnderWay, Why};
 
 impl Instance<'_> {
     /// All snapshots, damaged ones included. Removes unfinished ones.
@@ -84,12 +84,8 @@ impl Instance<'_> {
             return Err(no_such(name, names.iter().map(String::as_str)));
         }
         if let Some(record) = &mut self.record {
-            let restored = |one: &&mut GenerationRecord| one.why == Why::Restore;
-            for generation in record.generations.iter_mut().filter(restored) {
-                // The generation may now be the only copy of that data, so it counts as written to.
-                // `forget_snapshot` saves the record.
-                (generation.baseline, generation.worth) = (None, Worth::WrittenTo);
-            }
+            // `forget_snapshot` saves the record.
+            record.count_restored_as_written();
         }
         self.forget_snapshot(name).await
     }

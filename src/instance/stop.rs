@@ -78,11 +78,16 @@ impl Instance<'_> {
     /// can ask a stopped server.
     async fn stop_and_note(&mut self, engine: &Engine, server: &Server) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
-        if !server.is_running() {
-            return engine.stop(server, STOP_DEADLINE).await;
-        }
-        let look = written::stop(self.context, engine, record, server).await?;
-        let next_transaction = written::next_transaction(engine, Some(server)).await;
+        let look = match server.is_running() {
+            true => written::stop(self.context, engine, record, server).await?,
+            false => {
+                engine.stop(server, STOP_DEADLINE).await?;
+                None
+            }
+        };
+        let context = self.context;
+        let next_transaction =
+            written::next_transaction(context, engine, record, Some(server)).await;
         written::note(record, look, next_transaction);
         self.context.store.save(record)
     }

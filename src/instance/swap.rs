@@ -45,16 +45,15 @@ impl Instance<'_> {
             }
             // The old server has stopped before this question, because a client may write to the
             // last moment. The launch does not wait for the answer.
-            let next_transaction = written::next_transaction(engine, old.as_ref());
+            let before = record.clone();
+            let next_transaction =
+                written::next_transaction(context, engine, &before, old.as_ref());
             let (server, next_transaction) = tokio::join!(
                 launch::instance(context, engine, &mut record, on, verifier),
                 next_transaction
             );
             let server = server?;
-            // Without a server, `down` has recorded what it found.
-            if record.server.is_some() {
-                written::note(&mut record, look, next_transaction);
-            }
+            written::note(&mut record, look, next_transaction);
             record.retention = context.spec.retention;
             record.point_at(new, server.handle.clone());
             let password = if is_restored { Password::OfTheCopy } else { Password::Recorded };

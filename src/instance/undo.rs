@@ -124,11 +124,14 @@ impl Instance<'_> {
         self.wipe(number)?;
         self.remove_generations(&engine, &[id], Duration::MAX).await;
         self.hold(&engine).await;
-        match self.recorded()?.leaving.contains(&id) {
-            true => Err(Error::new(
-                Kind::Unexpected,
-                format!("generation {number} could not be removed"),
-            )),
+        let record = self.recorded()?;
+        let error =
+            Error::new(Kind::Unexpected, format!("generation {number} could not be removed"));
+        match record.leaving.contains(&id) {
+            true => Err(error),
+            false if record.by_id(id).is_some() => Err(error
+                .because("a devdb with another home directory has a server on it")
+                .hint("devdb up   finds what that one has done")),
             false => Ok(()),
         }
     }

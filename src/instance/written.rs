@@ -51,9 +51,22 @@ pub(super) async fn stop(
     Ok(look)
 }
 
-/// The next transaction id of a server that has stopped. None when the engine cannot tell.
-pub(super) async fn next_transaction(engine: &Engine, server: Option<&Server>) -> Option<u64> {
-    engine.next_transaction(server?).await.ok().flatten()
+/// The next transaction id of the current generation, whose server has stopped or is gone. None when
+/// the engine cannot tell. Without a server it is asked for only when nobody seems to have written:
+/// a devdb with another home directory may have served the generation since.
+pub(super) async fn next_transaction(
+    context: &Context,
+    engine: &Engine,
+    record: &Record,
+    server: Option<&Server>,
+) -> Option<u64> {
+    if let Some(server) = server {
+        return engine.next_transaction(server).await.ok().flatten();
+    }
+    let current = record.current_generation().filter(|one| one.worth == Worth::Untouched)?;
+    let there = engine.generations(Some(&record.owner.key())).await.ok()?;
+    let generation = there.iter().find(|one| one.id == current.id)?;
+    engine.next_transaction_of(generation, &context.spec.server).await.ok().flatten()
 }
 
 /// Records whether somebody had written to the current generation before its server stopped, and its

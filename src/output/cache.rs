@@ -50,7 +50,7 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* made from the files of this directory   + made from the first of these files";
+    let legend = "* made from the files of this directory   + made from a part of them, a start for the rest";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 

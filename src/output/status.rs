@@ -40,7 +40,7 @@ pub fn status(report: &StatusReport, style: Style) -> String {
         say("uptime", humantime::format_duration(up).to_string());
     }
     if let Some(bytes) = report.database_bytes {
-        say("data", size(bytes));
+        say("size", format!("{}, without the server's own files", size(bytes)));
     }
     if let Some(generation) = report.generation {
         let kept = match report.kept_generations.len() {

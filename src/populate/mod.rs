@@ -27,6 +27,14 @@ pub struct Populated {
     pub server_version: Option<String>,
 }
 
+impl Populated {
+    /// Whether anything was applied.
+    fn has_applied(&self) -> bool {
+        let Applied { commands_run, migrations_applied, seeds_applied, .. } = &self.applied;
+        [commands_run, migrations_applied, seeds_applied].iter().any(|list| !list.is_empty())
+    }
+}
+
 /// Applies the extensions, migrations and seeds of `plan` that are due. Seeds are due only when
 /// none is applied yet. Changes nothing when nothing is due.
 ///
@@ -134,7 +142,12 @@ async fn with_kept(
     kept: Option<Kept>,
     mut keeper: impl KeepBefore,
 ) -> Result<Populated> {
-    let Some(Kept { number, first }) = kept else { return populated };
+    let Some(Kept { number, first }) = kept else {
+        if populated.as_ref().is_ok_and(|populated| populated.has_applied()) {
+            keeper.succeeded().await;
+        }
+        return populated;
+    };
     let from_first = |first: u32| {
         format!(
             "generation {first} is a copy from before the first attempt, which failed and may have \
@@ -153,8 +166,8 @@ async fn with_kept(
         }
         Err(error) => {
             let error = error
-                .note(format!("generation {number} is a copy of the database from before"))
-                .hint(format!("devdb undo   goes back to generation {number}"));
+                .note(format!("generation {number} is a copy that devdb made before this"))
+                .hint("devdb undo   switches to that copy");
             Err(match first {
                 None => error,
                 Some(number) => error.note(from_first(number)).hint(format!(
@@ -467,12 +480,11 @@ impl Work<'_> {
     async fn close(&self, connection: Connection, applied: Applied) -> Populated {
         let server_version = connect::server_version(&connection);
         connect::close(connection).await;
-        let Applied { migrations_applied, seeds_applied, commands_run, .. } = &applied;
-        let done = [migrations_applied, seeds_applied, commands_run];
-        if self.address.counting == Counting::Off && done.iter().any(|list| !list.is_empty()) {
+        let populated = Populated { applied, server_version };
+        if self.address.counting == Counting::Off && populated.has_applied() {
             statistics::refresh(self.address).await;
         }
-        Populated { applied, server_version }
+        populated
     }
 
     fn target(&self, encrypting: Option<Encrypting>) -> Target<'_> {

@@ -14,6 +14,19 @@ use crate::context::Context;
 /// How many lines of a server's log an error shows.
 const LOG_TAIL: usize = 10;
 
+/// How long a server that was made from nothing may refuse the login. It has its password before it
+/// listens, so a refusal does not change. A tenth of a second would do.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a private server's data was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeFrom {
+    /// Nothing: the image's own entrypoint has run initdb.
+    Nothing,
+    /// A golden state. It gets its password only after it has started.
+    State,
+}
+
 /// The address of a private server with this password.
 pub fn private_address(
     server: &PrivateServer,
@@ -35,7 +48,27 @@ pub fn private_address(
 ///
 /// # Errors
 /// `NotReady` with the last lines of the log, and `Interrupted`.
-pub async fn private(context: &Context, server: &PrivateServer, address: &Address) -> Result<()> {
+pub async fn private(
+    context: &Context,
+    server: &PrivateServer,
+    address: &Address,
+    made_from: MadeFrom,
+) -> Result<()> {
+    let timeout = context.spec.timeout;
+    let refused_for = match made_from {
+        MadeFrom::Nothing => REFUSAL_DEADLINE.min(timeout),
+        MadeFrom::State => timeout,
+    };
+    let with_conventions = |error: Error| {
+        match (made_from, server) {
+        (MadeFrom::Nothing, PrivateServer::Docker(_)) => error.note(format!(
+            "devdb expects an image with the conventions of the official image postgres: POSTGRES_USER, \
+             POSTGRES_DB, POSTGRES_PASSWORD_FILE, PGDATA; {} may have others",
+            context.spec.server.image
+        )),
+        _ => error,
+    }
+    };
     let waiting = async {
         tokio::select! {
             exit = server.exited() => {
@@ -47,8 +80,10 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
                 context.events.warn(format!("the server ended: {}", reason(&exit.log_tail)));
                 Err(ended(context, what, exit.log_tail))
             }
-            login = first_login(address, context.spec.timeout) => {
-                login.map_err(|error| error.excerpt(server.log_tail()))
+            login = login_refused_for(address, timeout, refused_for) => {
+                login.map_err(|error| {
+                    with_conventions(error.without_missing_data().excerpt(server.log_tail()))
+                })
             }
         }
     };
@@ -61,10 +96,23 @@ pub async fn private(context: &Context, server: &PrivateServer, address: &Addres
 /// # Errors
 /// `NotReady`, and `LoginRefused` when the password is still refused after `timeout`.
 pub async fn first_login(address: &Address, timeout: Duration) -> Result<()> {
-    let deadline = Instant::now() + timeout;
+    login_refused_for(address, timeout, timeout).await
+}
+
+/// As [`first_login`]; refusals end the waiting after `refused_for`.
+async fn login_refused_for(
+    address: &Address,
+    timeout: Duration,
+    refused_for: Duration,
+) -> Result<()> {
+    let mut deadline = None;
     loop {
         match wait_for_login(address, timeout).await {
-            Err(error) if error.kind() == Kind::LoginRefused && Instant::now() < deadline => {
+            Err(error)
+                if error.kind() == Kind::LoginRefused
+                    && Instant::now()
+                        < *deadline.get_or_insert_with(|| Instant::now() + refused_for) =>
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             login => return login,
@@ -99,7 +147,9 @@ pub async fn wait(
                     let mut sink = |bytes: &[u8]| log.extend_from_slice(bytes);
                     // The error is useful without the log, too.
                     drop(engine.logs(server, Some(LOG_TAIL), false, &mut sink).await);
-                    Err(error.excerpt(String::from_utf8_lossy(&log).into_owned()))
+                    Err(error
+                        .excerpt(String::from_utf8_lossy(&log).into_owned())
+                        .hint("devdb logs   shows the server's log"))
                 }
                 login => login,
             },

@@ -144,12 +144,18 @@ impl KeySource {
         Ok(Some(KeyMark { digest, fingerprint }))
     }
 
-    /// A digest of the key, which takes no time. None when there is no key.
+    /// A digest of the key, which takes no time. None when there is no key, and for a text that is no
+    /// key of devdb's form: somebody could guess a short text from its digest.
     ///
     /// # Errors
-    /// As [`KeySource::text`].
+    /// As [`KeySource::existing`], for a key that nobody set.
     pub fn digest(&self) -> Result<Option<String>> {
-        Ok(self.text()?.map(|text| digest(["key of seeded rows", text.as_str()])))
+        match (self.existing(), &self.given) {
+            (Err(_), Some(_)) => Ok(None),
+            (existing, _) => {
+                Ok(existing?.map(|key| digest(["key of seeded rows", key.to_base64().as_str()])))
+            }
+        }
     }
 
     /// Whether a person set the key.
@@ -223,7 +229,8 @@ impl KeySource {
             let name = &self.variable;
             events.note(format!(
                 "devdb made a key to encrypt values of your seeds, and keeps it outside the project; \
-                 `devdb env --with-key --write .env` writes it into .env as {name}"
+                 for an application that decrypts them, `devdb env --with-key --write .env` writes \
+                 it into .env as {name}"
             ));
         }
         Ok(found.key)

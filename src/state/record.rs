@@ -13,7 +13,7 @@ use crate::engine::Numbered;
 use crate::spec::{EngineKind, MadeWith, Owner, Retention};
 
 /// The version of the record's layout that this devdb writes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// One instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -239,6 +239,8 @@ impl GenerationRecord {
             promised: None,
             announced: None,
             copied: None,
+            // Somebody may write to it now.
+            worth: Worth::WrittenTo,
             ..self
         }
     }
@@ -298,9 +300,23 @@ impl Record {
             former.replaced = Some(now);
             former.promised = Some(promised);
         }
+        // What becomes current may change, and is no copy of before any more.
+        for generation in &mut self.generations {
+            generation.attempted_after =
+                generation.attempted_after.filter(|copy| *copy != new.number);
+        }
         self.current = Some(new.number);
         self.server = Some(server);
         self.put(new);
+    }
+
+    /// Counts the generations that were made from a snapshot as written to. Each may be the only
+    /// copy of its data once a snapshot is gone.
+    pub fn count_restored_as_written(&mut self) {
+        let restored = self.generations.iter_mut().filter(|one| one.why == Why::Restore);
+        for generation in restored {
+            (generation.baseline, generation.worth) = (None, Worth::WrittenTo);
+        }
     }
 
     /// Adds a generation, or replaces what is recorded of it.

@@ -304,9 +304,9 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 3_c.sql has changed since it was applied
     because 5 (e) is applied, but its file is gone
     because 1_a.sql was begun by another tool and not finished
-    hint: git diff HEAD -- '*3_c.sql'   shows what is not committed; undo it
+    hint: git diff HEAD -- '*3_c.sql'   shows changes that are not committed; take them back
     hint: git log -p -- '*3_c.sql'   shows what is committed; revert it
-    hint: devdb migrate new NAME   makes a new migration for the change
+    hint: devdb migrate new NAME   is for a change that you keep; restore the old file, too
     hint: devdb reset   builds a new database from the files and keeps the old one
     ");
     let now = status(&mut connect(&address).await, &set(&project)).await.unwrap();

@@ -591,6 +591,24 @@ fn many_resets_leave_no_more_than_the_limits_allow(sandbox: &Sandbox) {
 /// Docker: the states are everybody's, so another home's pruning may remove one between its being
 /// found and its being used.
 #[test]
+fn the_chosen_engine_alone_is_listed_and_cleared() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "two engines") else { return };
+    let name = project(&sandbox);
+    let native = Sandbox::new(On::Native, "two engines").unwrap();
+    native.project();
+    native.write("devdb.yaml", &format!("project: {name}\n"));
+    sandbox.run(&["up"]).ok();
+    native.run(&["up"]).ok();
+    let engines = |states: Vec<Value>| -> std::collections::BTreeSet<String> {
+        states.iter().map(|state| state["engine"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(engines(states(&sandbox)), ["docker".to_owned()].into());
+    native.run(&["cache", "clear", "--yes"]).ok();
+    assert_eq!(states(&native), Vec::<Value>::new());
+    assert_eq!(engines(states(&sandbox)), ["docker".to_owned()].into());
+}
+
+#[test]
 fn what_another_home_clears_meanwhile_is_made_again() {
     let name = "what_another_home_clears_meanwhile_is_made_again";
     let Some(sandbox) = Sandbox::new(On::Docker, name) else { return };

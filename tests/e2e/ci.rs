@@ -38,7 +38,7 @@ fn runner(sandbox: &Sandbox, system: &str, project: &str, store: &Path) -> Runne
     environment.insert(job.to_owned(), number);
     match (sandbox.on, std::env::var("DOCKER_HOST")) {
         (On::Native, _) => {
-            environment.insert("DOCKER_HOST".into(), "unix:///nowhere/docker.sock".into());
+            sandbox.use_context("unix:///nowhere/docker.sock");
         }
         (On::Docker, Ok(host)) => drop(environment.insert("DOCKER_HOST".into(), host)),
         (On::Docker, Err(_)) => {}

@@ -1,6 +1,6 @@
 //! What only docker has: health, volumes, images that differ, strangers with our names.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::sandbox::{On, Sandbox, docker, psql};
 
@@ -64,6 +64,25 @@ fn an_image_that_is_no_postgresql_is_refused() {
 }
 
 #[test]
+fn an_image_with_other_conventions_is_refused_soon_and_says_why() {
+    let Some(sandbox) = sandbox("docker deaf image") else { return };
+    let name = format!("devdb-test-deaf-{}", uuid::Uuid::new_v4().simple());
+    let image = format!("devdb-test/{name}:15");
+    docker(&["create", "--name", &name, "postgres:15"]);
+    let deaf = "unset POSTGRES_PASSWORD_FILE; POSTGRES_PASSWORD=its-own; export POSTGRES_PASSWORD; \
+                exec docker-entrypoint.sh \"$@\"";
+    let entrypoint = format!("ENTRYPOINT {}", serde_json::json!(["sh", "-c", deaf, "sh"]));
+    docker(&["commit", "--change", &entrypoint, "--change", r#"CMD ["postgres"]"#, &name, &image]);
+    docker(&["rm", "-v", &name]);
+    sandbox.write("devdb.yaml", &format!("project: deaf\npostgres: {{ image: '{image}' }}\n"));
+    let up = sandbox.run(&["up"]).exits(11).says("POSTGRES_PASSWORD_FILE").says(&image);
+    assert!(up.took < Duration::from_secs(40), "{:?}", up.took);
+    assert!(!up.stderr.contains("devdb logs"), "{}", up.stderr);
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+    docker(&["rmi", "-f", &image]);
+}
+
+#[test]
 fn strangers_with_our_names_are_named_and_left_alone() {
     let Some(sandbox) = sandbox("docker strangers") else { return };
     sandbox.project();
@@ -77,10 +96,20 @@ fn strangers_with_our_names_are_named_and_left_alone() {
     assert_eq!(docker(&["inspect", "--format", "{{.State.Status}}", &name]).trim(), "created");
     docker(&["rm", "-f", "-v", &name]);
 
-    docker(&["volume", "create", &volume]);
-    sandbox.run(&["up"]).exits(1).says(&volume);
-    assert_eq!(docker(&["volume", "inspect", "--format", "{{.Name}}", &volume]).trim(), volume);
-    docker(&["volume", "rm", &volume]);
+    // The name of a volume ends with the second in which devdb makes it.
+    let prefix = volume.trim_end_matches(|c: char| c.is_ascii_digit());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let strangers: Vec<String> =
+        (now..now + 20).map(|second| format!("{prefix}{second}")).collect();
+    for stranger in &strangers {
+        docker(&["volume", "create", stranger]);
+    }
+    sandbox.run(&["up"]).exits(1).says(prefix);
+    for stranger in &strangers {
+        let format = ["volume", "inspect", "--format", "{{.Labels}}", stranger];
+        assert_eq!(docker(&format).trim(), "map[]");
+        docker(&["volume", "rm", stranger]);
+    }
     sandbox.run(&["up"]).ok();
 }
 

@@ -75,6 +75,8 @@ fn the_profile_of_the_seeds_is_remembered(sandbox: &Sandbox) {
     sandbox.run(&["seed", "--profile", "big one"]).ok();
     assert_eq!(names(), "Big,Demo,First");
     assert_eq!(profile()[0], "big one");
+    // What nobody wrote to would go.
+    sandbox.sql("update items set name = name");
     sandbox.run(&["reset"]).ok();
     assert_eq!(names(), "Big,First");
     sandbox.run(&["undo"]).ok();

@@ -149,6 +149,8 @@ fn another_key_than_that_of_the_rows_is_said(sandbox: &Sandbox) {
     sandbox.write(".env", &format!("ENCRYPTION_KEY={key}\n"));
     assert!(!said(sandbox.run(&["seed"]).ok()));
     std::fs::remove_file(sandbox.path(".env")).unwrap();
+    // What nobody wrote to would go.
+    sandbox.sql("update notes set text = text");
     sandbox.run(&["reset"]).ok();
     assert!(!said(sandbox.run(&["up"]).ok()));
     // The record belongs to the data.

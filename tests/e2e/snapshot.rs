@@ -123,7 +123,7 @@ fn what_was_saved_comes_back_and_undo_brings_back_what_was_there(sandbox: &Sandb
     // A snapshot is never used up.
     sandbox.run(&["snapshot", "restore", "first"]).ok();
     assert_eq!(checksum(sandbox), saved);
-    sandbox.run(&["snapshot", "rm", "first"]).ok();
+    sandbox.run(&["snapshot", "rm", "first", "--yes"]).ok();
     assert_eq!((kept(sandbox), helpers(sandbox)), (0, String::new()));
     assert_eq!(checksum(sandbox), saved);
 }

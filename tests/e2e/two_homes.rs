@@ -146,6 +146,41 @@ fn a_command_that_one_left_unfinished_takes_nothing_from_the_other() {
     homes.sandbox.clear_cache();
 }
 
+/// `down` has recorded that nobody wrote. That was true in one home directory, and then.
+#[test]
+fn what_one_wrote_after_the_others_down_is_kept() {
+    for (row, ends) in [("one", &["status"][..]), ("two", &["stop"]), ("three", &["down"])] {
+        let Some(homes) = Homes::new("written after down") else { return };
+        drop(homes.run(HOST, &["up"]));
+        drop(homes.run(HOST, &["down"]));
+        homes.add(CONTAINER, row);
+        drop(homes.run(CONTAINER, ends));
+        drop(homes.run(HOST, &["reset"]));
+        drop(homes.run(HOST, &["undo"]));
+        assert_eq!(homes.rows(HOST), row, "{ends:?}");
+        homes.sandbox.clear_cache();
+    }
+}
+
+/// What one home directory serves is never removed by the other, nor said to be.
+#[test]
+fn a_generation_that_the_other_serves_is_not_removed() {
+    let Some(homes) = Homes::new("rm of what is served") else { return };
+    homes.add(HOST, "one");
+    drop(homes.run(HOST, &["reset"]));
+    drop(homes.run(CONTAINER, &["up"]));
+    drop(homes.run(CONTAINER, &["generations", "switch", "1"]));
+    homes.add(CONTAINER, "more");
+    let rm = finish(homes.command(HOST, &["generations", "rm", "1", "--yes"]));
+    assert_ne!(rm.code, 0, "{}", rm.stdout);
+    drop(homes.run(CONTAINER, &["stop"]));
+    for command in [&["status"][..], &["up"], &["gc", "--yes"]] {
+        drop(homes.run(HOST, command));
+    }
+    assert_eq!(homes.rows(CONTAINER), "more one");
+    homes.sandbox.clear_cache();
+}
+
 /// A command that was killed has noted which generation it was about to make.
 #[test]
 fn an_id_that_one_has_noted_may_be_the_others_by_now() {

@@ -142,6 +142,26 @@ fn what_the_commands_of_other_tools_do_is_nobodys_write(sandbox: &Sandbox) {
     assert_eq!(former_after_reset(sandbox), "unwritten");
 }
 
+/// A generation that was current before, and whose server stopped by itself.
+#[test]
+fn what_was_written_after_an_undo_is_kept_when_the_server_was_stopped_by_others() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "stopped by others") else { return };
+    project(&sandbox);
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('first')");
+    sandbox.run(&["reset"]).ok();
+    sandbox.run(&["undo"]).ok();
+    sandbox.run(&["undo"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    let mine = format!("label=devdb.developer={}", sandbox.developer());
+    let container = sandbox.docker(&["ps", "-q", "--filter", &mine]);
+    sandbox.docker(&["stop", container.trim()]);
+    sandbox.run(&["down"]).ok();
+    sandbox.run(&["reset"]).ok();
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+}
+
 /// The server would refuse its login if devdb turned the counting off for it.
 #[test]
 fn a_command_may_log_in_as_a_role_that_is_no_superuser() {

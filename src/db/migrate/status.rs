@@ -83,9 +83,9 @@ impl MigrationStatus {
         if let Some(one) = self.changed.first().or(self.missing.first()) {
             let name = one.file.clone().unwrap_or_else(|| format!("{}_*", one.version));
             failure = failure
-                .hint(format!("git diff HEAD -- '*{name}'   shows what is not committed; undo it"))
+                .hint(format!("git diff HEAD -- '*{name}'   shows changes that are not committed; take them back"))
                 .hint(format!("git log -p -- '*{name}'   shows what is committed; revert it"))
-                .hint("devdb migrate new NAME   makes a new migration for the change");
+                .hint("devdb migrate new NAME   is for a change that you keep; restore the old file, too");
         }
         if !out_of_order.is_empty() {
             failure = failure

@@ -75,11 +75,17 @@ impl Watched {
                 };
                 buffer.extend_from_slice(part.as_ref());
                 for line in whole_lines(buffer) {
-                    match line.strip_prefix(ENDED) {
+                    // A server that ends in the middle of a line leaves the word behind it.
+                    let (said, code) = match line.split_once(ENDED) {
+                        Some((said, code)) => (said.to_owned(), Some(code)),
+                        None => (line.clone(), None),
+                    };
+                    if !said.is_empty() {
+                        keep(&kept, said);
+                    }
+                    if let Some(code) = code {
                         // It fails when nobody waits for the end.
-                        Some(code) => drop(sender.send(Some(code.trim().parse().ok()))),
-                        None if line.is_empty() => {}
-                        None => keep(&kept, line),
+                        let _ = sender.send(Some(code.trim().parse().ok()));
                     }
                 }
             }

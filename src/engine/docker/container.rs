@@ -142,7 +142,12 @@ impl Docker {
         let mut displaced = false;
         loop {
             let options = CreateContainerOptionsBuilder::new().name(name).build();
-            match self.client.create_container(Some(options), body.clone()).await {
+            // The daemon fills the volumes meanwhile.
+            let body_of_request = body.clone();
+            let created = self.long(|client| async move {
+                client.create_container(Some(options), body_of_request).await
+            });
+            match created.await {
                 Ok(created) => return Ok(Created { id: created.id, displaced }),
                 Err(refusal) if failure::is_name_taken(&refusal) => {
                     displaced = true;

@@ -134,7 +134,8 @@ impl Docker {
             return Ok(there);
         }
         let before = image.bytes.unwrap_or_default();
-        let committed = self.client.commit_container(options, config).await;
+        let committed =
+            self.long(|client| async move { client.commit_container(options, config).await }).await;
         let id = committed.map_err(|refusal| self.failed(&refusal, what()))?.id;
         let after = self.inspect_image(&id).await?.and_then(|image| image.bytes);
         let bytes = after.unwrap_or_default().saturating_sub(before);

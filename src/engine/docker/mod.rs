@@ -21,6 +21,7 @@ mod hold;
 mod image;
 mod label;
 mod lock;
+mod long;
 mod owned;
 mod private;
 mod server;

@@ -154,9 +154,16 @@ impl Listener<'_> {
         let said = self.tail.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stage = tool.stage.as_str();
         let label = self.address.mask(&tool.label());
-        let failure = Error::new(tool.failure(), format!("{stage}.command failed: {label}"))
-            .because(how)
-            .excerpt(Vec::from(said).join("\n"));
+        let failure =
+            Error::new(tool.failure(), format!("{stage}.command failed: {label}")).because(how);
+        let failure = match said.iter().any(|line| line.contains("track_counts")) {
+            true => failure.note(
+                "only a superuser may log in with track_counts=off, which devdb sets for the command \
+                 while every role that can log in is a superuser",
+            ),
+            false => failure,
+        };
+        let failure = failure.excerpt(Vec::from(said).join("\n"));
         match tool.stage {
             Stage::Migrations => failure,
             Stage::Seeds => failure.hint_of_database(

@@ -23,6 +23,9 @@ const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// 30 seconds. It is busy or has just begun to start, and nothing can take its place.
 const SILENCE_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The socket of the system's daemon.
+const SYSTEM_SOCKET: &str = "/var/run/docker.sock";
+
 /// The environment that decides where the daemon is. Empty strings count as unset.
 #[derive(Debug, Clone, Default)]
 pub struct DockerEnvironment {
@@ -64,7 +67,7 @@ impl DockerEnvironment {
         let below = |dir: Option<&Path>, rest: &str| dir.map(|dir| dir.join(rest));
         let home = self.home.as_deref();
         [
-            Some(PathBuf::from("/var/run/docker.sock")),
+            Some(PathBuf::from(SYSTEM_SOCKET)),
             below(runtime, "docker.sock"),
             below(home, ".docker/run/docker.sock"),
             below(home, ".docker/desktop/docker.sock"),
@@ -226,11 +229,12 @@ pub async fn discover(env: &DockerEnvironment) -> Discovery {
 /// Looks for a daemon, and waits up to 30 seconds for one that is there and does not answer. Calls
 /// `waiting` with its address before it waits.
 pub async fn discover_patiently(env: &DockerEnvironment, waiting: impl Fn(&str)) -> Discovery {
-    let begun = Instant::now();
     let found = discover(env).await;
     let Some(silent) = found.silent().filter(|_| found.engine.is_none()) else { return found };
     waiting(&silent.address);
-    search(places(env), env, SILENCE_DEADLINE.saturating_sub(begun.elapsed())).await
+    let mut places = places(env);
+    places.retain(|place| place.address == silent.address);
+    search(places, env, SILENCE_DEADLINE).await
 }
 
 async fn search(
@@ -322,8 +326,16 @@ fn context_place(env: &DockerEnvironment) -> Option<PossibleDaemon> {
         problem: Some(problem),
     };
     let (name, choice) = match set(env.docker_context.as_deref()) {
-        // The context `default` stands for the system's socket, which devdb tries next anyway.
-        Some("default") => return None,
+        // The context `default` stands for the system's socket.
+        Some("default") => {
+            return Some(PossibleDaemon {
+                source: "context default".into(),
+                address: format!("unix://{SYSTEM_SOCKET}"),
+                tls: None,
+                choice: Choice::Variable,
+                problem: None,
+            });
+        }
         Some(name) => (name.to_owned(), Choice::Variable),
         None => match context::current(config_dir.as_deref()?) {
             Ok(name) => (name?, Choice::Configuration),

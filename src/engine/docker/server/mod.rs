@@ -13,12 +13,16 @@ use bollard::models::ContainerStateStatusEnum;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RenameContainerOptionsBuilder};
 use futures_util::future::try_join_all;
 
-use super::container::{Evict, NAME_DEADLINE, gone};
+use super::container::{Evict, Mounted, NAME_DEADLINE, gone};
 use super::label::{self, Object, Reading};
 use super::owned::Owned;
-use super::{Docker, PGDATA, failure};
-use crate::engine::{Role, Server, pg_control};
+use super::{Docker, failure};
+use crate::engine::{Generation, Role, Server, pg_control};
 use crate::error::Result;
+use crate::spec::ServerSpec;
+
+/// The file that has the next transaction id of a server that was stopped cleanly.
+const CONTROL: &str = "/devdb/pgdata/global/pg_control";
 
 impl Docker {
     /// Lists the servers that devdb made here, of one instance or of all. It leaves out servers of
@@ -154,9 +158,23 @@ impl Docker {
     /// # Errors
     /// `NoEngine` when the daemon does not answer.
     pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
-        let file = format!("{PGDATA}/global/pg_control");
-        let control = self.read_file(&server.handle, &file).await?;
+        let control = self.read_file(&server.handle, CONTROL).await?;
         Ok(control.and_then(|control| pg_control::next_transaction(&control)))
+    }
+
+    /// Reads the next transaction id in the same way, from a container that is never started.
+    ///
+    /// # Errors
+    /// `Image` when the image is missing, and when the daemon refuses.
+    pub async fn next_transaction_of(
+        &self,
+        generation: &Generation,
+        spec: &ServerSpec,
+    ) -> Result<Option<u64>> {
+        let Mounted { id, name, .. } = self.mount(generation, &spec.image, true).await?;
+        let control = self.read_file(&id, CONTROL).await;
+        self.remove_container(&id, &name).await?;
+        Ok(control?.and_then(|control| pg_control::next_transaction(&control)))
     }
 }
 

@@ -11,8 +11,9 @@ use super::Native;
 use super::generation_directory::GenerationDirectory;
 use super::process::{self, Postmaster};
 use super::record::{GenerationRecord, ServerNote};
-use crate::engine::{Endpoint, Role, Server, Status, pg_control};
+use crate::engine::{Endpoint, Generation, Role, Server, Status, pg_control};
 use crate::error::{Error, Kind, Result};
+use crate::spec::ServerSpec;
 
 /// [`Engine`](crate::engine::Engine) documents the methods.
 impl Native {
@@ -66,9 +67,25 @@ impl Native {
     /// # Errors
     /// Never. The id is None when it cannot be read.
     pub async fn next_transaction(&self, server: &Server) -> Result<Option<u64>> {
-        let Some(place) = self.store.place_of(&server.handle) else { return Ok(None) };
+        Ok(self.next_transaction_in(&server.handle))
+    }
+
+    /// Reads the next transaction id from `pg_control`.
+    ///
+    /// # Errors
+    /// Never. The id is None when it cannot be read.
+    pub async fn next_transaction_of(
+        &self,
+        generation: &Generation,
+        _spec: &ServerSpec,
+    ) -> Result<Option<u64>> {
+        Ok(self.next_transaction_in(&generation.handle))
+    }
+
+    fn next_transaction_in(&self, handle: &str) -> Option<u64> {
+        let place = self.store.place_of(handle)?;
         let control = std::fs::read(place.pgdata().join("global/pg_control"));
-        Ok(control.ok().and_then(|control| pg_control::next_transaction(&control)))
+        pg_control::next_transaction(&control.ok()?)
     }
 
     /// Renames the note of the server.
