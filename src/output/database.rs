@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Style;
 use super::text::{count, took, who};
+use crate::error::shell_word;
 use crate::outcome::{Applied, Cached, Fate, How, ResetReport, RestoredReport, UpReport};
 
 /// `devdb up`, `start`, `migrate`, `seed`
@@ -102,7 +103,7 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
         );
     }
     let seed = match &applied.seeds_profile {
-        Some(profile) => format!("devdb seed --profile {} applies it", word(profile)),
+        Some(profile) => format!("devdb seed --profile {} applies it", shell_word(profile)),
         None => "devdb seed applies it".to_owned(),
     };
     let left = [
@@ -114,14 +115,5 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
         for file in files {
             _ = writeln!(text, "  {} {file}: {state} ({advice})", style.yellow("pending:"));
         }
-    }
-}
-
-/// A word as a shell takes it.
-fn word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    match text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }

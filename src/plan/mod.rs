@@ -19,7 +19,7 @@ pub use seed_files::SeedFiles;
 pub use source::{ByTool, Insist, KeyUse, Source, Stage, Standing, Target};
 
 use crate::db::seed;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::event::Events;
 use crate::spec::{InstanceSpec, SourceSpec};
 
@@ -200,10 +200,7 @@ fn load_seeds(spec: &InstanceSpec) -> Result<Source> {
         return Source::load(Stage::Seeds, spec);
     }
     let profile = &spec.seeds.profile;
-    let usual = match &spec.seeds.usual_profile {
-        name if name.contains(char::is_whitespace) => format!("'{name}'"),
-        name => name.clone(),
-    };
+    let usual = shell_word(&spec.seeds.usual_profile);
     Err(Error::new(Kind::Config, format!("the seed profile {profile} has no directory any more"))
         .because("the database was made with this profile, and goes on with it")
         .hint(format!("devdb reset --profile {usual}   makes a database with the profile {usual}")))
