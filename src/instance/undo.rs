@@ -47,7 +47,7 @@ impl Target {
                 ),
             (Target::Steps(steps), kept) => Error::new(
                 Kind::NoInstance,
-                format!("cannot go back {steps} steps: {kept} former generations are kept"),
+                format!("cannot go back {steps} steps: of the former generations, {kept} are kept"),
             )
             .hint("devdb generations switch N   goes to the generation with that number"),
         };
