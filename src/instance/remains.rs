@@ -5,7 +5,7 @@ use chrono::{DateTime, Local, Utc};
 
 use super::observe;
 use crate::context::Context;
-use crate::engine::{Engine, Numbered};
+use crate::engine::{Engine, Generation, Numbered};
 use crate::error::{Error, Kind, Result};
 use crate::state::Record;
 
@@ -111,12 +111,26 @@ pub(super) async fn data_is_gone(engine: &Engine, record: &Record) -> Error {
     let error = Error::new(Kind::Drift, format!("the data of this instance ({name}) is gone"))
         .because(GONE)
         .with_missing_data();
-    match Remains::of(engine, record).await {
-        Ok(remains) if remains.is_empty() => {
+    // `down --purge` would remove what a devdb with another home directory has made.
+    let generations = engine.generations(Some(&record.owner.key())).await;
+    match (Remains::of(engine, record).await, generations) {
+        (Ok(remains), Ok(there)) if remains.is_empty() && has_other_data(&there, record) => {
+            error.hint("devdb up   looks for what a devdb with another home directory has made")
+        }
+        (Ok(remains), Ok(_)) if remains.is_empty() => {
             error.hint("devdb down --purge && devdb up   makes a new database")
         }
         _ => error,
     }
+}
+
+/// Whether the engine has generations of the instance that the record does not know.
+pub(super) fn has_other_data(there: &[Generation], record: &Record) -> bool {
+    let is_spare = |id| record.spare.as_ref().is_some_and(|spare| spare.id == id);
+    let is_leaving = |id| record.leaving.contains(&id);
+    there
+        .iter()
+        .any(|one| record.by_id(one.id).is_none() && !is_spare(one.id) && !is_leaving(one.id))
 }
 
 /// Fails when a generation of the record does not exist any more.

@@ -1,7 +1,7 @@
 //! Opens an instance's engine and checks that the record fits what the engine has.
 
 use super::Instance;
-use super::remains::data_is_gone;
+use super::remains::{data_is_gone, has_other_data};
 use crate::engine::{Engine, Role, Server};
 use crate::error::Result;
 use crate::state::Record;
@@ -31,6 +31,11 @@ impl Instance<'_> {
             return Ok(engine);
         }
         if generations.iter().any(|one| Some(one.id) == record.current_id()) {
+            return Ok(engine);
+        }
+        // A devdb with another home directory has removed the data, and made other data.
+        if has_other_data(&generations, &record) && self.follow(&engine, &record).await? {
+            self.tidy().await?;
             return Ok(engine);
         }
         Err(data_is_gone(&engine, &record).await)

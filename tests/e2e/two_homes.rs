@@ -162,6 +162,22 @@ fn what_one_wrote_after_the_others_down_is_kept() {
     }
 }
 
+/// The record of one names data that the other has removed, and no server runs. Its own hint must not
+/// remove what the other has.
+#[test]
+fn what_one_wiped_and_made_anew_is_found_by_the_other() {
+    let Some(homes) = Homes::new("wiped by the other") else { return };
+    homes.add(CONTAINER, "old");
+    drop(homes.run(HOST, &["up"]));
+    drop(homes.run(HOST, &["reset", "--wipe", "--yes"]));
+    homes.add(HOST, "new");
+    drop(homes.run(HOST, &["down"]));
+    let status = finish(homes.command(CONTAINER, &["status"]));
+    assert!(!status.stderr.contains("--purge"), "{}", status.stderr);
+    assert_eq!(homes.rows(CONTAINER), "new");
+    homes.sandbox.clear_cache();
+}
+
 /// What one home directory serves is never removed by the other, nor said to be.
 #[test]
 fn a_generation_that_the_other_serves_is_not_removed() {
