@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Bench, PASSWORD, kind_of};
+use common::{Bench, PASSWORD, free_port, kind_of};
+use devdb::db::backup::{Backup, BackupEnd};
 use devdb::db::scram;
 use devdb::engine::native::{Native, NativeEnvironment};
 use devdb::engine::{
@@ -38,6 +39,7 @@ macro_rules! on_native {
 on_native![
     a_killed_server_is_reported_and_recovers,
     a_lock_file_with_a_number_used_again_does_not_hinder_a_start,
+    a_copy_of_a_running_server_survives_a_recovery_that_ends_early,
     a_server_outlives_devdb_and_is_found_by_another,
     without_programs_what_is_there_is_listed_and_stopped,
     its_files_are_private_and_nothing_secret_stays,
@@ -98,6 +100,46 @@ async fn a_killed_server_is_reported_and_recovers(bench: Arc<Bench>) {
         assert!(Instant::now() < deadline, "{}", bench.log(&started, Some(20)).await);
     };
     assert!(has_the_row(&bench, &started).await);
+}
+
+async fn a_copy_of_a_running_server_survives_a_recovery_that_ends_early(bench: Arc<Bench>) {
+    let owner = bench.owner("anna");
+    let server = bench.make(&owner, 1).await;
+    put_a_row(&bench, &server).await;
+    let address = bench.address(&server, &bench.spec, PASSWORD);
+    let backup = Backup::begin(&address, "test").await.unwrap().unwrap();
+    // Its log is replayed in the copy.
+    let mut connection = bench.log_in(&server).await;
+    connection.execute("INSERT INTO kept VALUES ('another row')").await.unwrap();
+    let file: String = sqlx::query_scalar("SELECT pg_relation_filepath('kept')")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let all = bench.engine.generations(Some(&owner.key())).await.unwrap();
+    let new = Numbered { id: 2, number: 2 };
+    let end = Some(async { backup.end().await.map(BackupEnd::restartable) });
+    let Engine::Native(native) = &bench.engine else { panic!("the native engine") };
+    let copy = native.copy_generation(&all[0], new, &bench.spec, end).await.unwrap();
+
+    drop(connection);
+    bench.down(&server).await;
+    // The first server on the copy ends in the middle of its recovery, when it cannot open a file.
+    let file = Path::new(&copy.handle).join("pgdata").join(file);
+    let readable = fs::metadata(&file).unwrap().permissions();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    let launch = bench.relaunch(&owner, 2, &bench.spec, free_port());
+    let first = bench.engine.launch(&launch).await.unwrap();
+    let exit = bench.engine.exited(&first).await;
+    assert!(exit.log_tail.contains("WAL redo at"), "{}", exit.log_tail);
+    let label = Path::new(&copy.handle).join("pgdata/backup_label");
+    assert!(!label.exists(), "the first server puts the label away");
+
+    fs::set_permissions(&file, readable).unwrap();
+    let stopped = bench.engine.server(&first.handle).await.unwrap().unwrap();
+    let second = bench.engine.start(&stopped).await.unwrap();
+    let mut connection = bench.log_in(&second).await;
+    let rows = connection.execute("SELECT what FROM kept").await.unwrap().rows_affected();
+    assert_eq!(rows, 2);
 }
 
 async fn a_lock_file_with_a_number_used_again_does_not_hinder_a_start(bench: Arc<Bench>) {

@@ -40,6 +40,26 @@ pub struct BackupEnd {
     pub segments: Vec<String>,
 }
 
+impl BackupEnd {
+    /// The end of a copy on which servers run more than once, so that its recovery may be
+    /// interrupted.
+    ///
+    /// The first server on a copy reads the label and puts it away. If that server ends during its
+    /// recovery, the next one has no label. When the method was `streamed`, the next server refuses
+    /// the copy ("WAL ends before end of online backup"), because more log might come from an
+    /// archive. With the method of pg_rewind it replays the log that is there (`read_backup_label`
+    /// and `StartupXLOG` in PostgreSQL's source). The copy has all of the log up to its end.
+    ///
+    /// The first server then counts the copy as consistent from the beginning, and ends when the
+    /// log is about a page that was cut off during the copying. The next server does not mind. A
+    /// snapshot is copied anew for each restore and keeps `streamed`.
+    pub fn restartable(self) -> BackupEnd {
+        let label =
+            self.label.replace("\nBACKUP METHOD: streamed\n", "\nBACKUP METHOD: pg_rewind\n");
+        BackupEnd { label, ..self }
+    }
+}
+
 /// A backup that has begun. If its connection ends before [`Backup::end`], the copy is useless.
 pub struct Backup {
     connection: PgConnection,

@@ -8,9 +8,10 @@ use chrono::{TimeDelta, Utc};
 use super::save::Original;
 use super::{Instance, address, endpoint_of, written};
 use crate::context::Context;
+use crate::db::backup::{self, BackupEnd};
+use crate::db::commits;
 use crate::db::connect::Address;
 use crate::db::writes::Finding;
-use crate::db::{backup, commits};
 use crate::engine::{Engine, Numbered, Server};
 use crate::error::{Error, Kind, Result};
 use crate::populate::{Due, KeepBefore, Kept};
@@ -147,6 +148,7 @@ impl Instance<'_> {
         let spec = &self.context.spec.server;
         let copy = async |original: Original| {
             let Original { generation, end, .. } = original;
+            let end = end.map(|end| async { end.await.map(BackupEnd::restartable) });
             let copying = engine.copy_generation(&generation, new, spec, end);
             within(DEADLINE, copying).await.map(drop)
         };
