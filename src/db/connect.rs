@@ -49,6 +49,9 @@ pub enum Counting {
     Off,
 }
 
+/// The name of devdb's sessions, as `pg_stat_activity` shows it.
+pub(super) const APPLICATION: &str = "devdb";
+
 /// The setting of a session whose writes the server does not count.
 const UNCOUNTED: (&str, &str) = ("track_counts", "off");
 
@@ -136,7 +139,7 @@ impl Address {
             .password(self.password.expose_secret())
             .database(&self.database)
             .ssl_mode(PgSslMode::Disable)
-            .application_name("devdb")
+            .application_name(APPLICATION)
             .options(SETTINGS)
             .disable_statement_logging();
         match self.counting {

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::checkpoint;
 use super::connect::{self, Address, Counting};
@@ -28,6 +28,9 @@ use crate::error::{Kind, Result, ResultExt};
 /// How long devdb waits until the server has counted what ended sessions did. PostgreSQL 13 and 14
 /// count at most twice a second.
 const COUNTING_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long devdb waits until the server has ended the sessions that devdb has closed.
+const CLOSING_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How often devdb measures when the server works meanwhile.
 const MEASURED_AGAIN: u32 = 3;
@@ -211,14 +214,21 @@ async fn measure_with(
 /// Waits until the counters show what every transaction has written that is older than the returned
 /// id. None when they may not.
 async fn settle(connection: &mut PgConnection, others: OtherSessions) -> Result<Option<u64>> {
-    let deadline = Instant::now() + COUNTING_DEADLINE;
+    let asked = Instant::now();
     let next = loop {
         // This comes before the look at the sessions: whoever writes later changes the id.
         let next = next_transaction(connection).await?;
-        if counted_later(connection, others).await? == 0 {
+        let later = counted_later(connection, others).await?;
+        if later.sessions == 0 {
             break next;
         }
-        if others == OtherSessions::Leave || Instant::now() >= deadline {
+        let patience = match others {
+            OtherSessions::End => COUNTING_DEADLINE,
+            // A session that devdb has closed ends a moment later.
+            OtherSessions::Leave if later.sessions == later.of_devdb => CLOSING_DEADLINE,
+            OtherSessions::Leave => return Ok(None),
+        };
+        if asked.elapsed() >= patience {
             return Ok(None);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -232,7 +242,7 @@ async fn settle(connection: &mut PgConnection, others: OtherSessions) -> Result<
         .fetch_one(&mut *connection)
         .await
         .or_fail(Kind::Unexpected, counters::failed)?;
-    while Instant::now() < deadline {
+    while asked.elapsed() < COUNTING_DEADLINE {
         let is_newer: Option<bool> = sqlx::query_scalar(
             "SELECT pg_catalog.pg_stat_get_snapshot_timestamp() > $1::timestamptz",
         )
@@ -248,24 +258,40 @@ async fn settle(connection: &mut PgConnection, others: OtherSessions) -> Result<
     Ok(None)
 }
 
-/// How many other sessions may have writes that they have not counted. Since version 15 an idle
+/// Other sessions that may have writes that they have not counted.
+struct CountedLater {
+    sessions: i64,
+    /// Those of them that have devdb's name.
+    of_devdb: i64,
+}
+
+/// The other sessions that may have writes that they have not counted. Since version 15 an idle
 /// session counts all that it did after ten seconds at the latest.
-async fn counted_later(connection: &mut PgConnection, others: OtherSessions) -> Result<i64> {
-    let end = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) \
+async fn counted_later(
+    connection: &mut PgConnection,
+    others: OtherSessions,
+) -> Result<CountedLater> {
+    let sessions = match others {
+        OtherSessions::End => "pg_catalog.count(pg_catalog.pg_terminate_backend(pid))",
+        OtherSessions::Leave => {
+            "pg_catalog.count(*) FILTER (WHERE NOT ( \
+               pg_catalog.current_setting('server_version_num')::int >= 150000 \
+               AND state = 'idle' \
+               AND state_change < pg_catalog.clock_timestamp() - interval '15 seconds'))"
+        }
+    };
+    let ask = format!(
+        "SELECT {sessions}, pg_catalog.count(*) FILTER (WHERE application_name = $1) \
          FROM pg_catalog.pg_stat_activity \
          WHERE pid <> pg_catalog.pg_backend_pid() AND datid IS NOT NULL \
-           AND backend_type <> 'autovacuum worker'";
-    let leave = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
-         WHERE pid <> pg_catalog.pg_backend_pid() AND datid IS NOT NULL \
-           AND backend_type <> 'autovacuum worker' \
-           AND NOT (pg_catalog.current_setting('server_version_num')::int >= 150000 \
-             AND state = 'idle' \
-             AND state_change < pg_catalog.clock_timestamp() - interval '15 seconds')";
-    let ask = match others {
-        OtherSessions::End => end,
-        OtherSessions::Leave => leave,
-    };
-    sqlx::query_scalar(ask).fetch_one(connection).await.or_fail(Kind::Unexpected, counters::failed)
+           AND backend_type <> 'autovacuum worker'"
+    );
+    let (sessions, of_devdb) = sqlx::query_as(AssertSqlSafe(ask))
+        .bind(connect::APPLICATION)
+        .fetch_one(connection)
+        .await
+        .or_fail(Kind::Unexpected, counters::failed)?;
+    Ok(CountedLater { sessions, of_devdb })
 }
 
 /// The id that the next writing transaction gets.
