@@ -39,8 +39,32 @@ impl Instance<'_> {
             Ok(Created { server, golden })
         };
         match created.await {
-            Ok(created) => Ok(created),
+            Ok(created) => {
+                self.say_where_the_data_from_before_is();
+                Ok(created)
+            }
             Err(error) => Err(self.rolled_back_creation(engine, error).await),
+        }
+    }
+
+    /// Says once, when the first branch of a checkout gets a database of its own, that the database
+    /// from before the setting is still there.
+    fn say_where_the_data_from_before_is(&self) {
+        let Context { spec, store, events, .. } = self.context;
+        let others = store.load_all().unwrap_or_default().into_iter().flatten().filter(|other| {
+            other.owner.is_beside(&spec.owner) && other.owner.instance != spec.owner.instance
+        });
+        let others: Vec<Record> = others.collect();
+        if let [before] = others.as_slice()
+            && spec.of_branch
+            && !before.of_branch
+        {
+            let name = &before.owner.instance;
+            events.note(format!(
+                "with `isolation: branch`, this branch has a database of its own. The database from \
+                 before is the instance {name}. To begin with a copy of it, type devdb down --purge, \
+                 then devdb up --from {name}"
+            ));
         }
     }
 

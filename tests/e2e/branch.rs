@@ -12,6 +12,7 @@ crate::on_both_engines!(
     a_worktree_has_databases_of_its_own,
     awkward_names_of_branches_work_and_stay_apart,
     a_new_branch_can_begin_with_the_data_of_another,
+    the_database_from_before_the_setting_is_named_once,
 );
 
 /// git with a cleared environment.
@@ -66,6 +67,25 @@ fn a_new_branch_can_begin_with_the_data_of_another(sandbox: &Sandbox) {
     git(&sandbox.work(), &["switch", "-q", "main"]);
     let list = sandbox.run(&["snapshot", "list", "--json"]).ok().json();
     assert_eq!(list["result"]["snapshots"].as_array().unwrap().len(), 0, "{list}");
+}
+
+fn the_database_from_before_the_setting_is_named_once(sandbox: &Sandbox) {
+    repository(sandbox);
+    git(&sandbox.work(), &["branch", "-q", "-m", "trunk"]);
+    sandbox.write("devdb.yaml", "project: shop\n");
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("devdb.yaml", "project: shop\nisolation: branch\n");
+    let said = "The database from before is the instance main";
+    sandbox.run(&["up"]).ok().says(said);
+    // What the note says to type.
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    sandbox.run(&["up", "--from", "main"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "2");
+    git(&sandbox.work(), &["switch", "-q", "-c", "feature"]);
+    let up = sandbox.run(&["up"]).ok();
+    assert!(!up.stderr.contains(said), "{}", up.stderr);
+    sandbox.run(&["down", "--purge", "--all", "--yes"]).ok();
 }
 
 fn a_renamed_branch_is_told_where_its_data_is(sandbox: &Sandbox) {
