@@ -45,9 +45,23 @@ pub fn render(report: &Report, style: Style) -> String {
 
 /// A failure: what, why, where, what next.
 pub fn failure(error: &Error, style: Style) -> String {
-    if error.kind() == Kind::Interrupted {
-        return format!("{}\n", error.message());
+    let mut text = match error.kind() {
+        // The person knows why. What follows is what they may not know.
+        Kind::Interrupted => format!("{}\n", error.message()),
+        _ => what_failed(error, style),
+    };
+    for note in error.notes() {
+        _ = writeln!(text, "  {} {note}", style.dim("note:"));
     }
+    for hint in error.hints() {
+        // A question is nothing to type.
+        let label = if hint.ends_with('?') { "" } else { "try: " };
+        _ = writeln!(text, "  {}{hint}", style.green(label));
+    }
+    text
+}
+
+fn what_failed(error: &Error, style: Style) -> String {
     let mut text = format!("{} {}\n", style.red("error:"), error.message());
     for cause in error.causes() {
         let cause = cause.trim_end().replace('\n', "\n         ");
@@ -57,14 +71,6 @@ pub fn failure(error: &Error, style: Style) -> String {
         for line in excerpt.lines() {
             _ = writeln!(text, "  {} {line}", style.dim("|"));
         }
-    }
-    for note in error.notes() {
-        _ = writeln!(text, "  {} {note}", style.dim("note:"));
-    }
-    for hint in error.hints() {
-        // A question is nothing to type.
-        let label = if hint.ends_with('?') { "" } else { "try: " };
-        _ = writeln!(text, "  {}{hint}", style.green(label));
     }
     text
 }

@@ -3,12 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::sandbox::{On, Sandbox, docker, eventually, psql, spawn, wait};
+use crate::sandbox::{On, Ran, Sandbox, docker, eventually, psql, spawn, wait};
 
 crate::on_both_engines!(
     a_first_up_can_be_interrupted_anywhere,
     migrating_can_be_interrupted,
     seeding_can_be_interrupted,
+    an_interrupted_restore_says_what_is_restored,
     a_swap_can_be_interrupted_anywhere,
 );
 
@@ -39,15 +40,16 @@ fn a_first_up_can_be_interrupted_anywhere(sandbox: &Sandbox) {
 }
 
 /// Interrupts `command` once a backend of the instance sleeps in a statement of ours.
-fn interrupt_while_sleeping(sandbox: &Sandbox, command: &str) {
+fn interrupt_while_sleeping(sandbox: &Sandbox, command: &[&str]) -> Ran {
     let url = sandbox.url();
-    let (child, begun) = spawn(sandbox.command(&[command]));
+    let (child, begun) = spawn(sandbox.command(command));
     let asleep = "select count(*) from pg_stat_activity where application_name = 'devdb' and wait_event = 'PgSleep'";
     eventually("it sleeps", Duration::from_secs(20), || psql(&url, asleep).line() == "1");
     signal(&child, "INT");
     let ran = wait((child, begun)).exits(130);
     assert!(ran.took < Duration::from_secs(25), "{:?}", ran.took);
     eventually("its statement ends", Duration::from_secs(5), || psql(&url, asleep).line() == "0");
+    ran
 }
 
 fn migrating_can_be_interrupted(sandbox: &Sandbox) {
@@ -58,7 +60,10 @@ fn migrating_can_be_interrupted(sandbox: &Sandbox) {
         "migrations/20260103000000_slow.sql",
         "CREATE TABLE half (); SELECT pg_sleep(60);\n",
     );
-    interrupt_while_sleeping(sandbox, "up");
+    sandbox.sql("insert into items (name) values ('mine')");
+    interrupt_while_sleeping(sandbox, &["up"])
+        .says("is a copy of the database that devdb made before it changed anything")
+        .says("devdb undo ");
     assert_eq!(sandbox.sql("select to_regclass('half') is null"), "t");
     assert_eq!(sandbox.sql("select count(note) from items"), "0");
     sandbox.write("migrations/20260103000000_slow.sql", "CREATE TABLE half ();\n");
@@ -73,10 +78,24 @@ fn seeding_can_be_interrupted(sandbox: &Sandbox) {
         "seeds/020_slow.sql",
         "INSERT INTO items (name) VALUES ('half'); SELECT pg_sleep(60);\n",
     );
-    interrupt_while_sleeping(sandbox, "seed");
+    interrupt_while_sleeping(sandbox, &["seed"]);
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.write("seeds/020_slow.sql", "INSERT INTO items (name) VALUES ('whole');\n");
     sandbox.run(&["up"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items"), "2");
+}
+
+/// The database is another one by then, and the person has to know.
+fn an_interrupted_restore_says_what_is_restored(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["snapshot", "save", "old"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("migrations/20260103000000_slow.sql", "SELECT pg_sleep(60);\n");
+    interrupt_while_sleeping(sandbox, &["snapshot", "restore", "old"])
+        .says("interrupted\n  try: devdb migrate   tries again; the snapshot itself is restored\n")
+        .says("  try: devdb undo   goes back to the database from before\n");
+    sandbox.run(&["undo"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items"), "2");
 }
 
