@@ -20,7 +20,7 @@ pub use database::{
     StopArgs, UndoArgs, UpArgs,
 };
 pub use global::{Format, Global};
-pub use hints::{may_help, typed};
+pub use hints::{commands_of_databases, may_help, typed};
 pub use parse::{command, parse};
 pub use project::{CiSystem, ConfigArgs, ConfigCommand, InitArgs, SecretArgs, SecretCommand};
 pub use run::{

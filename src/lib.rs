@@ -53,7 +53,7 @@ use config::environment::{Environment, PG_OPTIONS};
 use error::{Error, Kind, Result, ResultExt};
 use interrupt::Interrupt;
 use outcome::{Outcome, Report};
-use output::{Output, Terminal, Verbosity};
+use output::{Output, Terminal, Typed, Verbosity};
 
 /// Runs devdb with the process's own arguments and environment.
 pub fn run() -> ExitCode {
@@ -74,7 +74,8 @@ pub fn run() -> ExitCode {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let output = Output::new(cli.global.format(), verbosity, (&environment).into());
+    let output =
+        Output::new(cli.global.format(), verbosity, (&environment).into(), Typed::of(&cli.global));
     trace(&environment);
     let exit = match execute(cli, environment, &output) {
         Ok(Outcome { report: Report::Signal(signal), .. }) => return die_of(signal),
@@ -94,7 +95,8 @@ fn unprinted(failure: std::io::Error) -> std::io::Result<u8> {
         .because(failure)
         .hint("the command itself is done; devdb list and devdb ephemeral list show the databases");
     // This error is text on stderr in every format, because stdout cannot be written.
-    Output::new(Format::Human, Verbosity::Quiet, Terminal::PLAIN).error(&error)?;
+    Output::new(Format::Human, Verbosity::Quiet, Terminal::PLAIN, Typed::default())
+        .error(&error)?;
     Ok(error.kind().exit_code())
 }
 
@@ -111,7 +113,7 @@ fn restart_without_pg_options(options: &str) -> ExitCode {
             .exec(),
         Err(error) => error,
     };
-    let output = Output::new(Format::Human, Verbosity::Normal, Terminal::PLAIN);
+    let output = Output::new(Format::Human, Verbosity::Normal, Terminal::PLAIN, Typed::default());
     let error = Error::new(Kind::Unexpected, "cannot start again without PGOPTIONS")
         .because(failure)
         .hint("unset PGOPTIONS");
@@ -155,7 +157,8 @@ fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
     if error.use_stderr() && wants_json {
         let text = error.to_string();
         let message = text.trim_start_matches("error: ").trim_end();
-        let output = Output::new(Format::Json, Verbosity::Quiet, environment.into());
+        let output =
+            Output::new(Format::Json, Verbosity::Quiet, environment.into(), Typed::default());
         return match output.error(&Error::new(Kind::Usage, message)) {
             Ok(()) => ExitCode::from(Kind::Usage.exit_code()),
             Err(_) => ExitCode::FAILURE,

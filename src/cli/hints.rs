@@ -16,6 +16,14 @@ pub fn typed(hint: &str) -> Option<Vec<String>> {
     (words.first()? == "devdb").then_some(words)
 }
 
+/// The names of the commands that can be about one database.
+pub fn commands_of_databases() -> Vec<String> {
+    let others = ["help", "completions", "man"];
+    let all = command();
+    let names = all.get_subcommands().map(clap::Command::get_name);
+    names.filter(|name| !others.contains(name)).map(str::to_owned).collect()
+}
+
 /// Splits a line as a shell does, as far as hints need it: blanks and single quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();

@@ -67,7 +67,7 @@ pub fn take(app: &App, care: Care) {
     let taken = silent(app).context(Overrides::default(), None).and_then(|context| {
         let context = Context { events: app.events.clone(), ..context };
         if lent::database(app, &context)?.is_none() {
-            keep_right(&context, care)?;
+            keep_right(&context, care, app.global.instance.is_some())?;
         }
         Ok(())
     });
@@ -76,7 +76,8 @@ pub fn take(app: &App, care: Care) {
     }
 }
 
-fn keep_right(context: &Context, care: Care) -> Result<()> {
+/// `is_chosen`: the command line names the instance.
+fn keep_right(context: &Context, care: Care, is_chosen: bool) -> Result<()> {
     let record = instance::record(context);
     if let (Care::Update, Some(file), Ok(_)) = (care, &context.env_file, &record)
         && env::write(context, file)?
@@ -84,6 +85,10 @@ fn keep_right(context: &Context, care: Care) -> Result<()> {
         context.events.note(format!("updated {}", shown(context, file)));
     }
     let present = record.as_ref().ok().map(instance::recorded_address);
+    if present.is_none() && is_chosen {
+        // The address is probably that of the usual instance.
+        return Ok(());
+    }
     if let Some(stale) = env_file::stale(context, present.as_ref())? {
         context.events.warn(text(context, &stale, present.is_some()));
     }
@@ -105,7 +110,7 @@ fn text(context: &Context, stale: &Stale, has_instance: bool) -> String {
             "{name} in {shown}:{line} is the address of another database of devdb; {advice}"
         ),
         false => format!(
-            "{name} in {shown}:{line} is the address of a database, and this directory has none; {advice}"
+            "{name} in {shown}:{line} is the address of a database, but this directory has no database now; {advice}"
         ),
     }
 }

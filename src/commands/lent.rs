@@ -75,5 +75,5 @@ pub fn refuse(app: &App, command: &Command) -> Result<()> {
     .because(format!(
         "{variable} is set, so that commands are about that database and not about your own"
     ))
-    .hint(format!("devdb {name} --instance {instance}   works on your own database")))
+    .hint(format!("add --instance {instance} to the command to work on your own database")))
 }

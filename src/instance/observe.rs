@@ -37,13 +37,8 @@ pub fn record(context: &Context) -> Result<Record> {
                 "main" => which,
                 name => format!("{which}, instance {name}"),
             };
-            let option = match owner.instance.as_str() {
-                "main" => String::new(),
-                _ if context.spec.of_branch => String::new(),
-                name => format!(" --instance {name}"),
-            };
             Error::new(Kind::NoInstance, format!("{named} has no database"))
-                .hint(format!("devdb up{option}   creates it"))
+                .hint("devdb up   creates it")
                 .hint("devdb list   shows all databases on this machine")
         })
 }

@@ -16,6 +16,7 @@ mod snapshot;
 mod status;
 mod style;
 mod text;
+mod typed;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -28,6 +29,7 @@ use crate::event::Events;
 use crate::outcome::{Outcome, Report};
 
 pub use style::{Style, Terminal};
+pub use typed::Typed;
 
 /// The version of the JSON documents' layout.
 const SCHEMA: u32 = 1;
@@ -38,6 +40,7 @@ pub struct Output {
     format: Format,
     quiet: bool,
     style: Style,
+    typed: Typed,
     progress: progress::Progress,
 }
 
@@ -53,8 +56,8 @@ pub enum Verbosity {
 }
 
 impl Output {
-    /// An output for this run.
-    pub fn new(format: Format, verbosity: Verbosity, terminal: Terminal) -> Self {
+    /// An output for this run. `typed` has the options that chose the database.
+    pub fn new(format: Format, verbosity: Verbosity, terminal: Terminal, typed: Typed) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let quiet = verbosity == Verbosity::Quiet;
         let verbosity = if format == Format::Json { Verbosity::Quiet } else { verbosity };
@@ -66,7 +69,9 @@ impl Output {
                 verbosity,
                 is_terminal && terminal.motion && format == Format::Human,
                 Style { color: is_terminal && terminal.color },
+                typed.clone(),
             ),
+            typed,
         }
     }
 
@@ -88,7 +93,11 @@ impl Output {
             // Another program has printed all there is.
             (_, Report::Nothing | Report::Signal(_)) => return Ok(()),
             (Format::Human, report) if self.quiet && report.is_confirmation() => return Ok(()),
-            (Format::Human, report) => human::render(report, self.style),
+            // The manual is about no database.
+            (Format::Human, Report::Page(_) | Report::Topics(_)) => {
+                human::render(&outcome.report, self.style)
+            }
+            (Format::Human, report) => self.typed.add(&human::render(report, self.style)),
             (Format::Json, report) => document(&json!({
                 "schema": SCHEMA, "command": outcome.command, "exit": outcome.exit,
                 "result": report,
@@ -106,16 +115,20 @@ impl Output {
         match self.format {
             Format::Human => {
                 let color = self.progress.style();
-                write(&mut io::stderr().lock(), &human::failure(error, color))
+                let text = self.typed.add(&human::failure(error, color));
+                write(&mut io::stderr().lock(), &text)
             }
             Format::Json => {
+                let typed = |lines: &[String]| -> Vec<String> {
+                    lines.iter().map(|line| self.typed.add(line)).collect()
+                };
                 let text = document(&json!({
                     "schema": SCHEMA,
                     "error": {
                         "code": error.kind().code(), "exit": error.kind().exit_code(),
                         "message": error.message(), "causes": error.causes(),
-                        "excerpt": error.excerpt_text(), "notes": error.notes(),
-                        "hints": error.hints(),
+                        "excerpt": error.excerpt_text(), "notes": typed(error.notes()),
+                        "hints": typed(error.hints()),
                     },
                 }));
                 write(&mut io::stdout().lock(), &text)

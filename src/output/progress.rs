@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Style, Verbosity};
+use super::{Style, Typed, Verbosity};
 use crate::event::Event;
 
 /// After this time devdb says what it waits for, where it cannot show a spinner. Most files take
@@ -20,6 +20,7 @@ const SILENT_WORK: Duration = Duration::from_secs(2);
 pub struct Progress {
     verbosity: Verbosity,
     style: Style,
+    typed: Typed,
     bars: Option<Arc<Mutex<Bars>>>,
     /// How much work has begun or ended.
     moments: Arc<AtomicU64>,
@@ -34,7 +35,7 @@ struct Bars {
 
 impl Progress {
     /// `terminal`: whether stderr can show bars.
-    pub fn new(verbosity: Verbosity, terminal: bool, style: Style) -> Self {
+    pub fn new(verbosity: Verbosity, terminal: bool, style: Style, typed: Typed) -> Self {
         let bars = (terminal && verbosity != Verbosity::Quiet).then(|| {
             Arc::new(Mutex::new(Bars {
                 all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
@@ -42,7 +43,7 @@ impl Progress {
                 spinner: None,
             }))
         });
-        Progress { verbosity, style, bars, moments: Arc::default() }
+        Progress { verbosity, style, typed, bars, moments: Arc::default() }
     }
 
     /// The style of stderr.
@@ -56,7 +57,7 @@ impl Progress {
             lock(bars).update(event);
         }
         if let Some(line) = self.line(event) {
-            self.print(&line);
+            self.print(&self.typed.add(&line));
         }
         self.watch(event);
     }

@@ -56,6 +56,25 @@ fn a_hint_is_not_what_cannot_help() {
     assert!(!up.stderr.contains("did you mean"), "{}", up.stderr);
 }
 
+/// Typed as it is printed, a command works on the database that the present one is about.
+#[test]
+fn what_devdb_says_to_type_is_about_the_chosen_database() {
+    let Some(sandbox) = sandbox("chosen") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok().says("  devdb url ");
+    sandbox.run(&["--instance", "exp", "up"]).ok().says("  devdb --instance exp url ");
+    sandbox.run(&["--instance", "exp", "snapshot", "save", "one"]).ok();
+    sandbox
+        .run(&["snapshot", "save", "two", "--instance", "exp"])
+        .ok()
+        .says("devdb --instance exp snapshot restore two ");
+    sandbox.run(&["psql", "--instance", "exp", "-qc", "create table mine ()"]).ok();
+    sandbox.run(&["reset", "--instance", "exp"]).ok().says("  devdb --instance exp undo ");
+    sandbox.run(&["--json", "--instance", "no", "url"]).exits(1).says("devdb --instance no up ");
+    let gone = sandbox.run(&["--instance", "exp", "down", "--purge", "--yes"]).ok();
+    assert!(!gone.stderr.contains("no database now"), "{}", gone.stderr);
+}
+
 #[test]
 fn drift_names_a_few_files_and_has_one_exit_code_everywhere() {
     let Some(sandbox) = sandbox("drift") else { return };
