@@ -236,7 +236,7 @@ async fn leftovers(context: &Context, checks: &mut Vec<Check>) -> Vec<Server> {
             false => warn(
                 &what,
                 names.join(", "),
-                "devdb up   removes them, in the project of each one (devdb list shows the projects)",
+                "devdb up   in the project that a name belongs to removes what is left over there",
             ),
         });
         all.extend(servers);

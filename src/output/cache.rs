@@ -50,7 +50,7 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* made from the files of this directory   + made from a part of them, a start for the rest";
+    let legend = "* made from all files of this directory   + made from some of them; devdb can add the others";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 

@@ -99,7 +99,8 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
     if let Some(number) = applied.kept_before {
         _ = writeln!(
             text,
-            "  generation {number} is a copy that devdb made before this (devdb undo switches to it)"
+            "  generation {number} is a copy that devdb made before it changed anything (devdb undo \
+             switches to it)"
         );
     }
     let seed = match &applied.seeds_profile {

@@ -42,8 +42,8 @@ fn instances(instances: &[Listed]) -> String {
     if instances.iter().any(|one| directory(one) == UNKNOWN) {
         text.push_str(
             "? devdb has no record of it: another user made it, or a devdb with another\n  \
-             DEVDB_DATA_DIR, or the record was lost. devdb up in its directory makes a lost record\n  \
-             again\n",
+             DEVDB_DATA_DIR, or the record was lost. To restore a lost record, run devdb up in\n  \
+             the directory of that project\n",
         );
     }
     text

@@ -166,7 +166,7 @@ async fn with_kept(
         }
         Err(error) => {
             let error = error
-                .note(format!("generation {number} is a copy that devdb made before this"))
+                .note(format!("generation {number} is a copy of the database that devdb made before it changed anything"))
                 .hint("devdb undo   switches to that copy");
             Err(match first {
                 None => error,

@@ -122,7 +122,7 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
     assert_eq!(env().matches("# Before devdb:").count(), 1, "{}", env());
 
     // The database is gone, and the file still has its address.
-    let gone = "is the address of a database, and this directory has none";
+    let gone = "is the address of a database, but this directory has no database now";
     sandbox.run(&["down", "--purge", "--yes"]).ok().says(gone);
     sandbox.run(&["up"]).ok();
     assert_eq!(env().matches("# Before devdb:").count(), 1, "{}", env());
