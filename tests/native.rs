@@ -126,7 +126,7 @@ async fn a_copy_of_a_running_server_survives_a_recovery_that_ends_early(bench: A
     // The first server on the copy ends in the middle of its recovery, when it cannot open a file.
     let file = Path::new(&copy.handle).join("pgdata").join(file);
     let readable = fs::metadata(&file).unwrap().permissions();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let launch = bench.relaunch(&owner, 2, &bench.spec, free_port());
     let first = bench.engine.launch(&launch).await.unwrap();
     let exit = bench.engine.exited(&first).await;
