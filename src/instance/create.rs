@@ -60,10 +60,12 @@ impl Instance<'_> {
             && !before.of_branch
         {
             let name = &before.owner.instance;
+            // On whichever branch it is typed, this deletes no other database.
+            let own = &spec.owner.instance;
             events.note(format!(
                 "with `isolation: branch`, this branch has a database of its own. The database from \
-                 before is the instance {name}. To begin with a copy of it, type devdb down --purge, \
-                 then devdb up --from {name}"
+                 before is the instance {name}. To begin with a copy of it, type devdb down --purge \
+                 --instance {own}, then devdb up --from {name}"
             ));
         }
     }

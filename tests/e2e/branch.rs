@@ -79,7 +79,7 @@ fn the_database_from_before_the_setting_is_named_once(sandbox: &Sandbox) {
     let said = "The database from before is the instance main";
     sandbox.run(&["up"]).ok().says(said);
     // What the note says to type.
-    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    sandbox.run(&["down", "--purge", "--instance", "trunk", "--yes"]).ok();
     sandbox.run(&["up", "--from", "main"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items"), "2");
     git(&sandbox.work(), &["switch", "-q", "-c", "feature"]);
