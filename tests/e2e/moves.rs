@@ -13,7 +13,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use crate::daemon::PrivateDaemon;
 use crate::disk::{Fs, SmallDisk};
-use crate::sandbox::{On, Sandbox, psql, say};
+use crate::sandbox::{On, Ran, Sandbox, eventually, psql, say};
 use model::{Done, Listed, Model, Rows};
 
 crate::on_both_engines!(whatever_the_order_of_commands_nothing_is_lost);
@@ -167,6 +167,11 @@ impl<'a> Game<'a> {
         drop(self.sandbox.run(arguments).ok());
     }
 
+    /// What a person does to the current generation by psql.
+    fn write(&self, statement: &str) {
+        drop(ask(self.sandbox, statement).ok());
+    }
+
     fn compare(&mut self, done: &Done) {
         self.listed = Listed::of(self.sandbox);
         self.model.compare(done, &self.listed);
@@ -195,20 +200,20 @@ impl<'a> Game<'a> {
             Move::Row | Move::DeleteRows | Move::DropTable if self.model.is_down => {}
             Move::Row => {
                 let create = "create table if not exists rows (n int)";
-                self.sandbox.sql(&format!("{create}; insert into rows values ({number})"));
+                self.write(&format!("{create}; insert into rows values ({number})"));
                 self.model.current.rows.insert(number);
                 self.model.current.is_dropped = false;
                 self.model.current.written = true;
             }
             Move::DeleteRows if !self.model.current.is_dropped => {
                 let kept = number % 2;
-                self.sandbox.sql(&format!("delete from rows where n % 2 <> {kept}"));
+                self.write(&format!("delete from rows where n % 2 <> {kept}"));
                 let before = self.model.current.rows.len();
                 self.model.current.rows.retain(|n| n % 2 == kept);
                 self.model.current.written |= self.model.current.rows.len() < before;
             }
             Move::DropTable if !self.model.current.is_dropped => {
-                self.sandbox.sql("drop table rows");
+                self.write("drop table rows");
                 self.model.current.rows.clear();
                 self.model.current.is_dropped = true;
                 self.model.current.written = true;
@@ -362,10 +367,23 @@ fn number(variable: &str) -> Option<u64> {
 
 /// The rows of the current generation. A table that a person dropped has none.
 fn rows(sandbox: &Sandbox) -> Rows {
-    let select = "select n from rows";
-    let found = psql(&sandbox.url(), select);
+    let found = ask(sandbox, "select n from rows");
     match found.stderr.contains("relation \"rows\" does not exist") {
         true => Rows::new(),
         false => found.ok().stdout.split_whitespace().map(|n| n.parse().unwrap()).collect(),
     }
+}
+
+/// Asks the current generation, and waits until the session has ended: while one is open, devdb cannot
+/// know that all its writes are counted, and keeps more than the model says.
+fn ask(sandbox: &Sandbox, statement: &str) -> Ran {
+    let mut asked = psql(&sandbox.url(), &format!("select pg_backend_pid(); {statement}"));
+    if let Some((pid, rest)) = asked.stdout.split_once('\n') {
+        if let On::Native = sandbox.on {
+            let process = std::path::Path::new("/proc").join(pid);
+            eventually("the session ends", Duration::from_secs(30), || !process.exists());
+        }
+        asked.stdout = rest.to_owned();
+    }
+    asked
 }
