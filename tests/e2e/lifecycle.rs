@@ -179,26 +179,44 @@ fn settings_are_applied_and_lineage_is_refused(sandbox: &Sandbox) {
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
 }
 
-fn a_taken_port_is_moved_off_or_refused(sandbox: &Sandbox) {
-    sandbox.project();
-    sandbox.run(&["up"]).ok();
-    let port: u16 = sandbox.run(&["status", "--json"]).ok().json()["result"]["port"]
-        .as_u64()
-        .and_then(|port| port.try_into().ok())
-        .unwrap();
-    sandbox.sql("insert into items (name) values ('mine')");
-    sandbox.run(&["stop"]).ok();
-    // The engine lets go of the port a moment after the server has ended.
+fn port_of(sandbox: &Sandbox) -> u16 {
+    let status = sandbox.run(&["status", "--json"]).ok().json();
+    status["result"]["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap()
+}
+
+/// The engine lets go of the port a moment after the server has ended.
+fn take(port: u16) -> TcpListener {
     let mut holder = None;
     eventually("the port is free", Duration::from_secs(10), || {
         holder = TcpListener::bind(("127.0.0.1", port)).ok();
         holder.is_some()
     });
+    holder.unwrap()
+}
+
+fn a_taken_port_is_moved_off_or_refused(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up", "--write-env", ".env"]).ok();
+    let port = port_of(sandbox);
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["stop"]).ok();
+    let holder = take(port);
 
     let fixed = sandbox.run(&["up", "--port", &port.to_string()]).exits(12);
     fixed.says(&port.to_string());
-    sandbox.run(&["up"]).ok().says(&format!("port {port} is taken")).says("moved to port");
+    let moved = sandbox.run(&["up"]).ok();
+    moved.says(&format!("port {port} is taken")).says("moved to port");
     assert!(!sandbox.url().contains(&format!(":{port}/")));
+    // The file still has the old address: devdb says so, or mends it where it is told to.
+    moved.says("DATABASE_URL in .env");
+    sandbox.write("devdb.yaml", "project: shop\nenv: { write: .env }\n");
+    let port = port_of(sandbox);
+    sandbox.run(&["stop"]).ok();
+    let second = take(port);
+    sandbox.run(&["start"]).ok().says("moved to port").says("updated .env");
+    drop(second);
+    let env = std::fs::read_to_string(sandbox.path(".env")).unwrap();
+    assert!(env.contains(&sandbox.url()), "{env}");
     assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
     drop(holder);
 
