@@ -68,6 +68,16 @@ pub enum Finding {
     Unclear,
 }
 
+impl Finding {
+    /// The next transaction id, as long as which is the same nobody has written.
+    pub fn untouched_until(self) -> Option<u64> {
+        match self {
+            Finding::Untouched(until) => Some(until),
+            Finding::WrittenTo | Finding::Unclear => None,
+        }
+    }
+}
+
 /// What a server has counted, and its next transaction id. Every write of an earlier transaction is
 /// counted.
 #[derive(Debug, Clone, PartialEq, Eq)]

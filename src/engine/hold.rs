@@ -6,12 +6,17 @@ use crate::error::Result;
 use crate::spec::{Owner, ServerSpec};
 
 /// What an engine is to protect of an instance, beside all its snapshots.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Holding<'a> {
     /// The owner of the instance.
     pub owner: &'a Owner,
     /// The ids of generations. Those that do not exist do not matter.
-    pub generations: &'a [u32],
+    pub generations: Vec<u32>,
+    /// The id of the generation that needs it next. A container that is made anew mounts it, too, so
+    /// that it need not be made anew then.
+    pub next: Option<u32>,
+    /// The ids of generations that are about to be removed. Nothing may hold them.
+    pub going: Vec<u32>,
     /// The image that docker uses.
     pub spec: &'a ServerSpec,
     /// Whether the instance's server runs.

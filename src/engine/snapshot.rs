@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Generation, Numbered};
+use super::{Engine, Generation, Holding, Numbered};
 use crate::db::backup::{BackupEnd, SavedMigration};
 use crate::disk::sealed::{self, Broken};
 use crate::error::{Error, Kind, Result};
@@ -166,7 +166,8 @@ impl Engine {
     /// Copies the data directory of a generation into a new snapshot, and writes the manifest last.
     /// This fills in the platform and the size on the disk. When a server runs on the generation,
     /// `end` ends its backup: this awaits `end` after the copy, and adds the result to the copy.
-    /// None when no server changes the files.
+    /// None when no server changes the files. `holding` also says what the engine is to hold beside
+    /// the new snapshot; a failure of that is none of this.
     ///
     /// # Errors
     /// `Snapshot`, and the errors of `end`. An error leaves an unfinished snapshot. Dropping the
@@ -175,10 +176,10 @@ impl Engine {
         &self,
         generation: &Generation,
         manifest: Manifest,
-        spec: &ServerSpec,
+        holding: &Holding<'_>,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Manifest> {
-        each!(self.save_snapshot(generation, manifest, spec, end))
+        each!(self.save_snapshot(generation, manifest, holding, end))
     }
 
     /// Lists the snapshots of an instance by name, or finds the snapshot with the name `only`. The

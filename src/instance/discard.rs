@@ -100,8 +100,14 @@ impl Instance<'_> {
             engine.remove_generation(&generation).await?;
         }
         let Context { spec, .. } = self.context;
-        let nothing =
-            Holding { owner: &spec.owner, generations: &[], spec: &spec.server, is_running: false };
+        let nothing = Holding {
+            owner: &spec.owner,
+            generations: Vec::new(),
+            next: None,
+            going: Vec::new(),
+            spec: &spec.server,
+            is_running: false,
+        };
         engine.hold(&nothing).await?;
         engine.sweep(&self.key).await?;
         self.context.store.remove(&self.key)

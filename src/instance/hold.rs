@@ -1,6 +1,8 @@
 //! Protects what an instance keeps from clean-up commands such as `docker volume prune`.
 
 use super::Instance;
+use super::retention::expired;
+use crate::context::Context;
 use crate::engine::{Engine, Exposed, Holding, Server};
 use crate::error::Result;
 use crate::state::Record;
@@ -13,6 +15,38 @@ use crate::state::Record;
 pub async fn exposed(engine: &Engine, record: &Record) -> Result<Option<Exposed>> {
     let generations: Vec<u32> = record.generations.iter().map(|generation| generation.id).collect();
     engine.exposed(&record.owner, &generations).await
+}
+
+/// What the engine is to hold of an instance whose record this is, when a server is on the generation
+/// with the id `served`.
+pub(super) fn holding<'a>(
+    context: &'a Context,
+    record: &'a Record,
+    served: Option<u32>,
+    is_running: bool,
+) -> Holding<'a> {
+    let going = record.ids_of(&expired(record));
+    let ids = record.generations.iter().map(|generation| generation.id);
+    let (going, generations) =
+        ids.filter(|id| Some(*id) != served).partition(|id| going.contains(id));
+    Holding {
+        owner: &record.owner,
+        generations,
+        // `undo` makes it a former one.
+        next: served,
+        going,
+        spec: &context.spec.server,
+        is_running,
+    }
+}
+
+/// Makes the engine hold what no server will use after a swap, which `after` is the record of. A swap
+/// does this while it waits for the new server. [`Instance::hold`] puts right at the end what went
+/// otherwise.
+pub(super) async fn before_swap(context: &Context, engine: &Engine, after: &Record) {
+    if let Err(error) = engine.hold(&holding(context, after, after.current_id(), true)).await {
+        tracing::debug!("the former generations are not held yet: {error}");
+    }
 }
 
 impl Instance<'_> {
@@ -33,15 +67,8 @@ impl Instance<'_> {
         let Some(record) = &self.record else { return Ok(()) };
         let server = self.current_server(engine, record).await?;
         let of_server = server.as_ref().map(|server| server.generation);
-        let ids = record.generations.iter().map(|generation| generation.id);
-        let generations: Vec<u32> = ids.filter(|id| Some(*id) != of_server).collect();
-        let holding = Holding {
-            owner: &record.owner,
-            generations: &generations,
-            spec: &self.context.spec.server,
-            is_running: server.as_ref().is_some_and(Server::is_running),
-        };
-        engine.hold(&holding).await
+        let is_running = server.as_ref().is_some_and(Server::is_running);
+        engine.hold(&holding(self.context, record, of_server, is_running)).await
     }
 
     /// Adds new snapshots to the record, which shows later when another program has removed one.

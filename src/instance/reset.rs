@@ -147,6 +147,9 @@ impl Instance<'_> {
             false => self.begin(UnderWay::Reset),
         });
         let cleanup = forgotten.and_then(|()| self.done_after(&error));
+        if cleanup.is_ok() {
+            self.hold(engine).await;
+        }
         error.with_cleanup(cleanup)
     }
 }

@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use super::revive::ReplacedServer;
 use super::snapshot::with_failure;
-use super::{Instance, Target, address, endpoint_of};
+use super::{Instance, Target, address, endpoint_of, hold};
 use crate::context::Context;
 use crate::db::backup::{self, Backup, BackupEnd, Contents};
 use crate::db::connect::Address;
@@ -102,6 +102,10 @@ impl Instance<'_> {
         draft: Manifest,
     ) -> Result<Saved> {
         let context = self.context;
+        let server = self.current_server(engine, record).await?;
+        let served = server.as_ref().map(|server| server.generation);
+        let is_running = server.as_ref().is_some_and(Server::is_running);
+        let holding = hold::holding(context, record, served, is_running);
         let save = async |original: Original| {
             let Original { generation, contents, end } = original;
             let draft = match contents {
@@ -113,8 +117,7 @@ impl Instance<'_> {
                     ..draft
                 },
             };
-            let spec = &context.spec.server;
-            engine.save_snapshot(&generation, draft, spec, end).await
+            engine.save_snapshot(&generation, draft, &holding, end).await
         };
         let (manifest, interrupted) =
             self.copy_generation(engine, record, id, "the snapshot", save).await?;

@@ -187,6 +187,9 @@ impl Instance<'_> {
             Err(error) => Err(error),
         };
         let cleanup = removed.and_then(|()| self.done_after(&error));
+        if cleanup.is_ok() {
+            self.hold(engine).await;
+        }
         error.with_cleanup(cleanup)
     }
 }

@@ -2,7 +2,7 @@
 //! swap is recorded, the old server can be put back.
 
 use super::login::Password;
-use super::{Instance, address, endpoint_of, launch, written};
+use super::{Instance, address, endpoint_of, hold, launch, written};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
 use crate::state::{GenerationRecord, Record};
@@ -48,9 +48,13 @@ impl Instance<'_> {
             let before = record.clone();
             let next_transaction =
                 written::next_transaction(context, engine, &before, old.as_ref());
-            let (server, next_transaction) = tokio::join!(
+            let mut after = record.clone();
+            written::note(&mut after, look, look.and_then(|look| look.finding.untouched_until()));
+            after.point_at(new.clone(), String::new());
+            let (server, next_transaction, ()) = tokio::join!(
                 launch::instance(context, engine, &mut record, on, verifier),
-                next_transaction
+                next_transaction,
+                hold::before_swap(context, engine, &after)
             );
             let server = server?;
             written::note(&mut record, look, next_transaction);

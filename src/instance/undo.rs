@@ -85,7 +85,13 @@ impl Instance<'_> {
         let former = record.current.unwrap_or_default();
         context.events.step("switching to the former database");
         let current = chosen.number;
-        let server = self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await?;
+        let server = match self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await {
+            Ok(server) => server,
+            Err(error) => {
+                self.hold(&engine).await;
+                return Err(error);
+            }
+        };
         self.done()?;
         self.settle_promises(&engine).await;
         let fate = self.fate_of(former, OldGeneration::Keep);

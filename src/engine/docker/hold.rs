@@ -2,8 +2,8 @@
 //! former generations and snapshots. `docker volume prune` removes volumes that no container
 //! mounts, and `docker system prune --volumes` first removes containers that do not run.
 //!
-//! The holder's labels have no generation and no role, so it is no server. It is replaced when the
-//! set of volumes changes, and runs as long as the instance's server runs.
+//! The holder's labels have no generation and no role, so it is no server. It is replaced when it
+//! lacks a volume, and runs as long as the instance's server runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,8 +30,8 @@ const SLEEP: [&str; 3] = ["sh", "-c", "while :; do sleep 86400; done"];
 /// A holder that exists.
 struct Holder {
     id: String,
-    /// The names of its volumes, as its label has them.
-    volumes: String,
+    /// The names of its volumes.
+    volumes: BTreeSet<String>,
     is_running: bool,
 }
 
@@ -41,25 +41,35 @@ impl Docker {
     /// # Errors
     /// `NotOurs` when something else has the holder's name, `Image` when the image is missing.
     pub async fn hold(&self, holding: &Holding<'_>) -> Result<()> {
-        let volumes = self.volumes_to_hold(holding.owner, holding.generations).await?;
-        let names = volumes.keys().map(String::as_str).collect::<Vec<_>>().join(",");
-        let name = label::holder_name(holding.owner);
+        let owner = holding.owner;
+        let needed = self.volumes_to_hold(owner, &holding.generations).await?;
+        let going: Vec<String> =
+            holding.going.iter().map(|id| owner.generation_name(*id)).collect();
+        let name = label::holder_name(owner);
+        let fits = |found: &Holder| {
+            !needed.is_empty()
+                && needed.keys().all(|volume| found.volumes.contains(volume))
+                && !going.iter().any(|volume| found.volumes.contains(volume))
+        };
         let id = match self.holder(&name).await? {
-            Some(found) if found.volumes == names && found.is_running == holding.is_running => {
+            Some(found) if fits(&found) && found.is_running == holding.is_running => {
                 return Ok(());
             }
-            Some(found) if found.volumes == names => found.id,
+            Some(found) if fits(&found) => found.id,
             found => {
                 if let Some(found) = found {
                     self.remove_container(&found.id, &name).await?;
                 }
-                if volumes.is_empty() {
+                if needed.is_empty() {
                     return Ok(());
                 }
+                let mut volumes = self.volumes_to_hold(owner, holding.next.as_slice()).await?;
+                volumes.extend(needed);
                 let image = self.inspect_image(&holding.spec.image).await?;
                 let image = image.ok_or_else(|| missing_image(&holding.spec.image))?;
                 let covers = tmpfs(&image);
-                let labels = label::of_holder(&name, holding.owner, &names);
+                let names = volumes.keys().map(String::as_str).collect::<Vec<_>>().join(",");
+                let labels = label::of_holder(&name, owner, &names);
                 let body = body(&holding.spec.image, labels, volumes, covers);
                 self.create(&name, body, Evict::NeverStarted).await?.id
             }
@@ -127,7 +137,7 @@ impl Docker {
     pub(super) async fn let_go(&self, owner: &Owner, volume: &str) -> Result<()> {
         let name = label::holder_name(owner);
         match self.holder(&name).await? {
-            Some(holder) if holder.volumes.split(',').any(|held| held == volume) => {
+            Some(holder) if holder.volumes.contains(volume) => {
                 self.remove_container(&holder.id, &name).await
             }
             _ => Ok(()),
@@ -162,7 +172,7 @@ impl Docker {
         match label::read_holder(name, &labels) {
             Reading::Ours(volumes) => Ok(Some(Holder {
                 id: inspected.id.unwrap_or_default(),
-                volumes,
+                volumes: volumes.split(',').map(str::to_owned).collect(),
                 is_running: inspected.state.and_then(|state| state.running).unwrap_or_default(),
             })),
             Reading::Newer => Err(label::too_new(Object::Container, name)),

@@ -13,7 +13,7 @@ use super::label::{self, Object, Reading};
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
 use crate::disk::sealed;
-use crate::engine::{Generation, Manifest, Numbered, Role, Snapshot, SnapshotName, State};
+use crate::engine::{Generation, Holding, Manifest, Numbered, Role, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{EngineKind, MadeWith, Owner, ServerSpec};
 
@@ -30,7 +30,8 @@ const MANIFEST: &str = "snapshot.json";
 
 /// See [`crate::engine::Engine`] for the contract of each method.
 impl Docker {
-    /// Copies a generation's volume in a container, and writes the manifest.
+    /// Copies a generation's volume in a container, and writes the manifest. The holder is made anew
+    /// meanwhile.
     ///
     /// # Errors
     /// See [`crate::engine::Engine::save_snapshot`].
@@ -38,9 +39,10 @@ impl Docker {
         &self,
         generation: &Generation,
         manifest: Manifest,
-        spec: &ServerSpec,
+        holding: &Holding<'_>,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Manifest> {
+        let spec = holding.spec;
         let platform = self.platform(spec).await?.machine;
         let target = self.create_snapshot(&generation.owner, &manifest).await?;
         let how = if end.is_some() { "running" } else { "stopped" };
@@ -52,7 +54,7 @@ impl Docker {
             script: SAVE,
             arguments: vec![how.to_owned(), sync_word(spec).to_owned()],
         };
-        self.with_helper(&job, async |helper| {
+        let saving = self.with_helper(&job, async |helper| {
             let mut talk = self.talk(helper).await?;
             talk.copied(end).await?;
             let disk_bytes = kilobytes(&talk.hear().await?)?;
@@ -60,8 +62,12 @@ impl Docker {
             talk.say(&[&one_line(&manifest)?]).await;
             talk.end().await?;
             Ok(manifest)
-        })
-        .await
+        });
+        let (saved, held) = tokio::join!(saving, self.hold(holding));
+        if let Err(error) = held {
+            tracing::debug!("the snapshot is not held yet: {error}");
+        }
+        saved
     }
 
     /// Reads the manifests through one container, which mounts all snapshots and is never started.

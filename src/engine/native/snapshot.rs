@@ -20,7 +20,7 @@ use super::store::{SNAPSHOTS, Store};
 use super::{Native, account, copy};
 use crate::db::backup::BackupEnd;
 use crate::engine::snapshot::{EMPTIED, explained};
-use crate::engine::{Generation, Manifest, Numbered, Snapshot, SnapshotName, State, Stop};
+use crate::engine::{Generation, Holding, Manifest, Numbered, Snapshot, SnapshotName, State, Stop};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::spec::{Durability, Owner, ServerSpec};
 
@@ -37,13 +37,13 @@ impl Native {
         &self,
         generation: &Generation,
         manifest: Manifest,
-        spec: &ServerSpec,
+        holding: &Holding<'_>,
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Manifest> {
         let from = self.store.place(&generation.owner, generation.id).pgdata();
         let to = self.store.new_snapshot(&generation.owner, &manifest.name)?;
         let copied = to.join(PGDATA);
-        copy_data(&from, &copied, spec, end).await?;
+        copy_data(&from, &copied, holding.spec, end).await?;
         let bytes = blocking(&copied, {
             let copied = copied.clone();
             move || bytes_on_disk(&copied)
