@@ -8,24 +8,33 @@ use crate::sandbox::{On, Sandbox};
 
 /// Removes a generation as another program would.
 pub fn remove_generation_by_hand(sandbox: &Sandbox, number: u32) {
+    remove_by_hand(sandbox, "generation", &id_of(sandbox, number));
+}
+
+/// The id of a generation.
+fn id_of(sandbox: &Sandbox, number: u32) -> String {
     let record = Store::open(&sandbox.data_dir()).unwrap().load_all().unwrap().remove(0).unwrap();
     let generation = record.generations.iter().find(|one| one.number == number).unwrap();
-    remove_by_hand(sandbox, "generation", &generation.id.to_string());
+    generation.id.to_string()
+}
+
+/// The volume of a snapshot, or of the generation with an id.
+fn volume_of(sandbox: &Sandbox, what: &str, value: &str) -> String {
+    let mine = format!("label=devdb.developer={}", sandbox.developer());
+    let filter = format!("label=devdb.{what}={value}");
+    let found = sandbox.docker(&["volume", "ls", "-q", "--filter", &mine, "--filter", &filter]);
+    assert_eq!(found.lines().count(), 1, "{found}");
+    found.trim().to_owned()
 }
 
 /// Removes a snapshot, or the generation with an id, as another program would.
 pub fn remove_by_hand(sandbox: &Sandbox, what: &str, value: &str) {
     match sandbox.on {
         On::Docker => {
-            let mine = format!("label=devdb.developer={}", sandbox.developer());
             for holder in holders(sandbox) {
                 sandbox.docker(&["rm", "-f", &holder]);
             }
-            let filter = format!("label=devdb.{what}={value}");
-            let found =
-                sandbox.docker(&["volume", "ls", "-q", "--filter", &mine, "--filter", &filter]);
-            assert_eq!(found.lines().count(), 1, "{found}");
-            sandbox.docker(&["volume", "rm", found.trim()]);
+            sandbox.docker(&["volume", "rm", &volume_of(sandbox, what, value)]);
         }
         On::Native => {
             let name = match what {
@@ -122,6 +131,29 @@ fn what_devdb_keeps_survives_docker_volume_prune() {
     let volumes = sandbox.docker(&["volume", "ls", "-q"]);
     assert!(!volumes.contains("-s-s"), "{volumes}");
     sandbox.run(&["reset", "--wipe", "--yes"]).ok();
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn undo_makes_no_new_holder_and_one_that_fails_leaves_everything_held() {
+    let Some(sandbox) = Sandbox::new(On::Docker, "hold") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('one')");
+    sandbox.run(&["reset"]).ok();
+    let holder = holders(&sandbox);
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(holders(&sandbox), holder);
+    assert_eq!(at_risk(&sandbox), Vec::<String>::new());
+
+    sandbox.run(&["snapshot", "save", "s"]).ok();
+    let volume = format!("{}:/v", volume_of(&sandbox, "generation", &id_of(&sandbox, 2)));
+    let remove = ["run", "--rm", "-v", &volume, "--entrypoint", "rm", "postgres:15"];
+    sandbox.docker(&[&remove[..], &["/v/pgdata/global/pg_control"]].concat());
+    assert_ne!(sandbox.run(&["undo"]).code, 0);
+    assert_eq!(at_risk(&sandbox), Vec::<String>::new());
+    assert!(has(&sandbox, "one"));
     sandbox.run(&["down", "--purge", "--yes"]).ok();
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
