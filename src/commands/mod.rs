@@ -36,7 +36,7 @@ mod watch_idle;
 mod watch_run;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -45,6 +45,8 @@ use crate::cli::{Command, Global};
 use crate::config::environment::Environment;
 use crate::config::{self as settings, Config, Overrides, Project, identity};
 use crate::context::Context;
+use crate::db::migrate::{OtherTool, other_tool};
+use crate::embedded;
 use crate::engine::docker::DockerEnvironment;
 use crate::engine::native::NativeEnvironment;
 use crate::engine::{Engines, Role};
@@ -95,11 +97,31 @@ impl App {
     fn config(&self, mut flags: Overrides) -> Result<Config> {
         flags.developer = self.global.developer.clone();
         flags.instance = self.global.instance.clone();
-        let config = settings::load(&self.start_directory()?, &self.environment, &flags)?;
+        let start = self.start_directory()?;
+        let config = settings::load(&start, &self.environment, &flags)?;
         for warning in &config.warnings {
             self.events.warn(warning.clone());
         }
+        if let Project::Sample = config.project {
+            self.warn_of_migrations(&start);
+        }
         Ok(config)
+    }
+
+    /// Warns in a directory that has migrations and is not the sample that it is taken for.
+    fn warn_of_migrations(&self, start: &Path) {
+        let migrations = start.join("migrations");
+        let found = match other_tool(start) {
+            Some(OtherTool { name, place, .. }) => format!("{place} has migrations of {name}"),
+            None if migrations.is_dir() => "there is a migrations directory".to_owned(),
+            None => return,
+        };
+        if !embedded::is_sample_project(&migrations) {
+            self.events.warn(format!(
+                "{found} but no devdb.yaml here, so this is devdb's sample project; `devdb init` \
+                 makes the directory a project of its own"
+            ));
+        }
     }
 
     /// The context of a command for an instance, resolved and validated.

@@ -30,7 +30,6 @@ pub use environment::Environment;
 pub use keys::KEYS;
 pub use schema::schema;
 
-use crate::embedded;
 use crate::error::Result;
 use crate::spec::InstanceSpec;
 use decide::Decided;
@@ -183,7 +182,7 @@ pub fn load(start: &Path, environment: &Environment, flags: &Overrides) -> Resul
             (Project::Directory { root }, documents)
         }
         None => {
-            warnings.extend(sample_warnings(start));
+            warnings.extend(ignored_settings(start));
             (Project::Sample, Vec::new())
         }
     };
@@ -212,19 +211,8 @@ fn read_documents(start: &Path, root: &Path) -> Result<Vec<Document>> {
     Ok(documents)
 }
 
-/// Warnings about a directory that looks like a project but has no devdb.yaml.
-fn sample_warnings(start: &Path) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let migrations = start.join("migrations");
-    if migrations.is_dir() && !embedded::is_sample_project(&migrations) {
-        warnings.push(
-            "there is a migrations directory but no devdb.yaml here, so this is devdb's sample \
-             project; `devdb init` makes the directory a project of its own"
-                .to_owned(),
-        );
-    }
-    if start.join(LOCAL_FILE).is_file() {
-        warnings.push(format!("{LOCAL_FILE} is ignored: there is no {FILE} beside it"));
-    }
-    warnings
+/// A warning about personal settings that belong to no project.
+fn ignored_settings(start: &Path) -> Option<String> {
+    let is_there = start.join(LOCAL_FILE).is_file();
+    is_there.then(|| format!("{LOCAL_FILE} is ignored: there is no {FILE} beside it"))
 }

@@ -115,6 +115,8 @@ pub fn other_tool(root: &Path) -> Option<OtherTool> {
 /// Where other tools keep their migrations, relative to the project.
 const PLACES: &[&str] = &[
     "prisma/migrations",
+    "src/prisma/migrations",
+    "packages/db/prisma/migrations",
     "drizzle",
     "db/migrations",
     "db/migrate",
@@ -123,6 +125,13 @@ const PLACES: &[&str] = &[
     "priv/repo/migrations",
     "src/main/resources/db/migration",
     "sql/migrations",
+    "sql/schema",
+    "sql",
+    "schema",
+    "pkg/migrations",
+    "internal/migrations",
+    "internal/db/migrations",
+    "crates/db/migrations",
     "src/migrations",
     "src/db/migrations",
     "migration/src",

@@ -129,7 +129,11 @@ fn a_directory_that_another_tool_has_made_is_refused() {
             "[refinery, migrate, -e, DATABASE_URL, -p, migrations]",
         ),
         (&[("m20260301_000001_a.rs", "use sea_orm_migration::prelude")], "SeaORM", "sea-orm-cli"),
-        (&[("00001_a.go", "goose.AddMigrationContext()")], "goose", "goose"),
+        (
+            &[("00001_a.go", "goose.AddMigrationContext()")],
+            "goose in a Go program",
+            "migrations.command",
+        ),
         (&[("20260301120000_a.sql", "select 1"), ("atlas.sum", "")], "Atlas", "atlas"),
         (&[("changelog.xml", "<databaseChangeLog>")], "Liquibase", "migrations.command"),
         (&[("20260301120000_A.cs", "")], "Entity Framework Core", "dotnet"),

@@ -8,8 +8,9 @@ use std::path::Path;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
-    /// The words of its command in YAML. `{dir}` stands for the directory of migrations, and
-    /// `{npx}` for npx in a project with a package.json. Empty when every project calls it in a way
+    /// The words of its command in YAML. `{dir}` stands for the directory of migrations, `{npx}` for
+    /// npx in a project with a package.json, and `{schema}` for Prisma's option with its schema when
+    /// that is in an unusual place. Empty when every project calls it in a way
     /// of its own.
     command: &'static str,
     /// The globs of the files that it reads, below the directory.
@@ -24,7 +25,13 @@ impl Tool {
             return None;
         }
         let npx = if root.join("package.json").exists() { "npx, " } else { "" };
+        let schema = match directory.rsplit_once('/') {
+            // Where Prisma itself looks.
+            Some(("prisma", _)) | None => String::new(),
+            Some((above, _)) => format!(", --schema, {above}/schema.prisma"),
+        };
         let command = self.command.replace("{dir}", directory).replace("{npx}", npx);
+        let command = command.replace("{schema}", &schema);
         let inputs: Vec<String> =
             self.inputs.iter().map(|glob| format!("\"{directory}/{glob}\"")).collect();
         let inputs = inputs.join(", ");
@@ -54,6 +61,7 @@ tools! {
     EF_CORE = "Entity Framework Core", "dotnet, ef, database, update", ["**/*.cs"];
     FLYWAY = "Flyway", r#"sh, -c, 'flyway -url="jdbc:postgresql://$PGHOST:$PGPORT/$PGDATABASE" -user="$PGUSER" -password="$PGPASSWORD" -locations="filesystem:{dir}" migrate'"#, ["**"];
     GO = "a Go program", "", [];
+    GO_GOOSE = "goose in a Go program", "", [];
     GOOSE = "goose", r#"sh, -c, 'goose -dir {dir} postgres "$DATABASE_URL" up'"#, ["*"];
     GRAPHILE_MIGRATE = "Graphile Migrate", "npx, graphile-migrate, migrate", ["**"];
     JAVASCRIPT = "a JavaScript tool", "", [];
@@ -67,7 +75,7 @@ tools! {
     PHINX = "Phinx", "vendor/bin/phinx, migrate", ["**/*.php"];
     PHP = "a PHP tool", "", [];
     PLAY = "Play evolutions", "", [];
-    PRISMA = "Prisma", "npx, prisma, migrate, deploy", ["**"];
+    PRISMA = "Prisma", "npx, prisma, migrate, deploy{schema}", ["**"];
     PYTHON = "a Python tool", "", [];
     RAILS = "Rails", r#"bin/rails, "db:migrate""#, ["**/*.rb"];
     RAMBLER = "rambler", "rambler, apply, --all", ["*.sql"];
@@ -79,7 +87,7 @@ tools! {
     SQITCH = "Sqitch", r#"sh, -c, 'sqitch deploy "db:$DATABASE_URL"'"#, ["**"];
     SQL_MIGRATE = "sql-migrate", "sql-migrate, up", ["*.sql"];
     TERN = "tern", "tern, migrate, -m, {dir}", ["**"];
-    TYPEORM = "TypeORM", r#"npx, typeorm, "migration:run", -d, dist/data-source.js"#, ["**"];
+    TYPEORM = "TypeORM", "sh, -c, 'npx tsc && npx typeorm migration:run -d dist/data-source.js'", ["**"];
     YOYO = "yoyo", r#"sh, -c, 'yoyo apply --batch --database "$DATABASE_URL" {dir}'"#, ["**"];
 }
 
@@ -203,7 +211,7 @@ pub(super) static SOURCES: &[Source] = &[
     Source { tool: &PHINX, extensions: &["php"], words: &["Phinx\\"] },
     Source { tool: &DOCTRINE, extensions: &["php"], words: &["Doctrine\\"] },
     Source { tool: &GO, extensions: &["go"], words: &[] },
-    Source { tool: &GOOSE, extensions: &["go"], words: &["goose."] },
+    Source { tool: &GO_GOOSE, extensions: &["go"], words: &["goose."] },
     Source { tool: &RUST, extensions: &["rs"], words: &[] },
     Source { tool: &SEA_ORM, extensions: &["rs"], words: &["sea_orm_migration"] },
     Source { tool: &REFINERY, extensions: &["rs"], words: &["refinery", "barrel"] },
@@ -219,6 +227,13 @@ pub(super) static SOURCES: &[Source] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prisma_is_told_where_its_schema_is_unless_it_looks_there_itself() {
+        let section = |directory| PRISMA.section(Path::new("/nowhere"), directory).unwrap();
+        assert!(!section("prisma/migrations").contains("--schema"));
+        assert!(section("db/migrations").contains("deploy, --schema, db/schema.prisma]"));
+    }
 
     /// What devdb says to write is read by devdb's own reader of devdb.yaml.
     #[test]
