@@ -8,7 +8,7 @@ use crate::config::Overrides;
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::ephemeral::{Id, note};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::plan::{EPHEMERAL_VARIABLE, LentVariables};
 use crate::spec::Owner;
 
@@ -67,7 +67,7 @@ pub fn refuse(app: &App, command: &Command) -> Result<()> {
     let context = silent(app).context(Overrides::default(), None)?;
     let Some(lent) = database(app, &context)? else { return Ok(()) };
     let Lent { id, variable, .. } = lent;
-    let instance = &context.spec.owner.instance;
+    let instance = shell_word(&context.spec.owner.instance);
     Err(Error::new(
         Kind::Usage,
         format!("devdb {name} cannot work on the database {id} of this run"),

@@ -7,7 +7,7 @@ use super::App;
 use crate::cli::{EnvFormat, UpArgs};
 use crate::config::{Overrides, branch};
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::instance::{self, Instance, OldGeneration};
 use crate::outcome::{Applied, Fate, How, Outcome, Report, UpReport};
 use crate::plan::{Extent, Plan, Skip};
@@ -112,7 +112,8 @@ fn tell_of_former_name(context: &Context) {
         context.events.note(format!(
             "this branch was called {name}, and the database {name} still exists. To use its data here:\n  \
              devdb down --purge       removes the new, empty database of this branch\n  \
-             devdb up --from {name}   copies the data"
+             devdb up --from {}   copies the data",
+            shell_word(name)
         ));
     }
 }

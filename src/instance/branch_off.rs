@@ -6,6 +6,7 @@ use crate::engine::SnapshotName;
 use crate::error::{Error, Kind, Result};
 use crate::outcome::How;
 use crate::spec::MadeWith;
+use crate::state::UnderWay;
 
 impl Instance<'_> {
     /// Makes the instance from a snapshot of the present data of `source`. The snapshot exists only
@@ -27,6 +28,19 @@ impl Instance<'_> {
             ));
         }
         let spec = &self.context.spec;
+        if source.spec.owner == spec.owner {
+            let name = &spec.owner.instance;
+            return Err(Error::new(
+                Kind::Usage,
+                format!("the instance {name:?} cannot begin with a copy of itself"),
+            )
+            .because("--from takes the name of another instance of this checkout")
+            .hint("devdb list   shows all instances")
+            .hint(
+                "devdb snapshot export NAME FILE   in another checkout writes data that devdb \
+                 snapshot import reads here",
+            ));
+        }
         let mut other = Instance::open_origin(source).await?;
         other.tidy().await?;
         let record = other.recorded().map_err(|error| {
@@ -53,6 +67,8 @@ impl Instance<'_> {
         let made = async {
             let engine = other.open_snapshots().await?;
             let (snapshot, _) = other.usable_snapshot(&engine, &name).await?;
+            // When this command is killed, the next one on the other instance removes the snapshot.
+            other.begin(UnderWay::Snapshot(name.to_string()))?;
             self.lock_on(&engine).await?;
             self.create_from(&engine, &snapshot).await
         };

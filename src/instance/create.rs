@@ -6,7 +6,7 @@ use super::{Instance, launch};
 use crate::context::Context;
 use crate::db::scram;
 use crate::engine::{Engine, Server, Snapshot};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shell_word};
 use crate::golden::Golden;
 use crate::plan::Plan;
 use crate::spec::{MadeWith, PortChoice};
@@ -59,9 +59,9 @@ impl Instance<'_> {
             && spec.of_branch
             && !before.of_branch
         {
-            let name = &before.owner.instance;
+            let name = shell_word(&before.owner.instance);
             // On whichever branch it is typed, this deletes no other database.
-            let own = &spec.owner.instance;
+            let own = shell_word(&spec.owner.instance);
             events.note(format!(
                 "with `isolation: branch`, this branch has a database of its own. The database from \
                  before is the instance {name}. To begin with a copy of it, type devdb down --purge \

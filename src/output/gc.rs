@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Style;
 use super::text::{count, size, troubles, who};
+use crate::error::shell_word;
 use crate::outcome::{Found, GcReport, Reason, Skipped, WhySkipped};
 
 /// `devdb gc`
@@ -34,7 +35,7 @@ fn why_skipped(skipped: &Skipped) -> String {
             format!("{} is on a file system that is not mounted", directory.display())
         }
         WhySkipped::Renamed { to, directory } => {
-            let name = &skipped.owner.instance;
+            let name = shell_word(&skipped.owner.instance);
             format!(
                 "its branch is called {to} now. In {}, one of these helps:\n  \
                  devdb up --from {name}   on {to}: start a database from this data\n      \

@@ -40,7 +40,12 @@ pub fn list(report: &SnapshotsReport, style: Style) -> String {
                 snapshot.name.clone(),
                 moment(manifest.created),
                 size(manifest.disk_bytes),
-                manifest.migrations.as_ref().map_or("?".into(), |all| all.len().to_string()),
+                match &manifest.migrations {
+                    // Those of another tool are not in the manifest.
+                    Some(all) if all.is_empty() => "-".into(),
+                    Some(all) => all.len().to_string(),
+                    None => "?".into(),
+                },
                 manifest.message.clone().unwrap_or_default(),
             ],
             (None, trouble) => {

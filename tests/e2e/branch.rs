@@ -59,6 +59,7 @@ fn a_new_branch_can_begin_with_the_data_of_another(sandbox: &Sandbox) {
     git(&sandbox.work(), &["switch", "-q", "-c", "feature"]);
     sandbox.write("migrations/20260102000000_more.sql", "ALTER TABLE items ADD note text;\n");
     sandbox.run(&["up", "--from", "nowhere"]).exits(1).says("\"nowhere\"").says("devdb list");
+    sandbox.run(&["up", "--from", "feature"]).exits(2).says("a copy of itself");
     sandbox.run(&["up", "--from", "main"]).ok().says("applied 1 migration");
     assert_eq!(sandbox.sql("select count(*), count(note) from items"), "2|0");
     sandbox.sql("delete from items");

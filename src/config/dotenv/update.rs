@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use super::dotenv_value;
 use super::lines::{assignments, mark_length, meaning};
 use crate::disk::{self, Draft};
-use crate::error::{Error, Kind, Result, ResultExt};
+use crate::error::{Error, Kind, Result, ResultExt, shell_word};
 
 const COMMENT: &str = "# Written by devdb; `devdb env --write` updates these lines.";
 
@@ -144,7 +144,10 @@ fn refuse_tracked(path: &Path) -> Result<()> {
     let shown = path.display();
     Err(Error::new(Kind::Config, format!("{shown} is tracked by git"))
         .because("the database's password would become part of the repository")
-        .hint(format!("git rm --cached {shown}, and add it to .gitignore"))
+        .hint(format!(
+            "git rm --cached {}   keeps the file and takes it out of git; then add it to .gitignore",
+            shell_word(&shown.to_string())
+        ))
         .hint("or name another file: devdb env --write .env.local"))
 }
 
