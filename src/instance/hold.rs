@@ -32,7 +32,6 @@ pub(super) fn holding<'a>(
     Holding {
         owner: &record.owner,
         generations,
-        // `undo` makes it a former one.
         next: served,
         going,
         spec: &context.spec.server,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::discard::REMOVAL_START_DEADLINE;
 use super::retention::{End, beyond_room, expired, going, has_expired, may_make_room};
+use super::swap::Swapped;
 use super::{Instance, OldGeneration};
 use crate::context::Context;
 use crate::engine::Engine;
@@ -37,6 +38,14 @@ impl<'a> Instance<'a> {
 }
 
 impl Instance<'_> {
+    /// What happened to the generation that was current before a swap that keeps it.
+    pub(super) fn fate_after(&self, swapped: &Swapped, number: u32) -> Fate {
+        match swapped.old_is_gone {
+            true => Fate::Gone,
+            false => self.fate_of(number, OldGeneration::Keep),
+        }
+    }
+
     /// What happened to the generation that was current before a swap.
     pub(super) fn fate_of(&self, number: u32, old: OldGeneration) -> Fate {
         let record = self.record.as_ref();

@@ -101,6 +101,8 @@ impl Instance<'_> {
             of_branch: self.context.spec.of_branch,
             retention: self.context.spec.retention,
         };
+        // What a lost record promised is not known, so nothing goes before a person says so.
+        let is_lost = self.record.is_none();
         for (number, one) in &complete {
             let found = found_generation(record.free_number(*number), one);
             match Some(one.id) == current {
@@ -108,7 +110,7 @@ impl Instance<'_> {
                     record.current = Some(found.number);
                     record.put(GenerationRecord { replaced: None, ..found });
                 }
-                false => record.put(found),
+                false => record.put(GenerationRecord { for_good: is_lost, ..found }),
             }
         }
         self.context.store.save(&record)?;
@@ -118,6 +120,14 @@ impl Instance<'_> {
                  on {} and uses it",
                 engine.kind()
             ));
+        }
+        if is_lost && !record.former().is_empty() {
+            self.context.events.note(
+                "devdb does not know any more until when it should keep the former generations, so it \
+                 keeps them all\n  \
+                 devdb generations        lists them\n  \
+                 devdb generations rm N   removes one that nobody needs",
+            );
         }
         Ok(Some(record))
     }

@@ -78,7 +78,7 @@ impl Instance<'_> {
             }
         };
         let swap = async {
-            let server =
+            let swapped =
                 self.swap(&engine, record, generation, SwapTo::GoldenCopy(&verifier)).await?;
             if old == OldGeneration::Wipe {
                 self.wipe(former)?;
@@ -95,7 +95,7 @@ impl Instance<'_> {
                 }
                 (OldGeneration::Keep, false) => self.remove_expired(&engine).await,
             }
-            Ok(server)
+            Ok(swapped.server)
         };
         let (swapped, spare) = tokio::join!(swap, making_spare);
         let server = match swapped {

@@ -2,7 +2,7 @@
 
 use super::remains::{GONE, Remains};
 use super::swap::SwapTo;
-use super::{Instance, OldGeneration, Replaced, lineage};
+use super::{Instance, Replaced, lineage};
 use crate::engine::{Engine, Manifest, Snapshot, SnapshotName, State};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::spec::MadeWith;
@@ -61,14 +61,15 @@ impl Instance<'_> {
         let profile = context.spec.seeds.chosen_profile();
         let new =
             GenerationRecord { profile, ..GenerationRecord::new(copy, made_with, Why::Restore) };
-        let server = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
-            Ok(server) => server,
+        let swapped = match self.swap(&engine, record, new, SwapTo::SnapshotCopy).await {
+            Ok(swapped) => swapped,
             Err(error) => return Err(self.rolled_back(&engine, &[copy.id], error).await),
         };
         self.done()?;
         self.settle_promises(&engine).await;
-        let fate = self.fate_of(former, OldGeneration::Keep);
-        Ok(Replaced { server, golden: None, former, fate, current: copy.number })
+        let fate = self.fate_after(&swapped, former);
+        let current = copy.number;
+        Ok(Replaced { server: swapped.server, golden: None, former, fate, current })
     }
 
     /// Removes a snapshot for good.

@@ -18,6 +18,14 @@ pub(super) enum SwapTo<'v> {
     FormerGeneration,
 }
 
+/// A swap that is done.
+pub(super) struct Swapped {
+    /// The running server.
+    pub server: Server,
+    /// Whether another program had removed the data of the generation that was current before.
+    pub old_is_gone: bool,
+}
+
 impl Instance<'_> {
     /// Stops the old server, launches one on another generation in its place, and records the swap.
     /// After a failure the old server is put back. The other generation's data stays as it is.
@@ -27,7 +35,7 @@ impl Instance<'_> {
         mut record: Record,
         new: GenerationRecord,
         to: SwapTo<'_>,
-    ) -> Result<Server> {
+    ) -> Result<Swapped> {
         let context = self.context;
         let on = new.numbered();
         let verifier = match to {
@@ -60,6 +68,11 @@ impl Instance<'_> {
             written::note(&mut record, look, next_transaction);
             record.retention = context.spec.retention;
             record.point_at(new, server.handle.clone());
+            // A server proves that its data is there.
+            let old_is_gone = old.is_none() && !is_there(engine, &before).await?;
+            if old_is_gone {
+                record.generations.retain(|one| Some(one.number) != before.current);
+            }
             let password = if is_restored { Password::OfTheCopy } else { Password::Recorded };
             self.log_in(engine, &record, &server, password).await?;
             if is_restored {
@@ -67,10 +80,10 @@ impl Instance<'_> {
                 written::note_baseline(&mut record, &address).await;
             }
             context.store.save(&record)?;
-            Ok::<Server, Error>(server)
+            Ok::<Swapped, Error>(Swapped { server, old_is_gone })
         };
         match attempt.await {
-            Ok(server) => {
+            Ok(swapped) => {
                 self.record = Some(record);
                 // The swap is recorded, so nothing is an error any more. When the old server stays,
                 // the note stays too, and the next command removes the server.
@@ -80,7 +93,7 @@ impl Instance<'_> {
                     self.left_behind = true;
                     context.events.warn(format!("the old server could not be removed: {error}"));
                 }
-                Ok(server)
+                Ok(swapped)
             }
             // The other generation may be damaged. What the present one could go back to is of no
             // use then.
@@ -90,6 +103,12 @@ impl Instance<'_> {
             }),
         }
     }
+}
+
+/// Whether the data of the current generation exists.
+async fn is_there(engine: &Engine, record: &Record) -> Result<bool> {
+    let exist = engine.generations(Some(&record.owner.key())).await?;
+    Ok(exist.iter().any(|one| Some(one.id) == record.current_id()))
 }
 
 /// The error, with what it is about.

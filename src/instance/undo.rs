@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::remains::check_exists;
 use super::swap::SwapTo;
-use super::{Instance, OldGeneration, Replaced, lineage};
+use super::{Instance, Replaced, lineage};
 use crate::error::{Error, Kind, Result};
 use crate::spec::MadeWith;
 use crate::state::{GenerationRecord, Record, UnderWay};
@@ -85,8 +85,8 @@ impl Instance<'_> {
         let former = record.current.unwrap_or_default();
         context.events.step("switching to the former database");
         let current = chosen.number;
-        let server = match self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await {
-            Ok(server) => server,
+        let swapped = match self.swap(&engine, record, chosen, SwapTo::FormerGeneration).await {
+            Ok(swapped) => swapped,
             Err(error) => {
                 self.hold(&engine).await;
                 return Err(error);
@@ -94,8 +94,8 @@ impl Instance<'_> {
         };
         self.done()?;
         self.settle_promises(&engine).await;
-        let fate = self.fate_of(former, OldGeneration::Keep);
-        Ok(Some(Replaced { server, golden: None, former, fate, current }))
+        let fate = self.fate_after(&swapped, former);
+        Ok(Some(Replaced { server: swapped.server, golden: None, former, fate, current }))
     }
 
     /// Keeps a generation until a person removes it.

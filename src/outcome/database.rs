@@ -94,6 +94,8 @@ pub enum Fate {
     Unwritten,
     /// It is removed, because the project keeps no former generations.
     NotWanted,
+    /// Another program had removed its data before.
+    Gone,
 }
 
 /// What `reset` and `undo` did.

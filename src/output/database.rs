@@ -73,6 +73,7 @@ fn fate(report: &ResetReport) -> String {
         Fate::Wiped => "is removed, as --wipe asks".into(),
         Fate::Unwritten => "is removed, because nobody had written to it".into(),
         Fate::NotWanted => "is removed, because the settings keep no former generation".into(),
+        Fate::Gone => "is gone: another program had removed its data".into(),
     }
 }
 
@@ -80,7 +81,7 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
     let cached = applied.golden.as_ref().map(|golden| golden.cached);
     let origin = match cached {
         Some(Cached::Hit) => " (copied from the cache)",
-        Some(Cached::Prefix) => " (the first of them copied from the cache)",
+        Some(Cached::Prefix) => " (the first migrations copied from the cache)",
         Some(Cached::Miss) | None => "",
     };
     if !applied.commands_run.is_empty() {
@@ -99,7 +100,7 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
     if let Some(number) = applied.kept_before {
         _ = writeln!(
             text,
-            "  generation {number} is a copy that devdb made before it changed anything (devdb undo \
+            "  devdb copied the database to generation {number} before it changed anything (devdb undo \
              switches to it)"
         );
     }

@@ -69,7 +69,9 @@ fn state(report: &StatusReport, style: Style) -> String {
     match report.state {
         "running" => style.green("running"),
         "absent" => "not there yet (devdb up creates it)".to_owned(),
-        "down" => "down; its data is kept (devdb up starts it again)".to_owned(),
+        "down" if report.trouble.is_none() => {
+            "down; its data is kept (devdb up starts it again)".to_owned()
+        }
         other => style.yellow(other),
     }
 }

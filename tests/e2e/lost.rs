@@ -1,6 +1,7 @@
 //! After an error that may mean missing data, devdb names what there is to go back to: what exists,
 //! the newest first, with the command to type.
 
+use crate::prune::remove_generation_by_hand;
 use crate::sandbox::{Ran, Sandbox, psql};
 
 crate::on_both_engines!(
@@ -8,6 +9,8 @@ crate::on_both_engines!(
     a_damaged_data_directory_is_brought_back_by_what_the_error_names,
     a_damaged_generation_is_no_way_back_from_itself,
     a_snapshot_that_another_program_removed_is_said_to_be_gone,
+    what_is_gone_is_not_said_to_be_kept,
+    a_lost_record_gives_up_nothing_that_was_kept,
 );
 
 /// Generation 1 with a row, and a snapshot with another, saved later.
@@ -44,6 +47,39 @@ fn a_dropped_database_is_brought_back_by_what_the_error_names(sandbox: &Sandbox)
     sandbox.run(&["snapshot", "rm", "s"]).ok();
     let failed = sandbox.run(&["up"]).exits(21).says("devdb undo ");
     assert!(!failed.stderr.contains("snapshot restore"), "{}", failed.stderr);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn what_is_gone_is_not_said_to_be_kept(sandbox: &Sandbox) {
+    kept(sandbox);
+    for (back, row) in [(&["snapshot", "restore", "s"][..], "new"), (&["undo"], "old")] {
+        let current = sandbox.run(&["status", "--json"]).ok().json()["result"]["generation"]
+            .as_u64()
+            .and_then(|number| number.try_into().ok());
+        sandbox.run(&["down"]).ok();
+        remove_generation_by_hand(sandbox, current.unwrap());
+        let status = sandbox.run(&["status"]).ok().says("is gone");
+        assert!(!status.stdout.contains("its data is kept"), "{}", status.stdout);
+        let went = sandbox.run(back).ok().says("another program had removed its data");
+        assert!(!went.stdout.contains("is kept"), "{}", went.stdout);
+        assert_eq!(sandbox.sql(&format!("select count(*) from items where name = '{row}'")), "1");
+    }
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn a_lost_record_gives_up_nothing_that_was_kept(sandbox: &Sandbox) {
+    kept(sandbox);
+    sandbox.run(&["generations", "keep", "1"]).ok();
+    let instances = std::fs::read_dir(sandbox.data_dir().join("instances")).unwrap().flatten();
+    for entry in instances.filter(|entry| entry.path().extension().is_some_and(|e| e == "json")) {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+    sandbox.write("devdb.yaml", "project: shop\ngenerations: { days: 0 }\n");
+    sandbox.run(&["up"]).ok().says("keeps them all").says("devdb generations rm N");
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["generations"]).ok().says("for good");
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'old'"), "1");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
 }
 
