@@ -29,7 +29,7 @@ pub struct Global {
     #[arg(long, global = true, conflicts_with = "output")]
     pub json: bool,
 
-    /// Print only what was asked for, warnings and errors
+    /// Print only the result, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 

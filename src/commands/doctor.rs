@@ -236,7 +236,7 @@ async fn leftovers(context: &Context, checks: &mut Vec<Check>) -> Vec<Server> {
             false => warn(
                 &what,
                 names.join(", "),
-                "devdb up   in the project that a name belongs to removes what is left over there",
+                "devdb up   removes them; run it in the project that is in the name",
             ),
         });
         all.extend(servers);

@@ -100,18 +100,14 @@ fn text(context: &Context, stale: &Stale, has_instance: bool) -> String {
     let shown = shown(context, file);
     let advice = match (has_instance, context.env_file.as_ref() == Some(file)) {
         (true, _) => format!("`devdb env --write {shown}` writes the present one"),
-        (false, true) => "`devdb up` makes a new one and updates the file".to_owned(),
+        (false, true) => "`devdb up` creates a database and updates the file".to_owned(),
         (false, false) => {
-            format!("`devdb up --write-env {shown}` makes a new one and updates the file")
+            format!("`devdb up --write-env {shown}` creates a database and updates the file")
         }
     };
     match has_instance {
-        true => format!(
-            "{name} in {shown}:{line} is the address of another database of devdb; {advice}"
-        ),
-        false => format!(
-            "{name} in {shown}:{line} is the address of a database, but this directory has no database now; {advice}"
-        ),
+        true => format!("{name} in {shown}:{line} points to another database of devdb; {advice}"),
+        false => format!("{name} in {shown}:{line} is out of date; {advice}"),
     }
 }
 

@@ -69,7 +69,8 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// The next transaction id, as long as which is the same nobody has written.
+    /// The next transaction id that shows, while it stays the same, that nobody has written. None
+    /// when somebody has, and when devdb cannot tell.
     pub fn untouched_until(self) -> Option<u64> {
         match self {
             Finding::Untouched(until) => Some(until),

@@ -12,8 +12,8 @@ pub struct Holding<'a> {
     pub owner: &'a Owner,
     /// The ids of generations. Those that do not exist do not matter.
     pub generations: Vec<u32>,
-    /// The id of the generation that needs it next. A container that is made anew mounts it, too, so
-    /// that it need not be made anew then.
+    /// The id of the current generation, which the next swap makes a former one. A container that
+    /// is made anew mounts it, too, and can stay then.
     pub next: Option<u32>,
     /// The ids of generations that are about to be removed. Nothing may hold them.
     pub going: Vec<u32>,

@@ -166,8 +166,8 @@ impl Engine {
     /// Copies the data directory of a generation into a new snapshot, and writes the manifest last.
     /// This fills in the platform and the size on the disk. When a server runs on the generation,
     /// `end` ends its backup: this awaits `end` after the copy, and adds the result to the copy.
-    /// None when no server changes the files. `holding` also says what the engine is to hold beside
-    /// the new snapshot; a failure of that is none of this.
+    /// None when no server changes the files. The engine holds the new snapshot from now on, and what
+    /// `holding` says. This ignores a failure of that.
     ///
     /// # Errors
     /// `Snapshot`, and the errors of `end`. An error leaves an unfinished snapshot. Dropping the

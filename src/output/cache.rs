@@ -50,7 +50,7 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* made from all files of this directory   + made from some of them; devdb can add the others";
+    let legend = "* made from the files of this directory   + a start for that, to which the missing files are added";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 
@@ -60,7 +60,7 @@ fn holds(state: &CachedState) -> String {
         false => count(state.migrations, "migration"),
     };
     match (state.migrations, state.seeds) {
-        (0, 0) => "no tables".to_owned(),
+        (0, 0) => "no migrations".to_owned(),
         (_, 0) => migrations,
         (0, seeds) => count(seeds, "seed"),
         (_, seeds) => format!("{migrations}, {}", count(seeds, "seed")),

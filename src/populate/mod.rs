@@ -166,7 +166,9 @@ async fn with_kept(
         }
         Err(error) => {
             let error = error
-                .note(format!("generation {number} is a copy of the database that devdb made before it changed anything"))
+                .note(format!(
+                    "devdb copied the database to generation {number} before it changed anything"
+                ))
                 .hint("devdb undo   switches to that copy");
             Err(match first {
                 None => error,

@@ -228,9 +228,9 @@ impl KeySource {
         if found.created {
             let name = &self.variable;
             events.note(format!(
-                "devdb made a key to encrypt values of your seeds, and keeps it outside the project; \
-                 for an application that decrypts them, `devdb env --with-key --write .env` writes \
-                 it into .env as {name}"
+                "devdb made an encryption key for values of your seeds, and stored it outside the \
+                 project; if your application decrypts these values, `devdb env --with-key --write \
+                 .env` writes the key into .env as {name}"
             ));
         }
         Ok(found.key)

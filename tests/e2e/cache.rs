@@ -198,7 +198,7 @@ fn a_new_migration_builds_on_what_is_cached(sandbox: &Sandbox) {
     assert_eq!(sandbox.sql("select count(*) from items"), "1");
     assert_eq!(cached(&sandbox.run(&["status", "--json"]).ok()), "hit");
     migration(sandbox, 2);
-    sandbox.run(&["reset"]).ok().says("the first of them copied from the cache");
+    sandbox.run(&["reset"]).ok().says("the first migrations copied from the cache");
     sandbox.run(&["cache", "clear", "--yes"]).ok();
 }
 

@@ -37,7 +37,7 @@ fn undo_brings_back_what_migrations_deleted(sandbox: &Sandbox) {
     let kept = kept["result"]["generations"].as_array().unwrap().clone();
     let kept = kept.iter().find(|one| one["why"] == "before_migrate").unwrap();
     up.says(&format!(
-        "generation {} is a copy that devdb made before it changed anything (devdb undo",
+        "devdb copied the database to generation {} before it changed anything (devdb undo",
         kept["number"]
     ));
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
@@ -57,7 +57,7 @@ fn undo_brings_back_what_migrations_deleted(sandbox: &Sandbox) {
     // The same by `migrate`, which fails half-way: the first file stays applied.
     sandbox.write("migrations/20260104000000_c.sql", "SELECT 1/0;\n");
     let failed = sandbox.run(&["migrate"]).exits(20);
-    failed.says("that devdb made before it changed anything").says("devdb undo");
+    failed.says("before it changed anything").says("devdb undo");
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
@@ -73,7 +73,7 @@ fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
     sandbox.run(&["up"]).ok();
     sandbox.sql("insert into items (name) values ('mine')");
     sandbox.write("seeds/020_delete.sql", "DELETE FROM items;\n");
-    sandbox.run(&["seed"]).ok().says("that devdb made before it changed anything");
+    sandbox.run(&["seed"]).ok().says("before it changed anything");
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
@@ -89,7 +89,7 @@ fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
     // `migrate` runs the command whether devdb sees anything to do or not.
-    sandbox.run(&["migrate"]).ok().says("that devdb made before it changed anything");
+    sandbox.run(&["migrate"]).ok().says("before it changed anything");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
     sandbox.run(&["down", "--purge", "--yes"]).ok();

@@ -96,7 +96,7 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
     sandbox.project();
     let env = || std::fs::read_to_string(sandbox.path(".env")).unwrap();
     sandbox.write(".env", "DATABASE_URL=postgresql://me:secret@db.example:5432/mine\n");
-    let said = "is the address of another database of devdb";
+    let said = "points to another database of devdb";
     let up = sandbox.run(&["up", "--write-env", ".env"]).ok();
     assert!(!up.stderr.contains(said), "{}", up.stderr);
     assert_eq!(env().matches("# Before devdb:").count(), 1);
@@ -122,7 +122,7 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
     assert_eq!(env().matches("# Before devdb:").count(), 1, "{}", env());
 
     // The database is gone, and the file still has its address.
-    let gone = "is the address of a database, but this directory has no database now";
+    let gone = "is out of date; `devdb up` creates a database and updates the file";
     sandbox.run(&["down", "--purge", "--yes"]).ok().says(gone);
     sandbox.run(&["up"]).ok();
     assert_eq!(env().matches("# Before devdb:").count(), 1, "{}", env());

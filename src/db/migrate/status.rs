@@ -84,7 +84,7 @@ impl MigrationStatus {
             let name = one.file.clone().unwrap_or_else(|| format!("{}_*", one.version));
             failure = failure
                 .hint(format!("git diff HEAD -- '*{name}'   shows changes that are not committed; take them back"))
-                .hint(format!("git log -p -- '*{name}'   shows what is committed; revert it"))
+                .hint(format!("git log -p -- '*{name}'   shows its commits; revert the one that changed it"))
                 .hint("devdb migrate new NAME   makes a file for a change that you want to keep; then restore the old file");
         }
         if !out_of_order.is_empty() {
