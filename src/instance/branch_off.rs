@@ -6,7 +6,6 @@ use crate::engine::SnapshotName;
 use crate::error::{Error, Kind, Result};
 use crate::outcome::How;
 use crate::spec::MadeWith;
-use crate::state::UnderWay;
 
 impl Instance<'_> {
     /// Makes the instance from a snapshot of the present data of `source`. The snapshot exists only
@@ -67,8 +66,6 @@ impl Instance<'_> {
         let made = async {
             let engine = other.open_snapshots().await?;
             let (snapshot, _) = other.usable_snapshot(&engine, &name).await?;
-            // When this command is killed, the next one on the other instance removes the snapshot.
-            other.begin(UnderWay::Snapshot(name.to_string()))?;
             self.lock_on(&engine).await?;
             self.create_from(&engine, &snapshot).await
         };

@@ -1,11 +1,12 @@
 //! Rebuilds a lost or damaged record from what the engines have.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 
 use super::Instance;
 use crate::db::scram;
 use crate::engine::{COPY, Engine, Generation, Numbered, Role, Server};
 use crate::error::{Kind, Result};
+use crate::spec::Retention;
 use crate::state::record::SCHEMA;
 use crate::state::{GenerationRecord, Record, UnderWay, Why, ports};
 
@@ -101,8 +102,10 @@ impl Instance<'_> {
             of_branch: self.context.spec.of_branch,
             retention: self.context.spec.retention,
         };
-        // What a lost record promised is not known, so nothing goes before a person says so.
+        // What a lost record promised is not known, so a person gets time to say what is to stay.
         let is_lost = self.record.is_none();
+        let days = record.retention.days.max(Retention::default().days);
+        let promised = is_lost.then(|| Utc::now() + TimeDelta::days(days.into()));
         for (number, one) in &complete {
             let found = found_generation(record.free_number(*number), one);
             match Some(one.id) == current {
@@ -110,7 +113,7 @@ impl Instance<'_> {
                     record.current = Some(found.number);
                     record.put(GenerationRecord { replaced: None, ..found });
                 }
-                false => record.put(GenerationRecord { for_good: is_lost, ..found }),
+                false => record.put(GenerationRecord { promised, ..found }),
             }
         }
         self.context.store.save(&record)?;
@@ -122,12 +125,12 @@ impl Instance<'_> {
             ));
         }
         if is_lost && !record.former().is_empty() {
-            self.context.events.note(
-                "devdb does not know any more until when it should keep the former generations, so it \
-                 keeps them all\n  \
-                 devdb generations        lists them\n  \
-                 devdb generations rm N   removes one that nobody needs",
-            );
+            self.context.events.note(format!(
+                "nothing says how long the former generations are to be kept, so devdb keeps them for \
+                 {days} days\n  \
+                 devdb generations          lists them\n  \
+                 devdb generations keep N   keeps one for good"
+            ));
         }
         Ok(Some(record))
     }

@@ -23,8 +23,12 @@ impl Instance<'_> {
                 engine.remove_snapshot(&owner, &snapshot.name).await?;
             }
         }
+        let found = snapshots.len();
         snapshots.retain(|snapshot| !matches!(snapshot.state, State::Unfinished));
         self.done()?;
+        if snapshots.len() < found {
+            self.hold(&engine).await;
+        }
         Ok(snapshots)
     }
 

@@ -41,7 +41,12 @@ impl Instance<'_> {
         self.bring_back_server(&engine, &record).await?;
         self.sort_generations(&engine, &record, under_way).await?;
         match under_way {
-            UnderWay::Snapshot(name) => engine.remove_snapshot(&record.owner, name).await?,
+            UnderWay::Snapshot(name) => {
+                engine.remove_snapshot(&record.owner, name).await?;
+                if let Some(record) = &mut self.record {
+                    record.snapshots.retain(|known| known != name);
+                }
+            }
             UnderWay::Export(file) => archive::remove_drafts(file),
             // These leave only servers, generations and builders, which the steps above handle.
             UnderWay::Up

@@ -23,7 +23,7 @@ use crate::spec::{Durability, MadeWith, Owner, ServerSpec};
 
 /// How long devdb waits for a container that holds the volume and appears late: 10 seconds. A busy
 /// daemon creates a container even after the command that asked for it was killed.
-const LATE_HELPER_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const LATE_HELPER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often devdb asks the daemon to measure. The daemon gives up on a volume when a file
 /// disappears meanwhile, and a running server deletes temporary files.

@@ -2,12 +2,13 @@
 //! beside it.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use chrono::{DateTime, Utc};
 
-use super::generation::{mark_of, source, sync_word};
+use super::generation::{LATE_HELPER_DEADLINE, mark_of, source, sync_word};
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
 use super::{Docker, failure};
@@ -188,17 +189,31 @@ impl Docker {
             if found != name {
                 continue;
             }
-            self.let_go(owner, &volume.name).await?;
-            match self.client.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
-                Ok(()) => {}
-                Err(refusal) if failure::is_missing(&refusal) => {}
+            self.remove_held_volume(owner, &volume.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a volume that the holder may mount. A holder that an interrupted command asked for may
+    /// appear late.
+    async fn remove_held_volume(&self, owner: &Owner, name: &str) -> Result<()> {
+        let deadline = Instant::now() + LATE_HELPER_DEADLINE;
+        loop {
+            self.let_go(owner, name).await?;
+            match self.client.remove_volume(name, None::<RemoveVolumeOptions>).await {
+                Ok(()) => return Ok(()),
+                Err(refusal) if failure::is_missing(&refusal) => return Ok(()),
+                Err(refusal)
+                    if failure::status(&refusal) == Some(409) && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 Err(refusal) => {
-                    let what = format!("cannot remove the volume \"{}\"", volume.name);
+                    let what = format!("cannot remove the volume \"{name}\"");
                     return Err(self.failed(&refusal, what));
                 }
             }
         }
-        Ok(())
     }
 
     /// Lists the volumes of an instance's snapshots with the names of the snapshots, sorted by
