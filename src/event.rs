@@ -122,6 +122,11 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// A warning about something that the command leaves. It is shown after the result.
+    WarningAfterwards {
+        /// One line.
+        text: String,
+    },
 }
 
 fn millis<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -166,5 +171,10 @@ impl Events {
     /// Emits a [`Event::Warning`].
     pub fn warn(&self, text: impl Into<String>) {
         self.emit(Event::Warning { text: text.into() });
+    }
+
+    /// Emits a [`Event::WarningAfterwards`].
+    pub fn warn_afterwards(&self, text: impl Into<String>) {
+        self.emit(Event::WarningAfterwards { text: text.into() });
     }
 }

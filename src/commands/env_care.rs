@@ -90,7 +90,7 @@ fn keep_right(context: &Context, care: Care, is_chosen: bool) -> Result<()> {
         return Ok(());
     }
     if let Some(stale) = env_file::stale(context, present.as_ref())? {
-        context.events.warn(text(context, &stale, present.is_some()));
+        context.events.warn_afterwards(text(context, &stale, present.is_some()));
     }
     Ok(())
 }

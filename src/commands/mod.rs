@@ -118,7 +118,7 @@ impl App {
         };
         if !embedded::is_sample_project(&migrations) {
             self.events.warn(format!(
-                "{found} but no devdb.yaml here, so this is devdb's sample project; `devdb init` \
+                "{found}, but there is no devdb.yaml here, so this is devdb's sample project; `devdb init` \
                  makes the directory a project of its own"
             ));
         }

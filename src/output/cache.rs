@@ -50,7 +50,8 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend = "* made from the files of this directory   + a start for that, to which the missing files are added";
+    let legend =
+        "* made from the files of this directory   + lacks some of them, which devdb can add";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 

@@ -100,8 +100,7 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
     if let Some(number) = applied.kept_before {
         _ = writeln!(
             text,
-            "  devdb copied the database to generation {number} before it changed anything (devdb undo \
-             switches to it)"
+            "  generation {number} has the data from before (devdb undo switches to it)"
         );
     }
     let seed = match &applied.seeds_profile {

@@ -87,6 +87,12 @@ impl Output {
     /// When stdout cannot be written; a closed pipe is no error.
     pub fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
         self.progress.clear();
+        let written = self.write_result(outcome);
+        self.progress.show_what_follows();
+        written
+    }
+
+    fn write_result(&self, outcome: &Outcome) -> io::Result<()> {
         let text = match (self.format, &outcome.report) {
             // A script or a key has one form, whatever was asked for.
             (_, Report::Verbatim(text)) => text.clone(),

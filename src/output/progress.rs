@@ -22,6 +22,8 @@ pub struct Progress {
     style: Style,
     typed: Typed,
     bars: Option<Arc<Mutex<Bars>>>,
+    /// The warnings that follow the result.
+    afterwards: Arc<Mutex<Vec<String>>>,
     /// How much work has begun or ended.
     moments: Arc<AtomicU64>,
 }
@@ -43,7 +45,8 @@ impl Progress {
                 spinner: None,
             }))
         });
-        Progress { verbosity, style, typed, bars, moments: Arc::default() }
+        let (afterwards, moments) = (Arc::default(), Arc::default());
+        Progress { verbosity, style, typed, bars, afterwards, moments }
     }
 
     /// The style of stderr.
@@ -53,6 +56,10 @@ impl Progress {
 
     /// Shows one event.
     pub fn show(&self, event: &Event) {
+        if let Event::WarningAfterwards { text } = event {
+            lock(&self.afterwards).push(text.clone());
+            return;
+        }
         if let Some(bars) = &self.bars {
             lock(bars).update(event);
         }
@@ -80,6 +87,16 @@ impl Progress {
                 progress.print(&progress.style.dim(&line));
             }
         });
+    }
+
+    /// Shows the warnings that follow the result.
+    pub fn show_what_follows(&self) {
+        for text in lock(&self.afterwards).drain(..) {
+            let warning = Event::Warning { text };
+            if let Some(line) = self.line(&warning) {
+                self.print(&self.typed.add(&line));
+            }
+        }
     }
 
     /// Takes bars and spinner off the terminal.
@@ -150,8 +167,8 @@ impl Progress {
     }
 }
 
-fn lock(bars: &Mutex<Bars>) -> MutexGuard<'_, Bars> {
-    bars.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Bars {

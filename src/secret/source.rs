@@ -228,9 +228,9 @@ impl KeySource {
         if found.created {
             let name = &self.variable;
             events.note(format!(
-                "devdb made an encryption key for values of your seeds, and stored it outside the \
-                 project; if your application decrypts these values, `devdb env --with-key --write \
-                 .env` writes the key into .env as {name}"
+                "devdb made a key for encrypted values of your seeds, and stored it outside the \
+                 project. An application that decrypts such values needs the key: `devdb env \
+                 --with-key --write .env` writes it into .env as {name}"
             ));
         }
         Ok(found.key)

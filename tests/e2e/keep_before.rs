@@ -36,10 +36,7 @@ fn undo_brings_back_what_migrations_deleted(sandbox: &Sandbox) {
     let kept = sandbox.run(&["generations", "--json"]).ok().json();
     let kept = kept["result"]["generations"].as_array().unwrap().clone();
     let kept = kept.iter().find(|one| one["why"] == "before_migrate").unwrap();
-    up.says(&format!(
-        "devdb copied the database to generation {} before it changed anything (devdb undo",
-        kept["number"]
-    ));
+    up.says(&format!("generation {} has the data from before (devdb undo", kept["number"]));
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     // Nothing is pending: nothing is copied.
     assert_eq!(kept_before(&sandbox.run(&["up", "--json"]).ok().json()), None);
@@ -73,7 +70,7 @@ fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
     sandbox.run(&["up"]).ok();
     sandbox.sql("insert into items (name) values ('mine')");
     sandbox.write("seeds/020_delete.sql", "DELETE FROM items;\n");
-    sandbox.run(&["seed"]).ok().says("before it changed anything");
+    sandbox.run(&["seed"]).ok().says("has the data from before");
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
@@ -89,7 +86,7 @@ fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
     // `migrate` runs the command whether devdb sees anything to do or not.
-    sandbox.run(&["migrate"]).ok().says("before it changed anything");
+    sandbox.run(&["migrate"]).ok().says("has the data from before");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
     sandbox.run(&["down", "--purge", "--yes"]).ok();

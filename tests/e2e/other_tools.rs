@@ -143,8 +143,10 @@ fn a_project_of_another_tool_is_told_what_to_write(sandbox: &Sandbox) {
         assert_eq!(told.code, if directory == "migrations" { 3 } else { 0 });
         // `devdb init` looks before it writes.
         std::fs::remove_file(sandbox.path(&at("devdb.yaml"))).unwrap();
-        let looks_like =
-            format!("{directory} has migrations of {} but no devdb.yaml here", project.tool);
+        let looks_like = format!(
+            "{directory} has migrations of {}, but there is no devdb.yaml here",
+            project.tool
+        );
         run(&["config"]).ok().says(&looks_like);
         run(&["init"]).ok().says(&format!("{directory} has migrations of {}", project.tool));
         let written = std::fs::read_to_string(sandbox.path(&at("devdb.yaml"))).unwrap();

@@ -123,7 +123,13 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
 
     // The database is gone, and the file still has its address.
     let gone = "is out of date; `devdb up` creates a database and updates the file";
-    sandbox.run(&["down", "--purge", "--yes"]).ok().says(gone);
+    let all = std::fs::File::create(sandbox.path("said")).unwrap();
+    let mut down = sandbox.command(&["down", "--purge", "--yes"]);
+    down.stdout(all.try_clone().unwrap()).stderr(all);
+    assert!(down.status().unwrap().success());
+    let all = std::fs::read_to_string(sandbox.path("said")).unwrap();
+    let place = |text: &str| all.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{all}"));
+    assert!(place("deleted the database") < place(gone), "{all}");
     sandbox.run(&["up"]).ok();
     assert_eq!(env().matches("# Before devdb:").count(), 1, "{}", env());
     // Parameters that a person added say the same, and stay.
@@ -132,6 +138,18 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
     sandbox.run(&["up"]).ok();
     assert_eq!(env(), text);
     sandbox.run(&["--instance", "two", "down", "--purge", "--yes"]).ok();
+}
+
+#[test]
+fn a_directory_with_migrations_is_not_taken_for_the_sample_in_silence() {
+    let Some(sandbox) = sandbox("sample") else { return };
+    sandbox.write("migrations/20260101000000_a.sql", "select 1;\n");
+    let warned = sandbox.run(&["config"]).ok().says("there is a migrations directory, but");
+    warned.says("sample project").says("devdb init");
+    // As in devdb's own checkout.
+    devdb::embedded::MIGRATIONS.extract(sandbox.path("migrations")).unwrap();
+    let own = sandbox.run(&["config"]).ok();
+    assert!(!own.stderr.contains("sample project"), "{}", own.stderr);
 }
 
 #[test]
