@@ -37,7 +37,7 @@ async fn the_place_is_shown_and_earlier_ones_stay_applied() {
       |     ^
     5 | FROM plants;
     note: the 2 migrations before it remain applied, and 2 are pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
     assert_eq!(value(&address, "SELECT max(version) FROM _sqlx_migrations").await, "2");
     assert_eq!(value(&address, "to_regclass('x')").await, "null");
@@ -60,7 +60,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
       | ^
     6 |   VALUES (2), (1);
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (n int);\nDO $$\nBEGIN\n  PERFORM 1/0;\nEND $$;\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -74,7 +74,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
     3 | BEGIN
     4 |   PERFORM 1/0;
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
 }
 
@@ -90,7 +90,7 @@ async fn syntax_errors_and_unknown_types() {
       |      ^
     3 | );
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (\n  id uuid,\n);\n");
     insta::assert_snapshot!(fails(&address, &project).await, @r#"
@@ -101,7 +101,7 @@ async fn syntax_errors_and_unknown_types() {
     3 | );
       | ^
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
 }
 
@@ -117,7 +117,7 @@ async fn advice_for_what_migrations_in_particular_get_wrong() {
       | ^
     note: the migration before it remains applied, and 1 is pending
     hint: move this statement into a file that begins with `-- no-transaction`
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     ");
 }
 
@@ -137,7 +137,7 @@ async fn a_failure_without_a_transaction_may_leave_something() {
       | ^
     note: the index public.a_n is left INVALID: the next attempt removes it, as does DROP INDEX public.a_n;
     note: the migration before it remains applied, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
     let invalid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass";
     assert_eq!(value(&address, invalid).await, "false");
@@ -230,7 +230,7 @@ async fn a_failure_names_the_line_of_inline_data() {
     6 | \.
     7 | SELECT 1;
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
     project.write(
         "1_a.sql",
@@ -244,7 +244,7 @@ async fn a_failure_names_the_line_of_inline_data() {
     5 | SELECT 'é', nix;
       |             ^
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
 }
 

@@ -247,7 +247,7 @@ async fn a_deferred_constraint_belongs_to_the_migration_that_violates_it() {
     because insert or update on table "b" violates foreign key constraint "b_n_fkey" (SQLSTATE 23503)
     because detail: Key (n)=(2) is not present in table "a".
     note: this run has applied no migration, and 1 is pending
-    hint: correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration
+    hint: correct the file and run the command again
     "#);
 }
 

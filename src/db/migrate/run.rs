@@ -313,7 +313,7 @@ impl Failure {
                 "the {earlier} migrations before it remain applied, and {left} {are} pending"
             ),
         });
-        failure.hint("correct the file and run the command again; if the file was applied to another database, leave it as it is and make a new migration")
+        failure.hint("correct the file and run the command again")
     }
 
     /// What the failed migration has left in the database.
