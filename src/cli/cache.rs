@@ -28,8 +28,7 @@ pub struct CacheArgs {
 pub enum CacheCommand {
     /// List the golden states: what each one holds, its size and its last use
     #[command(
-        after_help = "A * marks the state that was made from all files of this directory. A + marks a \
-        state that was made from a part of them, the first ones. USE says what devdb does with a state:
+        after_help = "A * marks the state that was made from the files of this directory. USE says what devdb does with a state:
   \
         final   new databases start as copies of it
   \

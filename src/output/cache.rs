@@ -38,8 +38,7 @@ fn states(states: &[CachedState], style: Style) -> String {
         table.add_row(vec![
             match state.wanted {
                 Some(Wanted::Whole) => "*".into(),
-                Some(Wanted::Part) => "+".into(),
-                None => String::new(),
+                Some(Wanted::Part) | None => String::new(),
             },
             state.fingerprint.chars().take(8).collect(),
             state.project.clone(),
@@ -50,8 +49,7 @@ fn states(states: &[CachedState], style: Style) -> String {
             format!("{} ago", age(now - state.last_used)),
         ]);
     }
-    let legend =
-        "* made from the files of this directory   + lacks some of them, which devdb can add";
+    let legend = "* made from the files of this directory   devdb cache list --help explains USE";
     format!("{}{}\n", lines(&table), style.dim(legend))
 }
 

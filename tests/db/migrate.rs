@@ -306,7 +306,7 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 1_a.sql was begun by another tool and not finished
     hint: git diff HEAD -- '*3_c.sql'   shows changes that are not committed; take them back
     hint: git log -p -- '*3_c.sql'   shows its commits; revert the one that changed it
-    hint: devdb migrate new NAME   makes a file for a change that you want to keep; then restore the old file
+    hint: devdb migrate new NAME   makes a new migration; move your change into it, and restore the old file
     hint: devdb reset   builds a new database from the files and keeps the old one
     ");
     let now = status(&mut connect(&address).await, &set(&project)).await.unwrap();

@@ -85,7 +85,7 @@ impl MigrationStatus {
             failure = failure
                 .hint(format!("git diff HEAD -- '*{name}'   shows changes that are not committed; take them back"))
                 .hint(format!("git log -p -- '*{name}'   shows its commits; revert the one that changed it"))
-                .hint("devdb migrate new NAME   makes a file for a change that you want to keep; then restore the old file");
+                .hint("devdb migrate new NAME   makes a new migration; move your change into it, and restore the old file");
         }
         if !out_of_order.is_empty() {
             failure = failure
