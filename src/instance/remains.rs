@@ -93,13 +93,18 @@ impl Remains {
     }
 }
 
+/// Whether the data of the current generation exists.
+pub(super) async fn data_exists(engine: &Engine, record: &Record) -> Result<bool> {
+    let exist = engine.generations(Some(&record.owner.key())).await?;
+    Ok(exist.iter().any(|one| Some(one.id) == record.current_id()))
+}
+
 /// Fails when the data of an instance without a server does not exist any more.
 ///
 /// # Errors
 /// `Drift`, and when the engine does not answer.
 pub async fn check_data(engine: &Engine, record: &Record) -> Result<()> {
-    let exist = engine.generations(Some(&record.owner.key())).await?;
-    match exist.iter().any(|one| Some(one.id) == record.current_id()) {
+    match data_exists(engine, record).await? {
         true => Ok(()),
         false => Err(data_is_gone(engine, record).await),
     }

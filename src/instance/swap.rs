@@ -2,6 +2,7 @@
 //! swap is recorded, the old server can be put back.
 
 use super::login::Password;
+use super::remains::data_exists;
 use super::{Instance, address, endpoint_of, hold, launch, written};
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
@@ -69,7 +70,7 @@ impl Instance<'_> {
             record.retention = context.spec.retention;
             record.point_at(new, server.handle.clone());
             // A server proves that its data is there.
-            let old_is_gone = old.is_none() && !is_there(engine, &before).await?;
+            let old_is_gone = old.is_none() && !data_exists(engine, &before).await?;
             if old_is_gone {
                 record.generations.retain(|one| Some(one.number) != before.current);
             }
@@ -103,12 +104,6 @@ impl Instance<'_> {
             }),
         }
     }
-}
-
-/// Whether the data of the current generation exists.
-async fn is_there(engine: &Engine, record: &Record) -> Result<bool> {
-    let exist = engine.generations(Some(&record.owner.key())).await?;
-    Ok(exist.iter().any(|one| Some(one.id) == record.current_id()))
 }
 
 /// The error, with what it is about.

@@ -3,7 +3,7 @@
 //! mounts, and `docker system prune --volumes` first removes containers that do not run.
 //!
 //! The holder's labels have no generation and no role, so it is no server. It is replaced when it
-//! lacks a volume, and runs as long as the instance's server runs.
+//! lacks a volume or mounts one that is to go, and runs as long as the instance's server runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
