@@ -6,7 +6,7 @@ use crate::config::{self, Config, Overrides, Project, identity};
 use crate::error::{Kind, Result, ResultExt};
 use crate::outcome::{ConfigReport, ConfigRow, Outcome, Report};
 use crate::secret::Described;
-use crate::state::Store;
+use crate::state::{GenerationRecord, Store};
 
 /// `devdb config`
 pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
@@ -17,8 +17,8 @@ pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
         return Ok(Outcome { command: "config schema", report, exit: 0 });
     }
     let mut config = app.config(Overrides::default())?;
-    if let Some(profile) = remembered_profile(app, &config) {
-        config.remember_profile(&profile);
+    if let Some(made) = made_with(app, &config) {
+        config.remember(made.profile.as_deref(), &made.made_with.database);
     }
     let mut settings: Vec<ConfigRow> = config
         .origins
@@ -41,14 +41,14 @@ pub fn run(app: &App, args: ConfigArgs) -> Result<Outcome> {
     })
 }
 
-/// The profile that the database was made with, when a flag or a variable chose it. None when there
-/// is no database or its record cannot be read, because this command works without either.
-fn remembered_profile(app: &App, config: &Config) -> Option<String> {
+/// What the database was made with. None when there is no database or its record cannot be read,
+/// because this command works without either.
+fn made_with(app: &App, config: &Config) -> Option<GenerationRecord> {
     let Project::Directory { root } = &config.project else { return None };
     let data_dir = app.environment.data_dir().ok().filter(|directory| directory.exists())?;
     let id = identity::known(root, &app.environment)?;
     let record = Store::open(&data_dir).ok()?.load(&config.spec(&id, None).owner.key()).ok()??;
-    record.current_generation()?.profile.clone()
+    record.current_generation().cloned()
 }
 
 /// The row of the key in use. It shows a fingerprint, never the key.

@@ -57,6 +57,7 @@ use crate::instance::{self, Instance};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Outcome, Report, Said};
 use crate::secret::KeySource;
+use crate::spec::Owner;
 use crate::state::{GenerationRecord, Guards, Home, Record, Store};
 
 pub use completions::answer as complete;
@@ -126,13 +127,15 @@ impl App {
 
     /// The context of a command for an instance, resolved and validated.
     fn context(&self, flags: Overrides, timeout: Option<Duration>) -> Result<Context> {
-        self.context_of(Record::current_generation, flags, timeout)
+        self.context_of(Record::current_generation, None, flags, timeout)
     }
 
-    /// The context for one generation of the instance, if that exists.
+    /// The context for one generation of the instance, if that exists. An instance that begins with
+    /// a copy of the instance `origin` goes on with what that one was made with.
     fn context_of(
         &self,
         generation: impl Fn(&Record) -> Option<&GenerationRecord>,
+        origin: Option<&str>,
         flags: Overrides,
         timeout: Option<Duration>,
     ) -> Result<Context> {
@@ -156,18 +159,17 @@ impl App {
             self.events.warn(format!("devdb could not record where the project is now: {error}"));
         }
         let key = self.key_source(&config, data_dir.clone(), identity.id.clone())?;
-        let record = store.load(&config.spec(&identity.id, timeout).owner.key());
-        let generation = record.as_ref().ok().and_then(Option::as_ref).and_then(generation);
-        if let Some(profile) = generation.and_then(|generation| generation.profile.as_ref()) {
-            config.remember_profile(profile);
+        let owner = config.spec(&identity.id, timeout).owner;
+        let made = |owner: &Owner| {
+            let record = store.load(&owner.key()).ok().flatten()?;
+            generation(&record).cloned()
+        };
+        let made_for_origin = || made(&Owner { instance: origin?.to_owned(), ..owner.clone() });
+        if let Some(made) = made(&owner).or_else(made_for_origin) {
+            config.remember(made.profile.as_deref(), &made.made_with.database);
         }
-        let mut spec = config.spec(&identity.id, timeout);
+        let spec = config.spec(&identity.id, timeout);
         let engines = self.engines(data_dir, spec.server.bin_dir.clone());
-        if let Some(generation) = generation.filter(|_| config.is_default("postgres.database")) {
-            // Without a chosen name, the database has the directory's name. A directory that was
-            // renamed keeps its database.
-            spec.server.database.clone_from(&generation.made_with.database);
-        }
         Ok(Context {
             spec,
             store,

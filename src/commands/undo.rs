@@ -23,7 +23,8 @@ pub async fn go_back(
     timeout: Option<Duration>,
 ) -> Result<Outcome> {
     let begun = Instant::now();
-    let context = app.context_of(|record| target.find(record), Overrides::default(), timeout)?;
+    let context =
+        app.context_of(|record| target.find(record), None, Overrides::default(), timeout)?;
     instance::record(&context)?;
     let mut instance = Instance::open(&context).await?;
     let report = match instance.go_back(target).await? {

@@ -24,7 +24,8 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         profile: args.profile,
         ..Overrides::default()
     };
-    let context = app.context(flags, args.timeout)?;
+    let context =
+        app.context_of(Record::current_generation, args.from.as_deref(), flags, args.timeout)?;
     if args.write_env.as_deref() == Some(Path::new("-")) {
         return Err(Error::new(Kind::Usage, "--write-env takes the name of a file")
             .hint("devdb up && devdb env   prints the variables"));

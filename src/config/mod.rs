@@ -150,22 +150,38 @@ impl Config {
         spec
     }
 
-    /// Goes on with the profile that the database was made with, unless a flag or a variable names
-    /// one now.
-    pub fn remember_profile(&mut self, profile: &str) {
-        let setting = self.origins.iter_mut().find(|setting| setting.key == "seeds.profile");
-        let Some(setting) = setting else { return };
-        if matches!(setting.origin, Origin::Flag { .. } | Origin::Environment { .. }) {
-            return;
+    /// Goes on with the profile and the name that the database was made with. A flag or a variable
+    /// chooses another profile. The name changes only where somebody has set `postgres.database`,
+    /// because by default it follows the name of the project or the directory, and a database keeps
+    /// its name when they change.
+    pub fn remember(&mut self, profile: Option<&str>, database: &str) {
+        if let Some(profile) = profile
+            && self.follow_database("seeds.profile", profile, |origin| {
+                !matches!(origin, Origin::Flag { .. } | Origin::Environment { .. })
+            })
+        {
+            self.spec.seeds.remember(profile);
         }
-        *setting =
-            Setting { value: profile.to_owned(), origin: Origin::Database, ..setting.clone() };
-        self.spec.seeds.remember(profile);
+        if database != self.spec.server.database
+            && self
+                .follow_database("postgres.database", database, |origin| *origin == Origin::Default)
+        {
+            database.clone_into(&mut self.spec.server.database);
+        }
     }
 
-    /// Whether nobody has set this key.
-    pub fn is_default(&self, key: &str) -> bool {
-        self.origins.iter().any(|setting| setting.key == key && setting.origin == Origin::Default)
+    /// Sets `key` to what the database was made with, if `yields` says that the setting of this
+    /// origin does not win. Returns whether it did.
+    fn follow_database(
+        &mut self,
+        key: &str,
+        value: &str,
+        yields: impl Fn(&Origin) -> bool,
+    ) -> bool {
+        let setting = self.origins.iter_mut().find(|setting| setting.key == key);
+        let Some(setting) = setting.filter(|setting| yields(&setting.origin)) else { return false };
+        *setting = Setting { value: value.to_owned(), origin: Origin::Database, ..setting.clone() };
+        true
     }
 }
 
