@@ -160,6 +160,7 @@ fn check(context: &Context, report: &StatusReport) -> u8 {
                 Kind::Pending,
                 "seed files changed after they were applied",
             ),
+            (!seeds.missing.is_empty(), Kind::Pending, "seed files are missing that were applied"),
         ],
         _ if report.state == "running" => {
             vec![(true, Kind::Pending, "the database cannot be compared with the files")]

@@ -192,6 +192,7 @@ impl Work<'_> {
             seeds_applied,
             seeds_pending,
             seeds_changed,
+            seeds_missing,
             kept_before: _,
             seeds_profile: _,
             golden: _,
@@ -203,6 +204,7 @@ impl Work<'_> {
             seeds_applied,
             seeds_pending,
             seeds_changed,
+            seeds_missing,
         ];
         if let Some(first) = lacking.into_iter().flatten().next() {
             let lacks = format!("it lacks {first}, or has another file of that name");

@@ -63,6 +63,8 @@ pub struct Applied {
     pub seeds_pending: Vec<String>,
     /// The seed files that changed after they were applied; `reset` applies them.
     pub seeds_changed: Vec<String>,
+    /// The applied seed files that no longer exist; their rows are still in the database.
+    pub seeds_missing: Vec<String>,
     /// The generation with the data of before, when devdb copied it before it applied anything.
     pub kept_before: Option<u32>,
     /// The profile of these files, when `seed` has to be told. Null when it applies them without.
@@ -237,13 +239,15 @@ pub struct SeedsReport {
     pub pending: Vec<String>,
     /// The files that changed after they were applied.
     pub changed: Vec<String>,
+    /// The applied files that no longer exist.
+    pub missing: Vec<String>,
 }
 
 impl SeedsReport {
     /// The report on the seeds of a profile.
     pub fn of(profile: String, standing: Standing) -> Self {
-        let Standing { applied, pending, changed, .. } = standing;
-        SeedsReport { profile, applied, pending, changed }
+        let Standing { applied, pending, changed, missing, .. } = standing;
+        SeedsReport { profile, applied, pending, changed, missing }
     }
 }
 

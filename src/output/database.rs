@@ -108,13 +108,24 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
         None => "devdb seed applies it".to_owned(),
     };
     let left = [
-        (&applied.migrations_pending, "not applied", "devdb migrate applies it"),
-        (&applied.seeds_pending, "not applied", seed.as_str()),
-        (&applied.seeds_changed, "changed since it was applied", "devdb reset applies it"),
+        ("pending:", &applied.migrations_pending, "not applied", "devdb migrate applies it"),
+        ("pending:", &applied.seeds_pending, "not applied", seed.as_str()),
+        (
+            "pending:",
+            &applied.seeds_changed,
+            "changed since it was applied",
+            "devdb reset applies it",
+        ),
+        (
+            "missing:",
+            &applied.seeds_missing,
+            "its rows are still here",
+            "devdb reset starts without it",
+        ),
     ];
-    for (files, state, advice) in left {
+    for (word, files, state, advice) in left {
         for file in files {
-            _ = writeln!(text, "  {} {file}: {state} ({advice})", style.yellow("pending:"));
+            _ = writeln!(text, "  {} {file}: {state} ({advice})", style.yellow(word));
         }
     }
 }

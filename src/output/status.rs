@@ -102,6 +102,9 @@ fn seeds(text: &mut String, seeds: &SeedsReport, style: Style) {
     for file in &seeds.changed {
         _ = writeln!(text, "  {} {file} (devdb reset applies it)", style.yellow("changed"));
     }
+    for file in &seeds.missing {
+        _ = writeln!(text, "  {} {file} (devdb reset starts without it)", style.yellow("missing"));
+    }
 }
 
 fn summary(report: &MigrationsReport) -> String {

@@ -54,6 +54,7 @@ impl Kind for SeedFiles {
             applied: status.applied.into_iter().map(|seed| seed.file).collect(),
             pending: status.pending,
             changed: status.changed,
+            missing: status.missing,
             ..Standing::default()
         })
     }

@@ -501,4 +501,5 @@ impl Work<'_> {
 fn note_seeds(found: Standing, applied: &mut Applied) {
     applied.seeds_pending = found.pending;
     applied.seeds_changed = found.changed;
+    applied.seeds_missing = found.missing;
 }

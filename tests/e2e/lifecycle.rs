@@ -16,6 +16,7 @@ crate::on_both_engines!(
     a_setting_that_the_server_does_not_know_is_named,
     an_instance_that_is_down_survives_a_bad_setting,
     a_renamed_directory_keeps_its_database,
+    a_renamed_project_keeps_its_database_and_so_does_a_copy,
     migrations_are_applied_and_a_failing_one_leaves_the_earlier,
     seeds_are_applied_once_and_a_change_is_said,
     a_restart_with_settings_that_fail_leaves_the_database_running,
@@ -342,6 +343,30 @@ fn a_renamed_directory_keeps_its_database(sandbox: &Sandbox) {
     assert_eq!(psql(&url, "select name from items").ok().line(), "mine");
 }
 
+/// The database is named after the project, unless the settings name it.
+fn a_renamed_project_keeps_its_database_and_so_does_a_copy(sandbox: &Sandbox) {
+    sandbox.project();
+    std::fs::create_dir(sandbox.path("seeds/demo")).unwrap();
+    sandbox.write("seeds/demo/900_more.sql", "INSERT INTO items (name) VALUES ('of demo');\n");
+    sandbox.run(&["up", "--profile", "demo"]).ok();
+    let setting = |arguments: &[&str], key: &str| -> [String; 2] {
+        let config = sandbox.run(&[arguments, &["config", "--json"]].concat()).ok().json();
+        let settings = config["result"]["settings"].as_array().unwrap();
+        let setting = settings.iter().find(|setting| setting["key"] == key).unwrap();
+        ["value", "origin"].map(|part| setting[part].as_str().unwrap().to_owned())
+    };
+    assert_eq!(setting(&[], "postgres.database"), ["shop", "default"]);
+    sandbox.write("devdb.yaml", "project: store\n");
+    assert_eq!(setting(&[], "postgres.database"), ["shop", "remembered for this database"]);
+    sandbox.run(&["up", "--instance", "copy", "--from", "main"]).ok().says("/shop");
+    assert_eq!(setting(&["--instance", "copy"], "postgres.database")[0], "shop");
+    assert_eq!(setting(&["--instance", "copy"], "seeds.profile")[0], "demo");
+    sandbox.run(&["reset", "--instance", "copy"]).ok();
+    let url = sandbox.run(&["url", "--instance", "copy"]).ok().line();
+    assert_eq!(psql(&url, "select count(*) from items where name = 'of demo'").ok().line(), "1");
+    sandbox.run(&["down", "--purge", "--yes", "--instance", "copy"]).ok();
+}
+
 fn migrations_are_applied_and_a_failing_one_leaves_the_earlier(sandbox: &Sandbox) {
     sandbox.project();
     sandbox.run(&["up"]).ok();
@@ -383,6 +408,12 @@ fn seeds_are_applied_once_and_a_change_is_said(sandbox: &Sandbox) {
     sandbox.run(&["status", "--check"]).exits(4);
     sandbox.run(&["reset"]).ok();
     assert_eq!(sandbox.sql("select name from items"), "Second");
+    std::fs::remove_file(sandbox.path("seeds/010_items.yaml")).unwrap();
+    sandbox.run(&["up"]).ok().says("missing: 010_items.yaml");
+    sandbox.run(&["status", "--check"]).exits(4).says("missing 010_items.yaml");
+    let reset = sandbox.run(&["reset"]).ok();
+    assert!(!reset.stdout.contains("010_items"), "{}", reset.stdout);
+    assert_eq!(sandbox.sql("select count(*) from items"), "0");
 }
 
 /// A process that was killed keeps its number until its parent has collected it. In a container
