@@ -145,6 +145,7 @@ struct Parts {
     /// The notes and hints that are true only of a database that stays.
     of_database: Vec<String>,
     data_may_be_missing: bool,
+    is_unchanged: bool,
 }
 
 /// devdb's result.
@@ -162,6 +163,7 @@ impl Error {
             hints: Vec::new(),
             of_database: Vec::new(),
             data_may_be_missing: false,
+            is_unchanged: false,
         }))
     }
 
@@ -225,6 +227,18 @@ impl Error {
     /// Whether data may be missing.
     pub fn data_may_be_missing(&self) -> bool {
         self.0.data_may_be_missing
+    }
+
+    /// Marks a failure that has left nothing in the database.
+    #[must_use]
+    pub fn unchanged(mut self) -> Self {
+        self.0.is_unchanged = true;
+        self
+    }
+
+    /// Whether the failure is known to have left nothing in the database.
+    pub fn is_unchanged(&self) -> bool {
+        self.0.is_unchanged
     }
 
     /// Adds a hint when a full disk is the reason and there is no such hint yet. Servers, daemons

@@ -73,6 +73,14 @@ pub struct Applied {
     pub golden: Option<GoldenReport>,
 }
 
+impl Applied {
+    /// Whether something was applied.
+    pub fn is_something(&self) -> bool {
+        let lists = [&self.commands_run, &self.migrations_applied, &self.seeds_applied];
+        lists.iter().any(|list| !list.is_empty())
+    }
+}
+
 /// A golden state that a database started from.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct GoldenReport {

@@ -14,6 +14,9 @@ pub fn up(report: &UpReport, style: Style) -> String {
     let server = format!("({}{})", report.engine, version.unwrap_or_default());
     let took = style.dim(&took(report.took_ms));
     let mut text = match report.how {
+        How::Unchanged if report.applied.is_something() => {
+            format!("updated {who} {server} {took}\n")
+        }
         How::Unchanged => format!("{who} is running {server}, checked {took}\n"),
         How::Created => format!("created and started {who} {server} {took}\n"),
         How::Started => format!("started {who} {server} {took}\n"),
@@ -100,7 +103,7 @@ fn applied(text: &mut String, applied: &Applied, style: Style) {
     if let Some(number) = applied.kept_before {
         _ = writeln!(
             text,
-            "  generation {number} has the data from before (devdb undo switches to it)"
+            "  generation {number} is a copy from before this change (devdb undo switches to it)"
         );
     }
     let seed = match &applied.seeds_profile {

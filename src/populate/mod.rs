@@ -165,11 +165,13 @@ async fn with_kept(
             Ok(populated)
         }
         Err(error) => {
-            let error = error
-                .note(format!(
-                    "devdb copied the database to generation {number} before it changed anything"
-                ))
-                .hint("devdb undo   switches to that copy");
+            let is_unchanged = error.is_unchanged();
+            let error =
+                error.note(format!("generation {number} is a copy from before this attempt"));
+            let error = match is_unchanged {
+                true => error,
+                false => error.hint("devdb undo   switches to that copy"),
+            };
             Err(match first {
                 None => error,
                 Some(number) => error.note(from_first(number)).hint(format!(

@@ -59,7 +59,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
     5 | INSERT INTO a
       | ^
     6 |   VALUES (2), (1);
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (n int);\nDO $$\nBEGIN\n  PERFORM 1/0;\nEND $$;\n");
@@ -73,7 +73,7 @@ async fn a_statement_is_shown_where_the_server_has_no_position() {
       | ^
     3 | BEGIN
     4 |   PERFORM 1/0;
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
 }
@@ -89,7 +89,7 @@ async fn syntax_errors_and_unknown_types() {
     2 |   id uid
       |      ^
     3 | );
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
     project.write("1_a.sql", "CREATE TABLE a (\n  id uuid,\n);\n");
@@ -100,7 +100,7 @@ async fn syntax_errors_and_unknown_types() {
     2 |   id uuid,
     3 | );
       | ^
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
 }
@@ -229,7 +229,7 @@ async fn a_failure_names_the_line_of_inline_data() {
       | ^
     6 | \.
     7 | SELECT 1;
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
     project.write(
@@ -243,7 +243,7 @@ async fn a_failure_names_the_line_of_inline_data() {
     4 | \.
     5 | SELECT 'é', nix;
       |             ^
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
 }

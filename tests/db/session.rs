@@ -246,7 +246,7 @@ async fn a_deferred_constraint_belongs_to_the_migration_that_violates_it() {
     Migration: /…/3_c.sql: the migration failed at its end
     because insert or update on table "b" violates foreign key constraint "b_n_fkey" (SQLSTATE 23503)
     because detail: Key (n)=(2) is not present in table "a".
-    note: this run has applied no migration, and 1 is pending
+    note: the database is as it was; 1 migration is pending
     hint: correct the file and run the command again
     "#);
 }

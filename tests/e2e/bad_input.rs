@@ -91,7 +91,7 @@ fn a_migration_that_fails_keeps_its_hints() {
     sandbox.run(&["up"]).ok();
     sandbox.write(broken, "select nme from items;\n");
     assert!(is_true(fails(&["reset"])));
-    fails(&["up"]).says("this run has applied no migration, and 1 is pending");
+    fails(&["up"]).says("the database is as it was; 1 migration is pending");
     // A command of seeds that fails says nothing of a database that it has half filled.
     sandbox.write(broken, "select 1;\n");
     sandbox.write("devdb.yaml", "project: shop\nseeds: { command: [sh, s.sh], inputs: [s.sh] }\n");

@@ -62,7 +62,7 @@ fn migrating_can_be_interrupted(sandbox: &Sandbox) {
     );
     sandbox.sql("insert into items (name) values ('mine')");
     interrupt_while_sleeping(sandbox, &["up"])
-        .says("before it changed anything")
+        .says("is a copy from before this attempt")
         .says("devdb undo ");
     assert_eq!(sandbox.sql("select to_regclass('half') is null"), "t");
     assert_eq!(sandbox.sql("select count(note) from items"), "0");

@@ -36,7 +36,10 @@ fn undo_brings_back_what_migrations_deleted(sandbox: &Sandbox) {
     let kept = sandbox.run(&["generations", "--json"]).ok().json();
     let kept = kept["result"]["generations"].as_array().unwrap().clone();
     let kept = kept.iter().find(|one| one["why"] == "before_migrate").unwrap();
-    up.says(&format!("generation {} has the data from before (devdb undo", kept["number"]));
+    up.says(&format!(
+        "generation {} is a copy from before this change (devdb undo",
+        kept["number"]
+    ));
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     // Nothing is pending: nothing is copied.
     assert_eq!(kept_before(&sandbox.run(&["up", "--json"]).ok().json()), None);
@@ -51,10 +54,17 @@ fn undo_brings_back_what_migrations_deleted(sandbox: &Sandbox) {
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.run(&["undo"]).ok();
 
+    // What has left nothing needs no undo.
+    sandbox.write("migrations/20260103000000_b.sql", &format!("{DESTRUCTIVE} SELECT 1/0;\n"));
+    let failed = sandbox.run(&["up"]).exits(20).says("the database is as it was");
+    assert!(!failed.stderr.contains("devdb undo"), "{}", failed.stderr);
+    assert_eq!(names(sandbox), "First mine");
+    sandbox.write("migrations/20260103000000_b.sql", DESTRUCTIVE);
+
     // The same by `migrate`, which fails half-way: the first file stays applied.
     sandbox.write("migrations/20260104000000_c.sql", "SELECT 1/0;\n");
     let failed = sandbox.run(&["migrate"]).exits(20);
-    failed.says("before it changed anything").says("devdb undo");
+    failed.says("is a copy from before this attempt").says("devdb undo");
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
@@ -70,7 +80,7 @@ fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
     sandbox.run(&["up"]).ok();
     sandbox.sql("insert into items (name) values ('mine')");
     sandbox.write("seeds/020_delete.sql", "DELETE FROM items;\n");
-    sandbox.run(&["seed"]).ok().says("has the data from before");
+    sandbox.run(&["seed"]).ok().says("is a copy from before");
     assert_eq!(sandbox.sql("select count(*) from items"), "0");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
@@ -86,7 +96,7 @@ fn undo_brings_back_what_seeds_and_commands_deleted(sandbox: &Sandbox) {
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
     // `migrate` runs the command whether devdb sees anything to do or not.
-    sandbox.run(&["migrate"]).ok().says("has the data from before");
+    sandbox.run(&["migrate"]).ok().says("is a copy from before");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
@@ -129,20 +139,19 @@ fn a_migration_that_fails_again_makes_no_second_copy(sandbox: &Sandbox) {
     let failing = "DELETE FROM items; CREATE TABLE more (n int); SELECT 1/0;\n";
     sandbox.write("migrations/20260103000000_b.sql", failing);
     for command in ["up", "migrate", "up"] {
-        sandbox.run(&[command]).exits(20).says("devdb undo");
+        sandbox.run(&[command]).exits(20).says("generation 2 is a copy");
         assert_eq!(copies(), 1, "{command}");
     }
     // Somebody wrote, if only a row's deletion.
     sandbox.sql("delete from items where name = 'First'");
     for command in ["up", "migrate"] {
-        sandbox.run(&[command]).exits(20).says("devdb undo");
+        sandbox.run(&[command]).exits(20).says("generation 3 is a copy");
         assert_eq!(copies(), 2, "{command}");
     }
     // A part of what is pending was applied.
     sandbox.write("migrations/20260102000000_a.sql", "UPDATE items SET name = 'ours';\n");
-    for command in ["migrate", "up"] {
-        sandbox.run(&[command]).exits(20).says("devdb undo");
-    }
+    sandbox.run(&["migrate"]).exits(20).says("devdb undo");
+    sandbox.run(&["up"]).exits(20).says("generation 4 is a copy");
     assert_eq!(copies(), 3, "the second one has what the first migration did");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "ours");

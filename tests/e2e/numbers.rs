@@ -56,7 +56,7 @@ fn copies_and_snapshots_take_the_next_number(sandbox: &Sandbox) {
     sandbox.run(&["reset"]).ok();
     sandbox.sql("insert into items (name) values ('more')");
     sandbox.write("migrations/20260102000000_a.sql", "ALTER TABLE items ADD COLUMN a int;\n");
-    sandbox.run(&["up"]).ok().says("generation 3 has the data from before");
+    sandbox.run(&["up"]).ok().says("generation 3 is a copy from before");
     sandbox.run(&["snapshot", "restore", "s", "--no-migrate"]).ok().says("generation 4");
     assert_eq!(numbers(sandbox), [4, 3, 2, 1]);
     let from = ["snapshot", "save", "t", "--from-generation", "3"];

@@ -88,7 +88,7 @@ fn what_devdb_keeps_survives_docker_volume_prune() {
     prune(sandbox);
     sandbox.run(&["snapshot", "show", "s"]).ok();
     sandbox.write("migrations/20260102000000_a.sql", "DELETE FROM items;\n");
-    sandbox.run(&["up"]).ok().says("has the data from before");
+    sandbox.run(&["up"]).ok().says("is a copy from before");
     assert_eq!(holders(sandbox).len(), 1);
 
     prune(sandbox);

@@ -21,6 +21,9 @@ use crate::spec::OutOfOrder;
 /// for ever.
 pub const LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
+/// What helps after a migration has failed.
+const HELPS: &str = "correct the file and run the command again";
+
 /// The SQLSTATEs of objects that exist already: table or index, schema, column, function, and other
 /// objects.
 const ALREADY_EXISTS: &[&str] = &["42P07", "42P06", "42701", "42723", "42710"];
@@ -303,9 +306,19 @@ impl Failure {
                 server_error::explain(Error::new(Kind::Migration, message), error)
             }
         };
-        let failure = self.leftovers(file).into_iter().fold(failure, Error::note_of_database);
+        let leftovers = self.leftovers(file);
         let left = pending - earlier;
         let are = if left == 1 { "is" } else { "are" };
+        if earlier == 0 && leftovers.is_empty() {
+            let migrations = if left == 1 { "migration" } else { "migrations" };
+            return failure
+                .unchanged()
+                .note_of_database(format!(
+                    "the database is as it was; {left} {migrations} {are} pending"
+                ))
+                .hint(HELPS);
+        }
+        let failure = leftovers.into_iter().fold(failure, Error::note_of_database);
         let failure = failure.note_of_database(match earlier {
             0 => format!("this run has applied no migration, and {left} {are} pending"),
             1 => format!("the migration before it remains applied, and {left} {are} pending"),
@@ -313,7 +326,7 @@ impl Failure {
                 "the {earlier} migrations before it remain applied, and {left} {are} pending"
             ),
         });
-        failure.hint("correct the file and run the command again")
+        failure.hint(HELPS)
     }
 
     /// What the failed migration has left in the database.
