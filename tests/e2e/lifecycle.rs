@@ -213,7 +213,7 @@ fn a_taken_port_is_moved_off_or_refused(sandbox: &Sandbox) {
     let port = port_of(sandbox);
     sandbox.run(&["stop"]).ok();
     let second = take(port);
-    sandbox.run(&["start"]).ok().says("moved to port").says("updated .env");
+    sandbox.run(&["start"]).ok().says("moved to port").says(".env has the address of the database");
     drop(second);
     let env = std::fs::read_to_string(sandbox.path(".env")).unwrap();
     assert!(env.contains(&sandbox.url()), "{env}");
@@ -408,6 +408,10 @@ fn seeds_are_applied_once_and_a_change_is_said(sandbox: &Sandbox) {
     sandbox.run(&["status", "--check"]).exits(4);
     sandbox.run(&["reset"]).ok();
     assert_eq!(sandbox.sql("select name from items"), "Second");
+    for command in ["start", "restart", "migrate"] {
+        let ran = sandbox.run(&[command]).ok();
+        assert!(!ran.stdout.contains("010_items"), "{}", ran.stdout);
+    }
     std::fs::remove_file(sandbox.path("seeds/010_items.yaml")).unwrap();
     sandbox.run(&["up"]).ok().says("missing: 010_items.yaml");
     sandbox.run(&["status", "--check"]).exits(4).says("missing 010_items.yaml");
