@@ -55,4 +55,10 @@ impl Context {
         }
         context
     }
+
+    /// The record, with what the settings keep now. The record has what they kept when the instance
+    /// was last used.
+    pub fn with_settings(&self, record: Record) -> Record {
+        Record { retention: self.spec.retention, ..record }
+    }
 }

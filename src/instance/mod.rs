@@ -109,7 +109,7 @@ impl<'a> Instance<'a> {
         let key = context.spec.owner.key();
         let mut instance = Instance::new(context, key, lock, Patience::Wait);
         instance.record = instance.load_or_rebuild().await?;
-        instance.note_home()?;
+        instance.note_project()?;
         Ok(instance)
     }
 
@@ -122,7 +122,7 @@ impl<'a> Instance<'a> {
     pub fn try_open(context: &'a Context) -> Result<Option<Instance<'a>>> {
         let key = context.spec.owner.key();
         let Some(lock) = context.store.try_lock(Guards::Instance(&key))? else { return Ok(None) };
-        let record = context.store.load(&key)?;
+        let record = context.store.load(&key)?.map(|record| context.with_settings(record));
         Ok(Some(Instance { record, ..Instance::new(context, key, lock, Patience::Refuse) }))
     }
 
@@ -212,15 +212,16 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Notes where the project is now, for commands that run elsewhere, such as `gc`.
-    fn note_home(&mut self) -> Result<()> {
+    /// Notes where the project is now and how much it keeps, for commands that run elsewhere, such as
+    /// `gc`.
+    fn note_project(&mut self) -> Result<()> {
         let context = self.context;
-        match &mut self.record {
-            Some(record) if record.home != context.home => {
-                record.home.clone_from(&context.home);
-                context.store.save(record)
-            }
-            _ => Ok(()),
+        let Some(record) = &mut self.record else { return Ok(()) };
+        if record.home == context.home && record.retention == context.spec.retention {
+            return Ok(());
         }
+        record.home.clone_from(&context.home);
+        record.retention = context.spec.retention;
+        context.store.save(record)
     }
 }

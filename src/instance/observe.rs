@@ -30,6 +30,7 @@ pub fn record(context: &Context) -> Result<Record> {
             _ => error,
         })?
         .filter(|record| record.current.is_some())
+        .map(|record| context.with_settings(record))
         .ok_or_else(|| {
             let owner = &context.spec.owner;
             let which = format!("{} for {}", owner.project, owner.developer);

@@ -54,6 +54,7 @@ pub(super) fn may_make_room(generation: &GenerationRecord, now: DateTime<Utc>) -
 /// Whether a record needs no update, has nothing to remove and nothing to announce.
 pub(super) fn needs_no_work(context: &Context, record: &Record) -> bool {
     record.home == context.home
+        && record.retention == context.spec.retention
         && record.leaving.is_empty()
         && !has_expired(record)
         && is_announced(record, Utc::now())

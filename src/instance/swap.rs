@@ -67,7 +67,6 @@ impl Instance<'_> {
             );
             let server = server?;
             written::note(&mut record, look, next_transaction);
-            record.retention = context.spec.retention;
             record.point_at(new, server.handle.clone());
             // A server proves that its data is there.
             let old_is_gone = old.is_none() && !data_exists(engine, &before).await?;

@@ -59,7 +59,7 @@ pub struct Record {
     /// Whether it was made for a git branch and has the branch's name.
     #[serde(default)]
     pub of_branch: bool,
-    /// How much is kept for `undo`: the settings at the last swap.
+    /// How much is kept for `undo`: the settings when the instance was last used.
     #[serde(default)]
     pub retention: Retention,
 }

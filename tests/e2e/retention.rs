@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use crate::sandbox::{On, Sandbox, docker, eventually, say};
 
-crate::on_both_engines!(many_resets_keep_all_that_was_promised_and_no_more);
+crate::on_both_engines!(
+    many_resets_keep_all_that_was_promised_and_no_more,
+    more_days_in_the_settings_count_at_once,
+);
 
 /// As in the product: golden states in the cache, and how high they may be piled.
 const STATES_MAX: usize = 20;
@@ -69,6 +74,36 @@ fn many_resets_keep_all_that_was_promised_and_no_more(sandbox: &Sandbox) {
             assert!(files.len() <= 3, "more than the locks: {files:#?}");
         }
     }
+}
+
+/// What was replaced under the old settings has the days of the new ones with the next command, and
+/// what is copied from then on has them too.
+fn more_days_in_the_settings_count_at_once(sandbox: &Sandbox) {
+    sandbox.project();
+    let settings = |days: u32| format!("project: shop\ngenerations: {{ days: {days} }}\n");
+    let days_left = |number: u64| {
+        let listed = sandbox.run(&["generations", "--json"]).ok().json();
+        let rows = listed["result"]["generations"].as_array().unwrap().clone();
+        let row = rows.iter().find(|row| row["number"] == number).unwrap();
+        let until: DateTime<Utc> = row["kept_until"].as_str().unwrap().parse().unwrap();
+        (until - Utc::now() + TimeDelta::hours(1)).num_days()
+    };
+    sandbox.write("devdb.yaml", &settings(1));
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(days_left(1), 1);
+    sandbox.write("devdb.yaml", &settings(30));
+    assert_eq!(days_left(1), 30);
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("migrations/20260103000000_b.sql", "DELETE FROM items;\n");
+    sandbox.run(&["up"]).ok();
+    assert_eq!((days_left(1), days_left(3)), (30, 30));
+    // Fewer days break no promise.
+    sandbox.write("devdb.yaml", &settings(2));
+    sandbox.run(&["up"]).ok();
+    assert_eq!(days_left(3), 30);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
 }
 
 /// How many generations the record says are on their way out: never more than one reset sent away.
