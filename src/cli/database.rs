@@ -163,6 +163,13 @@ pub struct GenerationsArgs {
     pub command: Option<GenerationsCommand>,
 }
 
+impl GenerationsArgs {
+    /// Whether the command makes another generation the current one.
+    pub fn switches(&self) -> bool {
+        matches!(self.command, Some(GenerationsCommand::Switch { .. }))
+    }
+}
+
 /// Subcommands of `devdb generations`.
 #[derive(Debug, Subcommand)]
 pub enum GenerationsCommand {

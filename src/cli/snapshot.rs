@@ -23,6 +23,13 @@ pub struct SnapshotArgs {
     pub command: SnapshotCommand,
 }
 
+impl SnapshotArgs {
+    /// Whether the command makes a copy of a snapshot the current generation.
+    pub fn restores(&self) -> bool {
+        matches!(self.command, SnapshotCommand::Restore { .. })
+    }
+}
+
 /// Subcommands of `devdb snapshot`.
 #[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {

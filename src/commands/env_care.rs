@@ -4,9 +4,11 @@ use super::{App, env, lent, silent};
 use crate::cli::Command;
 use crate::config::Overrides;
 use crate::context::Context;
+use crate::db::connect::Address;
 use crate::error::Result;
 use crate::instance;
 use crate::instance::env_file::{self, Stale};
+use crate::outcome::Outcome;
 
 /// What a command does about the env file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,17 +22,19 @@ pub enum Care {
 }
 
 impl Care {
-    /// What this command does.
-    pub fn of(command: &Command) -> Care {
+    /// What this command does. `is_chosen`: the command line names the instance. A command that
+    /// changes the data of such an instance does not make it the one that the application uses.
+    pub fn of(command: &Command, is_chosen: bool) -> Care {
         match command {
-            Command::Up(_)
-            | Command::Start(_)
-            | Command::Restart(_)
-            | Command::Reset(_)
+            Command::Up(_) | Command::Start(_) | Command::Restart(_) => Care::Update,
+            Command::Reset(_) | Command::Undo(_) if !is_chosen => Care::Update,
+            Command::Generations(args) if args.switches() && !is_chosen => Care::Update,
+            Command::Snapshot(args) if args.restores() && !is_chosen => Care::Update,
+            Command::Reset(_)
             | Command::Undo(_)
             | Command::Generations(_)
-            | Command::Snapshot(_) => Care::Update,
-            Command::Down(_)
+            | Command::Snapshot(_)
+            | Command::Down(_)
             | Command::Stop(_)
             | Command::Status(_)
             | Command::Url
@@ -59,7 +63,8 @@ impl Care {
 }
 
 /// Takes care of the file. A failure is a warning, because the command has done what it should.
-pub fn take(app: &App, care: Care) {
+/// After a failed command, for which `outcome` is none, it is not worth one.
+pub fn take(app: &App, care: Care, outcome: Option<&Outcome>) {
     if care == Care::None {
         return;
     }
@@ -67,32 +72,42 @@ pub fn take(app: &App, care: Care) {
     let taken = silent(app).context(Overrides::default(), None).and_then(|context| {
         let context = Context { events: app.events.clone(), ..context };
         if lent::database(app, &context)?.is_none() {
-            keep_right(&context, care, app.global.instance.is_some())?;
+            keep_right(app, &context, care)?;
         }
         Ok(())
     });
-    if let Err(error) = taken {
+    if let (Err(error), Some(_)) = (taken, outcome) {
         app.events.warn(format!("the env file was not updated: {error}"));
     }
 }
 
-/// `is_chosen`: the command line names the instance.
-fn keep_right(context: &Context, care: Care, is_chosen: bool) -> Result<()> {
+fn keep_right(app: &App, context: &Context, care: Care) -> Result<()> {
     let record = instance::record(context);
-    if let (Care::Update, Some(file), Ok(_)) = (care, &context.env_file, &record)
+    if let (Care::Update, Some(file), Ok(record)) = (care, &context.env_file, &record)
         && env::write(context, file)?
     {
-        context.events.note(format!("updated {}", shown(context, file)));
+        let shown = shown(context, file);
+        let name = &record.owner.instance;
+        context.events.note(format!("{shown} has the address of the database {name} now"));
     }
-    let present = record.as_ref().ok().map(instance::recorded_address);
-    if present.is_none() && is_chosen {
-        // The address is probably that of the usual instance.
-        return Ok(());
-    }
+    let own = record.as_ref().ok().map(instance::recorded_address);
+    let has_instance = own.is_some();
+    let present = match (own, &app.global.instance) {
+        (None, Some(_)) => usual_address(app),
+        (own, _) => own,
+    };
     if let Some(stale) = env_file::stale(context, present.as_ref())? {
-        context.events.warn_afterwards(text(context, &stale, present.is_some()));
+        context.events.warn_afterwards(text(context, &stale, has_instance));
     }
     Ok(())
+}
+
+/// The address of the instance that commands use here when the command line names none.
+fn usual_address(app: &App) -> Option<Address> {
+    let mut usual = silent(app);
+    usual.global.instance = None;
+    let context = usual.context(Overrides::default(), None).ok()?;
+    instance::record(&context).ok().as_ref().map(instance::recorded_address)
 }
 
 fn text(context: &Context, stale: &Stale, has_instance: bool) -> String {

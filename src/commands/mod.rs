@@ -246,7 +246,7 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     let reaping = reaching.then(|| reap(app)).flatten();
     // `gc` shows expired generations, and removes them with --yes.
     let expiring = reaching && !matches!(command, Command::Gc(_));
-    let care = env_care::Care::of(&command);
+    let care = env_care::Care::of(&command, app.global.instance.is_some());
     let outcome = match lent::refuse(app, &command) {
         Ok(()) => dispatch(app, command).await,
         Err(refused) => Err(refused),
@@ -255,9 +255,7 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
         Err(error) if error.data_may_be_missing() => Err(with_remains(app, error).await),
         outcome => outcome,
     };
-    if outcome.is_ok() {
-        env_care::take(app, care);
-    }
+    env_care::take(app, care, outcome.as_ref().ok());
     if expiring && let Err(error) = expire(app).await {
         tracing::debug!("expired generations could not be removed: {error}");
     }

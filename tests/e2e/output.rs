@@ -112,9 +112,31 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
     // comments with what devdb wrote itself.
     sandbox.write("devdb.yaml", "project: shop\nenv: { write: .env }\n");
     sandbox.run(&["status", "--instance", "two"]).ok().says(said);
-    sandbox.run(&["start", "--instance", "two"]).ok().says("updated .env");
-    assert!(env().contains(&sandbox.run(&["url", "--instance", "two"]).ok().line()), "{}", env());
-    sandbox.run(&["reset"]).ok().says("updated .env");
+    let of_two = |arguments: &[&str]| sandbox.run(&[arguments, &["--instance", "two"]].concat());
+    of_two(&["start"]).ok().says(".env has the address of the database two now");
+    assert!(env().contains(&of_two(&["url"]).ok().line()), "{}", env());
+    sandbox.run(&["reset"]).ok().says(".env has the address of the database main now");
+    assert!(env().contains(&first), "{}", env());
+    // What only looks at the other database, or changes its data, does not turn the file to it.
+    for command in [
+        &["generations"][..],
+        &["snapshot", "save", "s"],
+        &["snapshot", "list"],
+        &["snapshot", "show", "s"],
+        &["snapshot", "restore", "s"],
+        &["snapshot", "rm", "s"],
+        &["reset"],
+        &["undo"],
+    ] {
+        of_two(command).ok().says(said);
+        assert!(env().contains(&first), "{command:?}: {}", env());
+    }
+    // A failure does not leave the file at another database.
+    sandbox.write("migrations/20260105000000_bad.sql", "select nonsense;\n");
+    of_two(&["up"]).exits(20).says(".env has the address of the database two now");
+    std::fs::remove_file(sandbox.path("migrations/20260105000000_bad.sql")).unwrap();
+    of_two(&["down", "--purge", "--yes"]).ok().says("DATABASE_URL in .env:2 is out of date");
+    sandbox.run(&["start"]).ok();
     assert!(env().contains(&first), "{}", env());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     sandbox.run(&["up", "--port", &port.to_string()]).ok();
@@ -137,7 +159,6 @@ fn an_env_file_with_another_address_is_kept_right_or_said() {
     sandbox.write(".env", &text);
     sandbox.run(&["up"]).ok();
     assert_eq!(env(), text);
-    sandbox.run(&["--instance", "two", "down", "--purge", "--yes"]).ok();
 }
 
 #[test]
