@@ -52,6 +52,9 @@ pub(super) fn current(directory: &Path) -> Result<String, Problem> {
 fn way_out(why: &str, directory: &Path) -> String {
     if why.starts_with("git cannot be run") {
         "install git, or ".to_owned()
+    } else if why.contains("not a git repository: ") {
+        // `.git` names a git directory that is not there: git init would not help.
+        "run git worktree repair in the main checkout, or ".to_owned()
     } else if why.contains("not a git repository") {
         "git init, or ".to_owned()
     } else if why.contains("dubious ownership") {
@@ -127,7 +130,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         // A file in place of the repository, so that no repository above is found.
         std::fs::write(directory.path().join(".git"), "gitdir: /nowhere\n").unwrap();
-        assert!(current(directory.path()).unwrap_err().hint.starts_with("git init, or set "));
+        let hint = current(directory.path()).unwrap_err().hint;
+        assert!(
+            hint.starts_with("run git worktree repair in the main checkout, or set "),
+            "{hint}"
+        );
         for (why, begins) in [
             ("git cannot be run: No such file", "install git, or "),
             ("detected dubious ownership in repository at '/x'", "git config --global --add "),

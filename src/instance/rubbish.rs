@@ -74,8 +74,7 @@ impl Homes {
 
 /// Whether the checkout exists, as far as devdb can tell.
 fn is_still_there(home: &Home) -> bool {
-    home.presence() == Presence::There
-        && identity::checkout_at(&home.directory).is_none_or(|found| found == home.checkout)
+    home.presence() == Presence::There && identity::may_be_at(&home.directory, &home.checkout)
 }
 
 /// What one instance no longer needs, for one reason.

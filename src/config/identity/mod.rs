@@ -4,17 +4,20 @@
 //! The id is kept in the checkout's git directory, in `<git-dir>/devdb/<place in the
 //! checkout>.json`. git ignores files there, and every worktree has its own git directory. Without
 //! git, or where that cannot be written, the id is kept in `<root>/.devdb/identity.json`, in a
-//! directory that tells git to ignore it. The record also holds the path of the directory that got
-//! the id. When devdb finds the record at another path:
+//! directory that tells git to ignore it. A directory below the top of a checkout has its id in both
+//! places: the git directory cannot tell a directory that was moved from one that was deleted and
+//! another one that was made, and `git clean -x` removes what git ignores.
+//!
+//! The record also holds the path of the directory that got the id. When devdb finds the record at
+//! another path:
 //! - If the directory at the recorded path still has the same id, the present directory is a copy
 //!   and gets a new id.
 //! - Otherwise the directory was moved, and devdb records the new path.
 //!
-//! devdb does not run git for this: it reads `.git` itself, which takes microseconds. A directory
-//! that is moved *within* its checkout counts as a new project, because its git directory looks the
-//! same as if one directory had been deleted and another one made.
+//! devdb does not run git for this: it reads `.git` itself, which takes microseconds.
 
 mod git;
+mod places;
 mod record;
 
 use std::os::unix::fs::MetadataExt;
@@ -24,7 +27,7 @@ use uuid::Uuid;
 
 use super::Environment;
 use crate::error::{Kind, Result, ResultExt};
-use crate::spec::digest;
+use places::{Places, names};
 use record::{Record, Store};
 
 /// The namespace of devdb's uuids of version 5.
@@ -35,7 +38,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6465_7664_622e_4a1b_9c5e_7072_6f6a_656
 pub struct Identity {
     /// The project's id, a uuid.
     pub id: String,
-    /// The checkout's id, which is the same for every CI job; see [`checkout_at`].
+    /// The checkout's id, which is the same for every CI job; see [`may_be_at`].
     pub checkout: String,
     /// The project's directory, without symbolic links. That of the sample project is devdb's data
     /// directory.
@@ -70,16 +73,19 @@ pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Re
     Ok(Identity { id: for_job(id, environment), checkout: id.to_string(), path: root, notes })
 }
 
-/// The id of the checkout that is in a directory now, if one is recorded for that path.
-pub fn checkout_at(directory: &Path) -> Option<String> {
-    let records = stores(directory).into_iter().find_map(|store| store.read().ok().flatten());
-    records.filter(|record| record.path == directory).map(|record| record.id.to_string())
+/// Whether the directory still has the checkout with this id, or nobody can tell. A directory may
+/// have two ids: one from a time when git's directory was not there.
+pub fn may_be_at(directory: &Path, checkout: &str) -> bool {
+    let places = Places::of(directory);
+    let mut here = places.all().filter(|record| record.path == directory).peekable();
+    here.peek().is_none() || here.any(|record| record.id.to_string() == checkout)
 }
 
 /// The project's id for a directory whose checkout has one already. Changes nothing.
 pub fn known(directory: &Path, environment: &Environment) -> Option<String> {
-    let id = Uuid::parse_str(&checkout_at(directory)?).ok()?;
-    Some(for_job(id, environment))
+    let places = Places::of(directory);
+    let (_, record) = places.find(directory).ok().flatten()?;
+    (record.path == directory).then(|| for_job(record.id, environment))
 }
 
 /// The identity of the sample project: one per data directory, so one per person.
@@ -104,71 +110,70 @@ fn for_job(id: Uuid, environment: &Environment) -> String {
     }
 }
 
-/// The places where the identity of `root` (a canonical path) may be kept; the first one that holds
-/// a record counts. `.devdb` comes first, because only it can tell a copied worktree from its
-/// original: the `.git` files of both lead to the same git directory.
-fn stores(root: &Path) -> Vec<Store> {
-    let own = Store::own(root);
-    match git::find(root) {
-        Some(found) => {
-            let below = root.strip_prefix(&found.work_tree).unwrap_or(root);
-            let name = &digest([&*below.to_string_lossy()])[..8];
-            vec![own, Store::in_git_dir(&found.git_dir, name)]
-        }
-        None => vec![own],
-    }
-}
-
 /// The recorded id. None when there is none and none can be written.
 fn recorded(root: &Path, notes: &mut Vec<String>) -> Result<Option<Uuid>> {
-    let stores = stores(root);
-    for store in &stores {
-        if let Some(record) = store.read()? {
-            return here(root, store, record, notes).map(Some);
+    let places = Places::of(root);
+    let found = match places.find(root)? {
+        Some(found) => Some(found),
+        None => {
+            let created = places.create(root)?;
+            if let (Some(_), Some(lost)) = (&created, &places.lost) {
+                notes.push(format!(
+                    "{} is not there, so devdb cannot know which checkout this is: it gets \
+                     databases of its own until git finds its directory (git worktree repair)",
+                    lost.display()
+                ));
+            }
+            created
         }
-    }
-    // The git directory is the better place for a new record.
-    for store in stores.iter().rev() {
-        match store.create(root) {
-            Ok(record) => return here(root, store, record, notes).map(Some),
-            Err(failure) if failure.cannot_write => {}
-            Err(failure) => return Err(failure.error),
-        }
-    }
-    Ok(None)
+    };
+    let Some((store, record)) = found else { return Ok(None) };
+    let record = here(root, &places, store, record, notes)?;
+    places.keep_both(&record);
+    Ok(Some(record.id))
 }
 
-/// The id of `root`, where `record` was found: the directory is unchanged, was moved, or is a copy.
-fn here(root: &Path, store: &Store, record: Record, notes: &mut Vec<String>) -> Result<Uuid> {
-    if record.path == root || is_same_directory(&record.path, root) {
-        return Ok(record.id);
+/// The record of `root`, where `record` was found: the directory is unchanged, was moved, or is a
+/// copy.
+fn here(
+    root: &Path,
+    places: &Places,
+    store: &Store,
+    record: Record,
+    notes: &mut Vec<String>,
+) -> Result<Record> {
+    if names(&record, root) {
+        return Ok(record);
     }
     let _lock = store.lock();
     // Another process may have written the record in the meantime.
     let record = match store.read()? {
-        Some(record) if record.path == root => return Ok(record.id),
+        Some(record) if record.path == root => return Ok(record),
         Some(record) => record,
         None => record,
     };
     let recorded = record.path.display();
     let Some(original) = original(&record) else {
         notes.push(format!("the project was moved here from {recorded}: it keeps its databases"));
-        return match store.replace(&record.moved_to(root)) {
+        let moved = record.moved_to(root);
+        return match store.replace(&moved) {
             // The id is right even if the new path cannot be recorded.
             Err(failure) if !failure.cannot_write => Err(failure.error),
-            _ => Ok(record.id),
+            _ => {
+                Places::of(&record.path).forget(&record);
+                Ok(moved)
+            }
         };
     };
     notes.push(format!("this is a copy of {recorded}: it gets databases of its own"));
+    let new = Record::new(root);
     // A copied worktree shares the git directory with its original. The original's record must
     // stay.
-    let written = if store.path() == original.path() {
-        Store::own(root).create(root)
-    } else {
-        let new = Record::new(root);
-        store.replace(&new).map(|()| new)
+    let written = match store.path() == original {
+        true => places.own().create(new),
+        false => store.replace(&new).map(|()| new),
     };
-    written.map(|record| record.id).map_err(|failure| {
+    written.map_err(|failure| {
         failure
             .error
             .context(format!("{} is a copy of {recorded} and needs an id", root.display()))
@@ -182,18 +187,15 @@ fn is_same_directory(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|found| Some(found) == identity(other))
 }
 
-/// The place that holds the identity of the recorded directory, if that still has the same id.
-fn original(record: &Record) -> Option<Store> {
+/// The file with the identity of the recorded directory, if that still has the same id. A record
+/// there that cannot be read is an error only for that project.
+fn original(record: &Record) -> Option<PathBuf> {
     if !record.path.is_dir() {
         return None;
     }
-    for store in stores(&record.path) {
-        // A record there that cannot be read is an error only for that project.
-        if let Ok(Some(found)) = store.read() {
-            return (found.id == record.id).then_some(store);
-        }
-    }
-    None
+    let places = Places::of(&record.path);
+    let (store, found) = places.find(&record.path).ok().flatten()?;
+    (found.id == record.id).then(|| store.path().to_owned())
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ impl Record {
         Record { schema: SCHEMA, id: Uuid::new_v4(), path: path.to_owned(), created: Utc::now() }
     }
 
+    /// Whether another record gives the same directory the same id.
+    pub fn is_of(&self, other: &Record) -> bool {
+        self.id == other.id && self.path == other.path
+    }
+
     /// The same id at another path.
     pub fn moved_to(&self, path: &Path) -> Self {
         Record { path: path.to_owned(), ..self.clone() }
@@ -126,13 +131,11 @@ impl Store {
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
-    /// Records a new id for the directory `path`. If another process has just recorded one, the
-    /// result is that record.
+    /// Writes the first record. If another process has just written one, the result is that record.
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn create(&self, path: &Path) -> Result<Record, NotWritten> {
-        let new = Record::new(path);
+    pub fn create(&self, new: Record) -> Result<Record, NotWritten> {
         let written = self.prepared().and_then(|()| self.draft(&new)?.create());
         match written {
             Ok(()) => Ok(new),
@@ -153,6 +156,11 @@ impl Store {
         self.draft(record).and_then(Draft::replace).map_err(|error| self.not_written(error))
     }
 
+    /// Removes the record, if that is possible.
+    pub fn remove(&self) {
+        drop(fs::remove_file(&self.path));
+    }
+
     /// The recorded id. If there is none, a new one is recorded.
     ///
     /// # Errors
@@ -161,7 +169,7 @@ impl Store {
         match self.read()? {
             Some(record) => Ok(record.id),
             None => self
-                .create(&self.directory)
+                .create(Record::new(&self.directory))
                 .map(|record| record.id)
                 .map_err(|failure| failure.error),
         }

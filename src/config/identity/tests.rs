@@ -147,13 +147,80 @@ fn worktrees_clones_and_copied_worktrees_are_projects_of_their_own() {
     assert_eq!(world.id(&world.path("elsewhere")), id);
 }
 
+/// The main checkout of a worktree is away for a moment, or not mounted.
+#[test]
+fn a_worktree_without_its_git_directory_is_itself_again_when_that_is_back() {
+    let world = World::new();
+    let main = world.checkout("main");
+    let tree = world.plain("tree");
+    fs::create_dir_all(main.join(".git/worktrees/tree")).unwrap();
+    fs::write(main.join(".git/worktrees/tree/HEAD"), "ref: refs/heads/tree\n").unwrap();
+    let dot_git = format!("gitdir: {}\n", main.join(".git/worktrees/tree").display());
+    fs::write(tree.join(".git"), dot_git).unwrap();
+    let id = world.id(&tree);
+    fs::rename(&main, world.path("away")).unwrap();
+    let lost = world.of(&tree);
+    assert_ne!(lost.id, id);
+    assert!(lost.notes[0].contains("main/.git/worktrees/tree is not there"), "{lost:?}");
+    let again = world.of(&tree);
+    assert_eq!((&again.id, again.notes.len()), (&lost.id, 0));
+    fs::rename(world.path("away"), &main).unwrap();
+    assert_eq!(world.id(&tree), id);
+    assert!([&id, &lost.id].iter().all(|id| may_be_at(&tree, id)), "gc removes neither");
+    assert!(!may_be_at(&tree, &Uuid::new_v4().to_string()));
+}
+
+#[test]
+fn a_project_below_the_top_of_a_checkout_moves_with_its_directory() {
+    let world = World::new();
+    let top = world.checkout("a");
+    let (old, new) = (world.plain("a/api"), world.path("a/backend"));
+    let id = world.id(&old);
+    fs::rename(&old, &new).unwrap();
+    let moved = world.of(&new);
+    assert_eq!(moved.id, id);
+    assert!(moved.notes[0].contains("was moved here from"), "{moved:?}");
+    // Another project takes the old place, with an id of its own.
+    let web = world.id(&world.plain("a/web"));
+    fs::rename(world.path("a/web"), &old).unwrap();
+    assert_eq!(world.id(&old), web);
+    fs::remove_dir_all(&old).unwrap();
+    let third = world.id(&world.plain("a/api"));
+    assert_ne!(third, id);
+    // git removes what it ignores.
+    fs::remove_dir_all(new.join(".devdb")).unwrap();
+    assert_eq!(world.id(&new), id);
+    assert!(new.join(".devdb/identity.json").exists());
+    copy(&new, &world.path("a/copy"));
+    assert_ne!(world.id(&world.path("a/copy")), id);
+    assert_eq!(world.id(&new), id);
+    // The whole checkout is copied, then moved.
+    copy(&top, &world.path("b"));
+    assert_ne!(world.id(&world.path("b/backend")), id);
+    assert_eq!(world.id(&new), id);
+    fs::rename(&top, world.path("c")).unwrap();
+    fs::remove_dir_all(world.path("c/backend/.devdb")).unwrap();
+    assert_eq!(world.id(&world.path("c/backend")), id);
+    // A copied worktree shares the git directory with its original.
+    let tree = world.plain("tree");
+    fs::create_dir_all(world.path("c/.git/worktrees/tree")).unwrap();
+    fs::write(world.path("c/.git/worktrees/tree/HEAD"), "ref: refs/heads/tree\n").unwrap();
+    fs::write(tree.join(".git"), "gitdir: ../c/.git/worktrees/tree\n").unwrap();
+    let id = world.id(&world.plain("tree/api"));
+    copy(&tree, &world.path("tree2"));
+    assert_ne!(world.id(&world.path("tree2/api")), id);
+    fs::remove_dir_all(world.path("tree/api/.devdb")).unwrap();
+    assert_eq!(world.id(&world.path("tree/api")), id);
+}
+
 #[test]
 fn eight_at_once_agree() {
     let world = World::new();
     let (fresh, plain, root) = (world.checkout("a"), world.plain("b"), world.checkout("c"));
+    let below = world.plain("a/below");
     let id = world.id(&root);
     copy(&root, &world.path("copy"));
-    for root in [fresh, plain, world.path("copy")] {
+    for root in [fresh, plain, below, world.path("copy")] {
         let ids: HashSet<String> = std::thread::scope(|scope| {
             let all: Vec<_> = (0..8).map(|_| scope.spawn(|| world.id(&root))).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()

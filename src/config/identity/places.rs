@@ -1,0 +1,138 @@
+//! Where the identity of a directory is kept.
+
+use std::path::{Path, PathBuf};
+
+use super::git::{self, Found};
+use super::is_same_directory;
+use super::record::{NotWritten, Record, Store};
+use crate::error::Result;
+use crate::spec::digest;
+
+/// The places where the identity of a directory may be kept.
+pub struct Places {
+    own: Store,
+    git: Option<Store>,
+    /// Whether the directory is below the top of its checkout. Then both places have the id: the one
+    /// in the directory moves with it, and the other stays when git removes what it ignores.
+    is_below: bool,
+    /// The git directory that the checkout names and that is not there.
+    pub lost: Option<PathBuf>,
+}
+
+impl Places {
+    /// Those of `root`, a canonical path, which need not exist.
+    pub fn of(root: &Path) -> Places {
+        let own = Store::own(root);
+        match git::find(root) {
+            Found::Checkout { work_tree, git_dir } => {
+                let below = root.strip_prefix(&work_tree).unwrap_or(root);
+                let name = &digest([&*below.to_string_lossy()])[..8];
+                let git = Some(Store::in_git_dir(&git_dir, name));
+                Places { own, git, is_below: root != work_tree, lost: None }
+            }
+            Found::Lost { git_dir } => {
+                Places { own, git: None, is_below: false, lost: Some(git_dir) }
+            }
+            Found::Nothing => Places { own, git: None, is_below: false, lost: None },
+        }
+    }
+
+    /// The record that counts, and its place.
+    ///
+    /// At the top of a checkout that is the one in the git directory when it names this directory:
+    /// another one may be from a time when git's directory was not there. When it names another
+    /// directory, the one in `.devdb` counts, because only that tells a copied worktree from its
+    /// original: the `.git` files of both lead to the same git directory.
+    ///
+    /// # Errors
+    /// `Config` when a record cannot be read.
+    pub fn find(&self, root: &Path) -> Result<Option<(&Store, Record)>> {
+        let in_git = || match &self.git {
+            Some(store) => Ok(store.read()?.map(|record| (store, record))),
+            None => Ok(None),
+        };
+        if self.is_below {
+            return Ok(match self.own.read()? {
+                Some(record) => Some((&self.own, record)),
+                None => in_git()?,
+            });
+        }
+        let in_git = in_git()?;
+        if in_git.as_ref().is_some_and(|(_, record)| names(record, root)) {
+            return Ok(in_git);
+        }
+        Ok(self.own.read()?.map(|record| (&self.own, record)).or(in_git))
+    }
+
+    /// Every readable record.
+    pub fn all(&self) -> impl Iterator<Item = Record> {
+        let stores = self.git.iter().chain([&self.own]);
+        stores.filter_map(|store| store.read().ok().flatten())
+    }
+
+    /// Records a new id for `root`. None when no place can be written.
+    ///
+    /// # Errors
+    /// `Config` when a place that can be written fails.
+    pub fn create(&self, root: &Path) -> Result<Option<(&Store, Record)>> {
+        let mut places: Vec<&Store> = self.git.iter().chain([&self.own]).collect();
+        if self.is_below {
+            places.reverse();
+        }
+        for store in places {
+            match store.create(Record::new(root)) {
+                Ok(record) => return Ok(Some((store, record))),
+                Err(NotWritten { cannot_write: true, .. }) => {}
+                Err(failure) => return Err(failure.error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The place in the directory itself.
+    pub fn own(&self) -> &Store {
+        &self.own
+    }
+
+    /// Makes both places of a directory below the top of a checkout hold its record, as far as they
+    /// can be written.
+    pub fn keep_both(&self, record: &Record) {
+        let Some(git) = self.git.as_ref().filter(|_| self.is_below) else { return };
+        for store in [&self.own, git] {
+            match store.read() {
+                Ok(None) => drop(store.create(record.clone())),
+                Ok(Some(there)) if !there.is_of(record) && !self.is_of_another(&there, record) => {
+                    let _lock = store.lock();
+                    drop(store.replace(record));
+                }
+                Ok(Some(_)) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether the git directory's record belongs to a directory that shares this git directory, as
+    /// the original of a copied worktree does.
+    fn is_of_another(&self, there: &Record, record: &Record) -> bool {
+        if there.path == record.path || !there.path.is_dir() {
+            return false;
+        }
+        let other = Places::of(&there.path);
+        let path = |places: &Places| places.git.as_ref().map(|git| git.path().to_owned());
+        path(&other) == path(self) && other.all().any(|found| found.id == there.id)
+    }
+
+    /// Forgets what the git directory has of a directory that was moved from here.
+    pub fn forget(&self, moved: &Record) {
+        if let Some(git) = self.git.as_ref().filter(|_| self.is_below)
+            && let Ok(Some(there)) = git.read()
+            && there.id == moved.id
+        {
+            git.remove();
+        }
+    }
+}
+
+/// Whether a record names this directory.
+pub fn names(record: &Record, root: &Path) -> bool {
+    record.path == root || is_same_directory(&record.path, root)
+}
