@@ -9,6 +9,7 @@ use super::connect::Address;
 use super::own_tables::{self, COMMANDS};
 use super::server_error;
 use super::session::{self, Session};
+use super::tool_record::ToolRecord;
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// The key of the advisory lock that a devdb holds while it runs a command: `devdb` in ASCII, then
@@ -26,6 +27,16 @@ pub struct CommandRecord {
     /// The digest of each input as the command has applied it, by the file's name. An older devdb
     /// recorded none.
     pub inputs: BTreeMap<String, String>,
+    /// What the tool itself had recorded after the last run. None when devdb cannot read that, and
+    /// for an older devdb.
+    pub tool: Option<ToolRecord>,
+}
+
+impl CommandRecord {
+    /// What the tool had applied after the last run and lacks `now`.
+    pub fn taken_back(&self, now: Option<&ToolRecord>) -> Vec<String> {
+        self.tool.as_ref().map(|then| then.taken_back(now)).unwrap_or_default()
+    }
 }
 
 /// What is recorded about the command for `purpose` (`migrations`, `seeds`); none if it has never
@@ -41,19 +52,23 @@ pub async fn recorded(
     if !own_tables::exists(connection, COMMANDS).await.or_fail(Kind::Unexpected, failed)? {
         return Ok(None);
     }
-    // As JSON, because the table of an older devdb lacks the column.
+    // As JSON, because the table of an older devdb lacks the columns.
     let query = format!(
-        "SELECT fingerprint, to_jsonb(one) ->> 'inputs' FROM {COMMANDS} one WHERE purpose = $1"
+        "SELECT fingerprint, to_jsonb(one) ->> 'inputs', to_jsonb(one) ->> 'tool' \
+         FROM {COMMANDS} one WHERE purpose = $1"
     );
-    let found: Option<(String, Option<String>)> = sqlx::query_as(AssertSqlSafe(query))
-        .bind(purpose)
-        .fetch_optional(connection)
-        .await
-        .or_fail(Kind::Unexpected, failed)?;
-    let Some((fingerprint, inputs)) = found else { return Ok(None) };
+    let found: Option<(String, Option<String>, Option<String>)> =
+        sqlx::query_as(AssertSqlSafe(query))
+            .bind(purpose)
+            .fetch_optional(connection)
+            .await
+            .or_fail(Kind::Unexpected, failed)?;
+    let Some((fingerprint, inputs, tool)) = found else { return Ok(None) };
     let inputs = inputs.map(|text| serde_json::from_str(&text)).transpose();
     let inputs = inputs.or_fail(Kind::Unexpected, failed)?.unwrap_or_default();
-    Ok(Some(CommandRecord { fingerprint, inputs }))
+    let tool = tool.map(|text| serde_json::from_str(&text)).transpose();
+    let tool = tool.or_fail(Kind::Unexpected, failed)?;
+    Ok(Some(CommandRecord { fingerprint, inputs, tool }))
 }
 
 /// The lock that one devdb holds while it runs a command on a database. It ends with its connection
@@ -109,21 +124,25 @@ impl CommandLock {
         record: &CommandRecord,
     ) -> Result<()> {
         let connection = &mut self.0;
-        let inputs = serde_json::to_string(&record.inputs)
-            .or_fail(Kind::Unexpected, || "cannot write the names of inputs as JSON".into())?;
+        let failed = || format!("cannot write what {command} has applied as JSON");
+        let inputs = serde_json::to_string(&record.inputs).or_fail(Kind::Unexpected, failed)?;
+        let tool = record.tool.as_ref().map(serde_json::to_string).transpose();
+        let tool = tool.or_fail(Kind::Unexpected, failed)?;
         let recording = async {
             let mut transaction = connection.begin().await?;
             ensure_table(&mut transaction).await?;
             sqlx::query(AssertSqlSafe(format!(
-                "INSERT INTO {COMMANDS} (purpose, command, fingerprint, inputs) \
-                     VALUES ($1, $2, $3, $4) \
+                "INSERT INTO {COMMANDS} (purpose, command, fingerprint, inputs, tool) \
+                     VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (purpose) DO UPDATE SET command = excluded.command, \
-                     fingerprint = excluded.fingerprint, inputs = excluded.inputs, run_at = now()"
+                     fingerprint = excluded.fingerprint, inputs = excluded.inputs, \
+                     tool = excluded.tool, run_at = now()"
             )))
             .bind(purpose)
             .bind(command)
             .bind(&record.fingerprint)
             .bind(inputs)
+            .bind(tool)
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await
@@ -152,8 +171,10 @@ async fn ensure_table(connection: &mut PgConnection) -> Result<(), sqlx::Error> 
              command text NOT NULL, \
              fingerprint text NOT NULL, \
              inputs text, \
+             tool text, \
              run_at timestamptz NOT NULL DEFAULT now()); \
-         ALTER TABLE {COMMANDS} ADD COLUMN IF NOT EXISTS inputs text"
+         ALTER TABLE {COMMANDS} ADD COLUMN IF NOT EXISTS inputs text; \
+         ALTER TABLE {COMMANDS} ADD COLUMN IF NOT EXISTS tool text"
     )))
     .execute(connection)
     .await?;

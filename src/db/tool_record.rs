@@ -1,17 +1,33 @@
 //! Reads which migrations another tool has recorded as applied, in the table of that tool.
 
+use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::inspect::quote;
 use crate::error::{Kind, Result, ResultExt};
 
 /// What a tool has recorded in a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolRecord {
     /// The names of the applied migrations, in order.
     Applied(Vec<String>),
     /// The tool records only the newest version.
     At(String),
+}
+
+impl ToolRecord {
+    /// What this record has that the record of `now` lacks: the tool, or an older dump, has taken it
+    /// back.
+    pub fn taken_back(&self, now: Option<&ToolRecord>) -> Vec<String> {
+        match (self, now) {
+            (ToolRecord::Applied(then), Some(ToolRecord::Applied(now))) => {
+                then.iter().filter(|name| !now.contains(name)).cloned().collect()
+            }
+            (ToolRecord::At(then), Some(ToolRecord::At(now))) if then == now => Vec::new(),
+            (ToolRecord::Applied(then), _) => then.clone(),
+            (ToolRecord::At(then), _) => vec![then.clone()],
+        }
+    }
 }
 
 /// A table in which a tool keeps its record.

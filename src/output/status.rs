@@ -115,13 +115,17 @@ fn summary(report: &MigrationsReport) -> String {
 }
 
 fn by_tool(tool: &ByTool, report: &MigrationsReport) -> String {
-    let ByTool { command, has_run, is_counted, at } = tool;
+    let ByTool { command, has_run, is_counted, at, taken_back } = tool;
     let stands = match at {
         _ if *is_counted => format!("{} applied by {command}", report.applied.len()),
         Some(version) => format!("at version {version}, by {command}"),
         None if *has_run => format!("{command} has run"),
         None => format!("{command} has not run"),
     };
+    if !taken_back.is_empty() {
+        let what = taken_back.join(", ");
+        return format!("{stands}; taken back since: {what} (devdb migrate applies it again)");
+    }
     let has_drifted = !(report.changed.is_empty() && report.missing.is_empty());
     match *has_run {
         true if has_drifted => format!(

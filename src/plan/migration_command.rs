@@ -5,7 +5,7 @@ use super::chain::{KeyPart, Link};
 use super::command::{Drift, Recorded, Tool};
 use super::source::{Applied, ByTool, Insist, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
-use crate::db::tool_record::{self, ToolRecord};
+use crate::db::tool_record::ToolRecord;
 use crate::error::Result;
 use crate::spec::{InstanceSpec, SourceSpec};
 
@@ -37,17 +37,18 @@ impl Kind for MigrationCommand {
     async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
         let label = self.0.label();
         let found = self.0.recorded(connection).await?;
-        let record = tool_record::read(connection, &label).await?;
+        let record = self.0.by_tool(connection).await?;
         let drift = self.0.drift(connection, record.as_ref()).await?;
         let (applied, at, is_counted) = match record {
             Some(ToolRecord::Applied(names)) => (names, None, true),
             Some(ToolRecord::At(version)) => (Vec::new(), Some(version), false),
             None => (Vec::new(), None, false),
         };
-        let pending = if found == Recorded::Current { Vec::new() } else { vec![label.clone()] };
+        let Drift { changed, missing, taken_back } = drift;
+        let is_current = found == Recorded::Current && taken_back.is_empty();
+        let pending = if is_current { Vec::new() } else { vec![label.clone()] };
         let has_run = found != Recorded::Never;
-        let tool = ByTool { command: label, has_run, is_counted, at };
-        let Drift { changed, missing } = drift;
+        let tool = ByTool { command: label, has_run, is_counted, at, taken_back };
         Ok(Standing { applied, pending, changed, missing, tool: Some(tool), ..Standing::default() })
     }
 

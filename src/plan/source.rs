@@ -66,6 +66,9 @@ pub struct ByTool {
     pub is_counted: bool,
     /// The version that the tool has recorded, if it records only the newest one.
     pub at: Option<String>,
+    /// What the tool had recorded after devdb ran it and does not record any more. The next run
+    /// applies it again.
+    pub taken_back: Vec<String>,
 }
 
 impl Standing {

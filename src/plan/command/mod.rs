@@ -7,6 +7,8 @@ mod run;
 
 use std::time::Instant;
 
+use sqlx::PgConnection;
+
 use super::growth::Growth;
 use super::source::{Applied, Stage, Target};
 use crate::db::command_record::{self, CommandLock, CommandRecord};
@@ -87,8 +89,8 @@ impl Tool {
         Ok(self.compare(found.as_ref()))
     }
 
-    /// Compares the migrations that the command has applied with the files of now. `record` is what
-    /// the tool itself has recorded.
+    /// Compares what the command had applied after its last run with the files of now, and with
+    /// what the tool itself has recorded now, which is `record`.
     ///
     /// # Errors
     /// As [`Tool::recorded`].
@@ -98,8 +100,23 @@ impl Tool {
         record: Option<&ToolRecord>,
     ) -> Result<Drift> {
         let found = command_record::recorded(connection, self.stage.as_str()).await?;
-        let inputs = found.map(|found| found.inputs).unwrap_or_default();
-        Ok(Drift::between(&inputs, &self.inputs.files, record))
+        let found = found.unwrap_or_default();
+        Ok(Drift {
+            taken_back: found.taken_back(record),
+            ..Drift::between(&found.inputs, &self.inputs.files, record)
+        })
+    }
+
+    /// What the tool itself has recorded. None for a command that seeds, and for a tool that devdb
+    /// does not know.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn by_tool(&self, connection: &mut PgConnection) -> Result<Option<ToolRecord>> {
+        match self.stage {
+            Stage::Migrations => tool_record::read(connection, &self.label()).await,
+            Stage::Seeds => Ok(None),
+        }
     }
 
     fn compare(&self, recorded: Option<&CommandRecord>) -> Recorded {
@@ -121,11 +138,13 @@ impl Tool {
     ) -> Result<Applied> {
         let mut lock = CommandLock::take(target.address).await?;
         let found = lock.recorded(self.stage.as_str()).await?;
-        if !is_due(self.compare(found.as_ref())) {
+        let by_tool = self.by_tool(lock.connection()).await?;
+        let taken_back = found.as_ref().map(|found| found.taken_back(by_tool.as_ref()));
+        let is_whole = taken_back.is_none_or(|taken_back| taken_back.is_empty());
+        if is_whole && !is_due(self.compare(found.as_ref())) {
             return Ok(Applied::default());
         }
         let before = found.map(|found| found.inputs).unwrap_or_default();
-        let by_tool = tool_record::read(lock.connection(), &self.label()).await?;
         let drift = Drift::between(&before, &self.inputs.files, by_tool.as_ref());
         // The server refuses a login that turns the counting off for a role that may not, and the
         // command may log in as any role.
@@ -139,7 +158,8 @@ impl Tool {
         self.run(&Target { address: &address, ..target }).await?;
         let inputs = drift.recorded(&before, &self.inputs.files);
         let fingerprint = self.inputs.fingerprint.clone();
-        let record = CommandRecord { fingerprint, inputs };
+        let tool = self.by_tool(lock.connection()).await?;
+        let record = CommandRecord { fingerprint, inputs, tool };
         lock.record(self.stage.as_str(), &self.label(), &record).await?;
         let took = begun.elapsed();
         events.emit(Event::CommandRan { command: self.label(), took });
