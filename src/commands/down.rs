@@ -32,11 +32,7 @@ pub async fn run(app: &App, args: DownArgs) -> Result<Outcome> {
 
 async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
     if !yes {
-        let owner = &context.spec.owner;
-        confirm(&format!(
-            "Remove the database {} of {} with all its data and snapshots, for good?",
-            owner.project, owner.developer
-        ))?;
+        confirm(&format!("Remove {} with all its data and snapshots, for good?", which(context)))?;
     }
     let mut instance = Instance::open(context).await?;
     if instance.record().is_none() {
@@ -65,6 +61,18 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
     let message = "deleted the database, its data and its snapshots\n  \
                    devdb cache clear   also deletes the prepared databases";
     Ok(said("down", true, message))
+}
+
+/// Which database a question is about.
+pub fn which(context: &Context) -> String {
+    let owner = &context.spec.owner;
+    format!(
+        "the database {} of {} for {} (project in {})",
+        owner.instance,
+        owner.project,
+        owner.developer,
+        context.directory.display()
+    )
 }
 
 async fn all(context: &Context, args: &DownArgs) -> Result<Outcome> {

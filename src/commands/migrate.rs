@@ -7,7 +7,7 @@ use crate::cli::{MigrateArgs, MigrateCommand};
 use crate::config::Overrides;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::instance::{Keeper, Observed};
+use crate::instance::{self, Keeper, Observed};
 use crate::outcome::{Outcome, Report};
 use crate::plan::{self, Extent, Plan};
 use crate::populate;
@@ -26,10 +26,13 @@ async fn apply(context: &Context) -> Result<Outcome> {
     let begun = Instant::now();
     let plan = Plan::load(&context.spec, Extent::Migrations)?;
     plan.tell_unread(&context.events);
-    let observed = context.interrupt.guard(Observed::look(context)).await?;
-    let keeper = Keeper::Unlocked(context);
-    let populated = populate::migrate(context, &observed.address()?, &plan, keeper).await?;
-    let report = observed.report(populated, begun)?;
+    let report = instance::beside_others(context, async || {
+        let observed = context.interrupt.guard(Observed::look(context)).await?;
+        let keeper = Keeper::Unlocked(context);
+        let populated = populate::migrate(context, &observed.address()?, &plan, keeper).await?;
+        observed.report(populated, begun)
+    });
+    let report = report.await?;
     Ok(Outcome { command: "migrate", report: Report::Up(Box::new(report)), exit: 0 })
 }
 

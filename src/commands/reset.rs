@@ -25,7 +25,8 @@ pub async fn run(app: &App, args: ResetArgs) -> Result<Outcome> {
     plan.tell_unread(&context.events);
     context.key.check()?;
     if args.wipe && !args.yes {
-        down::confirm("Remove the present data of the database at once, for good?")?;
+        let which = down::which(&context);
+        down::confirm(&format!("Remove the present data of {which} at once, for good?"))?;
     }
     let old = if args.wipe { OldGeneration::Wipe } else { OldGeneration::Keep };
     let mut instance = Instance::open(&context).await?;

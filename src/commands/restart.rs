@@ -15,8 +15,9 @@ pub async fn run(app: &App, args: RestartArgs) -> Result<Outcome> {
     let begun = Instant::now();
     let context = app.context(Overrides::default(), args.timeout)?;
     instance::record(&context)?;
+    let mut instance = Instance::open(&context).await?;
     // A server that does not run is only started.
-    Instance::open(&context).await?.stop_to_start().await?;
-    let report = instance::bring_up(&context, &Plan::nothing(), begun).await?;
+    instance.stop_to_start().await?;
+    let report = instance::bring_up_open(instance, &Plan::nothing(), begun).await?;
     Ok(Outcome { command: "restart", report: Report::Up(Box::new(report)), exit: 0 })
 }

@@ -17,10 +17,13 @@ pub async fn run(app: &App, args: SeedArgs) -> Result<Outcome> {
     let context = app.context(Overrides { profile: args.profile, ..Overrides::default() }, None)?;
     let plan = Plan::load_seeds(&context.spec)?;
     context.key.check()?;
-    let observed = context.interrupt.guard(Observed::look(&context)).await?;
-    let keeper = Keeper::Unlocked(&context);
-    let populated = populate::seed(&context, &observed.address()?, &plan, keeper).await?;
+    let report = instance::beside_others(&context, async || {
+        let observed = context.interrupt.guard(Observed::look(&context)).await?;
+        let keeper = Keeper::Unlocked(&context);
+        let populated = populate::seed(&context, &observed.address()?, &plan, keeper).await?;
+        observed.report(populated, begun)
+    });
+    let report = report.await?;
     instance::note_profile(&context).await?;
-    let report = observed.report(populated, begun)?;
     Ok(Outcome { command: "seed", report: Report::Up(Box::new(report)), exit: 0 })
 }

@@ -6,6 +6,7 @@
 //! costs only a little of the next command's time.
 
 mod address;
+mod beside;
 mod branch_off;
 mod cache;
 mod create;
@@ -48,6 +49,7 @@ use crate::error::{Error, Kind, Result};
 use crate::state::{Guards, Lock, Record, UnderWay};
 
 pub use address::{address, endpoint_of, recorded_address};
+pub use beside::beside_others;
 pub use generations::generations;
 pub use hold::exposed;
 pub use idle::stop_when_idle;
@@ -60,7 +62,7 @@ pub use retention::has_expired;
 pub use revive::Running;
 pub use rubbish::{Homes, Rubbish, Usefulness};
 pub use undo::Target;
-pub use up::{bring_up, bring_up_from};
+pub use up::{bring_up, bring_up_from, bring_up_open};
 
 /// An instance under its lock.
 pub struct Instance<'a> {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Instance, Keeper, Observed, Running, address, endpoint_of, promise};
+use super::{Instance, Keeper, Observed, Running, address, beside_others, endpoint_of, promise};
 use crate::context::Context;
 use crate::db::connect::Address;
 use crate::error::Result;
@@ -18,22 +18,23 @@ use crate::state::Record;
 /// # Errors
 /// The errors of creating, starting, migrating and seeding.
 pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<UpReport> {
-    if let Some(observed) = context.interrupt.guard(Observed::as_wanted(context)).await?
-        && let Ok(server) = observed.running()
-        && let Some(endpoint) = &server.endpoint
-    {
-        let address = address(&observed.record, endpoint);
-        let looking = async { Ok(populate::accepts_login(&address).await) };
-        // When the server is still starting or has another password, the rest of this function
-        // helps.
-        if context.interrupt.guard(looking).await? {
-            promise::say_what_goes(context, &observed.record);
-            let keeper = Keeper::Unlocked(context);
-            let populated = populate::populate_kept(context, &address, plan, keeper).await?;
-            return Ok(report(populated, &observed.record, How::Unchanged, &address, begun));
-        }
+    let unchanged = beside_others(context, async || unchanged(context, plan, begun).await);
+    if let Some(report) = unchanged.await? {
+        return Ok(report);
     }
-    let mut instance = Instance::open(context).await?;
+    bring_up_open(Instance::open(context).await?, plan, begun).await
+}
+
+/// As [`bring_up`], for an instance whose lock the command has already.
+///
+/// # Errors
+/// As [`bring_up`].
+pub async fn bring_up_open(
+    mut instance: Instance<'_>,
+    plan: &Plan,
+    begun: Instant,
+) -> Result<UpReport> {
+    let context = instance.context;
     let Running { server, how, golden } = instance.ensure_running(plan).await?;
     context.events.emit(Event::Ready { took: begun.elapsed() });
     let record = instance.recorded()?;
@@ -44,6 +45,25 @@ pub async fn bring_up(context: &Context, plan: &Plan, begun: Instant) -> Result<
         populated.applied = instance.release(golden, populated.applied).await;
     }
     Ok(report(populated, &record, how, &address, begun))
+}
+
+/// Brings an instance up to date that runs as it should. None when there is more to do, and when its
+/// server is still starting or has another password.
+async fn unchanged(context: &Context, plan: &Plan, begun: Instant) -> Result<Option<UpReport>> {
+    if let Some(observed) = context.interrupt.guard(Observed::as_wanted(context)).await?
+        && let Ok(server) = observed.running()
+        && let Some(endpoint) = &server.endpoint
+    {
+        let address = address(&observed.record, endpoint);
+        let looking = async { Ok(populate::accepts_login(&address).await) };
+        if context.interrupt.guard(looking).await? {
+            promise::say_what_goes(context, &observed.record);
+            let keeper = Keeper::Unlocked(context);
+            let populated = populate::populate_kept(context, &address, plan, keeper).await?;
+            return Ok(Some(report(populated, &observed.record, How::Unchanged, &address, begun)));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes a new instance from a copy of another instance's data, and applies the migrations that the

@@ -35,13 +35,14 @@ fn why_skipped(skipped: &Skipped) -> String {
             format!("{} is on a file system that is not mounted", directory.display())
         }
         WhySkipped::Renamed { to, directory } => {
-            let name = shell_word(&skipped.owner.instance);
+            // Typed anywhere, they are about that directory and that database.
+            let devdb = format!("devdb -C {}", shell_word(&directory.display().to_string()));
+            let (name, other) = (shell_word(&skipped.owner.instance), shell_word(to));
             format!(
-                "its branch is called {to} now. In {}, one of these helps:\n  \
-                 devdb up --from {name}   on {to}: start a database from this data\n      \
-                 (if {to} has a database already, devdb down --purge first)\n  \
-                 devdb down --purge --instance {name}   remove this data",
-                directory.display()
+                "its branch is called {to} now. One of these helps:\n  \
+                 {devdb} up --from {name}   on {to}: start a database from this data\n      \
+                 (if {to} has a database already, {devdb} down --purge --instance {other} first)\n  \
+                 {devdb} down --purge --instance {name}   remove this data"
             )
         }
     }
@@ -81,11 +82,11 @@ fn what_and_why(found: &Found) -> String {
         ),
         Reason::DirectoryGone => format!(
             "all its data: the directory {directory} is gone\n  \
-             (if you moved the directory, run devdb up in its new place first)"
+             (if you moved the directory, run devdb -C NEW_DIRECTORY up first)"
         ),
         Reason::CheckoutGone => format!(
             "all its data: another checkout is in {directory} now\n  \
-             (if you moved the earlier checkout, run devdb up in its new place first)"
+             (if you moved the earlier checkout, run devdb -C NEW_DIRECTORY up first)"
         ),
         Reason::Expired if numbers.is_empty() => "generations that were being removed".into(),
         Reason::Expired => format!("generation {}: past its time", numbers.join(", ")),

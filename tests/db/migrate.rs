@@ -304,8 +304,8 @@ async fn out_of_order_and_missing_files_are_drift_unless_allowed() {
     because 3_c.sql has changed since it was applied
     because 5 (e) is applied, but its file is gone
     because 1_a.sql was begun by another tool and not finished
-    hint: git diff HEAD -- '*3_c.sql'   shows changes that are not committed; take them back
-    hint: git log -p -- '*3_c.sql'   shows its commits; revert the one that changed it
+    hint: git diff HEAD -- '*3_c.sql'   shows what is not committed of a file that git knows; take it back
+    hint: git log -p --all -- '*3_c.sql'   shows its commits on all branches; revert the one that changed it
     hint: devdb migrate new NAME   makes a new migration; move your change into it, and restore the old file
     hint: devdb reset   builds a new database from the files and keeps the old one
     ");

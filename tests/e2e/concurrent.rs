@@ -12,6 +12,7 @@ use crate::sandbox::{On, Sandbox, psql, spawn, wait};
 crate::on_both_engines!(
     eight_ups_of_one_instance_make_one,
     eight_developers_get_eight,
+    work_on_a_server_waits_for_its_replacement,
     a_slow_bake_holds_nobody_up,
     worktrees_copies_and_namesakes_stay_apart_and_a_moved_directory_keeps_its_own,
 );
@@ -29,6 +30,29 @@ fn eight_ups_of_one_instance_make_one(sandbox: &Sandbox) {
     let list = sandbox.run(&["list", "--json"]).ok().json();
     let mine = list["result"]["instances"].as_array().unwrap().iter();
     assert_eq!(mine.filter(|i| i["owner"]["developer"] == sandbox.developer()).count(), 1);
+}
+
+/// `migrate`, `seed` and `up` work on the running server, and others replace or stop it meanwhile.
+fn work_on_a_server_waits_for_its_replacement(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    for (replace, pause) in
+        [("reset", 0), ("reset", 40), ("undo", 120), ("restart", 20), ("reset", 250)]
+    {
+        sandbox.sql("update items set name = 'mine'");
+        let replacing = spawn(sandbox.command(&[replace]));
+        std::thread::sleep(Duration::from_millis(pause));
+        let working = ["migrate", "seed", "up", "migrate"].map(|command| {
+            std::thread::sleep(Duration::from_millis(30));
+            (command, spawn(sandbox.command(&[command])))
+        });
+        wait(replacing).ok();
+        for (command, ran) in working {
+            let ran = wait(ran);
+            assert_eq!(ran.code, 0, "{command} beside {replace}:\n{}", ran.stderr);
+        }
+    }
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
 }
 
 fn eight_developers_get_eight(sandbox: &Sandbox) {

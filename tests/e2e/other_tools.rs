@@ -257,7 +257,11 @@ fn applied_files_that_change_or_go_are_said(sandbox: &Sandbox) {
 
     // The tool itself, or an older dump, takes one back.
     sandbox.sql("drop table t2; delete from schema_migrations where version like '20260302%'");
-    sandbox.run(&["status", "--check"]).exits(4).says("1 applied by").says("taken back since: 2026");
+    sandbox
+        .run(&["status", "--check"])
+        .exits(4)
+        .says("1 applied by")
+        .says("taken back since: 2026");
     sandbox.run(&["migrate", "status", "--check"]).exits(4);
     sandbox.run(&["up"]).ok().says("ran sh migrate.sh");
     assert_eq!(sandbox.sql("select to_regclass('t2')"), "t2");

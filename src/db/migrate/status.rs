@@ -83,8 +83,8 @@ impl MigrationStatus {
         if let Some(one) = self.changed.first().or(self.missing.first()) {
             let name = one.file.clone().unwrap_or_else(|| format!("{}_*", one.version));
             failure = failure
-                .hint(format!("git diff HEAD -- '*{name}'   shows changes that are not committed; take them back"))
-                .hint(format!("git log -p -- '*{name}'   shows its commits; revert the one that changed it"))
+                .hint(format!("git diff HEAD -- '*{name}'   shows what is not committed of a file that git knows; take it back"))
+                .hint(format!("git log -p --all -- '*{name}'   shows its commits on all branches; revert the one that changed it"))
                 .hint("devdb migrate new NAME   makes a new migration; move your change into it, and restore the old file");
         }
         if !out_of_order.is_empty() {
