@@ -167,6 +167,9 @@ impl std::fmt::Display for ToolCommand {
     }
 }
 
+/// The name of the instance that commands use without `--instance`.
+pub const USUAL_INSTANCE: &str = "main";
+
 /// The owner of an instance. An engine writes all fields as labels on everything that it makes.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
@@ -206,13 +209,28 @@ impl Owner {
     /// `devdb-<project>-<developer>[-<instance>]-<six digits of the key>`.
     pub fn base_name(&self) -> String {
         let mut name = format!("devdb-{}-{}", slug(&self.project), slug(&self.developer));
-        if self.instance != "main" {
+        if !self.is_usual() {
             name.push('-');
             name.push_str(&slug(&self.instance));
         }
         name.push('-');
         name.push_str(&self.key()[..6]);
         name
+    }
+
+    /// `shop for anna`, for people; with the instance's name when it has one of its own.
+    pub fn in_words(&self) -> String {
+        let Owner { project, developer, instance, .. } = self;
+        match self.is_usual() {
+            true => format!("{project} for {developer}"),
+            false => format!("{project} for {developer}, instance {instance}"),
+        }
+    }
+
+    /// Whether the instance has the name that commands use without `--instance`, or that of the
+    /// branch main.
+    pub fn is_usual(&self) -> bool {
+        self.instance == USUAL_INSTANCE
     }
 
     /// Whether the instance belongs to the same project and developer as `other`.

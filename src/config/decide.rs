@@ -11,7 +11,7 @@ use super::{Environment, Origin, Project, branch};
 use crate::error::{Result, nearest};
 use crate::spec::{
     CacheLimits, Files, InstanceSpec, Isolation, MigrationSpec, Owner, PortChoice, Retention,
-    SeedSpec, ServerSpec, SourceSpec, digest,
+    SeedSpec, ServerSpec, SourceSpec, USUAL_INSTANCE, digest,
 };
 
 /// PostgreSQL's major version where nobody names one.
@@ -104,7 +104,7 @@ fn instance(layers: &mut Layers<'_>, project: &Project) -> Result<(String, bool)
                 .to_owned(),
         );
     }
-    let name = layers.decide("instance", || "main".into()).check(values::instance)?;
+    let name = layers.decide("instance", || USUAL_INSTANCE.into()).check(values::instance)?;
     Ok((name, false))
 }
 

@@ -55,10 +55,9 @@ impl Instance<'_> {
             other.owner.is_beside(&spec.owner) && other.owner.instance != spec.owner.instance
         });
         let others: Vec<Record> = others.collect();
-        if let [before] = others.as_slice()
-            && spec.of_branch
-            && !before.of_branch
-        {
+        let is_first = spec.of_branch && others.iter().all(|other| !other.of_branch);
+        let before = others.iter().find(|other| other.owner.is_usual()).or(others.first());
+        if let Some(before) = before.filter(|_| is_first) {
             let name = shell_word(&before.owner.instance);
             // On whichever branch it is typed, this deletes no other database.
             let own = shell_word(&spec.owner.instance);

@@ -32,13 +32,8 @@ pub fn record(context: &Context) -> Result<Record> {
         .filter(|record| record.current.is_some())
         .map(|record| context.with_settings(record))
         .ok_or_else(|| {
-            let owner = &context.spec.owner;
-            let which = format!("{} for {}", owner.project, owner.developer);
-            let named = match owner.instance.as_str() {
-                "main" => which,
-                name => format!("{which}, instance {name}"),
-            };
-            Error::new(Kind::NoInstance, format!("{named} has no database"))
+            let who = context.spec.owner.in_words();
+            Error::new(Kind::NoInstance, format!("{who} has no database"))
                 .hint("devdb up   creates it")
                 .hint("devdb list   shows all databases on this machine")
         })

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use super::Style;
-use super::text::{count, took, who};
+use super::text::{count, took};
 use crate::error::shell_word;
 use crate::outcome::{Applied, Cached, Fate, How, ResetReport, RestoredReport, UpReport};
 
 /// `devdb up`, `start`, `migrate`, `seed`
 pub fn up(report: &UpReport, style: Style) -> String {
-    let who = style.bold(&who(&report.owner));
+    let who = style.bold(&report.owner.in_words());
     let version = report.server_version.as_ref().map(|version| format!(", PostgreSQL {version}"));
     let server = format!("({}{})", report.engine, version.unwrap_or_default());
     let took = style.dim(&took(report.took_ms));
@@ -39,7 +39,7 @@ pub fn up(report: &UpReport, style: Style) -> String {
 pub fn reset(report: &ResetReport, style: Style) -> String {
     let mut text = format!(
         "switched {} to generation {} ({}) {}\n  {}\n",
-        style.bold(&who(&report.owner)),
+        style.bold(&report.owner.in_words()),
         report.generation,
         report.engine,
         style.dim(&took(report.took_ms)),

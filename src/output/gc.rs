@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Style;
-use super::text::{count, size, troubles, who};
+use super::text::{count, size, troubles};
 use crate::error::shell_word;
 use crate::outcome::{Found, GcReport, Reason, Skipped, WhySkipped};
 
@@ -14,7 +14,7 @@ pub fn render(report: &GcReport, style: Style) -> String {
         _ = writeln!(text, "{}", self::found(found, report.yes, style));
     }
     for skipped in &report.skipped {
-        let (who, why) = (who(&skipped.owner), why_skipped(skipped));
+        let (who, why) = (skipped.owner.in_words(), why_skipped(skipped));
         _ = writeln!(text, "{} {who}: {why}", style.dim("skipped"));
     }
     troubles(&mut text, &report.troubles, style);
@@ -58,7 +58,7 @@ fn found(found: &Found, yes: bool, style: Style) -> String {
     let bytes = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
     let mut text = format!(
         "{verb} {} ({}{bytes})\n  {}",
-        style.bold(&who(&found.owner)),
+        style.bold(&found.owner.in_words()),
         found.engine,
         what_and_why(found)
     );

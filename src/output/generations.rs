@@ -1,7 +1,7 @@
 //! The generations of a database, as text for people.
 
 use super::Style;
-use super::text::{lines, moment, size, table, troubles, who};
+use super::text::{lines, moment, size, table, troubles};
 use crate::outcome::{GenerationRow, GenerationsReport, Keeping};
 use crate::state::Why;
 
@@ -24,7 +24,7 @@ pub fn render(report: &GenerationsReport, style: Style) -> String {
         ]);
     }
     let mut text =
-        format!("{} ({})\n{}", style.bold(&who(&report.owner)), report.engine, lines(&table));
+        format!("{} ({})\n{}", style.bold(&report.owner.in_words()), report.engine, lines(&table));
     troubles(&mut text, &report.troubles, style);
     text
 }

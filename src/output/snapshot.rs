@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Style;
-use super::text::{lines, moment, row, size, table, took, who};
+use super::text::{lines, moment, row, size, table, took};
 use crate::engine::Manifest;
 use crate::outcome::{ExportedReport, SavedReport, SnapshotReport, SnapshotsReport};
 
@@ -96,7 +96,7 @@ fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
     if let Some(message) = &manifest.message {
         rows.push(("message", message.clone()));
     }
-    rows.push(("source", who(&manifest.saved_from)));
+    rows.push(("source", manifest.saved_from.in_words()));
     let version = manifest.server_version.clone().unwrap_or_else(|| made.major.to_string());
     let image = if made.image.is_empty() { String::new() } else { format!(", {}", made.image) };
     rows.push((

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::Utc;
 
 use super::Style;
-use super::text::{count, row, short, size, who};
+use super::text::{count, row, short, size};
 use crate::outcome::{Cached, MigrationsReport, SeedsReport, StatusGolden, StatusReport};
 use crate::plan::ByTool;
 
@@ -13,7 +13,7 @@ use crate::plan::ByTool;
 pub fn status(report: &StatusReport, style: Style) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: String| row(&mut text, name, value, style);
-    say("database", style.bold(&who(&report.owner)));
+    say("database", style.bold(&report.owner.in_words()));
     say("state", state(report, style));
     if let Some(health) = &report.health {
         say("health", health.clone());

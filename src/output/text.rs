@@ -8,7 +8,6 @@ use comfy_table::{ContentArrangement, Table};
 use indicatif::DecimalBytes;
 
 use super::Style;
-use crate::spec::Owner;
 
 /// With fewer columns a table would be a heap of letters. A terminal that does not know its size
 /// says 0, as those of CI systems do.
@@ -78,14 +77,6 @@ pub fn age(age: TimeDelta) -> String {
         (minutes, 0, _) => format!("{minutes} min"),
         (_, hours @ 1..48, _) => format!("{hours} h"),
         (_, _, days) => format!("{days} days"),
-    }
-}
-
-/// `shop for anna`; with the instance's name when it has one of its own.
-pub fn who(owner: &Owner) -> String {
-    match owner.instance.as_str() {
-        "main" => format!("{} for {}", owner.project, owner.developer),
-        name => format!("{} for {}, instance {name}", owner.project, owner.developer),
     }
 }
 

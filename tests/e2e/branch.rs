@@ -76,6 +76,7 @@ fn the_database_from_before_the_setting_is_named_once(sandbox: &Sandbox) {
     sandbox.write("devdb.yaml", "project: shop\n");
     sandbox.run(&["up"]).ok();
     sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["up", "--instance", "exp"]).ok();
     sandbox.write("devdb.yaml", "project: shop\nisolation: branch\n");
     let said = "The database from before is the instance main";
     sandbox.run(&["up"]).ok().says(said);
