@@ -7,8 +7,6 @@ mod run;
 
 use std::time::Instant;
 
-use sqlx::PgConnection;
-
 use super::growth::Growth;
 use super::source::{Applied, Stage, Target};
 use crate::db::command_record::{self, CommandLock, CommandRecord};
@@ -112,7 +110,7 @@ impl Tool {
     ///
     /// # Errors
     /// When the connection is lost.
-    pub async fn by_tool(&self, connection: &mut PgConnection) -> Result<Option<ToolRecord>> {
+    pub async fn by_tool(&self, connection: &mut Connection) -> Result<Option<ToolRecord>> {
         match self.stage {
             Stage::Migrations => tool_record::read(connection, &self.label()).await,
             Stage::Seeds => Ok(None),
