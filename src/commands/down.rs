@@ -59,7 +59,7 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         ));
     }
     let message = "deleted the database, its data and its snapshots\n  \
-                   devdb cache clear   also deletes the prepared databases";
+                   devdb cache clear   deletes the prepared databases, which remain";
     Ok(said("down", true, message))
 }
 

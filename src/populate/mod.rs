@@ -165,12 +165,11 @@ async fn with_kept(
             Ok(populated)
         }
         Err(error) => {
-            let is_unchanged = error.is_unchanged();
-            let error =
-                error.note(format!("generation {number} is a copy from before this attempt"));
-            let error = match is_unchanged {
-                true => error,
-                false => error.hint("devdb undo   switches to that copy"),
+            let error = match error.is_unchanged() {
+                true => error.note(format!("generation {number} is a copy of it")),
+                false => error
+                    .note(format!("generation {number} is a copy from before this attempt"))
+                    .hint("devdb undo   switches to that copy"),
             };
             Err(match first {
                 None => error,
