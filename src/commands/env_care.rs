@@ -63,11 +63,14 @@ impl Care {
 }
 
 /// Takes care of the file. A failure is a warning, because the command has done what it should.
-/// After a failed command, for which `outcome` is none, it is not worth one.
+/// After a failed command, for which `outcome` is none, it is not worth one, and the file is not
+/// turned to an instance that the command line names.
 pub fn take(app: &App, care: Care, outcome: Option<&Outcome>) {
-    if care == Care::None {
-        return;
-    }
+    let care = match care {
+        Care::None => return,
+        Care::Update if outcome.is_none() && app.global.instance.is_some() => Care::Tell,
+        care => care,
+    };
     // The command itself has given the warnings about the settings.
     let taken = silent(app).context(Overrides::default(), None).and_then(|context| {
         let context = Context { events: app.events.clone(), ..context };

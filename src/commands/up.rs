@@ -1,18 +1,19 @@
 //! `devdb up`
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::App;
 use crate::cli::{EnvFormat, UpArgs};
-use crate::config::{Overrides, branch};
+use crate::config::{FILE, Overrides, branch, identity};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::instance::{self, Instance, OldGeneration};
 use crate::outcome::{Applied, Fate, How, Outcome, Report, UpReport};
 use crate::plan::{Extent, Plan, Skip};
 use crate::spec::Owner;
-use crate::state::Record;
+use crate::state::{Home, Record};
 
 /// `devdb up`
 pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
@@ -119,19 +120,38 @@ fn tell_of_former_name(context: &Context) {
     }
 }
 
-/// Tells about the database that a deleted checkout has left in this directory.
+/// Tells about databases of other checkouts of this developer: one that was in this directory, and
+/// those of projects that git has moved. git moves only what it knows, and leaves the id behind.
 fn tell_of_former_checkout(context: &Context) {
     let (Some(here), Ok(records)) = (&context.home, context.store.load_all()) else { return };
-    let owner = &context.spec.owner;
-    let was_here = |record: &Record| {
-        record.owner.developer == owner.developer
-            && record.home.as_ref().is_some_and(|home| {
-                home.directory == here.directory && home.checkout != here.checkout
-            })
+    let developer = &context.spec.owner.developer;
+    let of_others = |record: Record| {
+        let home = record.home.filter(|home| home.checkout != here.checkout)?;
+        (record.owner.developer == *developer).then_some(home)
     };
-    if records.iter().flatten().any(was_here) {
+    let homes: Vec<Home> = records.into_iter().flatten().filter_map(of_others).collect();
+    let was_here = |home: &Home| {
+        home.directory == here.directory && !identity::may_be_at(&here.directory, &home.checkout)
+    };
+    if homes.iter().any(was_here) {
         context.events.note(
             "an earlier checkout in this directory has left a database of its own; devdb gc shows it",
         );
+    }
+    let is_left = |directory: &&PathBuf| {
+        identity::share_a_checkout(directory, &here.directory)
+            && !directory.join(FILE).exists()
+            && directory.join(identity::DIRECTORY).exists()
+    };
+    let left: BTreeSet<&PathBuf> =
+        homes.iter().map(|home| &home.directory).filter(is_left).collect();
+    for directory in left {
+        let id = shell_word(&directory.join(identity::DIRECTORY).display().to_string());
+        context.events.note(format!(
+            "{} has no {FILE} now, and its database still exists. If this project was there before, \
+             go back to that database with: devdb down --purge && rm -r {own} && mv {id} . && devdb up",
+            directory.display(),
+            own = identity::DIRECTORY,
+        ));
     }
 }

@@ -104,6 +104,21 @@ pub fn former_names(directory: &Path, name: &str) -> Vec<String> {
     String::from_utf8_lossy(&said.stdout).lines().filter_map(renamed).collect()
 }
 
+/// A branch that has the file, although its directory is not there now: the directory is on another
+/// branch, or left out of a sparse checkout. None when git knows no such branch.
+pub fn with_file(file: &Path) -> Option<String> {
+    let there = file.ancestors().skip(1).find(|above| above.is_dir())?;
+    let below = file.strip_prefix(there).ok()?.to_str()?;
+    let asked = git(there, &["for-each-ref", "--format=%(refname)", BRANCHES]).ok()?;
+    let branches = String::from_utf8(asked.stdout).ok()?;
+    let has = |branch: &&str| {
+        git(there, &["ls-tree", "--name-only", branch, "--", below])
+            .is_ok_and(|listed| listed.status.success() && !listed.stdout.is_empty())
+    };
+    let found = branches.lines().find(has)?;
+    Some(found.strip_prefix(BRANCHES).unwrap_or(found).to_owned())
+}
+
 fn git(directory: &Path, arguments: &[&str]) -> io::Result<Output> {
     Command::new("git")
         // In a container the checkout often belongs to another user, and git would refuse to read

@@ -33,7 +33,8 @@ pub use schema::schema;
 use crate::error::Result;
 use crate::spec::InstanceSpec;
 use decide::Decided;
-use discovery::{FILE, LOCAL_FILE};
+pub use discovery::FILE;
+use discovery::LOCAL_FILE;
 use document::Document;
 use layers::Layers;
 

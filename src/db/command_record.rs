@@ -9,7 +9,7 @@ use super::connect::Address;
 use super::own_tables::{self, COMMANDS};
 use super::server_error;
 use super::session::{self, Session};
-use super::tool_record::ToolRecord;
+use super::tool_record::ByTable;
 use crate::error::{Error, Kind, Result, ResultExt};
 
 /// The key of the advisory lock that a devdb holds while it runs a command: `devdb` in ASCII, then
@@ -29,12 +29,12 @@ pub struct CommandRecord {
     pub inputs: BTreeMap<String, String>,
     /// What the tool itself had recorded after the last run. None when devdb cannot read that, and
     /// for an older devdb.
-    pub tool: Option<ToolRecord>,
+    pub tool: Option<ByTable>,
 }
 
 impl CommandRecord {
     /// What the tool had applied after the last run and lacks `now`.
-    pub fn taken_back(&self, now: Option<&ToolRecord>) -> Vec<String> {
+    pub fn taken_back(&self, now: Option<&ByTable>) -> Vec<String> {
         self.tool.as_ref().map(|then| then.taken_back(now)).unwrap_or_default()
     }
 }

@@ -1,5 +1,7 @@
 //! Reads which migrations another tool has recorded as applied, in the table of that tool.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -15,15 +17,31 @@ pub enum ToolRecord {
     At(String),
 }
 
-impl ToolRecord {
+/// What one table of a tool records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByTable {
+    /// The table, with its schema.
+    pub table: String,
+    /// What it records.
+    pub record: ToolRecord,
+}
+
+impl ByTable {
     /// What this record has that the record of `now` lacks: the tool, or an older dump, has taken it
-    /// back.
-    pub fn taken_back(&self, now: Option<&ToolRecord>) -> Vec<String> {
-        match (self, now) {
+    /// back. A tool may have gone on by itself, and versions that are no numbers do not tell whether
+    /// it did.
+    pub fn taken_back(&self, now: Option<&ByTable>) -> Vec<String> {
+        let now = now.filter(|now| now.table == self.table).map(|now| &now.record);
+        match (&self.record, now) {
             (ToolRecord::Applied(then), Some(ToolRecord::Applied(now))) => {
+                let now: HashSet<&String> = now.iter().collect();
                 then.iter().filter(|name| !now.contains(name)).cloned().collect()
             }
-            (ToolRecord::At(then), Some(ToolRecord::At(now))) if then == now => Vec::new(),
+            (ToolRecord::At(then), Some(ToolRecord::At(now))) => {
+                let number = |version: &str| version.parse::<u128>().ok();
+                let is_back = number(now).zip(number(then)).is_some_and(|(now, then)| now < then);
+                is_back.then(|| then.clone()).into_iter().collect()
+            }
             (ToolRecord::Applied(then), _) => then.clone(),
             (ToolRecord::At(then), _) => vec![then.clone()],
         }
@@ -162,12 +180,17 @@ const TABLES: &[Table] = &[
     list("rambler", "migrations", &["migration"], "migration", "ORDER BY migration"),
 ];
 
-/// Reads what the tool of `command` has recorded. None when devdb knows no table in the database
-/// that such a tool makes.
+/// Reads what the tool of `command` has recorded, from the table that was `known` before, if that is
+/// still there: an application may have tables of that name in other schemas. None when devdb knows no
+/// table in the database that such a tool makes.
 ///
 /// # Errors
 /// `Unexpected` when the connection is lost.
-pub async fn read(connection: &mut PgConnection, command: &str) -> Result<Option<ToolRecord>> {
+pub async fn read(
+    connection: &mut PgConnection,
+    command: &str,
+    known: Option<&str>,
+) -> Result<Option<ByTable>> {
     let failed = || "cannot read which migrations another tool has applied".to_owned();
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
     let found: Vec<Found> = sqlx::query_as(
@@ -183,8 +206,12 @@ pub async fn read(connection: &mut PgConnection, command: &str) -> Result<Option
     .fetch_all(&mut *connection)
     .await
     .or_fail(Kind::Unexpected, failed)?;
-    let Some((table, found)) = choose(&found, command) else { return Ok(None) };
-    let place = format!("{}.{}", quote(&found.schema), quote(&found.name));
+    let place = |found: &Found| format!("{}.{}", quote(&found.schema), quote(&found.name));
+    let (known, others): (Vec<Found>, Vec<Found>) =
+        found.into_iter().partition(|found| known.is_some_and(|known| known == place(found)));
+    let chosen = choose(&known, command).or_else(|| choose(&others, command));
+    let Some((table, found)) = chosen else { return Ok(None) };
+    let place = place(found);
     let rest = table.rest.replace("{table}", &place);
     let query = format!("SELECT {} FROM {place} {rest}", table.what);
     let read = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await;
@@ -194,11 +221,12 @@ pub async fn read(connection: &mut PgConnection, command: &str) -> Result<Option
         Err(sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. }) => return Ok(None),
         Err(error) => return Err(error).or_fail(Kind::Unexpected, failed),
     };
-    Ok(match table.is_list {
-        true => Some(ToolRecord::Applied(rows)),
-        false if rows.is_empty() => None,
-        false => Some(ToolRecord::At(rows.join(", "))),
-    })
+    let record = match table.is_list {
+        true => ToolRecord::Applied(rows),
+        false if rows.is_empty() => return Ok(None),
+        false => ToolRecord::At(rows.join(", ")),
+    };
+    Ok(Some(ByTable { table: place, record }))
 }
 
 /// A table of the database.
@@ -221,4 +249,34 @@ fn choose<'a>(found: &'a [Found], command: &str) -> Option<(&'static Table, &'a 
         })
     };
     fitting().find(|(table, _)| command.contains(table.tool)).or_else(|| fitting().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(version: &str) -> ByTable {
+        ByTable { table: "public.versions".into(), record: ToolRecord::At(version.into()) }
+    }
+
+    fn applied(table: &str, names: &[&str]) -> ByTable {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        ByTable { table: table.into(), record: ToolRecord::Applied(names) }
+    }
+
+    #[test]
+    fn what_a_tool_lacks_now_was_taken_back_and_what_is_new_was_not() {
+        let then = applied("public.migrations", &["1", "2"]);
+        let back = |now: Option<ByTable>| then.taken_back(now.as_ref());
+        assert_eq!(back(Some(applied("public.migrations", &["2", "1", "3"]))), [""; 0]);
+        assert_eq!(back(Some(applied("public.migrations", &["1"]))), ["2"]);
+        assert_eq!(back(Some(applied("tenant.migrations", &["1", "2"]))), ["1", "2"]);
+        assert_eq!(back(None), ["1", "2"]);
+        for (then, now, is_back) in [("5", "6", false), ("5", "5", false), ("10", "9", true)] {
+            let found = at(then).taken_back(Some(&at(now)));
+            assert_eq!(!found.is_empty(), is_back, "{then} {now}");
+        }
+        let heads = at("ab12, cd34").taken_back(Some(&at("cd34, ab12")));
+        assert_eq!(heads, [""; 0], "the order says nothing");
+    }
 }

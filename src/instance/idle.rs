@@ -77,7 +77,8 @@ pub async fn stop_when_idle(context: &Context, patience: Duration, launch: &str)
             continue;
         }
         // A devdb that works on the instance uses it.
-        match Instance::try_open(context)? {
+        // The settings are those of its start; the record has what counts now.
+        match Instance::try_open(&context.of_record(&record))? {
             Some(mut instance) => return instance.stop().await.map(drop),
             None => clients = Clients::default(),
         }

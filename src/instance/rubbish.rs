@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::tidy::{is_recorded, server_to_keep};
 use super::{Instance, retention};
-use crate::config::{branch, identity};
+use crate::config::{FILE, branch, identity};
 use crate::context::Context;
 use crate::engine::{Engine, Generation, Role, Server};
 use crate::error::Result;
@@ -53,7 +53,10 @@ impl Homes {
             return match noted.presence() {
                 Presence::NotMounted => Usefulness::Unclear(WhySkipped::NotMounted { directory }),
                 Presence::There => Usefulness::Gone(Reason::CheckoutGone),
-                Presence::Gone => Usefulness::Gone(Reason::DirectoryGone),
+                Presence::Gone => match branch::with_file(&directory.join(FILE)) {
+                    Some(branch) => Usefulness::Unclear(WhySkipped::OnBranch { branch, directory }),
+                    None => Usefulness::Gone(Reason::DirectoryGone),
+                },
             };
         };
         let (directory, branch) = (&home.directory, &record.owner.instance);

@@ -131,6 +131,13 @@ pub enum WhySkipped {
         /// The directory of its project.
         directory: PathBuf,
     },
+    /// Its project is not in the checkout now, and a branch has it.
+    OnBranch {
+        /// The branch.
+        branch: String,
+        /// The directory of its project.
+        directory: PathBuf,
+    },
     /// Its branch was renamed, and the data may be needed under the new name.
     Renamed {
         /// The new name of the branch.

@@ -34,6 +34,9 @@ fn why_skipped(skipped: &Skipped) -> String {
         WhySkipped::NotMounted { directory } => {
             format!("{} is on a file system that is not mounted", directory.display())
         }
+        WhySkipped::OnBranch { branch, directory } => {
+            format!("{} is not there now, but the branch {branch} has it", directory.display())
+        }
         WhySkipped::Renamed { to, directory } => {
             // Typed anywhere, they are about that directory and that database.
             let devdb = format!("devdb -C {}", shell_word(&directory.display().to_string()));

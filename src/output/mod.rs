@@ -118,6 +118,12 @@ impl Output {
     /// When it cannot be written; a closed pipe is no error.
     pub fn error(&self, error: &Error) -> io::Result<()> {
         self.progress.clear();
+        let written = self.write_error(error);
+        self.progress.show_what_follows();
+        written
+    }
+
+    fn write_error(&self, error: &Error) -> io::Result<()> {
         match self.format {
             Format::Human => {
                 let color = self.progress.style();

@@ -2,7 +2,7 @@
 //! tools know themselves which of their files are applied.
 
 use super::chain::{KeyPart, Link};
-use super::command::{Drift, Recorded, Tool};
+use super::command::{self, Drift, Recorded, Tool};
 use super::source::{Applied, ByTool, Insist, Kind, Stage, Standing, Target};
 use crate::db::connect::Connection;
 use crate::db::tool_record::ToolRecord;
@@ -35,20 +35,19 @@ impl Kind for MigrationCommand {
     }
 
     async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
-        let label = self.0.label();
-        let found = self.0.recorded(connection).await?;
-        let record = self.0.by_tool(connection).await?;
-        let drift = self.0.drift(connection, record.as_ref()).await?;
-        let (applied, at, is_counted) = match record {
+        let command::Standing { recorded, by_tool, drift, taken_back } =
+            self.0.standing(connection).await?;
+        let (applied, at, is_counted) = match by_tool {
             Some(ToolRecord::Applied(names)) => (names, None, true),
             Some(ToolRecord::At(version)) => (Vec::new(), Some(version), false),
             None => (Vec::new(), None, false),
         };
-        let Drift { changed, missing, taken_back } = drift;
-        let is_current = found == Recorded::Current && taken_back.is_empty();
-        let pending = if is_current { Vec::new() } else { vec![label.clone()] };
-        let has_run = found != Recorded::Never;
-        let tool = ByTool { command: label, has_run, is_counted, at, taken_back };
+        let command = self.0.label();
+        let is_current = recorded == Recorded::Current && taken_back.is_empty();
+        let pending = if is_current { Vec::new() } else { vec![command.clone()] };
+        let has_run = recorded != Recorded::Never;
+        let tool = ByTool { command, has_run, is_counted, at, taken_back };
+        let Drift { changed, missing } = drift;
         Ok(Standing { applied, pending, changed, missing, tool: Some(tool), ..Standing::default() })
     }
 

@@ -14,6 +14,7 @@ use crate::sandbox::{On, Ran, Sandbox, eventually, finish, psql, spawn};
 crate::on_both_engines!(
     instances_of_gone_branches_are_shown_and_then_removed_and_only_they,
     instances_of_gone_directories_are_shown_and_then_removed_and_moved_ones_are_not,
+    a_project_that_git_moved_or_left_out_is_not_forgotten,
     former_generations_are_kept_as_long_as_was_promised,
     room_is_made_by_the_oldest_and_a_command_says_so_before,
     an_expired_generation_is_shown_and_then_removed_and_only_it,
@@ -21,6 +22,70 @@ crate::on_both_engines!(
     a_checkout_that_was_cloned_again_is_told_of_and_gone,
     a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back,
 );
+
+/// Below the top of a checkout: git moves only what it knows, and a branch may lack the project.
+fn a_project_that_git_moved_or_left_out_is_not_forgotten(sandbox: &Sandbox) {
+    let (top, pay) = (sandbox.path("mono"), sandbox.path("mono/services/pay"));
+    let payments = sandbox.path("mono/services/payments");
+    fs::create_dir_all(pay.join("migrations")).unwrap();
+    fs::write(pay.join("devdb.yaml"), "project: pay\n").unwrap();
+    fs::write(pay.join("migrations/20260101000000_t.sql"), "create table t (n int);\n").unwrap();
+    git(&top, &["init", "-q", "-b", "main"]);
+    git(&top, &["commit", "-q", "--allow-empty", "-m", "nothing yet"]);
+    git(&top, &["branch", "without"]);
+    git(&top, &["add", "."]);
+    git(&top, &["commit", "-q", "-m", "all"]);
+    sandbox.run_in(&pay, &["up"]).ok();
+    sandbox.run_in(&pay, &["psql", "-qc", "insert into t values (42)"]).ok();
+    let rows = |directory: &Path| {
+        sandbox
+            .run_in(directory, &["psql", "-XAtqc", "select string_agg(n::text, ',') from t"])
+            .line()
+    };
+    let nothing = |ran: Ran| ran.ok().says("nothing to remove");
+
+    // On a branch that lacks the project, and after git has removed what it ignores.
+    git(&top, &["switch", "-q", "without"]);
+    nothing(sandbox.run_in(&sandbox.work(), &["gc", "--yes"]));
+    git(&top, &["clean", "-xfdq"]);
+    let spared = nothing(sandbox.run_in(&sandbox.work(), &["gc", "--yes"]));
+    spared.says("is not there now, but the branch main has it");
+    git(&top, &["switch", "-q", "main"]);
+    sandbox.run_in(&pay, &["up"]).ok();
+    assert_eq!(rows(&pay), "42");
+
+    // As after a pull: the id stays behind.
+    git(&top, &["switch", "-q", "-c", "moved"]);
+    fs::create_dir_all(&payments).unwrap();
+    git(&top, &["mv", "services/pay/devdb.yaml", "services/pay/migrations", "services/payments/"]);
+    git(&top, &["commit", "-q", "-m", "moved"]);
+    let told = sandbox.run_in(&payments, &["up"]).ok().says("services/pay has no devdb.yaml now");
+    assert_eq!(rows(&payments), "");
+    let way = told.stderr.split("with: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let way = way.replace("--purge", "--purge --yes");
+    for command in way.split(" && ") {
+        match command.strip_prefix("devdb ") {
+            Some(arguments) => {
+                let arguments: Vec<&str> = arguments.split(' ').collect();
+                sandbox.run_in(&payments, &arguments).ok();
+            }
+            None => {
+                let mut shell = std::process::Command::new("sh");
+                shell.args(["-c", command]).current_dir(&payments);
+                finish(shell).ok();
+            }
+        }
+    }
+    assert_eq!(rows(&payments), "42");
+
+    // With all that is in it.
+    let paid = sandbox.path("mono/services/paid");
+    fs::rename(&payments, &paid).unwrap();
+    sandbox.run_in(&paid, &["up"]).ok().says("was moved here");
+    assert_eq!(rows(&paid), "42");
+    nothing(sandbox.run_in(&sandbox.work(), &["gc", "--yes"]));
+    sandbox.run_in(&paid, &["down", "--purge", "--yes"]).ok();
+}
 
 fn found(ran: &Ran) -> Vec<Value> {
     ran.json()["result"]["found"].as_array().unwrap().clone()

@@ -10,8 +10,8 @@
 //!
 //! The record also holds the path of the directory that got the id. When devdb finds the record at
 //! another path:
-//! - If the directory at the recorded path still has the same id, the present directory is a copy
-//!   and gets a new id.
+//! - If the directory at the recorded path is still a project and has the same id, the present
+//!   directory is a copy and gets a new id.
 //! - Otherwise the directory was moved, and devdb records the new path.
 //!
 //! devdb does not run git for this: it reads `.git` itself, which takes microseconds.
@@ -27,8 +27,12 @@ use uuid::Uuid;
 
 use super::Environment;
 use crate::error::{Kind, Result, ResultExt};
-use places::{Places, names};
+use git::Found;
+use places::{Places, names, original};
 use record::{Record, Store};
+
+/// The directory in a project that holds its id, where git's directory does not.
+pub const DIRECTORY: &str = ".devdb";
 
 /// The namespace of devdb's uuids of version 5.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6465_7664_622e_4a1b_9c5e_7072_6f6a_6563);
@@ -78,13 +82,24 @@ pub fn project_id(root: &Path, data_dir: &Path, environment: &Environment) -> Re
 pub fn may_be_at(directory: &Path, checkout: &str) -> bool {
     let places = Places::of(directory);
     let mut here = places.all().filter(|record| record.path == directory).peekable();
-    here.peek().is_none() || here.any(|record| record.id.to_string() == checkout)
+    places.lost.is_some()
+        || here.peek().is_none()
+        || here.any(|record| record.id.to_string() == checkout)
+}
+
+/// Whether two directories, which need not exist, are in one checkout.
+pub fn share_a_checkout(one: &Path, other: &Path) -> bool {
+    let top = |directory: &Path| match git::find(directory) {
+        Found::Checkout { work_tree, .. } => Some(work_tree),
+        Found::Lost { .. } | Found::Nothing => None,
+    };
+    top(one).is_some_and(|top_of_one| Some(top_of_one) == top(other))
 }
 
 /// The project's id for a directory whose checkout has one already. Changes nothing.
 pub fn known(directory: &Path, environment: &Environment) -> Option<String> {
     let places = Places::of(directory);
-    let (_, record) = places.find(directory).ok().flatten()?;
+    let (_, record) = places.find().ok().flatten()?;
     (record.path == directory).then(|| for_job(record.id, environment))
 }
 
@@ -113,7 +128,7 @@ fn for_job(id: Uuid, environment: &Environment) -> String {
 /// The recorded id. None when there is none and none can be written.
 fn recorded(root: &Path, notes: &mut Vec<String>) -> Result<Option<Uuid>> {
     let places = Places::of(root);
-    let found = match places.find(root)? {
+    let found = match places.find()? {
         Some(found) => Some(found),
         None => {
             let created = places.create(root)?;
@@ -169,7 +184,7 @@ fn here(
     let new = Record::new(root);
     // A copied worktree shares the git directory with its original. The original's record must
     // stay.
-    let written = match store.path() == original {
+    let written = match original.holds(store.path()) {
         true => places.own().create(new),
         false => store.replace(&new).map(|()| new),
     };
@@ -185,17 +200,6 @@ fn here(
 fn is_same_directory(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino())).ok();
     identity(one).is_some_and(|found| Some(found) == identity(other))
-}
-
-/// The file with the identity of the recorded directory, if that still has the same id. A record
-/// there that cannot be read is an error only for that project.
-fn original(record: &Record) -> Option<PathBuf> {
-    if !record.path.is_dir() {
-        return None;
-    }
-    let places = Places::of(&record.path);
-    let (store, found) = places.find(&record.path).ok().flatten()?;
-    (found.id == record.id).then(|| store.path().to_owned())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::FILE;
 use super::git::{self, Found};
 use super::is_same_directory;
 use super::record::{NotWritten, Record, Store};
@@ -37,31 +38,22 @@ impl Places {
         }
     }
 
-    /// The record that counts, and its place.
-    ///
-    /// At the top of a checkout that is the one in the git directory when it names this directory:
-    /// another one may be from a time when git's directory was not there. When it names another
-    /// directory, the one in `.devdb` counts, because only that tells a copied worktree from its
-    /// original: the `.git` files of both lead to the same git directory.
+    /// The record that counts, and its place: the one in the directory itself, because only that
+    /// tells a copied worktree from its original (the `.git` files of both lead to the same git
+    /// directory), and moves with a directory below the top of a checkout. A makeshift one gives way.
     ///
     /// # Errors
     /// `Config` when a record cannot be read.
-    pub fn find(&self, root: &Path) -> Result<Option<(&Store, Record)>> {
-        let in_git = || match &self.git {
-            Some(store) => Ok(store.read()?.map(|record| (store, record))),
-            None => Ok(None),
+    pub fn find(&self) -> Result<Option<(&Store, Record)>> {
+        let own = self.own.read()?.map(|record| (&self.own, record));
+        if own.as_ref().is_some_and(|(_, record)| !record.is_makeshift) {
+            return Ok(own);
+        }
+        let in_git = match &self.git {
+            Some(store) => store.read()?.map(|record| (store, record)),
+            None => None,
         };
-        if self.is_below {
-            return Ok(match self.own.read()? {
-                Some(record) => Some((&self.own, record)),
-                None => in_git()?,
-            });
-        }
-        let in_git = in_git()?;
-        if in_git.as_ref().is_some_and(|(_, record)| names(record, root)) {
-            return Ok(in_git);
-        }
-        Ok(self.own.read()?.map(|record| (&self.own, record)).or(in_git))
+        Ok(in_git.or(own))
     }
 
     /// Every readable record.
@@ -79,8 +71,10 @@ impl Places {
         if self.is_below {
             places.reverse();
         }
+        let mut new = Record::new(root);
+        new.is_makeshift = self.lost.is_some();
         for store in places {
-            match store.create(Record::new(root)) {
+            match store.create(new.clone()) {
                 Ok(record) => return Ok(Some((store, record))),
                 Err(NotWritten { cannot_write: true, .. }) => {}
                 Err(failure) => return Err(failure.error),
@@ -97,11 +91,17 @@ impl Places {
     /// Makes both places of a directory below the top of a checkout hold its record, as far as they
     /// can be written.
     pub fn keep_both(&self, record: &Record) {
-        let Some(git) = self.git.as_ref().filter(|_| self.is_below) else { return };
+        let Some(git) = self.git.as_ref().filter(|_| self.is_below && !record.is_makeshift) else {
+            return;
+        };
         for store in [&self.own, git] {
             match store.read() {
                 Ok(None) => drop(store.create(record.clone())),
-                Ok(Some(there)) if !there.is_of(record) && !self.is_of_another(&there, record) => {
+                Ok(Some(there))
+                    if !there.is_of(record)
+                        && !there.is_makeshift
+                        && !self.is_of_another(&there, record) =>
+                {
                     let _lock = store.lock();
                     drop(store.replace(record));
                 }
@@ -113,12 +113,14 @@ impl Places {
     /// Whether the git directory's record belongs to a directory that shares this git directory, as
     /// the original of a copied worktree does.
     fn is_of_another(&self, there: &Record, record: &Record) -> bool {
-        if there.path == record.path || !there.path.is_dir() {
-            return false;
-        }
-        let other = Places::of(&there.path);
-        let path = |places: &Places| places.git.as_ref().map(|git| git.path().to_owned());
-        path(&other) == path(self) && other.all().any(|found| found.id == there.id)
+        let is_same = |git: &Store| self.holds(git.path());
+        let other = (there.path != record.path).then(|| original(there)).flatten();
+        other.is_some_and(|other| other.git.as_ref().is_some_and(is_same))
+    }
+
+    /// Whether one of these places is this file.
+    pub fn holds(&self, file: &Path) -> bool {
+        self.git.iter().chain([&self.own]).any(|store| store.path() == file)
     }
 
     /// Forgets what the git directory has of a directory that was moved from here.
@@ -130,6 +132,17 @@ impl Places {
             git.remove();
         }
     }
+}
+
+/// The places of the recorded directory, if that is still a project and has the same id. A record
+/// there that cannot be read is an error only for that project.
+pub fn original(record: &Record) -> Option<Places> {
+    if !record.path.join(FILE).is_file() {
+        return None;
+    }
+    let places = Places::of(&record.path);
+    let (_, found) = places.find().ok().flatten()?;
+    (found.id == record.id).then_some(places)
 }
 
 /// Whether a record names this directory.

@@ -23,12 +23,21 @@ pub struct Record {
     /// The directory, without symbolic links.
     pub path: PathBuf,
     created: DateTime<Utc>,
+    /// Whether it was made while git's directory was not there. It gives way to a record in that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_makeshift: bool,
 }
 
 impl Record {
     /// A new id for the directory `path`.
     pub fn new(path: &Path) -> Self {
-        Record { schema: SCHEMA, id: Uuid::new_v4(), path: path.to_owned(), created: Utc::now() }
+        Record {
+            schema: SCHEMA,
+            id: Uuid::new_v4(),
+            path: path.to_owned(),
+            created: Utc::now(),
+            is_makeshift: false,
+        }
     }
 
     /// Whether another record gives the same directory the same id.
@@ -81,7 +90,7 @@ impl Store {
 
     /// The place in the project's own directory.
     pub fn own(root: &Path) -> Self {
-        Store::new(root.join(".devdb"), "identity.json", Where::Project)
+        Store::new(root.join(super::DIRECTORY), "identity.json", Where::Project)
     }
 
     /// The place in devdb's data directory.

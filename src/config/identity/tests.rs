@@ -6,6 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::FILE;
 
 struct World {
     directory: TempDir,
@@ -24,6 +25,7 @@ impl World {
     fn plain(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(FILE), "").unwrap();
         path
     }
 
@@ -133,6 +135,7 @@ fn worktrees_clones_and_copied_worktrees_are_projects_of_their_own() {
     run("git", &["worktree", "add", "-q", "../tree"], &main);
     run("git", &["clone", "-q", "main", "clone"], &world.path(""));
     let tree = world.path("tree");
+    fs::write(tree.join(FILE), "").unwrap();
     let id = world.id(&tree);
     copy(&tree, &world.path("copied-tree"));
     let roots = [main, tree.clone(), world.path("clone"), world.path("copied-tree")];
@@ -168,6 +171,25 @@ fn a_worktree_without_its_git_directory_is_itself_again_when_that_is_back() {
     assert_eq!(world.id(&tree), id);
     assert!([&id, &lost.id].iter().all(|id| may_be_at(&tree, id)), "gc removes neither");
     assert!(!may_be_at(&tree, &Uuid::new_v4().to_string()));
+    // So it is with a project below the top, of which only git's directory knows.
+    let below = world.plain("tree/api");
+    let of_below = world.id(&below);
+    fs::remove_dir_all(below.join(".devdb")).unwrap();
+    fs::rename(&main, world.path("away")).unwrap();
+    assert_ne!(world.id(&below), of_below);
+    assert!(may_be_at(&below, &of_below), "nobody can tell");
+    fs::rename(world.path("away"), &main).unwrap();
+    assert_eq!(world.id(&below), of_below);
+    assert_eq!(world.id(&below), of_below);
+    // And when both have moved.
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    let (main2, tree2) = (world.path("elsewhere/main"), world.path("elsewhere/tree"));
+    fs::rename(&main, &main2).unwrap();
+    fs::rename(&tree, &tree2).unwrap();
+    assert_ne!(world.id(&tree2), id);
+    let dot_git = format!("gitdir: {}\n", main2.join(".git/worktrees/tree").display());
+    fs::write(tree2.join(".git"), dot_git).unwrap();
+    assert_eq!(world.id(&tree2), id);
 }
 
 #[test]
@@ -180,6 +202,11 @@ fn a_project_below_the_top_of_a_checkout_moves_with_its_directory() {
     let moved = world.of(&new);
     assert_eq!(moved.id, id);
     assert!(moved.notes[0].contains("was moved here from"), "{moved:?}");
+    // What git does not move has stayed, or something else is there now.
+    fs::create_dir(&old).unwrap();
+    fs::write(old.join(".env"), "").unwrap();
+    assert_eq!(world.of(&new), Identity { notes: Vec::new(), ..moved });
+    fs::remove_dir_all(&old).unwrap();
     // Another project takes the old place, with an id of its own.
     let web = world.id(&world.plain("a/web"));
     fs::rename(world.path("a/web"), &old).unwrap();
@@ -209,8 +236,28 @@ fn a_project_below_the_top_of_a_checkout_moves_with_its_directory() {
     let id = world.id(&world.plain("tree/api"));
     copy(&tree, &world.path("tree2"));
     assert_ne!(world.id(&world.path("tree2/api")), id);
+    fs::remove_dir_all(world.path("tree2/api/.devdb")).unwrap();
+    assert_ne!(world.id(&world.path("tree2/api")), id);
     fs::remove_dir_all(world.path("tree/api/.devdb")).unwrap();
     assert_eq!(world.id(&world.path("tree/api")), id);
+}
+
+/// The `.git` files of both lead to the same git directory.
+#[test]
+fn a_copied_worktree_stays_a_copy_in_its_originals_place() {
+    let world = World::new();
+    let main = world.checkout("main");
+    fs::create_dir_all(main.join(".git/worktrees/tree")).unwrap();
+    fs::write(main.join(".git/worktrees/tree/HEAD"), "ref: refs/heads/tree\n").unwrap();
+    let (tree, copied) = (world.plain("tree"), world.path("copied"));
+    fs::write(tree.join(".git"), "gitdir: ../main/.git/worktrees/tree\n").unwrap();
+    let id = world.id(&tree);
+    copy(&tree, &copied);
+    let of_copy = world.id(&copied);
+    assert_ne!(of_copy, id);
+    fs::rename(&tree, world.path("old")).unwrap();
+    fs::rename(&copied, &tree).unwrap();
+    assert_eq!(world.id(&tree), of_copy);
 }
 
 #[test]

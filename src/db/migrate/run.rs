@@ -196,7 +196,10 @@ async fn apply(
         transaction.commit().await.map_err(Failure::Record)?;
     }
     let took = start.elapsed();
-    records.set_time(connection, file, took).await?;
+    // It is applied and recorded. Nobody needs its time.
+    if let Err(error) = records.set_time(connection, file, took).await {
+        tracing::debug!("the time of {} is not recorded: {error}", file.source.label);
+    }
     Ok(took)
 }
 
@@ -266,15 +269,14 @@ impl Records {
         connection: &mut PgConnection,
         file: &MigrationFile,
         took: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), sqlx::Error> {
         let update = format!("UPDATE {} SET execution_time = $1 WHERE version = $2", self.table);
         sqlx::query(AssertSqlSafe(update))
             .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
             .bind(file.version())
             .execute(connection)
             .await
-            .map_err(Failure::Record)?;
-        Ok(())
+            .map(drop)
     }
 }
 
@@ -309,7 +311,10 @@ impl Failure {
         let leftovers = self.leftovers(file);
         let left = pending - earlier;
         let are = if left == 1 { "is" } else { "are" };
-        if earlier == 0 && leftovers.is_empty() {
+        // A lost connection may have committed, and so may a statement without a transaction.
+        let is_rolled_back =
+            !file.migration.no_tx && !matches!(self, Failure::Record(_)) && leftovers.is_empty();
+        if earlier == 0 && is_rolled_back {
             let migrations = if left == 1 { "migration" } else { "migrations" };
             return failure
                 .unchanged()

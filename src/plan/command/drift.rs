@@ -20,8 +20,6 @@ pub struct Drift {
     pub changed: Vec<String>,
     /// The applied files that do not exist any more.
     pub missing: Vec<String>,
-    /// The migrations that the tool had applied and has not any more.
-    pub taken_back: Vec<String>,
 }
 
 impl Drift {

@@ -12,7 +12,7 @@ use super::source::{Applied, Stage, Target};
 use crate::db::command_record::{self, CommandLock, CommandRecord};
 use crate::db::connect::{Connection, Counting};
 use crate::db::inspect;
-use crate::db::tool_record::{self, ToolRecord};
+use crate::db::tool_record::{self, ByTable, ToolRecord};
 use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::spec::{ToolCommand, digest};
@@ -29,6 +29,18 @@ pub(super) enum Recorded {
     Changed,
     /// The command was run as it is now.
     Current,
+}
+
+/// How a database stands with a command that migrates.
+pub(super) struct Standing {
+    /// What the database has recorded about the command.
+    pub recorded: Recorded,
+    /// What the tool itself has recorded.
+    pub by_tool: Option<ToolRecord>,
+    /// The migrations whose files changed or went.
+    pub drift: Drift,
+    /// The migrations that the tool had applied and has not any more.
+    pub taken_back: Vec<String>,
 }
 
 /// Another tool's command, with the fingerprint of its inputs.
@@ -87,32 +99,31 @@ impl Tool {
         Ok(self.compare(found.as_ref()))
     }
 
-    /// Compares what the command had applied after its last run with the files of now, and with
-    /// what the tool itself has recorded now, which is `record`.
+    /// Compares a database with the command and its inputs.
     ///
     /// # Errors
     /// As [`Tool::recorded`].
-    pub async fn drift(
-        &self,
-        connection: &mut Connection,
-        record: Option<&ToolRecord>,
-    ) -> Result<Drift> {
+    pub async fn standing(&self, connection: &mut Connection) -> Result<Standing> {
         let found = command_record::recorded(connection, self.stage.as_str()).await?;
+        let by_tool = self.by_tool(connection, found.as_ref()).await?;
+        let recorded = self.compare(found.as_ref());
         let found = found.unwrap_or_default();
-        Ok(Drift {
-            taken_back: found.taken_back(record),
-            ..Drift::between(&found.inputs, &self.inputs.files, record)
-        })
+        let record = by_tool.as_ref().map(|found| &found.record);
+        let drift = Drift::between(&found.inputs, &self.inputs.files, record);
+        let taken_back = found.taken_back(by_tool.as_ref());
+        Ok(Standing { recorded, by_tool: by_tool.map(|found| found.record), drift, taken_back })
     }
 
     /// What the tool itself has recorded. None for a command that seeds, and for a tool that devdb
     /// does not know.
-    ///
-    /// # Errors
-    /// When the connection is lost.
-    pub async fn by_tool(&self, connection: &mut Connection) -> Result<Option<ToolRecord>> {
+    async fn by_tool(
+        &self,
+        connection: &mut Connection,
+        found: Option<&CommandRecord>,
+    ) -> Result<Option<ByTable>> {
+        let known = found.and_then(|found| found.tool.as_ref()).map(|tool| tool.table.as_str());
         match self.stage {
-            Stage::Migrations => tool_record::read(connection, &self.label()).await,
+            Stage::Migrations => tool_record::read(connection, &self.label(), known).await,
             Stage::Seeds => Ok(None),
         }
     }
@@ -136,14 +147,15 @@ impl Tool {
     ) -> Result<Applied> {
         let mut lock = CommandLock::take(target.address).await?;
         let found = lock.recorded(self.stage.as_str()).await?;
-        let by_tool = self.by_tool(lock.connection()).await?;
+        let by_tool = self.by_tool(lock.connection(), found.as_ref()).await?;
         let taken_back = found.as_ref().map(|found| found.taken_back(by_tool.as_ref()));
         let is_whole = taken_back.is_none_or(|taken_back| taken_back.is_empty());
         if is_whole && !is_due(self.compare(found.as_ref())) {
             return Ok(Applied::default());
         }
-        let before = found.map(|found| found.inputs).unwrap_or_default();
-        let drift = Drift::between(&before, &self.inputs.files, by_tool.as_ref());
+        let before = found.unwrap_or_default();
+        let record = by_tool.as_ref().map(|found| &found.record);
+        let drift = Drift::between(&before.inputs, &self.inputs.files, record);
         // The server refuses a login that turns the counting off for a role that may not, and the
         // command may log in as any role.
         let counting = match inspect::has_limited_logins(lock.connection()).await? {
@@ -154,9 +166,9 @@ impl Tool {
         let events = target.events;
         let begun = Instant::now();
         self.run(&Target { address: &address, ..target }).await?;
-        let inputs = drift.recorded(&before, &self.inputs.files);
+        let inputs = drift.recorded(&before.inputs, &self.inputs.files);
         let fingerprint = self.inputs.fingerprint.clone();
-        let tool = self.by_tool(lock.connection()).await?;
+        let tool = self.by_tool(lock.connection(), Some(&before)).await?;
         let record = CommandRecord { fingerprint, inputs, tool };
         lock.record(self.stage.as_str(), &self.label(), &record).await?;
         let took = begun.elapsed();
