@@ -10,8 +10,8 @@
 //!
 //! The record also holds the path of the directory that got the id. When devdb finds the record at
 //! another path:
-//! - If the directory at the recorded path is still a project and has the same id, the present
-//!   directory is a copy and gets a new id.
+//! - If the directory at the recorded path still has the same id, the present directory is a copy
+//!   and gets a new id.
 //! - Otherwise the directory was moved, and devdb records the new path.
 //!
 //! devdb does not run git for this: it reads `.git` itself, which takes microseconds.
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::Environment;
 use crate::error::{Kind, Result, ResultExt};
 use git::Found;
-use places::{Places, names, original};
+use places::{Places, names};
 use record::{Record, Store};
 
 /// The directory in a project that holds its id, where git's directory does not.
@@ -168,7 +168,7 @@ fn here(
         None => record,
     };
     let recorded = record.path.display();
-    let Some(original) = original(&record) else {
+    let Some(original) = places.original(&record) else {
         notes.push(format!("the project was moved here from {recorded}: it keeps its databases"));
         let moved = record.moved_to(root);
         return match store.replace(&moved) {

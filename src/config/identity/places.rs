@@ -113,9 +113,36 @@ impl Places {
     /// Whether the git directory's record belongs to a directory that shares this git directory, as
     /// the original of a copied worktree does.
     fn is_of_another(&self, there: &Record, record: &Record) -> bool {
-        let is_same = |git: &Store| self.holds(git.path());
-        let other = (there.path != record.path).then(|| original(there)).flatten();
-        other.is_some_and(|other| other.git.as_ref().is_some_and(is_same))
+        let other = (there.path != record.path).then(|| self.original(there)).flatten();
+        other.is_some_and(|other| self.shares_git(&other))
+    }
+
+    /// The places of the recorded directory, if that has its id still, so that this directory is a
+    /// copy of it. A record there that cannot be read is an error only for that project.
+    ///
+    /// A record in the git directory alone does not prove it: it stays there when a directory below
+    /// the top of the checkout is moved. It does when this directory's own git directory has the
+    /// record as well, because then the whole checkout was copied.
+    pub fn original(&self, record: &Record) -> Option<Places> {
+        let there = Places::of(&record.path);
+        let (store, found) = there.find().ok().flatten()?;
+        let is_copied_whole = || {
+            let in_git = self.git.as_ref().and_then(|git| git.read().ok().flatten());
+            !self.shares_git(&there) && in_git.is_some_and(|here| here.id == record.id)
+        };
+        let is_proved = store.path() == there.own.path()
+            || is_copied_whole()
+            || match there.is_below {
+                true => record.path.join(FILE).is_file(),
+                false => record.path.is_dir(),
+            };
+        (found.id == record.id && is_proved).then_some(there)
+    }
+
+    fn shares_git(&self, other: &Places) -> bool {
+        let file = |places: &Places| places.git.as_ref().map(|git| git.path().to_owned());
+        let directory = |places: &Places| file(places)?.parent().map(Path::to_owned);
+        directory(self).is_some() && directory(self) == directory(other)
     }
 
     /// Whether one of these places is this file.
@@ -132,17 +159,6 @@ impl Places {
             git.remove();
         }
     }
-}
-
-/// The places of the recorded directory, if that is still a project and has the same id. A record
-/// there that cannot be read is an error only for that project.
-pub fn original(record: &Record) -> Option<Places> {
-    if !record.path.join(FILE).is_file() {
-        return None;
-    }
-    let places = Places::of(&record.path);
-    let (_, found) = places.find().ok().flatten()?;
-    (found.id == record.id).then_some(places)
 }
 
 /// Whether a record names this directory.

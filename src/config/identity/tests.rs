@@ -228,6 +228,14 @@ fn a_project_below_the_top_of_a_checkout_moves_with_its_directory() {
     fs::rename(&top, world.path("c")).unwrap();
     fs::remove_dir_all(world.path("c/backend/.devdb")).unwrap();
     assert_eq!(world.id(&world.path("c/backend")), id);
+    // Out of the checkout, and a copy of the whole while the project is on another branch.
+    fs::rename(world.path("c/backend"), world.path("out")).unwrap();
+    assert_eq!(world.id(&world.path("out")), id);
+    let away = world.id(&world.plain("c/away"));
+    fs::remove_dir_all(world.path("c/away")).unwrap();
+    copy(&world.path("c"), &world.path("d"));
+    assert_ne!(world.id(&world.plain("d/away")), away);
+    assert_eq!(world.id(&world.plain("c/away")), away);
     // A copied worktree shares the git directory with its original.
     let tree = world.plain("tree");
     fs::create_dir_all(world.path("c/.git/worktrees/tree")).unwrap();
