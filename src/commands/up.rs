@@ -124,12 +124,13 @@ fn tell_of_former_name(context: &Context) {
 /// those of projects that git has moved. git moves only what it knows, and leaves the id behind.
 fn tell_of_former_checkout(context: &Context) {
     let (Some(here), Ok(records)) = (&context.home, context.store.load_all()) else { return };
-    let developer = &context.spec.owner.developer;
-    let of_others = |record: Record| {
-        let home = record.home.filter(|home| home.checkout != here.checkout)?;
-        (record.owner.developer == *developer).then_some(home)
+    let records: Vec<Record> = records.into_iter().flatten().collect();
+    let owner = &context.spec.owner;
+    let of_others = |record: &Record| {
+        let home = record.home.clone().filter(|home| home.checkout != here.checkout)?;
+        (record.owner.developer == owner.developer).then_some(home)
     };
-    let homes: Vec<Home> = records.into_iter().flatten().filter_map(of_others).collect();
+    let homes: Vec<Home> = records.iter().filter_map(of_others).collect();
     let was_here = |home: &Home| {
         home.directory == here.directory && !identity::may_be_at(&here.directory, &home.checkout)
     };
@@ -138,6 +139,13 @@ fn tell_of_former_checkout(context: &Context) {
             "an earlier checkout in this directory has left a database of its own; devdb gc shows it",
         );
     }
+    let is_new = |record: &Record| {
+        record.owner.project_id != owner.project_id || record.owner.key() == owner.key()
+    };
+    if !records.iter().all(is_new) {
+        // The commands below would take the project's other databases away from it.
+        return;
+    }
     let is_left = |directory: &&PathBuf| {
         identity::share_a_checkout(directory, &here.directory)
             && !directory.join(FILE).exists()
@@ -145,13 +153,16 @@ fn tell_of_former_checkout(context: &Context) {
     };
     let left: BTreeSet<&PathBuf> =
         homes.iter().map(|home| &home.directory).filter(is_left).collect();
+    let shown = |path: &Path| shell_word(&path.display().to_string());
+    let id_in = |directory: &Path| shown(&directory.join(identity::DIRECTORY));
     for directory in left {
-        let id = shell_word(&directory.join(identity::DIRECTORY).display().to_string());
         context.events.note(format!(
             "{} has no {FILE} now, and its database still exists. If this project was there before, \
-             go back to that database with: devdb down --purge && rm -r {own} && mv {id} . && devdb up",
+             go back to that database with: devdb down --purge && rm -r {} && mv {} {} && devdb up",
             directory.display(),
-            own = identity::DIRECTORY,
+            id_in(&here.directory),
+            id_in(directory),
+            shown(&here.directory),
         ));
     }
 }

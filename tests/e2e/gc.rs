@@ -77,6 +77,17 @@ fn a_project_that_git_moved_or_left_out_is_not_forgotten(sandbox: &Sandbox) {
         }
     }
     assert_eq!(rows(&payments), "42");
+    // A project that has a database already is not told to give it up.
+    let gone = sandbox.path("mono/services/gone");
+    fs::create_dir(&gone).unwrap();
+    fs::write(gone.join("devdb.yaml"), "project: gone\n").unwrap();
+    sandbox.run_in(&gone, &["up"]).ok();
+    fs::remove_file(gone.join("devdb.yaml")).unwrap();
+    let second = sandbox.run_in(&payments, &["up", "--instance", "second"]).ok();
+    assert!(!second.stderr.contains("has no devdb.yaml now"), "{}", second.stderr);
+    sandbox.run_in(&payments, &["down", "--purge", "--yes", "--instance", "second"]).ok();
+    fs::write(gone.join("devdb.yaml"), "project: gone\n").unwrap();
+    sandbox.run_in(&gone, &["down", "--purge", "--yes"]).ok();
 
     // With all that is in it.
     let paid = sandbox.path("mono/services/paid");
