@@ -59,7 +59,7 @@ async fn purge(context: &Context, yes: bool) -> Result<Outcome> {
         ));
     }
     let message = "deleted the database, its data and its snapshots\n  \
-                   devdb cache clear   deletes the prepared databases, which remain";
+                   the prepared databases in the cache remain: devdb cache clear deletes them";
     Ok(said("down", true, message))
 }
 

@@ -307,7 +307,9 @@ fn reap(app: &App) -> Option<JoinHandle<()>> {
             golden::sweep(&store, &native).await
         };
         let docker = async { engines.docker().await?.reap().await };
-        for collected in [native.await, docker.await] {
+        // At the same time, because a command that is quick waits for both.
+        let (docker, native) = tokio::join!(docker, native);
+        for collected in [native, docker] {
             if let Err(error) = collected {
                 tracing::debug!("leftovers of a killed command could not be removed: {error}");
             }

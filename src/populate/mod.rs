@@ -166,7 +166,9 @@ async fn with_kept(
         }
         Err(error) => {
             let error = match error.is_unchanged() {
-                true => error.note(format!("generation {number} is a copy of it")),
+                true => error.note(format!(
+                    "generation {number} is a copy of the database, made before this attempt"
+                )),
                 false => error
                     .note(format!("generation {number} is a copy from before this attempt"))
                     .hint("devdb undo   switches to that copy"),
