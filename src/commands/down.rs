@@ -95,6 +95,7 @@ async fn all(context: &Context, args: &DownArgs) -> Result<Outcome> {
         };
         done.note(context, ending.await)?;
     }
+    project::tell_of_unrecorded(context).await;
     match args.purge {
         true => done.outcome("down", "deleted", "there is nothing to remove"),
         false => done.outcome("down", "stopped", "there is nothing to stop"),

@@ -2,7 +2,8 @@
 
 use super::said;
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
+use crate::instance;
 use crate::outcome::Outcome;
 
 /// The contexts of all instances that the developer has of the project, in the order of their names.
@@ -23,6 +24,18 @@ pub fn instances(context: &Context) -> Result<Vec<Context>> {
     }
     found.sort_by(|one, other| one.spec.owner.cmp(&other.spec.owner));
     Ok(found)
+}
+
+/// Tells which instances an engine has without a record here.
+pub async fn tell_of_unrecorded(context: &Context) {
+    for (owner, engine) in instance::unrecorded(context, |_| true).await {
+        context.events.note(format!(
+            "the database {} is on {engine}, but devdb has no record of it here, and left it alone; \
+             devdb up --instance {} makes a record",
+            owner.instance,
+            shell_word(&owner.instance)
+        ));
+    }
 }
 
 /// What became of the instances of a project.

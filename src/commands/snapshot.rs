@@ -116,11 +116,11 @@ async fn restore(
         }
     } else if migrate {
         context.events.note(format!(
-            "the snapshot is older than {}; devdb applies what is missing now",
+            "devdb applies now what the snapshot lacks: {}",
             found.pending.join(", ")
         ));
     }
-    let is_kept = matches!(replaced.fate, Fate::Kept | Fate::ForGood);
+    let is_kept = matches!(replaced.fate, Fate::Kept | Fate::UntilSwap | Fate::ForGood);
     let populated = populate::populate(&context, &address, &plan).await.map_err(|error| {
         let error = error.hint("devdb migrate   tries again; the snapshot itself is restored");
         match is_kept {

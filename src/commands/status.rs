@@ -74,7 +74,10 @@ async fn survey(
 async fn look(context: &Context, plan: Option<&Plan>) -> Result<(StatusReport, Option<Engine>)> {
     let mut report = StatusReport::absent(context.spec.owner.clone());
     let observed = match Observed::look(context).await {
-        Err(error) if error.kind() == Kind::NoInstance => return Ok((report, None)),
+        Err(error) if error.kind() == Kind::NoInstance => {
+            report.trouble = instance::found_without_record(context).await;
+            return Ok((report, None));
+        }
         other => other?,
     };
     describe(context, plan, &observed, &mut report).await?;

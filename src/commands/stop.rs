@@ -30,5 +30,6 @@ async fn all(context: &Context) -> Result<Outcome> {
         let stopping = async { Instance::open(&context).await?.stop().await };
         done.note(&context, stopping.await)?;
     }
+    project::tell_of_unrecorded(context).await;
     done.outcome("stop", "stopped", "no database of this project was running")
 }

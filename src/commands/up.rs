@@ -60,6 +60,7 @@ pub async fn run(app: &App, args: UpArgs) -> Result<Outcome> {
         tell_of_former_name(&context);
         tell_of_former_checkout(&context);
     }
+    tell_of_interim(&context);
     if let Some(file) = env_file {
         super::env::write(&context, &file)?;
         report.env_file = Some(file);
@@ -84,7 +85,7 @@ async fn renew(context: &Context, plan: &Plan, begun: Instant, error: Error) -> 
     };
     drop(instance);
     let way_back = match replaced.fate {
-        Fate::Kept | Fate::ForGood => {
+        Fate::Kept | Fate::UntilSwap | Fate::ForGood => {
             format!("generation {} is kept, and devdb undo goes back to it", replaced.former)
         }
         _ => "nobody had written to it".to_owned(),
@@ -116,6 +117,25 @@ fn tell_of_former_name(context: &Context) {
              devdb down --purge       removes the new, empty database of this branch\n  \
              devdb up --from {}   copies the data",
             shell_word(name)
+        ));
+    }
+}
+
+/// Tells about databases that the directory had while git's directory was not there.
+fn tell_of_interim(context: &Context) {
+    let Some(here) = &context.home else { return };
+    let Some(interim) = identity::interim(&here.directory) else { return };
+    let records = context.store.load_all().unwrap_or_default();
+    let is_of_then = |record: &Record| {
+        record.home.as_ref().is_some_and(|home| home.checkout == interim)
+            && record.owner.developer == context.spec.owner.developer
+    };
+    for record in records.into_iter().flatten().filter(is_of_then) {
+        context.events.note(format!(
+            "this directory had another database {} while its git directory was not there, and that \
+             database still exists. devdb uses it while .git has another name (mv .git .git.away); \
+             devdb snapshot export writes its data into a file",
+            record.owner.instance
         ));
     }
 }

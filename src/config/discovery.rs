@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 
 /// The file that makes a directory a project.
 pub const FILE: &str = "devdb.yaml";
@@ -21,9 +21,11 @@ const MISTAKES: &[(&str, &str)] = &[
 /// The nearest directory at or above `start` (absolute) that has a devdb.yaml.
 ///
 /// # Errors
-/// `Config` when a file on the way has nearly the right name. Otherwise devdb would ignore the file
-/// and not say so.
+/// `Config` when a file on the way has nearly the right name, because devdb would ignore the file and
+/// not say so. `Config`, too, when the nearest devdb.yaml is above the git worktree that `start` is in:
+/// it belongs to another checkout, with a database of its own.
 pub fn find(start: &Path) -> Result<Option<PathBuf>> {
+    let mut worktree = None;
     for directory in start.ancestors() {
         for (wrong, right) in MISTAKES {
             let path = directory.join(wrong);
@@ -37,10 +39,37 @@ pub fn find(start: &Path) -> Result<Option<PathBuf>> {
         }
         // A link to a missing file counts too; reading it fails and says what is wrong.
         if exists(&directory.join(FILE)) {
-            return Ok(Some(directory.to_owned()));
+            return match worktree {
+                None => Ok(Some(directory.to_owned())),
+                Some(worktree) => Err(outside(worktree, directory)),
+            };
+        }
+        if worktree.is_none() && is_worktree(directory) {
+            worktree = Some(directory);
         }
     }
     Ok(None)
+}
+
+/// Whether this is the top directory of a worktree that `git worktree add` made: its `.git` is a file
+/// that names a directory below `worktrees/` (gitrepository-layout(5)). That of a submodule does not.
+fn is_worktree(directory: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(directory.join(".git")) else { return false };
+    let Some(git_dir) = text.strip_prefix("gitdir:") else { return false };
+    Path::new(git_dir.trim()).parent().is_some_and(|above| above.ends_with("worktrees"))
+}
+
+fn outside(worktree: &Path, project: &Path) -> Error {
+    Error::new(Kind::Config, format!("the worktree {} has no {FILE}", worktree.display()))
+        .because(format!(
+            "the {FILE} of {} belongs to another checkout, which has a database of its own",
+            project.display()
+        ))
+        .hint(format!(
+            "devdb -C {} status   is about that database",
+            shell_word(&project.to_string_lossy())
+        ))
+        .hint("devdb init   makes a project of this directory")
 }
 
 fn exists(path: &Path) -> bool {
@@ -64,6 +93,27 @@ mod tests {
         fs::write(root.path().join("a/devdb.yaml"), "").unwrap();
         assert_eq!(find(&inner).unwrap(), Some(root.path().join("a")));
         assert_eq!(find(root.path()).unwrap().as_deref(), Some(root.path()));
+    }
+
+    #[test]
+    fn a_worktree_within_a_project_is_no_part_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        let worktree = root.path().join("trees/old");
+        let module = root.path().join("module");
+        for directory in [&worktree.join("deep"), &module] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::write(root.path().join(FILE), "").unwrap();
+        fs::write(worktree.join(".git"), "gitdir: /x/.git/worktrees/old\n").unwrap();
+        fs::write(module.join(".git"), "gitdir: ../.git/modules/module\n").unwrap();
+        for start in [worktree.clone(), worktree.join("deep")] {
+            let error = find(&start).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.message().ends_with("trees/old has no devdb.yaml"), "{error}");
+        }
+        assert_eq!(find(&module).unwrap().as_deref(), Some(root.path()));
+        fs::write(worktree.join(FILE), "").unwrap();
+        assert_eq!(find(&worktree.join("deep")).unwrap(), Some(worktree));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Instance, Running, lineage};
 use crate::context::Context;
 use crate::engine::SnapshotName;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::outcome::How;
 use crate::spec::MadeWith;
 
@@ -22,9 +22,11 @@ impl Instance<'_> {
                 "--from creates a database, and this one exists already",
             )
             .hint("devdb up   starts this instance with its own data")
-            .hint(
-                "devdb snapshot export NAME FILE   writes data that devdb snapshot import reads here",
-            ));
+            .hint(format!(
+                "devdb --instance {} snapshot export NAME FILE   writes data that devdb snapshot import \
+                 reads here",
+                shell_word(&source.spec.owner.instance)
+            )));
         }
         let spec = &self.context.spec;
         if source.spec.owner == spec.owner {

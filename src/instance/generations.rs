@@ -48,6 +48,9 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             None => (Keeping::Current, None),
             Some(End::Now) => (Keeping::Leaving, None),
             Some(End::At(end)) if *end <= now => (Keeping::Leaving, None),
+            Some(End::At(end)) if generation.worth == Worth::Untouched => {
+                (Keeping::UntilSwap, Some(*end))
+            }
             Some(End::At(end)) => (Keeping::Kept, Some(*end)),
             Some(End::NoRoom(end)) => (Keeping::NoRoom, Some(*end)),
             Some(End::Never) => (Keeping::ForGood, None),

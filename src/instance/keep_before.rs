@@ -39,19 +39,20 @@ impl KeepBefore for Keeper<'_, '_> {
         }
     }
 
-    async fn succeeded(&mut self) {
+    async fn succeeded(&mut self, kept: Option<Kept>) -> bool {
         let (context, noted) = match self {
-            Keeper::Unlocked(context) => (*context, note_success(context).await),
-            Keeper::Locked(instance) => (instance.context, instance.note_success()),
+            Keeper::Unlocked(context) => (*context, note_success(context, kept).await),
+            Keeper::Locked(instance) => (instance.context, instance.note_success(kept)),
         };
-        if let Err(error) = noted {
+        noted.unwrap_or_else(|error| {
             context.events.warn(format!("cannot record that everything was applied: {error}"));
-        }
+            true
+        })
     }
 }
 
-async fn note_success(context: &Context) -> Result<()> {
-    Instance::open(context).await?.note_success()
+async fn note_success(context: &Context, kept: Option<Kept>) -> Result<bool> {
+    Instance::open(context).await?.note_success(kept)
 }
 
 impl Instance<'_> {
@@ -178,12 +179,25 @@ impl Instance<'_> {
         Ok(Kept { number, first })
     }
 
-    /// Records that everything was applied.
-    fn note_success(&mut self) -> Result<()> {
-        let Some(record) = &mut self.record else { return Ok(()) };
-        let Some(current) = record.current_generation_mut() else { return Ok(()) };
-        current.attempted_after = None;
-        self.context.store.save(record)
+    /// Records that everything was applied: on the current generation, or, when another command has
+    /// replaced it meanwhile, on the one of which `kept` is a copy. Returns whether `undo` goes back to
+    /// that copy.
+    fn note_success(&mut self, kept: Option<Kept>) -> Result<bool> {
+        let Some(record) = &mut self.record else { return Ok(true) };
+        let first = kept.map(|Kept { number, first }| first.unwrap_or(number));
+        let current = record.current;
+        for generation in &mut record.generations {
+            let is_it = match first {
+                None => Some(generation.number) == current,
+                first => generation.attempted_after == first,
+            };
+            if is_it {
+                generation.attempted_after = None;
+            }
+        }
+        self.context.store.save(record)?;
+        let latest = record.latest_former().map(|former| former.number);
+        Ok(kept.is_none_or(|kept| latest == Some(kept.number)))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Instance, address, endpoint_of, idle};
 use crate::db::scram;
 use crate::engine::{Engine, Server};
 use crate::error::{Kind, Result};
-use crate::populate::ready;
+use crate::populate::{self, ready};
 use crate::state::Record;
 
 /// Which password a server should accept.
@@ -71,6 +71,28 @@ impl Instance<'_> {
             }
             other => other,
         }
+    }
+}
+
+impl Instance<'_> {
+    /// Sets the password of a rebuilt record on the server that runs: the one it had was in the record
+    /// that was lost. A server that is just starting gets it from the next `up`.
+    pub(super) async fn give_password(&self, engine: &Engine, record: &Record) -> Result<()> {
+        let server = self.current_server(engine, record).await?;
+        let Some(server) = server.filter(Server::is_running) else { return Ok(()) };
+        let address = address(record, endpoint_of(&server)?);
+        if populate::accepts_login(&address).await {
+            return Ok(());
+        }
+        let verifier = scram::verifier(record.password.expose_secret());
+        match engine.set_password(&server, &address.user, &verifier).await {
+            Ok(()) => self.context.events.note(format!(
+                "{} has a new password, because the old one was in the record",
+                address.user
+            )),
+            Err(error) => tracing::debug!("the password was not set: {error}"),
+        }
+        Ok(())
     }
 }
 

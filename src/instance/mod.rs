@@ -54,7 +54,7 @@ pub use generations::generations;
 pub use hold::exposed;
 pub use idle::stop_when_idle;
 pub use keep_before::Keeper;
-pub use observe::{Observed, record};
+pub use observe::{Observed, found_without_record, record, unrecorded};
 pub use profile::{note_profile, profile_to_name};
 pub use remains::{Remains, check_data, with_remains};
 pub use reset::{OldGeneration, Replaced};

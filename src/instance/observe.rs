@@ -1,10 +1,12 @@
 //! Looks at an instance without its lock and without changing anything.
 
+use std::collections::BTreeMap;
+
 use super::{lineage, retention};
 use crate::context::Context;
 use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
-use crate::spec::{EngineKind, MadeWith, PortChoice};
+use crate::spec::{EngineKind, MadeWith, Owner, PortChoice};
 use crate::state::Record;
 
 /// An instance as it is now.
@@ -37,6 +39,36 @@ pub fn record(context: &Context) -> Result<Record> {
                 .hint("devdb up   creates it")
                 .hint("devdb list   shows all databases on this machine")
         })
+}
+
+/// The instances of this project and developer that the engines have and devdb has no record of, as far
+/// as `wanted` wants them: the record was lost, or a devdb with another home directory made them. An
+/// engine that does not answer has none.
+pub async fn unrecorded(
+    context: &Context,
+    wanted: impl Fn(&Owner) -> bool,
+) -> BTreeMap<Owner, EngineKind> {
+    let mut found = BTreeMap::new();
+    for engine in context.engines.reachable(&context.spec.server).await {
+        let generations = engine.generations(None).await.unwrap_or_default();
+        let owners = generations.into_iter().map(|generation| generation.owner);
+        found.extend(owners.map(|owner| (owner, engine.kind())));
+    }
+    found.retain(|owner, _| {
+        owner.is_beside(&context.spec.owner)
+            && !owner.is_ephemeral()
+            && wanted(owner)
+            && matches!(context.store.load(&owner.key()), Ok(None))
+    });
+    found
+}
+
+/// The engine that has this instance although devdb has no record of it, in words.
+pub async fn found_without_record(context: &Context) -> Option<String> {
+    let key = context.spec.owner.key();
+    let found = unrecorded(context, |owner| owner.key() == key).await;
+    let engine = found.into_values().next()?;
+    Some(format!("{engine} has this database, but devdb has no record of it; devdb up makes one"))
 }
 
 /// Fails when `engine` is not the one that the instance was made on.

@@ -52,9 +52,10 @@ impl Instance<'_> {
         let kept = record.and_then(|record| {
             record.former().into_iter().find(|generation| generation.number == number)
         });
-        match kept.map(|generation| generation.for_good) {
-            Some(true) => Fate::ForGood,
-            Some(false) => Fate::Kept,
+        match kept {
+            Some(generation) if generation.for_good => Fate::ForGood,
+            Some(generation) if generation.worth == Worth::Untouched => Fate::UntilSwap,
+            Some(_) => Fate::Kept,
             None if old == OldGeneration::Wipe => Fate::Wiped,
             None if self.context.spec.retention.days == 0 => Fate::NotWanted,
             None => Fate::Unwritten,

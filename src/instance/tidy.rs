@@ -48,12 +48,12 @@ impl Instance<'_> {
                 }
             }
             UnderWay::Export(file) => archive::remove_drafts(file),
+            UnderWay::Rebuild => self.give_password(&engine, &record).await?,
             // These leave only servers, generations and builders, which the steps above handle.
             UnderWay::Up
             | UnderWay::Down
             | UnderWay::Reset
             | UnderWay::Undo
-            | UnderWay::Rebuild
             | UnderWay::Generation(_)
             | UnderWay::ReadingSnapshots
             | UnderWay::Cache

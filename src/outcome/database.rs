@@ -96,6 +96,8 @@ pub struct GoldenReport {
 pub enum Fate {
     /// It is kept for `undo`.
     Kept,
+    /// Nobody had written to it. It is kept for `undo` until the next reset or restore.
+    UntilSwap,
     /// It is kept until a person removes it.
     ForGood,
     /// It is removed, because the command was given `--wipe`.

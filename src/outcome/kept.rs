@@ -86,6 +86,9 @@ pub enum Keeping {
     Current,
     /// It is kept until `kept_until`. The first command after that time removes it.
     Kept,
+    /// Nobody has written to it. The next reset or restore removes it, and the first command after
+    /// `kept_until` does.
+    UntilSwap,
     /// It is kept until `kept_until`. The first reset or restore after that time removes it, because
     /// the former generations take more of the disk than the settings allow.
     NoRoom,

@@ -62,9 +62,10 @@ pub fn restored(report: &RestoredReport, style: Style) -> String {
 
 fn fate(report: &ResetReport) -> String {
     match report.former {
-        Fate::Kept | Fate::ForGood => {
+        Fate::Kept | Fate::UntilSwap | Fate::ForGood => {
             let time = match report.former {
                 Fate::ForGood => "for good".to_owned(),
+                Fate::UntilSwap => "until the next reset, because nobody changed it".to_owned(),
                 _ => format!("for up to {}", count(report.kept_days.into(), "day")),
             };
             let condition = match report.former_differs.join(", ") {

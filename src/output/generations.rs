@@ -44,6 +44,7 @@ fn kept_until(row: &GenerationRow) -> String {
     match row.state {
         Keeping::Current => String::new(),
         Keeping::Kept => end,
+        Keeping::UntilSwap => "next reset".into(),
         Keeping::NoRoom => format!("next reset after {end}"),
         Keeping::ForGood => "for good".into(),
         Keeping::Leaving => "next command".into(),

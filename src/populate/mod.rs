@@ -144,7 +144,7 @@ async fn with_kept(
 ) -> Result<Populated> {
     let Some(Kept { number, first }) = kept else {
         if populated.as_ref().is_ok_and(|populated| populated.has_applied()) {
-            keeper.succeeded().await;
+            keeper.succeeded(None).await;
         }
         return populated;
     };
@@ -156,12 +156,17 @@ async fn with_kept(
     };
     match populated {
         Ok(mut populated) => {
-            populated.applied.kept_before = Some(number);
+            match keeper.succeeded(kept).await {
+                true => populated.applied.kept_before = Some(number),
+                false => context.events.note(format!(
+                    "another command replaced the database meanwhile; devdb generations switch {number} \
+                     goes back to the copy from before this change"
+                )),
+            }
             if let Some(first) = first {
                 let way = format!("devdb generations switch {first} goes back to it");
                 context.events.note(format!("{}; {way}", from_first(first)));
             }
-            keeper.succeeded().await;
             Ok(populated)
         }
         Err(error) => {
@@ -291,8 +296,9 @@ pub trait KeepBefore {
     /// When the data cannot be copied. Nothing is applied then.
     fn keep(&mut self, due: Due<'_>) -> impl Future<Output = Result<Option<Kept>>>;
 
-    /// Notes that everything was applied after [`KeepBefore::keep`].
-    fn succeeded(&mut self) -> impl Future<Output = ()>;
+    /// Notes that everything was applied after [`KeepBefore::keep`], which returned `kept`. Returns
+    /// whether `undo` goes back to that copy: another command may have replaced the database meanwhile.
+    fn succeeded(&mut self, kept: Option<Kept>) -> impl Future<Output = bool>;
 }
 
 /// One plan on one database.

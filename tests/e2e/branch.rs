@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use crate::sandbox::{Ran, Sandbox, finish, psql};
+use crate::sandbox::{On, Ran, Sandbox, finish, psql};
 
 crate::on_both_engines!(
     a_renamed_branch_is_told_where_its_data_is,
@@ -64,7 +64,8 @@ fn a_new_branch_can_begin_with_the_data_of_another(sandbox: &Sandbox) {
     assert_eq!(sandbox.sql("select count(*), count(note) from items"), "2|0");
     sandbox.sql("delete from items");
     assert_eq!(psql(&on_main, "select count(*) from items").ok().line(), "2");
-    sandbox.run(&["up", "--from", "main"]).exits(2).says("exists already");
+    let exists = sandbox.run(&["up", "--from", "main"]).exits(2).says("exists already");
+    exists.says("devdb --instance main snapshot export");
     git(&sandbox.work(), &["switch", "-q", "main"]);
     let list = sandbox.run(&["snapshot", "list", "--json"]).ok().json();
     assert_eq!(list["result"]["snapshots"].as_array().unwrap().len(), 0, "{list}");
@@ -240,4 +241,36 @@ fn names_where_there_is_no_commit_or_no_git() {
     without.env("PATH", "/nonexistent");
     finish(without).exits(3).says("git cannot be run");
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+/// What a worktree has while its main checkout is away for a moment.
+#[test]
+fn a_database_from_the_time_without_git_is_told_of_and_can_be_reached() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a worktree without git") else { return };
+    repository(&sandbox);
+    sandbox.write("devdb.yaml", "project: shop\n");
+    git(&sandbox.work(), &["commit", "-qam", "no isolation"]);
+    let (tree, away) = (sandbox.home().join("tree"), sandbox.home().join("away"));
+    git(&sandbox.work(), &["worktree", "add", "-q", "-b", "side", &tree.to_string_lossy()]);
+    let up = |tree: &Path| sandbox.run_in(tree, &["up"]).ok();
+    let rows = |tree: &Path| {
+        let url = sandbox.run_in(tree, &["url"]).ok().line();
+        psql(&url, "select count(*) from items").ok().line()
+    };
+    up(&tree);
+    std::fs::rename(sandbox.work(), &away).unwrap();
+    up(&tree).says("gets databases of its own until git finds its directory");
+    let interim = sandbox.run_in(&tree, &["url"]).ok().line();
+    psql(&interim, "insert into items (name) values ('meanwhile')").ok();
+    std::fs::rename(&away, sandbox.work()).unwrap();
+    up(&tree)
+        .says("another database main while its git directory was not there")
+        .says("mv .git .git.away");
+    assert_eq!(rows(&tree), "1");
+    std::fs::rename(tree.join(".git"), tree.join(".git.away")).unwrap();
+    assert_eq!(rows(&tree), "2");
+    sandbox.run_in(&tree, &["down", "--purge", "--yes"]).ok();
+    std::fs::rename(tree.join(".git.away"), tree.join(".git")).unwrap();
+    assert!(!up(&tree).stderr.contains("another database"), "it is gone");
+    sandbox.run_in(&tree, &["down", "--purge", "--yes"]).ok();
 }

@@ -126,3 +126,27 @@ fn another_context_never_passes_for_the_instances_own() {
     crate::sandbox::finish(command).exits(10).says("ssh");
     sandbox.run(&["up"]).ok();
 }
+
+/// A person renames devdb's container, and it goes on running on the volume.
+#[test]
+fn two_servers_never_run_on_one_volume() {
+    let Some(sandbox) = sandbox("docker renamed container") else { return };
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    let server = mine(&sandbox, &["ps", "--filter", "label=devdb.role=instance", "-q"]);
+    let name = format!("mine-{server}");
+    docker(&["rename", &server, &name]);
+    let url = sandbox.url();
+    let refused = format!("docker stop {name}   ends it");
+    for command in [&["up"][..], &["start"], &["restart"], &["snapshot", "save", "s"]] {
+        sandbox.run(command).exits(1).says(&refused);
+        drop(psql(&url, "insert into items (name) values ('late')").ok());
+    }
+    docker(&["stop", &name]);
+    sandbox.run(&["up"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'late'"), "4");
+    sandbox.run(&["down", "--purge", "--yes"]).exits(1).says(&format!("docker rm -f {name} "));
+    docker(&["rm", &name]);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}

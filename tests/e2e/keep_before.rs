@@ -1,7 +1,7 @@
 //! Before migrations or seeds change data that somebody wrote to, devdb keeps a copy of it, and
 //! `undo` goes back to the copy.
 
-use crate::sandbox::{Sandbox, psql};
+use crate::sandbox::{Sandbox, eventually, psql, spawn, wait};
 
 crate::on_both_engines!(
     undo_brings_back_what_migrations_deleted,
@@ -10,6 +10,7 @@ crate::on_both_engines!(
     a_migration_that_fails_again_makes_no_second_copy,
     the_copy_from_before_the_first_failure_is_named,
     of_two_at_once_only_the_one_that_applies_keeps_a_copy,
+    a_reset_beside_a_migration_makes_no_word_untrue,
 );
 
 const DESTRUCTIVE: &str = "DELETE FROM items; ALTER TABLE items DROP COLUMN name;\n";
@@ -221,5 +222,28 @@ fn of_two_at_once_only_the_one_that_applies_keeps_a_copy(sandbox: &Sandbox) {
     assert!(first.is_some() && second.is_none(), "{reports:#?}");
     sandbox.run(&["undo"]).ok();
     assert_eq!(names(sandbox), "First mine");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+/// `up` migrates without the lock, so a reset may take its place before it has said what it did.
+fn a_reset_beside_a_migration_makes_no_word_untrue(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.write("migrations/20260103000000_b.sql", "SELECT pg_sleep(2); CREATE TABLE b ();\n");
+    let up = spawn(sandbox.command(&["up"]));
+    let sleeps = "select count(*) from pg_stat_activity where query like '%pg_sleep(2)%' and pid <> pg_backend_pid()";
+    eventually("the migration runs", std::time::Duration::from_secs(60), || {
+        sandbox.run(&["psql", "-Atc", sleeps]).stdout.trim() == "1"
+    });
+    // It bakes the same migration, which takes it longer.
+    sandbox.run(&["reset"]).ok();
+    let up = wait(up).ok();
+    assert!(!up.stdout.contains("devdb undo switches"), "{}{}", up.stdout, up.stderr);
+    sandbox.run(&["undo"]).ok();
+    assert_eq!(names(sandbox), "First mine");
+    sandbox.write("migrations/20260104000000_c.sql", "CREATE TABLE c ();\n");
+    let next = sandbox.run(&["up"]).ok().says("devdb undo switches");
+    assert!(!next.stderr.contains("first attempt"), "no attempt has failed: {}", next.stderr);
     sandbox.run(&["down", "--purge", "--yes"]).ok();
 }

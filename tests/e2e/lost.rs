@@ -11,6 +11,7 @@ crate::on_both_engines!(
     a_snapshot_that_another_program_removed_is_said_to_be_gone,
     what_is_gone_is_not_said_to_be_kept,
     a_lost_record_gives_up_no_generation_at_once,
+    an_instance_without_a_record_is_told_of_and_serves_on,
 );
 
 /// Generation 1 with a row, and a snapshot with another, saved later.
@@ -70,16 +71,39 @@ fn what_is_gone_is_not_said_to_be_kept(sandbox: &Sandbox) {
 fn a_lost_record_gives_up_no_generation_at_once(sandbox: &Sandbox) {
     kept(sandbox);
     sandbox.run(&["generations", "keep", "1"]).ok();
-    let instances = std::fs::read_dir(sandbox.data_dir().join("instances")).unwrap().flatten();
-    for entry in instances.filter(|entry| entry.path().extension().is_some_and(|e| e == "json")) {
-        std::fs::remove_file(entry.path()).unwrap();
-    }
+    lose_records(sandbox);
     sandbox.write("devdb.yaml", "project: shop\ngenerations: { days: 0 }\n");
     sandbox.run(&["up"]).ok().says("keeps them for 7 days").says("devdb generations keep N");
     sandbox.run(&["up"]).ok();
     sandbox.run(&["undo"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items where name = 'old'"), "1");
     sandbox.run(&["down", "--purge", "--yes"]).ok();
+}
+
+fn lose_records(sandbox: &Sandbox) {
+    let instances = std::fs::read_dir(sandbox.data_dir().join("instances")).unwrap().flatten();
+    for entry in instances.filter(|entry| entry.path().extension().is_some_and(|e| e == "json")) {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+}
+
+fn an_instance_without_a_record_is_told_of_and_serves_on(sandbox: &Sandbox) {
+    kept(sandbox);
+    lose_records(sandbox);
+    let found = "has this database, but devdb has no record of it; devdb up makes one";
+    sandbox.run(&["status"]).ok().says(found);
+    for command in [&["psql", "-c", "select 1"][..], &["undo"], &["snapshot", "list"], &["stop"]] {
+        sandbox.run(command).exits(1).says(found);
+    }
+    let untouched = "devdb has no record of it here, and left it alone; devdb up --instance main";
+    for all in [&["stop", "--all"][..], &["down", "--all", "--purge", "--yes"]] {
+        sandbox.run(all).ok().says(untouched);
+    }
+    // Whatever command makes the record anew, the server takes the password that is in it.
+    sandbox.run(&["up", "--instance", "two", "--from", "main"]).ok().says("has a new password");
+    sandbox.run(&["snapshot", "save", "t"]).ok();
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'new'"), "1");
+    sandbox.run(&["down", "--all", "--purge", "--yes"]).ok();
 }
 
 fn a_damaged_data_directory_is_brought_back_by_what_the_error_names(sandbox: &Sandbox) {

@@ -8,6 +8,7 @@ use crate::sandbox::{On, Sandbox, docker, eventually, psql, spawn, wait};
 crate::on_both_engines!(
     reset_is_fresh_on_the_same_url_while_a_client_is_connected,
     undo_brings_the_old_data_back_and_again_the_new,
+    what_nobody_wrote_to_is_kept_until_the_next_reset,
     a_broken_migration_leaves_the_old_data_serving,
     a_broken_seed_leaves_the_old_data_serving,
     wipe_gives_the_disk_back_and_quick_resets_keep_all_that_was_written_to,
@@ -31,6 +32,22 @@ fn reset_is_fresh_on_the_same_url_while_a_client_is_connected(sandbox: &Sandbox)
     assert_ne!(wait(client).code, 0, "the client was not disconnected");
     sandbox.run(&["up", "--json"]).ok();
     sandbox.run(&["status", "--check"]).ok();
+}
+
+fn what_nobody_wrote_to_is_kept_until_the_next_reset(sandbox: &Sandbox) {
+    sandbox.project();
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    sandbox.run(&["reset"]).ok().says("generation 1, is kept for up to 7 days");
+    let until = "generation 2, is kept until the next reset, because nobody changed it";
+    sandbox.run(&["undo"]).ok().says(until);
+    let listed = sandbox.run(&["generations"]).ok();
+    assert!(listed.stdout.contains("next reset"), "{}", listed.stdout);
+    sandbox.run(&["reset"]).ok();
+    sandbox.run(&["generations", "switch", "2"]).exits(1);
+    assert_eq!(sandbox.run(&["undo"]).ok().says(&until.replace('2', "3")).code, 0);
+    assert_eq!(sandbox.sql("select count(*) from items where name = 'mine'"), "1");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
 }
 
 fn undo_brings_the_old_data_back_and_again_the_new(sandbox: &Sandbox) {

@@ -87,6 +87,15 @@ pub fn may_be_at(directory: &Path, checkout: &str) -> bool {
         || here.any(|record| record.id.to_string() == checkout)
 }
 
+/// The checkout's id that this directory had while its git directory was not there, when git has its
+/// id again. Databases from that time may exist.
+pub fn interim(directory: &Path) -> Option<String> {
+    let places = Places::of(directory);
+    let (_, record) = places.find().ok().flatten()?;
+    let own = places.own().read().ok().flatten()?;
+    (own.is_makeshift && !own.is_of(&record)).then(|| own.id.to_string())
+}
+
 /// Whether two directories, which need not exist, are in one checkout.
 pub fn share_a_checkout(one: &Path, other: &Path) -> bool {
     let top = |directory: &Path| match git::find(directory) {

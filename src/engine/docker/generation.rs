@@ -18,7 +18,7 @@ use super::label::{self, Object, Reading};
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
 use crate::engine::{COPY, Generation, Numbered, Role, Server};
-use crate::error::{Error, Kind, Result, ResultExt};
+use crate::error::{Error, Kind, Result, ResultExt, shell_word};
 use crate::spec::{Durability, MadeWith, Owner, ServerSpec};
 
 /// How long devdb waits for a container that holds the volume and appears late: 10 seconds. A busy
@@ -140,6 +140,9 @@ impl Docker {
         end: Option<impl Future<Output = Result<BackupEnd>>>,
     ) -> Result<Generation> {
         let owner = &from.owner;
+        if end.is_none() {
+            self.check_only_ours_write(&from.handle).await?;
+        }
         let copy = self.create_generation(owner, new.id, &from.made_with, Some(COPY)).await?;
         let how = if end.is_some() { "running" } else { "stopped" };
         let job = Job {
@@ -205,7 +208,15 @@ impl Docker {
                 }
                 Err(refusal) => {
                     let what = format!("cannot remove the volume \"{name}\"");
-                    return Err(self.failed(&refusal, what));
+                    let error = self.failed(&refusal, what);
+                    let users = self.strangers(name, &[]).await.unwrap_or_default();
+                    let hint = |user: &String| {
+                        format!(
+                            "docker rm -f {}   removes the container that uses it",
+                            shell_word(user)
+                        )
+                    };
+                    return Err(users.iter().map(hint).fold(error, Error::hint));
                 }
             }
         }

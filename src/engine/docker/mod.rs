@@ -26,6 +26,7 @@ mod owned;
 mod private;
 mod server;
 mod snapshot;
+mod strangers;
 mod transfer;
 
 use std::path::PathBuf;

@@ -45,6 +45,9 @@ impl Docker {
     ) -> Result<Manifest> {
         let spec = holding.spec;
         let platform = self.platform(spec).await?.machine;
+        if end.is_none() {
+            self.check_only_ours_write(&generation.handle).await?;
+        }
         let target = self.create_snapshot(&generation.owner, &manifest).await?;
         let how = if end.is_some() { "running" } else { "stopped" };
         let job = Job {

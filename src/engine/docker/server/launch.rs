@@ -44,16 +44,18 @@ impl Docker {
     ///
     /// # Errors
     /// `PortBusy` when another program holds the port, `NotOurs` when something else has the
-    /// container's or the volume's name, `Image` when the image is missing.
+    /// container's or the volume's name or writes to the volume, `Image` when the image is missing.
     pub async fn launch(&self, launch: &Launch<'_>) -> Result<Server> {
         self.keeps_instances().await?;
         let name = launch.owner.base_name();
         let volume = launch.owner.generation_name(launch.generation);
-        let (generation, image) = tokio::join!(
+        let (generation, image, only_ours) = tokio::join!(
             // If the volume were missing, Docker would create it without labels.
             self.generation(&volume),
-            self.inspect_image(&launch.spec.image)
+            self.inspect_image(&launch.spec.image),
+            self.check_only_ours_write(&volume)
         );
+        only_ours?;
         let generation = generation?.ok_or_else(|| {
             Error::new(Kind::Unexpected, format!("there is no volume \"{volume}\""))
         })?;

@@ -71,7 +71,8 @@ impl Docker {
     /// Starts a stopped server as it was launched.
     ///
     /// # Errors
-    /// `PortBusy` when another program holds the port; the server stays stopped.
+    /// `PortBusy` when another program holds the port, `NotOurs` when a container that is not devdb's
+    /// writes to the generation; the server stays stopped.
     pub async fn start(&self, server: &Server) -> Result<Server> {
         let owned = self.owned(&server.handle).await?.ok_or_else(|| gone(&server.name))?;
         match owned.state() {
@@ -88,11 +89,17 @@ impl Docker {
             // would not start it.
             Some(ContainerStateStatusEnum::RESTARTING) => {
                 self.end_restarts(&owned).await?;
-                self.start_created(&owned.id, &owned.name, owned.mark.port).await?;
+                self.start_alone(&owned).await?;
             }
-            _ => self.start_created(&owned.id, &owned.name, owned.mark.port).await?,
+            _ => self.start_alone(&owned).await?,
         }
         self.server(&owned.id).await?.ok_or_else(|| gone(&owned.name))
+    }
+
+    async fn start_alone(&self, owned: &Owned) -> Result<()> {
+        let volume = owned.mark.owner.generation_name(owned.mark.generation);
+        self.check_only_ours_write(&volume).await?;
+        self.start_created(&owned.id, &owned.name, owned.mark.port).await
     }
 
     /// Renames a stopped server, so that another server can be launched in its place.
