@@ -129,6 +129,8 @@ const PROGRAMS: &[&str] = &[
     "docker logs",
     "docker ps",
     "docker rename",
+    "docker rm",
+    "docker stop",
     "docker system df",
     "docker volume",
     "git diff",

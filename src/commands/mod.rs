@@ -253,7 +253,6 @@ pub async fn run(app: &App, command: Command) -> Result<Outcome> {
     };
     let outcome = match outcome {
         Err(error) if error.data_may_be_missing() => Err(with_remains(app, error).await),
-        Err(error) if error.kind() == Kind::NoInstance => Err(with_unrecorded(app, error).await),
         outcome => outcome,
     };
     env_care::take(app, care, outcome.as_ref().ok());
@@ -271,15 +270,6 @@ async fn with_remains(app: &App, error: Error) -> Error {
     match silent(app).context(Overrides::default(), None) {
         Ok(context) => instance::with_remains(&context, error).await,
         Err(_) => error,
-    }
-}
-
-/// Adds to an error about a missing instance that an engine has it.
-async fn with_unrecorded(app: &App, error: Error) -> Error {
-    let Ok(context) = silent(app).context(Overrides::default(), None) else { return error };
-    match instance::found_without_record(&context).await {
-        Some(found) => error.note(found),
-        None => error,
     }
 }
 

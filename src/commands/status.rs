@@ -75,7 +75,10 @@ async fn look(context: &Context, plan: Option<&Plan>) -> Result<(StatusReport, O
     let mut report = StatusReport::absent(context.spec.owner.clone());
     let observed = match Observed::look(context).await {
         Err(error) if error.kind() == Kind::NoInstance => {
-            report.trouble = instance::found_without_record(context).await;
+            if let Some(found) = instance::found_without_record(context).await {
+                report.state = "unrecorded";
+                report.trouble = Some(found);
+            }
             return Ok((report, None));
         }
         other => other?,

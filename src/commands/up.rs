@@ -124,7 +124,7 @@ fn tell_of_former_name(context: &Context) {
 /// Tells about databases that the directory had while git's directory was not there.
 fn tell_of_interim(context: &Context) {
     let Some(here) = &context.home else { return };
-    let Some(interim) = identity::interim(&here.directory) else { return };
+    let Some((interim, dot_git)) = identity::interim(&here.directory) else { return };
     let records = context.store.load_all().unwrap_or_default();
     let is_of_then = |record: &Record| {
         record.home.as_ref().is_some_and(|home| home.checkout == interim)
@@ -133,9 +133,10 @@ fn tell_of_interim(context: &Context) {
     for record in records.into_iter().flatten().filter(is_of_then) {
         context.events.note(format!(
             "this directory had another database {} while its git directory was not there, and that \
-             database still exists. devdb uses it while .git has another name (mv .git .git.away); \
-             devdb snapshot export writes its data into a file",
-            record.owner.instance
+             database still exists. devdb uses it while {} has another name; devdb snapshot export \
+             writes its data into a file",
+            record.owner.instance,
+            dot_git.display()
         ));
     }
 }

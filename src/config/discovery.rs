@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::identity;
 use crate::error::{Error, Kind, Result, shell_word};
 
 /// The file that makes a directory a project.
@@ -25,7 +26,6 @@ const MISTAKES: &[(&str, &str)] = &[
 /// not say so. `Config`, too, when the nearest devdb.yaml is above the git worktree that `start` is in:
 /// it belongs to another checkout, with a database of its own.
 pub fn find(start: &Path) -> Result<Option<PathBuf>> {
-    let mut worktree = None;
     for directory in start.ancestors() {
         for (wrong, right) in MISTAKES {
             let path = directory.join(wrong);
@@ -39,28 +39,17 @@ pub fn find(start: &Path) -> Result<Option<PathBuf>> {
         }
         // A link to a missing file counts too; reading it fails and says what is wrong.
         if exists(&directory.join(FILE)) {
-            return match worktree {
+            return match identity::worktree_within(start, directory) {
                 None => Ok(Some(directory.to_owned())),
-                Some(worktree) => Err(outside(worktree, directory)),
+                Some(worktree) => Err(outside(&worktree, directory)),
             };
-        }
-        if worktree.is_none() && is_worktree(directory) {
-            worktree = Some(directory);
         }
     }
     Ok(None)
 }
 
-/// Whether this is the top directory of a worktree that `git worktree add` made: its `.git` is a file
-/// that names a directory below `worktrees/` (gitrepository-layout(5)). That of a submodule does not.
-fn is_worktree(directory: &Path) -> bool {
-    let Ok(text) = std::fs::read_to_string(directory.join(".git")) else { return false };
-    let Some(git_dir) = text.strip_prefix("gitdir:") else { return false };
-    Path::new(git_dir.trim()).parent().is_some_and(|above| above.ends_with("worktrees"))
-}
-
 fn outside(worktree: &Path, project: &Path) -> Error {
-    Error::new(Kind::Config, format!("the worktree {} has no {FILE}", worktree.display()))
+    Error::new(Kind::Config, format!("there is no {FILE} for the worktree {}", worktree.display()))
         .because(format!(
             "the {FILE} of {} belongs to another checkout, which has a database of its own",
             project.display()
@@ -95,25 +84,56 @@ mod tests {
         assert_eq!(find(root.path()).unwrap().as_deref(), Some(root.path()));
     }
 
-    #[test]
-    fn a_worktree_within_a_project_is_no_part_of_it() {
-        let root = tempfile::tempdir().unwrap();
-        let worktree = root.path().join("trees/old");
-        let module = root.path().join("module");
-        for directory in [&worktree.join("deep"), &module] {
+    /// A repository in `root`, with its git directory `git`, and a worktree in `trees/old`.
+    fn with_worktree(root: &Path, git: &str, config: &str) -> PathBuf {
+        let git = root.join(git);
+        let worktree = root.join("trees/old");
+        let own = git.join("worktrees/old");
+        for directory in [&worktree.join("deep"), &own] {
             fs::create_dir_all(directory).unwrap();
         }
-        fs::write(root.path().join(FILE), "").unwrap();
-        fs::write(worktree.join(".git"), "gitdir: /x/.git/worktrees/old\n").unwrap();
-        fs::write(module.join(".git"), "gitdir: ../.git/modules/module\n").unwrap();
+        for directory in [&git, &own] {
+            fs::write(directory.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        }
+        fs::write(git.join("config"), config).unwrap();
+        fs::write(root.join(FILE), "").unwrap();
+        fs::write(worktree.join(".git"), format!("gitdir: {}\n", own.display())).unwrap();
+        worktree
+    }
+
+    #[test]
+    fn a_worktree_within_a_checkout_is_no_part_of_its_project() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let worktree = with_worktree(&root, ".git", "[core]\n\tbare = false\n");
         for start in [worktree.clone(), worktree.join("deep")] {
             let error = find(&start).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
-            assert!(error.message().ends_with("trees/old has no devdb.yaml"), "{error}");
+            assert!(error.message().ends_with("trees/old"), "{error}");
         }
-        assert_eq!(find(&module).unwrap().as_deref(), Some(root.path()));
+        // A submodule is part of the project.
+        let module = root.join("module");
+        fs::create_dir_all(root.join(".git/modules/module")).unwrap();
+        fs::write(root.join(".git/modules/module/HEAD"), "ref: refs/heads/main\n").unwrap();
+        fs::create_dir(&module).unwrap();
+        fs::write(module.join(".git"), "gitdir: ../.git/modules/module\n").unwrap();
+        assert_eq!(find(&module).unwrap(), Some(root));
         fs::write(worktree.join(FILE), "").unwrap();
         assert_eq!(find(&worktree.join("deep")).unwrap(), Some(worktree));
+    }
+
+    /// Worktrees of a bare repository, with one devdb.yaml above them.
+    #[test]
+    fn a_project_above_worktrees_that_is_in_no_checkout_counts() {
+        for dot_git in [None, Some("gitdir: ./.bare\n")] {
+            let root = tempfile::tempdir().unwrap();
+            let root = root.path().canonicalize().unwrap();
+            let worktree = with_worktree(&root, ".bare", "[core]\n\tbare = true\n");
+            if let Some(text) = dot_git {
+                fs::write(root.join(".git"), text).unwrap();
+            }
+            assert_eq!(find(&worktree).unwrap(), Some(root));
+        }
     }
 
     #[test]

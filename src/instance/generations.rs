@@ -48,7 +48,7 @@ pub async fn generations(context: &Context) -> Result<GenerationsReport> {
             None => (Keeping::Current, None),
             Some(End::Now) => (Keeping::Leaving, None),
             Some(End::At(end)) if *end <= now => (Keeping::Leaving, None),
-            Some(End::At(end)) if generation.worth == Worth::Untouched => {
+            Some(End::At(end) | End::NoRoom(end)) if generation.worth == Worth::Untouched => {
                 (Keeping::UntilSwap, Some(*end))
             }
             Some(End::At(end)) => (Keeping::Kept, Some(*end)),

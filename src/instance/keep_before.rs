@@ -39,19 +39,29 @@ impl KeepBefore for Keeper<'_, '_> {
         }
     }
 
-    async fn succeeded(&mut self, kept: Option<Kept>) -> bool {
+    async fn succeeded(&mut self, kept: Option<Kept>) {
         let (context, noted) = match self {
             Keeper::Unlocked(context) => (*context, note_success(context, kept).await),
             Keeper::Locked(instance) => (instance.context, instance.note_success(kept)),
         };
-        noted.unwrap_or_else(|error| {
+        if let Err(error) = noted {
             context.events.warn(format!("cannot record that everything was applied: {error}"));
-            true
-        })
+        }
+    }
+
+    fn undo_goes_to(&self, number: u32) -> bool {
+        let record = match self {
+            Keeper::Unlocked(context) => {
+                context.store.load(&context.spec.owner.key()).ok().flatten()
+            }
+            Keeper::Locked(instance) => instance.record.clone(),
+        };
+        let latest = record.as_ref().and_then(Record::latest_former);
+        latest.is_some_and(|latest| latest.number == number)
     }
 }
 
-async fn note_success(context: &Context, kept: Option<Kept>) -> Result<bool> {
+async fn note_success(context: &Context, kept: Option<Kept>) -> Result<()> {
     Instance::open(context).await?.note_success(kept)
 }
 
@@ -179,11 +189,10 @@ impl Instance<'_> {
         Ok(Kept { number, first })
     }
 
-    /// Records that everything was applied: on the current generation, or, when another command has
-    /// replaced it meanwhile, on the one of which `kept` is a copy. Returns whether `undo` goes back to
-    /// that copy.
-    fn note_success(&mut self, kept: Option<Kept>) -> Result<bool> {
-        let Some(record) = &mut self.record else { return Ok(true) };
+    /// Records that everything was applied: on the current generation, or on the one of which `kept` is
+    /// a copy, because another command may have replaced that meanwhile.
+    fn note_success(&mut self, kept: Option<Kept>) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
         let first = kept.map(|Kept { number, first }| first.unwrap_or(number));
         let current = record.current;
         for generation in &mut record.generations {
@@ -195,9 +204,7 @@ impl Instance<'_> {
                 generation.attempted_after = None;
             }
         }
-        self.context.store.save(record)?;
-        let latest = record.latest_former().map(|former| former.number);
-        Ok(kept.is_none_or(|kept| latest == Some(kept.number)))
+        self.context.store.save(record)
     }
 }
 

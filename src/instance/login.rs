@@ -9,7 +9,7 @@ use super::{Instance, address, endpoint_of, idle};
 use crate::db::scram;
 use crate::engine::{Engine, Server};
 use crate::error::{Kind, Result};
-use crate::populate::{self, ready};
+use crate::populate::ready;
 use crate::state::Record;
 
 /// Which password a server should accept.
@@ -81,11 +81,13 @@ impl Instance<'_> {
         let server = self.current_server(engine, record).await?;
         let Some(server) = server.filter(Server::is_running) else { return Ok(()) };
         let address = address(record, endpoint_of(&server)?);
-        if populate::accepts_login(&address).await {
-            return Ok(());
+        let interrupt = &self.context.interrupt;
+        match interrupt.guard(address.connect()).await {
+            Err(error) if error.kind() == Kind::LoginRefused => {}
+            _ => return Ok(()),
         }
         let verifier = scram::verifier(record.password.expose_secret());
-        match engine.set_password(&server, &address.user, &verifier).await {
+        match interrupt.guard(engine.set_password(&server, &address.user, &verifier)).await {
             Ok(()) => self.context.events.note(format!(
                 "{} has a new password, because the old one was in the record",
                 address.user

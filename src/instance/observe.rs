@@ -1,6 +1,7 @@
 //! Looks at an instance without its lock and without changing anything.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{lineage, retention};
 use crate::context::Context;
@@ -8,6 +9,9 @@ use crate::engine::{Engine, Server};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{EngineKind, MadeWith, Owner, PortChoice};
 use crate::state::Record;
+
+/// How long devdb looks for an instance without a record: 1 second.
+const LOOK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// An instance as it is now.
 pub struct Observed {
@@ -38,6 +42,7 @@ pub fn record(context: &Context) -> Result<Record> {
             Error::new(Kind::NoInstance, format!("{who} has no database"))
                 .hint("devdb up   creates it")
                 .hint("devdb list   shows all databases on this machine")
+                .with_missing_data()
         })
 }
 
@@ -66,7 +71,9 @@ pub async fn unrecorded(
 /// The engine that has this instance although devdb has no record of it, in words.
 pub async fn found_without_record(context: &Context) -> Option<String> {
     let key = context.spec.owner.key();
-    let found = unrecorded(context, |owner| owner.key() == key).await;
+    let looking = unrecorded(context, |owner| owner.key() == key);
+    // A command that needs no engine does not wait for one for long.
+    let found = tokio::time::timeout(LOOK_DEADLINE, looking).await.unwrap_or_default();
     let engine = found.into_values().next()?;
     Some(format!("{engine} has this database, but devdb has no record of it; devdb up makes one"))
 }

@@ -18,6 +18,13 @@ pub async fn with_remains(context: &Context, error: Error) -> Error {
     if !error.data_may_be_missing() {
         return error;
     }
+    if observe::record(context).is_err() {
+        let looking = async { Ok(observe::found_without_record(context).await) };
+        return match context.interrupt.guard(looking).await {
+            Ok(Some(found)) => error.note(found),
+            Ok(None) | Err(_) => error,
+        };
+    }
     let looking = async {
         let record = observe::record(context)?;
         let engine =

@@ -142,7 +142,8 @@ pub struct ResetReport {
 pub struct StatusReport {
     /// The owner of the instance.
     pub owner: Owner,
-    /// `running`, `stopped`, `down` (the data is kept without a server) or `absent`.
+    /// `running`, `stopped`, `down` (the data is kept without a server), `absent`, or `unrecorded` (an
+    /// engine has it, and devdb has lost the record of it).
     pub state: &'static str,
     /// The engine of the instance.
     pub engine: Option<EngineKind>,

@@ -68,7 +68,6 @@ pub fn status(report: &StatusReport, style: Style) -> String {
 fn state(report: &StatusReport, style: Style) -> String {
     match report.state {
         "running" => style.green("running"),
-        "absent" if report.trouble.is_some() => style.yellow("not known"),
         "absent" => "not there yet (devdb up creates it)".to_owned(),
         "down" if report.trouble.is_none() => {
             "down; its data is kept (devdb up starts it again)".to_owned()

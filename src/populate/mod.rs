@@ -156,11 +156,12 @@ async fn with_kept(
     };
     match populated {
         Ok(mut populated) => {
-            match keeper.succeeded(kept).await {
+            keeper.succeeded(kept).await;
+            match keeper.undo_goes_to(number) {
                 true => populated.applied.kept_before = Some(number),
                 false => context.events.note(format!(
-                    "another command replaced the database meanwhile; devdb generations switch {number} \
-                     goes back to the copy from before this change"
+                    "generation {number} is a copy from before this change; devdb generations switch \
+                     {number} goes back to it"
                 )),
             }
             if let Some(first) = first {
@@ -174,9 +175,15 @@ async fn with_kept(
                 true => error.note(format!(
                     "generation {number} is a copy of the database, made before this attempt"
                 )),
-                false => error
-                    .note(format!("generation {number} is a copy from before this attempt"))
-                    .hint("devdb undo   switches to that copy"),
+                false => {
+                    let way = match keeper.undo_goes_to(number) {
+                        true => "devdb undo".to_owned(),
+                        false => format!("devdb generations switch {number}"),
+                    };
+                    error
+                        .note(format!("generation {number} is a copy from before this attempt"))
+                        .hint(format!("{way}   switches to that copy"))
+                }
             };
             Err(match first {
                 None => error,
@@ -296,9 +303,12 @@ pub trait KeepBefore {
     /// When the data cannot be copied. Nothing is applied then.
     fn keep(&mut self, due: Due<'_>) -> impl Future<Output = Result<Option<Kept>>>;
 
-    /// Notes that everything was applied after [`KeepBefore::keep`], which returned `kept`. Returns
-    /// whether `undo` goes back to that copy: another command may have replaced the database meanwhile.
-    fn succeeded(&mut self, kept: Option<Kept>) -> impl Future<Output = bool>;
+    /// Notes that everything was applied after [`KeepBefore::keep`], which returned `kept`.
+    fn succeeded(&mut self, kept: Option<Kept>) -> impl Future<Output = ()>;
+
+    /// Whether `undo` goes back to this copy. It does not when another command has replaced the
+    /// database meanwhile.
+    fn undo_goes_to(&self, number: u32) -> bool;
 }
 
 /// One plan on one database.

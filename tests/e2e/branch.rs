@@ -265,7 +265,7 @@ fn a_database_from_the_time_without_git_is_told_of_and_can_be_reached() {
     std::fs::rename(&away, sandbox.work()).unwrap();
     up(&tree)
         .says("another database main while its git directory was not there")
-        .says("mv .git .git.away");
+        .says("tree/.git has another name");
     assert_eq!(rows(&tree), "1");
     std::fs::rename(tree.join(".git"), tree.join(".git.away")).unwrap();
     assert_eq!(rows(&tree), "2");

@@ -50,6 +50,18 @@ fn git_dir(dot_git: &Path) -> Option<Result<PathBuf, PathBuf>> {
     }
 }
 
+/// The git directory that a checkout shares with the other worktrees of its repository.
+pub fn repository(git_dir: &Path) -> PathBuf {
+    let above = git_dir.parent().filter(|above| above.ends_with("worktrees"));
+    above.and_then(Path::parent).unwrap_or(git_dir).to_owned()
+}
+
+/// Whether a repository has worktrees only, and no checkout beside its git directory.
+pub fn is_bare(repository: &Path) -> bool {
+    let config = fs::read_to_string(repository.join("config")).unwrap_or_default();
+    config.lines().any(|line| line.split_whitespace().collect::<String>() == "bare=true")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,12 +88,30 @@ pub fn may_be_at(directory: &Path, checkout: &str) -> bool {
 }
 
 /// The checkout's id that this directory had while its git directory was not there, when git has its
-/// id again. Databases from that time may exist.
-pub fn interim(directory: &Path) -> Option<String> {
+/// id again, and the `.git` that names that directory. Databases from that time may exist.
+pub fn interim(directory: &Path) -> Option<(String, PathBuf)> {
     let places = Places::of(directory);
     let (_, record) = places.find().ok().flatten()?;
     let own = places.own().read().ok().flatten()?;
-    (own.is_makeshift && !own.is_of(&record)).then(|| own.id.to_string())
+    let Found::Checkout { work_tree, .. } = git::find(directory) else { return None };
+    let gave_way = own.is_makeshift && !own.is_of(&record);
+    gave_way.then(|| (own.id.to_string(), work_tree.join(".git")))
+}
+
+/// The worktree that `start` is in, when `project`, a directory above it, is in another checkout of the
+/// same repository.
+pub fn worktree_within(start: &Path, project: &Path) -> Option<PathBuf> {
+    let (Found::Checkout { work_tree, git_dir }, Found::Checkout { git_dir: other, .. }) =
+        (git::find(start), git::find(project))
+    else {
+        return None;
+    };
+    let repository = git::repository(&git_dir);
+    let is_another = work_tree != project
+        && !project.starts_with(&work_tree)
+        && repository == git::repository(&other)
+        && !git::is_bare(&repository);
+    is_another.then_some(work_tree)
 }
 
 /// Whether two directories, which need not exist, are in one checkout.

@@ -169,7 +169,7 @@ fn a_worktree_without_its_git_directory_is_itself_again_when_that_is_back() {
     assert_eq!((&again.id, again.notes.len()), (&lost.id, 0));
     fs::rename(world.path("away"), &main).unwrap();
     assert_eq!(world.id(&tree), id);
-    assert_eq!(interim(&tree), Some(lost.checkout));
+    assert_eq!(interim(&tree), Some((lost.checkout, tree.join(".git"))));
     assert_eq!(interim(&main), None);
     assert!([&id, &lost.id].iter().all(|id| may_be_at(&tree, id)), "gc removes neither");
     assert!(!may_be_at(&tree, &Uuid::new_v4().to_string()));

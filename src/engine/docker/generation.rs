@@ -15,6 +15,7 @@ use super::container::Mounted;
 use super::files::Archive;
 use super::helper::{Job, Volume};
 use super::label::{self, Object, Reading};
+use super::strangers::Stranger;
 use super::{Docker, failure};
 use crate::db::backup::BackupEnd;
 use crate::engine::{COPY, Generation, Numbered, Role, Server};
@@ -209,8 +210,9 @@ impl Docker {
                 Err(refusal) => {
                     let what = format!("cannot remove the volume \"{name}\"");
                     let error = self.failed(&refusal, what);
-                    let users = self.strangers(name, &[]).await.unwrap_or_default();
-                    let hint = |user: &String| {
+                    let users = self.strangers(name).await.unwrap_or_default();
+                    let hint = |user: &Stranger| {
+                        let user = &user.name;
                         format!(
                             "docker rm -f {}   removes the container that uses it",
                             shell_word(user)

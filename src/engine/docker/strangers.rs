@@ -3,15 +3,21 @@
 
 use std::collections::HashMap;
 
-use bollard::models::ContainerSummary;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
 use super::Docker;
 use super::label::{self, Reading};
 use crate::error::{Error, Kind, Result, shell_word};
 
-/// The states in which a container's processes exist.
-const LIVE: [&str; 3] = ["running", "paused", "restarting"];
+/// A container that is not devdb's and mounts a volume of devdb's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stranger {
+    /// Its name.
+    pub name: String,
+    /// Whether its processes exist and may write to the volume.
+    pub writes: bool,
+}
 
 impl Docker {
     /// Fails when a container that is not devdb's may write to this volume now, such as a server of
@@ -20,26 +26,23 @@ impl Docker {
     /// # Errors
     /// `NotOurs` with the container's name; `NoEngine` when the daemon does not answer.
     pub(super) async fn check_only_ours_write(&self, volume: &str) -> Result<()> {
-        let writers = self.strangers(volume, &LIVE).await?;
-        match writers.first() {
+        match self.strangers(volume).await?.into_iter().find(|stranger| stranger.writes) {
             None => Ok(()),
-            Some(name) => Err(Error::new(
+            Some(Stranger { name, .. }) => Err(Error::new(
                 Kind::NotOurs,
                 format!("the container \"{name}\" uses the data of this database"),
             )
             .because(
-                "devdb did not name it so; two servers on the same data would destroy the data",
+                "devdb did not make it, or somebody has renamed it; a second server on the same data \
+                 would destroy the data",
             )
-            .hint(format!("docker stop {}   ends it", shell_word(name)))),
+            .hint(format!("docker stop {}   ends it", shell_word(&name)))),
         }
     }
 
-    /// The names of the containers that are not devdb's and mount this volume for writing.
-    pub(super) async fn strangers(&self, volume: &str, states: &[&str]) -> Result<Vec<String>> {
-        let mut filter = HashMap::from([("volume".to_owned(), vec![volume.to_owned()])]);
-        if !states.is_empty() {
-            filter.insert("status".into(), states.iter().map(|&state| state.to_owned()).collect());
-        }
+    /// The containers that are not devdb's and mount this volume.
+    pub(super) async fn strangers(&self, volume: &str) -> Result<Vec<Stranger>> {
+        let filter = HashMap::from([("volume", vec![volume.to_owned()])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
         let listed = self.client.list_containers(Some(options)).await;
         let listed = listed.map_err(|refusal| self.failed(&refusal, "cannot list containers"))?;
@@ -47,17 +50,20 @@ impl Docker {
     }
 }
 
-/// The name of a container that is not devdb's and mounts the volume for writing.
-fn stranger(container: ContainerSummary, volume: &str) -> Option<String> {
+fn stranger(container: ContainerSummary, volume: &str) -> Option<Stranger> {
     let names = container.names.unwrap_or_default();
-    let name = names.first()?.trim_start_matches('/');
+    let names: Vec<&str> = names.iter().map(|name| name.trim_start_matches('/')).collect();
     let labels = container.labels.unwrap_or_default();
-    let is_ours = !matches!(label::read_container(name, &labels), Reading::Foreign)
-        || !matches!(label::read_holder(name, &labels), Reading::Foreign);
+    let is_ours = names.iter().any(|name| {
+        !matches!(label::read_container(name, &labels), Reading::Foreign)
+            || !matches!(label::read_holder(name, &labels), Reading::Foreign)
+    });
     let mounts = container.mounts.unwrap_or_default();
-    let writes =
-        mounts.iter().any(|mount| mount.name.as_deref() == Some(volume) && mount.rw != Some(false));
-    (!is_ours && writes).then(|| name.to_owned())
+    // The daemon's filter finds parts of names, too.
+    let mount = mounts.iter().find(|mount| mount.name.as_deref() == Some(volume))?;
+    let lives = matches!(container.state, Some(State::RUNNING | State::PAUSED | State::RESTARTING));
+    let name = (*names.first()?).to_owned();
+    (!is_ours).then_some(Stranger { name, writes: lives && mount.rw != Some(false) })
 }
 
 #[cfg(test)]
@@ -67,19 +73,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_write_to_the_volume_counts() {
-        let container = |name: &str, volume: &str, rw: bool| ContainerSummary {
-            names: Some(vec![format!("/{name}")]),
-            mounts: Some(vec![MountPoint {
-                name: Some(volume.to_owned()),
-                rw: Some(rw),
+    fn what_lives_and_may_write_to_the_volume_is_in_the_way() {
+        let found = |volume: &str, rw: bool, state: State| {
+            let mount =
+                MountPoint { name: Some(volume.to_owned()), rw: Some(rw), ..Default::default() };
+            let container = ContainerSummary {
+                names: Some(vec!["/mine".to_owned()]),
+                mounts: Some(vec![mount]),
+                state: Some(state),
                 ..Default::default()
-            }]),
-            ..Default::default()
+            };
+            stranger(container, "v").map(|stranger| stranger.writes)
         };
-        assert_eq!(stranger(container("mine", "v", true), "v").as_deref(), Some("mine"));
-        assert_eq!(stranger(container("backup", "v", false), "v"), None);
-        // The daemon's filter finds parts of names, too.
-        assert_eq!(stranger(container("other", "v1", true), "v"), None);
+        assert_eq!(found("v", true, State::RUNNING), Some(true));
+        assert_eq!(found("v", true, State::PAUSED), Some(true));
+        assert_eq!(found("v", true, State::EXITED), Some(false));
+        assert_eq!(found("v", false, State::RUNNING), Some(false), "a backup");
+        assert_eq!(found("v1", true, State::RUNNING), None);
     }
 }

@@ -74,7 +74,10 @@ impl Docker {
     /// `PortBusy` when another program holds the port, `NotOurs` when a container that is not devdb's
     /// writes to the generation; the server stays stopped.
     pub async fn start(&self, server: &Server) -> Result<Server> {
-        let owned = self.owned(&server.handle).await?.ok_or_else(|| gone(&server.name))?;
+        let volume = server.owner.generation_name(server.generation);
+        let (owned, only_ours) =
+            tokio::join!(self.owned(&server.handle), self.check_only_ours_write(&volume));
+        let owned = owned?.ok_or_else(|| gone(&server.name))?;
         match owned.state() {
             Some(ContainerStateStatusEnum::RUNNING) => return Ok(owned.server()),
             Some(ContainerStateStatusEnum::PAUSED) => {
@@ -88,18 +91,16 @@ impl Docker {
             // Docker counts a container that waits for its next automatic restart as running, and
             // would not start it.
             Some(ContainerStateStatusEnum::RESTARTING) => {
+                only_ours?;
                 self.end_restarts(&owned).await?;
-                self.start_alone(&owned).await?;
+                self.start_created(&owned.id, &owned.name, owned.mark.port).await?;
             }
-            _ => self.start_alone(&owned).await?,
+            _ => {
+                only_ours?;
+                self.start_created(&owned.id, &owned.name, owned.mark.port).await?;
+            }
         }
         self.server(&owned.id).await?.ok_or_else(|| gone(&owned.name))
-    }
-
-    async fn start_alone(&self, owned: &Owned) -> Result<()> {
-        let volume = owned.mark.owner.generation_name(owned.mark.generation);
-        self.check_only_ours_write(&volume).await?;
-        self.start_created(&owned.id, &owned.name, owned.mark.port).await
     }
 
     /// Renames a stopped server, so that another server can be launched in its place.
