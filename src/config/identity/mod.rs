@@ -170,7 +170,7 @@ fn recorded(root: &Path, notes: &mut Vec<String>) -> Result<Option<Uuid>> {
         }
     };
     let Some((store, record)) = found else { return Ok(None) };
-    let record = here(root, &places, store, record, notes)?;
+    let record = places.settle(here(root, &places, store, record, notes)?);
     places.keep_both(&record);
     Ok(Some(record.id))
 }
@@ -212,7 +212,11 @@ fn here(
     // A copied worktree shares the git directory with its original. The original's record must
     // stay.
     let written = match original.holds(store.path()) {
-        true => places.own().create(new),
+        true => places.own().create(new.clone()).and_then(|there| match names(&there, root) {
+            true => Ok(there),
+            // The copy has brought the original's makeshift record along.
+            false => places.own().replace(&new).map(|()| new),
+        }),
         false => store.replace(&new).map(|()| new),
     };
     written.map_err(|failure| {
@@ -231,3 +235,5 @@ fn is_same_directory(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk_tests;

@@ -83,6 +83,15 @@ impl Places {
         Ok(None)
     }
 
+    /// Gives the git directory a makeshift record, when it is there again and has none. git removes
+    /// the one in the directory together with everything else that it ignores.
+    pub fn settle(&self, record: Record) -> Record {
+        let Some(git) = self.git.as_ref().filter(|_| record.is_makeshift) else { return record };
+        let mut settled = record.clone();
+        settled.is_makeshift = false;
+        git.create(settled).unwrap_or(record)
+    }
+
     /// The place in the directory itself.
     pub fn own(&self) -> &Store {
         &self.own
