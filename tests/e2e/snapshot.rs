@@ -378,7 +378,7 @@ fn an_older_snapshot_gets_the_migrations_it_lacks(sandbox: &Sandbox) {
     sandbox
         .run(&["snapshot", "restore", "old"])
         .ok()
-        .says("older than 20260102000000_note.sql")
+        .says("what the snapshot lacks: 20260102000000_note.sql")
         .says("applied 1 migration");
     assert_eq!(sandbox.sql("select count(note) from items"), "0");
     sandbox.write("devdb.yaml", "project: shop\npostgres: { database: another }\n");
