@@ -106,6 +106,8 @@ impl Model {
             one.written |= one.is_restored;
         }
         self.saved = self.current.clone();
+        // Of a stopped database, devdb cannot tell whether somebody writes to it after a restore.
+        self.saved.doubtful |= self.is_down;
     }
 
     /// Back to a former generation.
