@@ -14,6 +14,7 @@ use crate::outcome::{Location, Outcome, Report, StatusGolden, StatusReport};
 use crate::plan::{Extent, Plan};
 use crate::populate::{self, Survey};
 use crate::spec::{EngineChoice, EngineKind};
+use crate::state::UnderWay;
 
 /// `devdb status`
 pub async fn run(app: &App, args: StatusArgs) -> Result<Outcome> {
@@ -100,6 +101,13 @@ async fn describe(
     report.kept_generations = record.former_generations();
     report.location = Some(Location::from(&instance::recorded_address(record)));
     report.snapshots = observed.engine.snapshot_names(&record.owner).await?.len();
+    if record.under_way == Some(UnderWay::Purge) {
+        report.trouble = Some(
+            "its deletion (devdb down --purge) was interrupted; the next up, stop or down finishes it"
+                .to_owned(),
+        );
+        return Ok(());
+    }
     let Some(server) = &observed.server else {
         if let Err(error) = instance::check_data(&observed.engine, record).await {
             report.trouble = Some(error.to_string());

@@ -168,22 +168,16 @@ fn tell_of_former_checkout(context: &Context) {
         return;
     }
     let is_left = |directory: &&PathBuf| {
-        identity::share_a_checkout(directory, &here.directory)
-            && !directory.join(FILE).exists()
-            && directory.join(identity::DIRECTORY).exists()
+        identity::share_a_checkout(directory, &here.directory) && !directory.join(FILE).exists()
     };
     let left: BTreeSet<&PathBuf> =
         homes.iter().map(|home| &home.directory).filter(is_left).collect();
-    let shown = |path: &Path| shell_word(&path.display().to_string());
-    let id_in = |directory: &Path| shown(&directory.join(identity::DIRECTORY));
     for directory in left {
+        let Some(moving) = identity::commands_to_move(directory, &here.directory) else { continue };
         context.events.note(format!(
             "{} has no {FILE} now, and its database still exists. If this project was there before, \
-             go back to that database with: devdb down --purge && rm -r {} && mv {} {} && devdb up",
+             go back to that database with: devdb down --purge && {moving} && devdb up",
             directory.display(),
-            id_in(&here.directory),
-            id_in(directory),
-            shown(&here.directory),
         ));
     }
 }

@@ -111,6 +111,9 @@ impl Instance<'_> {
         self.discard_snapshots(engine).await?;
         self.discard_everything(engine).await?;
         self.record = None;
+        self.context.events.note(
+            "the deletion of this database (devdb down --purge) was interrupted before; devdb has finished it",
+        );
         Ok(())
     }
 

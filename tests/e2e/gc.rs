@@ -23,6 +23,24 @@ crate::on_both_engines!(
     a_database_of_another_name_can_be_gone_back_to_when_it_is_set_back,
 );
 
+/// Types what `up` said in this directory.
+fn follow(sandbox: &Sandbox, directory: &Path, told: &Ran) {
+    let way = told.stderr.split("with: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    for command in way.replace("--purge", "--purge --yes").split(" && ") {
+        match command.strip_prefix("devdb ") {
+            Some(arguments) => {
+                let arguments: Vec<&str> = arguments.split(' ').collect();
+                sandbox.run_in(directory, &arguments).ok();
+            }
+            None => {
+                let mut shell = std::process::Command::new("sh");
+                shell.args(["-c", command]).current_dir(directory);
+                finish(shell).ok();
+            }
+        }
+    }
+}
+
 /// Below the top of a checkout: git moves only what it knows, and a branch may lack the project.
 fn a_project_that_git_moved_or_left_out_is_not_forgotten(sandbox: &Sandbox) {
     let (top, pay) = (sandbox.path("mono"), sandbox.path("mono/services/pay"));
@@ -61,21 +79,7 @@ fn a_project_that_git_moved_or_left_out_is_not_forgotten(sandbox: &Sandbox) {
     git(&top, &["commit", "-q", "-m", "moved"]);
     let told = sandbox.run_in(&payments, &["up"]).ok().says("services/pay has no devdb.yaml now");
     assert_eq!(rows(&payments), "");
-    let way = told.stderr.split("with: ").nth(1).unwrap().lines().next().unwrap().to_owned();
-    let way = way.replace("--purge", "--purge --yes");
-    for command in way.split(" && ") {
-        match command.strip_prefix("devdb ") {
-            Some(arguments) => {
-                let arguments: Vec<&str> = arguments.split(' ').collect();
-                sandbox.run_in(&payments, &arguments).ok();
-            }
-            None => {
-                let mut shell = std::process::Command::new("sh");
-                shell.args(["-c", command]).current_dir(&payments);
-                finish(shell).ok();
-            }
-        }
-    }
+    follow(sandbox, &payments, &told);
     assert_eq!(rows(&payments), "42");
     // A project that has a database already is not told to give it up.
     let gone = sandbox.path("mono/services/gone");
@@ -472,4 +476,35 @@ fn what_a_killed_reset_left_is_shown_and_then_removed(sandbox: &Sandbox) {
     assert_eq!(sandbox.leftovers(), before);
     assert_eq!(psql(&url, "select count(*) from items where name = 'mine'").ok().line(), "1");
     sandbox.run(&["gc"]).ok().says("nothing to remove");
+}
+
+/// git moves the files of a project from the top of a checkout into a directory, and back. The id of
+/// one at the top is in git's directory alone.
+#[test]
+fn what_up_says_about_a_project_that_git_has_moved_works_from_and_to_the_top() {
+    let Some(sandbox) = Sandbox::new(On::Native, "a project at the top moves") else { return };
+    sandbox.project();
+    let top = sandbox.work();
+    git(&top, &["init", "-q", "-b", "main"]);
+    git(&top, &["add", "."]);
+    git(&top, &["commit", "-q", "-m", "all"]);
+    sandbox.run(&["up"]).ok();
+    sandbox.sql("insert into items (name) values ('mine')");
+    let api = top.join("api");
+    let files = ["devdb.yaml", "migrations", "seeds"];
+    let goes_back = |directory: &Path| {
+        let told = sandbox.run_in(directory, &["up"]).ok().says("its database still exists");
+        follow(&sandbox, directory, &told);
+        let count = ["psql", "-Atc", "select count(*) from items where name = 'mine'"];
+        assert_eq!(sandbox.run_in(directory, &count).ok().line(), "1");
+    };
+    std::fs::create_dir(&api).unwrap();
+    git(&top, &[&["mv"][..], &files, &["api/"]].concat());
+    git(&top, &["commit", "-q", "-m", "into a directory"]);
+    goes_back(&api);
+    git(&top, &["mv", "api/devdb.yaml", "api/migrations", "api/seeds", "."]);
+    git(&top, &["commit", "-q", "-m", "back to the top"]);
+    goes_back(&top);
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }

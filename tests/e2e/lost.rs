@@ -12,6 +12,7 @@ crate::on_both_engines!(
     what_is_gone_is_not_said_to_be_kept,
     a_lost_record_gives_up_no_generation_at_once,
     an_instance_without_a_record_is_told_of_and_serves_on,
+    an_interrupted_purge_is_told_of_and_finished,
 );
 
 /// Generation 1 with a row, and a snapshot with another, saved later.
@@ -104,6 +105,20 @@ fn an_instance_without_a_record_is_told_of_and_serves_on(sandbox: &Sandbox) {
     sandbox.run(&["snapshot", "save", "t"]).ok();
     assert_eq!(sandbox.sql("select count(*) from items where name = 'new'"), "1");
     sandbox.run(&["down", "--all", "--purge", "--yes"]).ok();
+}
+
+fn an_interrupted_purge_is_told_of_and_finished(sandbox: &Sandbox) {
+    kept(sandbox);
+    let store = devdb::state::Store::open(&sandbox.data_dir()).unwrap();
+    let mut record = store.load_all().unwrap().into_iter().flatten().next().unwrap();
+    record.under_way = Some(devdb::state::UnderWay::Purge);
+    store.save(&record).unwrap();
+    let status = sandbox.run(&["status"]).ok().says("was interrupted; the next up, stop or down");
+    assert!(!status.stdout.contains("its data is kept"), "{}", status.stdout);
+    sandbox.run(&["up"]).ok().says("devdb has finished it").says("created and started");
+    assert_eq!(sandbox.sql("select count(*) from items"), "1");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new());
 }
 
 fn a_damaged_data_directory_is_brought_back_by_what_the_error_names(sandbox: &Sandbox) {

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::Environment;
-use crate::error::{Kind, Result, ResultExt};
+use crate::error::{Kind, Result, ResultExt, shell_word};
 use git::Found;
 use places::{Places, names};
 use record::{Record, Store};
@@ -121,6 +121,19 @@ pub fn share_a_checkout(one: &Path, other: &Path) -> bool {
         Found::Lost { .. } | Found::Nothing => None,
     };
     top(one).is_some_and(|top_of_one| Some(top_of_one) == top(other))
+}
+
+/// The commands that give the directory `to` the id of `from`, when `from` has one: git has moved the
+/// project's files from there, and left the id behind.
+pub fn commands_to_move(from: &Path, to: &Path) -> Option<String> {
+    let shown = |path: &Path| shell_word(&path.display().to_string());
+    let (left, own) = (from.join(DIRECTORY), to.join(DIRECTORY));
+    if left.exists() {
+        return Some(format!("rm -rf {} && mv {} {}", shown(&own), shown(&left), shown(to)));
+    }
+    let places = Places::of(from);
+    let (store, _) = places.find().ok().flatten().filter(|(_, record)| record.path == from)?;
+    Some(format!("mv {} {}", shown(store.path()), shown(Store::own(to).path())))
 }
 
 /// The project's id for a directory whose checkout has one already. Changes nothing.
