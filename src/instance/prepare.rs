@@ -43,23 +43,21 @@ impl Instance<'_> {
             let id = self.next_id(&on_engine);
             if let Some(spare) = self.take_spare(&on_engine, &golden.state.label)? {
                 let new = Numbered { id: spare.id, number };
-                return Ok((new, spare.next_transaction, spare.writes, id));
+                return Ok((new, id));
             }
             self.begin(UnderWay::Generation(id))?;
             let owner = self.recorded()?.owner;
             // Not interruptible: the engine makes the copy even when devdb stops waiting.
             engine.clone_golden(&golden.state, &owner, id, &context.spec.server).await?;
-            let label = &golden.state.label;
-            let new = Numbered { id, number };
-            Ok((new, label.next_transaction, label.writes.clone(), id + 1))
+            Ok((Numbered { id, number }, id + 1))
         };
-        let (golden, (new, next_transaction, writes, next)) =
-            golden::obtain(context, engine, plan, copy).await?;
+        let (golden, (new, next)) = golden::obtain(context, engine, plan, copy).await?;
+        let label = &golden.state.label;
         let made_with = MadeWith::of(&context.spec.server, engine.kind());
         let generation = GenerationRecord {
             // Setting the password is one transaction.
-            baseline: Some(next_transaction + 1),
-            writes,
+            baseline: Some(label.next_transaction + 1),
+            writes: label.writes.clone(),
             profile: context.spec.seeds.chosen_profile(),
             ..GenerationRecord::new(new, made_with, why)
         };
@@ -82,6 +80,7 @@ impl Instance<'_> {
             };
             spare.fingerprint == wanted.fingerprint
                 && spare.platform == wanted.platform
+                && spare.baked == wanted.created
                 && on_engine.iter().any(is_there)
         };
         let Some(spare) = spare.filter(is_it) else { return Ok(None) };
@@ -100,8 +99,7 @@ impl Instance<'_> {
                     id,
                     fingerprint: of.fingerprint.clone(),
                     platform: of.platform.clone(),
-                    next_transaction: of.next_transaction,
-                    writes: of.writes.clone(),
+                    baked: of.created,
                 });
             }
             (Err(error), _) => tracing::debug!("no copy was made ahead: {error}"),

@@ -171,11 +171,10 @@ pub struct Spare {
     pub fingerprint: String,
     /// The exact platform of the golden state.
     pub platform: String,
-    /// The server's next transaction id. Two bakes of the same state may differ in it.
-    pub next_transaction: u64,
-    /// What the server of the golden state had counted.
-    #[serde(default, rename = "counted")]
-    pub writes: Option<Writes>,
+    /// When the golden state was made. Two bakes of the same state may differ, because another tool's
+    /// command may read more than devdb knows.
+    #[serde(default)]
+    pub baked: DateTime<Utc>,
 }
 
 /// What made a generation.

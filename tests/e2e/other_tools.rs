@@ -12,6 +12,7 @@ crate::on_both_engines!(
     applied_files_that_change_or_go_are_said,
     migrations_that_seeds_take_back_are_applied_again,
     line_endings_never_count,
+    what_was_copied_ahead_goes_with_the_cache,
 );
 
 /// A project of another tool, as its users have it.
@@ -392,4 +393,24 @@ fn line_endings_never_count(sandbox: &Sandbox) {
     // What differs in more than that has changed.
     sandbox.write(file, "create table t (\n  a int \n);\n");
     sandbox.run(&["up"]).exits(21);
+}
+
+/// Another tool's command may read more than its inputs. `cache clear` makes it run again.
+fn what_was_copied_ahead_goes_with_the_cache(sandbox: &Sandbox) {
+    sandbox.write(
+        "devdb.yaml",
+        "project: shop\nmigrations: { command: [sh, migrate.sh], inputs: [migrate.sh] }\n",
+    );
+    sandbox.write("migrate.sh", "psql -Xqc \"create table t as select '$(cat stamp)' as t\"\n");
+    sandbox.write("stamp", "one");
+    sandbox.run(&["up"]).ok();
+    sandbox.run(&["reset"]).ok();
+    sandbox.write("stamp", "two");
+    sandbox.clear_cache();
+    sandbox.run(&["reset"]).ok().says("ran");
+    assert_eq!(sandbox.sql("select t from t"), "two");
+    sandbox.run(&["reset"]).ok();
+    assert_eq!(sandbox.sql("select t from t"), "two");
+    sandbox.run(&["down", "--purge", "--yes"]).ok();
+    sandbox.clear_cache();
 }
